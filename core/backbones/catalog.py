@@ -1,0 +1,103 @@
+"""The table of backbones, the names of masks, and the one way to get a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+from core.backbones import squeezenet
+from core.backbones.plan import Plan, Shape
+from core.errors import BadValue, ImpossibleMask, UnknownName
+from core.registry import Registry
+
+DEFINITIONS = ("small", "imagenet")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backbone:
+    """One row of the table. `build` takes definition, mask, input_shape and n_classes."""
+
+    name: str
+    title: str
+    blocks: tuple[str, ...]
+    build: Callable[..., Plan]
+    source: str
+    masks: dict[str, tuple[str, ...]]
+
+
+#: The nine masks of Kabir et al. (arXiv:2602.09717, table 3), by their printed names.
+FIRE_MASKS: dict[str, tuple[str, ...]] = {
+    "Full": squeezenet.BLOCKS,
+    "Head-1": ("F2", "F3", "F4", "F5", "F9"),
+    "Head-2": ("F2", "F3", "F4", "F5", "F8"),
+    "Tail-1": ("F2", "F5", "F6", "F7", "F8", "F9"),
+    "Tail-2": ("F2", "F4", "F6", "F7", "F8", "F9"),
+    "Alt-1": ("F2", "F4", "F6", "F8"),
+    "Alt-2": ("F3", "F5", "F7", "F9"),
+    "Ref-1": ("F4", "F6", "F8", "F9"),
+    "Ref-2": ("F2", "F4", "F5", "F6", "F8", "F9"),
+}
+MASK_ALIASES = {"P": "Ref-1", "Baseline": "Full"}
+
+BACKBONES: Registry[Backbone] = Registry("backbone")
+BACKBONES.add(
+    "squeezenet",
+    Backbone(
+        name="squeezenet",
+        title="SqueezeNet",
+        blocks=squeezenet.BLOCKS,
+        build=squeezenet.build,
+        source="Iandola et al., arXiv:1602.07360; small definition: Kabir et al., arXiv:2602.09717",
+        masks=FIRE_MASKS,
+    ),
+)
+
+
+def parse_mask(backbone: str, text: str | Iterable[str]) -> tuple[str, ...]:
+    """The kept blocks in network order, from `F4,F6`, a mask's name, or any iterable of block names.
+
+    Raises UnknownName for a name that is no block, ImpossibleMask when nothing is kept.
+    """
+    entry = BACKBONES[backbone]
+    if isinstance(text, str):
+        by_name = {name.lower(): mask for name, mask in entry.masks.items()}
+        by_name |= {alias.lower(): entry.masks[name] for alias, name in MASK_ALIASES.items() if name in entry.masks}
+        if (named := by_name.get(text.strip().lower())) is not None:
+            return named
+        names = [part.strip() for part in text.split(",") if part.strip()]
+    else:
+        names = list(text)
+    by_block = {block.lower(): block for block in entry.blocks}
+    kept = set()
+    for name in names:
+        block = by_block.get(name.strip().lower())
+        if block is None:
+            raise UnknownName(kind=f"block or mask of {backbone}", name=name, known=[*entry.blocks, *entry.masks])
+        if block in kept:
+            raise BadValue(field="mask", value=",".join(names), expected=f"a list that names {block} once")
+        kept.add(block)
+    if not kept:
+        raise ImpossibleMask(mask=(), why=f"keep at least one of {', '.join(entry.blocks)}.")
+    return tuple(block for block in entry.blocks if block in kept)
+
+
+def mask_name(backbone: str, mask: tuple[str, ...]) -> str | None:
+    """The published name of a mask, if it has one."""
+    return next((name for name, kept in BACKBONES[backbone].masks.items() if kept == tuple(mask)), None)
+
+
+@lru_cache(maxsize=1024)
+def plan_for(
+    *, backbone: str, mask: tuple[str, ...], input_shape: Shape, n_classes: int, definition: str = "small"
+) -> Plan:
+    """The plan of a masked backbone. Raises UnknownName, BadValue or ImpossibleMask."""
+    entry = BACKBONES[backbone]
+    if definition not in DEFINITIONS:
+        raise UnknownName(kind="definition", name=definition, known=DEFINITIONS)
+    mask = parse_mask(backbone, mask)
+    try:
+        return entry.build(definition=definition, mask=mask, input_shape=input_shape, n_classes=n_classes)
+    except ValueError as error:  # a shape that shrinks to nothing
+        size = "x".join(map(str, input_shape))
+        raise ImpossibleMask(mask=mask, why=f"{error} (input {size}, definition {definition}).") from None

@@ -1,0 +1,278 @@
+"""The domain's errors: one class a cause, each with the fields a reader needs to mend it.
+
+Every class has a stable `code`. The command line prints the message; the API turns the
+same object into an RFC 9457 problem through one table (`backend/problems.py`).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+
+class SpikefrontError(Exception):
+    """Base of every error that a user can cause or mend.
+
+    `fields` holds the values named in the message, JSON-ready.
+    """
+
+    code = "error"
+
+    def __init__(self, message: str, **fields: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.fields = fields
+
+
+class UnknownName(SpikefrontError):
+    """A name that no registry knows; `near` holds the closest known ones."""
+
+    code = "unknown-name"
+
+    def __init__(self, *, kind: str, name: str, known: Iterable[str]) -> None:
+        known = sorted(known)
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(known)}."
+        super().__init__(
+            f"There is no {kind} named {name!r}. {hint}", kind=kind, name=name, near=near
+        )
+
+
+class BadValue(SpikefrontError):
+    """A value outside what its field allows."""
+
+    code = "bad-value"
+
+    def __init__(self, *, field: str, value: Any, expected: str) -> None:
+        super().__init__(
+            f"{field} is {value!r}; it must be {expected}.",
+            field=field,
+            value=value if isinstance(value, str | int | float | bool | None) else repr(value),
+            expected=expected,
+        )
+
+
+class ImpossibleMask(SpikefrontError):
+    """A mask that leaves no buildable network."""
+
+    code = "impossible-mask"
+
+    def __init__(self, *, mask: Iterable[str], why: str) -> None:
+        mask = list(mask)
+        super().__init__(f"The mask {','.join(mask) or '(empty)'} is impossible: {why}", mask=mask, why=why)
+
+
+class UnknownLayer(SpikefrontError):
+    """A layer that the counter or the pricer has no rule for. Never counted as zero."""
+
+    code = "unknown-layer"
+
+    def __init__(self, *, layer: str, kind: str) -> None:
+        super().__init__(f"No counting rule for layer {layer!r} of kind {kind!r}.", layer=layer, kind=kind)
+
+
+class DatasetMissing(SpikefrontError):
+    """A known data set whose files are not on this machine."""
+
+    code = "dataset-missing"
+
+    def __init__(self, *, name: str, folder: str, how: str) -> None:
+        super().__init__(f"The data set {name!r} is not in {folder}. {how}", name=name, how=how)
+
+
+class DatasetCorrupt(SpikefrontError):
+    """A data set file that is truncated, mislabelled or not what its name says."""
+
+    code = "dataset-corrupt"
+
+    def __init__(self, *, name: str, file: str, why: str) -> None:
+        super().__init__(f"{name}: {file} cannot be used: {why}", name=name, file=file, why=why)
+
+
+class UnsafeArchive(SpikefrontError):
+    """An archive with a path, link or size that is not extracted on trust."""
+
+    code = "unsafe-archive"
+
+    def __init__(self, *, archive: str, member: str, why: str) -> None:
+        super().__init__(
+            f"{archive} was not extracted: {member!r} {why}", archive=archive, member=member, why=why
+        )
+
+
+class ChecksumMismatch(SpikefrontError):
+    """A file whose digest differs from the one on record."""
+
+    code = "checksum-mismatch"
+
+    def __init__(self, *, file: str, expected: str, actual: str) -> None:
+        super().__init__(
+            f"{file} has checksum {actual}, expected {expected}. It is damaged or another file.",
+            file=file,
+            expected=expected,
+            actual=actual,
+        )
+
+
+class FetchFailed(SpikefrontError):
+    """A download that did not complete; what came stays for the next try."""
+
+    code = "fetch-failed"
+
+    def __init__(self, *, url: str, why: str) -> None:
+        super().__init__(f"Could not fetch {url}: {why}", url=url, why=why)
+
+
+class BundleCorrupt(SpikefrontError):
+    """A bundle with a missing or altered file."""
+
+    code = "bundle-corrupt"
+
+    def __init__(self, *, file: str, why: str) -> None:
+        super().__init__(f"The bundle's {file} cannot be used: {why}", file=file, why=why)
+
+
+class BundleBusy(SpikefrontError):
+    """Another process is training in this folder."""
+
+    code = "bundle-busy"
+
+    def __init__(self, *, folder: str) -> None:
+        super().__init__(f"Another run is writing to {folder}. Wait for it or choose another folder.", folder=folder)
+
+
+class NonFiniteLoss(SpikefrontError):
+    """The loss became NaN or infinite; the last good checkpoint is kept."""
+
+    code = "non-finite-loss"
+
+    def __init__(self, *, epoch: int, step: int, loss: str) -> None:
+        super().__init__(
+            f"The loss became {loss} at epoch {epoch}, step {step}. The last good checkpoint is kept; "
+            "try a lower training.lr.",
+            epoch=epoch,
+            step=step,
+            loss=loss,
+        )
+
+
+class OutOfMemory(SpikefrontError):
+    """The device has too little memory for this batch."""
+
+    code = "out-of-memory"
+
+    def __init__(self, *, device: str, batch_size: int, fits: int | None) -> None:
+        advice = f"a batch_size of {fits} should fit" if fits else "use a smaller batch_size"
+        super().__init__(
+            f"{device} ran out of memory at batch_size {batch_size}; {advice}.",
+            device=device,
+            batch_size=batch_size,
+            fits=fits,
+        )
+
+
+class Interrupted(SpikefrontError):
+    """The run was asked to stop and wrote a checkpoint first."""
+
+    code = "interrupted"
+
+    def __init__(self, *, epoch: int, step: int) -> None:
+        super().__init__(f"Stopped on request at epoch {epoch}, step {step}; a checkpoint is kept.", epoch=epoch, step=step)
+
+
+class NotFound(SpikefrontError):
+    """An id that names nothing here."""
+
+    code = "not-found"
+
+    def __init__(self, *, kind: str, id: str) -> None:
+        super().__init__(f"There is no {kind} with id {id!r}.", kind=kind, id=id)
+
+
+class StateConflict(SpikefrontError):
+    """A request that the run's present state does not allow."""
+
+    code = "state-conflict"
+
+    def __init__(self, *, run_id: str, state: str, wanted: str) -> None:
+        super().__init__(f"The run is {state}; {wanted} is not possible.", run_id=run_id, state=state, wanted=wanted)
+
+
+class NotReady(SpikefrontError):
+    """A result that the run has not produced yet."""
+
+    code = "not-ready"
+
+    def __init__(self, *, run_id: str, state: str, what: str) -> None:
+        super().__init__(
+            f"The run is {state} and has no {what}; they come when it has succeeded.",
+            run_id=run_id,
+            state=state,
+            what=what,
+        )
+
+
+class IdempotencyConflict(SpikefrontError):
+    """An Idempotency-Key used again with another body."""
+
+    code = "idempotency-conflict"
+
+    def __init__(self, *, key: str) -> None:
+        super().__init__(f"The Idempotency-Key {key!r} was used before with another body.", key=key)
+
+
+class Unauthorised(SpikefrontError):
+    """No bearer token, or a wrong one."""
+
+    code = "unauthorised"
+
+    def __init__(self) -> None:
+        super().__init__("A bearer token is needed: send 'Authorization: Bearer <token>' (the file 'token' in SPIKEFRONT_HOME).")
+
+
+class ShareGone(SpikefrontError):
+    """A share that does not exist, has expired or was revoked: all three look alike."""
+
+    code = "share-gone"
+
+    def __init__(self) -> None:
+        super().__init__("This link does not lead anywhere: it has expired, was withdrawn or never existed.")
+
+
+class QueueDown(SpikefrontError):
+    """The broker does not answer."""
+
+    code = "queue-down"
+
+    def __init__(self) -> None:
+        super().__init__("The queue does not answer. The run is kept and will be sent when it is back.")
+
+
+class HomeUnusable(SpikefrontError):
+    """SPIKEFRONT_HOME cannot be written, or another instance holds it."""
+
+    code = "home-unusable"
+
+    def __init__(self, *, folder: str, why: str) -> None:
+        super().__init__(f"The data folder {folder} cannot be used: {why}", folder=folder, why=why)
+
+
+class PortTaken(SpikefrontError):
+    """A port that another program listens on."""
+
+    code = "port-taken"
+
+    def __init__(self, *, port: int, setting: str) -> None:
+        super().__init__(
+            f"Port {port} is taken by another program. Choose another: {setting}=<port>.", port=port, setting=setting
+        )
+
+
+class ServiceFailed(SpikefrontError):
+    """A supervised process that did not become healthy."""
+
+    code = "service-failed"
+
+    def __init__(self, *, service: str, why: str) -> None:
+        super().__init__(f"The {service} did not start: {why}", service=service, why=why)

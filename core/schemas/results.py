@@ -1,0 +1,143 @@
+"""What a run leaves behind: integer counts, the summary, the events on the way."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter
+
+from core.schemas.base import Frozen
+from core.schemas.run import Kind
+
+
+class LayerCounts(Frozen):
+    """One layer's integers. Per-step tuples have T entries, each summed over the n samples.
+
+    Static fields are per sample and step. `ac` and `mac` are effective synaptic operations: each
+    non-zero input element costs its in-bounds taps times the output channels of its group; AC when the
+    layer's input is spikes (every element 0 or 1), else MAC. Layers without weights have ac = mac = 0.
+    """
+
+    name: str
+    kind: str = Field(description="conv, linear, bn, neuron, relu, maxpool, avgpool, ...: the plan's op")
+    output_shape: tuple[int, ...]
+    params: int = 0
+    dense_ops: int = Field(default=0, description="weights x positions, padding included, no zero skipped, no bias")
+    bias_ops: int = Field(default=0, description="one add per output where the layer has a bias")
+    input_numel: int = 0
+    output_numel: int = 0
+    input_is_spikes: bool = False
+    constant_input: bool = Field(default=False, description="the same at every step, so computed once")
+    ac: tuple[int, ...] = ()
+    mac: tuple[int, ...] = ()
+    input_nonzero: tuple[int, ...] = ()
+    spikes: tuple[int, ...] = Field(default=(), description="output spikes of a neuron layer")
+
+
+class Counts(Frozen):
+    """All that energy is computed from; nothing here is multiplied by a price.
+
+    Not modelled: control, routing, leakage. Memory traffic follows from the same integers.
+    """
+
+    version: Literal[1] = 1
+    kind: Kind
+    time_steps: int = Field(ge=1)
+    n_samples: int = Field(ge=1)
+    layers: tuple[LayerCounts, ...]
+
+
+class Summary(Frozen):
+    """`summary.json`: the figures of one run, with what they rest on.
+
+    acs, macs and energy_pj are per inference, in `mode` at `profile`; every other mode and profile
+    follows from counts.json without a rerun.
+    """
+
+    accuracy: float = Field(ge=0, le=1, description="top-1 on the test set")
+    f1_macro: float = Field(ge=0, le=1)
+    params: int
+    acs: float
+    macs: float
+    energy_pj: float
+    mode: str
+    profile: str
+    firing_rate: float | None = Field(description="spikes / (neurons x T) on the test set; None for a CNN")
+    seed: int
+    dataset: str
+    dataset_complete: bool = Field(description="False where the data set on disk was a subset of the published one")
+    kind: Kind
+    backbone: str
+    mask: tuple[str, ...]
+    recipe: str
+    time_steps: int
+    n_train: int = Field(description="training images used in each epoch")
+    n_train_available: int = Field(description="training images there before train_limit")
+    n_validation: int
+    n_test: int
+    best_epoch: int
+    best_validation_accuracy: float
+    epochs_run: int
+    train_wall_s: float
+    train_images_per_s: float
+    evaluate_wall_s: float
+    device: str
+    config_hash: str
+
+
+# Events: what a trainer prints, one JSON object a line, and the API passes on.
+
+
+class Started(Frozen):
+    type: Literal["started"] = "started"
+    device: str
+    n_train: int
+    n_validation: int
+    n_test: int
+    steps_per_epoch: int
+    max_epochs: int
+    resumed_epoch: int | None = None
+    resumed_step: int | None = None
+
+
+class Progress(Frozen):
+    """At most four a second."""
+
+    type: Literal["progress"] = "progress"
+    phase: Literal["training", "validating", "testing"] = "training"
+    epoch: int = Field(description="from 1")
+    max_epochs: int
+    step: int = Field(description="steps done in this phase")
+    steps: int = Field(description="steps of this phase")
+    loss: float | None = None
+    images_per_s: float | None = None
+    eta_s: float | None = Field(default=None, description="to the end of the run, if it uses all its epochs")
+
+
+class EpochDone(Frozen):
+    type: Literal["epoch"] = "epoch"
+    epoch: int
+    lr: float
+    train_loss: float
+    train_accuracy: float
+    validation_loss: float
+    validation_accuracy: float
+    firing_rate: float | None
+    wall_s: float
+    is_best: bool
+
+
+class Finished(Frozen):
+    type: Literal["finished"] = "finished"
+    summary: Summary
+
+
+class Failed(Frozen):
+    type: Literal["failed"] = "failed"
+    code: str
+    message: str
+    fields: dict[str, Any] = {}
+
+
+Event = Annotated[Started | Progress | EpochDone | Finished | Failed, Field(discriminator="type")]
+EVENTS: TypeAdapter[Event] = TypeAdapter(Event)

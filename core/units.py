@@ -1,0 +1,43 @@
+"""Units. Energy is pJ everywhere inside; only this file converts it."""
+
+PJ_PER_MJ = 1e9  # 1 mJ = 1e-3 J = 1e9 pJ
+PJ_PER_UJ = 1e6
+PJ_PER_NJ = 1e3
+
+
+def pj_to_mj(energy_pj: float) -> float:
+    """Picojoules to millijoules, the unit of the paper's tables."""
+    return energy_pj / PJ_PER_MJ
+
+
+def mj_to_pj(energy_mj: float) -> float:
+    """Millijoules to picojoules."""
+    return energy_mj * PJ_PER_MJ
+
+
+def format_energy(energy_pj: float) -> str:
+    """Energy with a fitting unit and three significant digits, for people: `29.5 µJ`."""
+    for factor, unit in ((PJ_PER_MJ, "mJ"), (PJ_PER_UJ, "µJ"), (PJ_PER_NJ, "nJ")):
+        if abs(energy_pj) >= factor:
+            return f"{energy_pj / factor:.3g} {unit}"
+    return f"{energy_pj:.3g} pJ"
+
+
+def format_count(count: float) -> str:
+    """A count with a decimal prefix and three significant digits: `4.47 M`."""
+    for factor, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(count) >= factor:
+            return f"{count / factor:.3g} {unit}"
+    return f"{count:.3g}"
+
+
+def format_duration(wall_s: float) -> str:
+    """Seconds for people: `45 s`, `3 min 20 s`, `2 h 5 min`."""
+    seconds = round(wall_s)
+    if seconds < 60:
+        return f"{seconds} s"
+    minutes, seconds = divmod(seconds, 60)
+    if minutes < 60:
+        return f"{minutes} min {seconds} s" if seconds else f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
