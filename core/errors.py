@@ -276,3 +276,30 @@ class ServiceFailed(SpikefrontError):
 
     def __init__(self, *, service: str, why: str) -> None:
         super().__init__(f"The {service} did not start: {why}", service=service, why=why)
+
+
+class LeaseLost(SpikefrontError):
+    """A run that another attempt, or nobody, owns by now: the late owner must stop."""
+
+    code = "lease-lost"
+
+    def __init__(self, *, run_id: str, attempt: int) -> None:
+        super().__init__(f"Attempt {attempt} no longer owns run {run_id}.", run_id=run_id, attempt=attempt)
+
+
+class StorageFull(SpikefrontError):
+    """The disk that holds the database or the bundles has no room left; nothing was written."""
+
+    code = "storage-full"
+
+    def __init__(self) -> None:
+        super().__init__("The disk is full, so nothing was written. Free some space or delete old runs, then try again.")
+
+
+class DatabaseDown(SpikefrontError):
+    """The database cannot be read or written now; nothing was written."""
+
+    code = "database-down"
+
+    def __init__(self, *, why: str) -> None:
+        super().__init__(f"The database cannot be used: {why}", why=why)

@@ -3,6 +3,7 @@
 PJ_PER_MJ = 1e9  # 1 mJ = 1e-3 J = 1e9 pJ
 PJ_PER_UJ = 1e6
 PJ_PER_NJ = 1e3
+ROUNDS_UP = 0.9995  # from here on three significant digits read 1000 of the smaller unit
 
 
 def pj_to_mj(energy_pj: float) -> float:
@@ -15,18 +16,27 @@ def mj_to_pj(energy_mj: float) -> float:
     return energy_mj * PJ_PER_MJ
 
 
+def energy_scale(energy_pj: float) -> tuple[float, str]:
+    """(pJ in the unit, its name) that fits this energy: for an axis, whose values share one unit.
+
+    A value that three digits would round up to 1000 takes the next unit: 999.9 nJ is `1 µJ`.
+    """
+    for factor, unit in ((PJ_PER_MJ, "mJ"), (PJ_PER_UJ, "µJ"), (PJ_PER_NJ, "nJ")):
+        if abs(energy_pj) >= ROUNDS_UP * factor:
+            return factor, unit
+    return 1.0, "pJ"
+
+
 def format_energy(energy_pj: float) -> str:
     """Energy with a fitting unit and three significant digits, for people: `29.5 µJ`."""
-    for factor, unit in ((PJ_PER_MJ, "mJ"), (PJ_PER_UJ, "µJ"), (PJ_PER_NJ, "nJ")):
-        if abs(energy_pj) >= factor:
-            return f"{energy_pj / factor:.3g} {unit}"
-    return f"{energy_pj:.3g} pJ"
+    factor, unit = energy_scale(energy_pj)
+    return f"{energy_pj / factor:.3g} {unit}"
 
 
 def format_count(count: float) -> str:
     """A count with a decimal prefix and three significant digits: `4.47 M`."""
     for factor, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(count) >= factor:
+        if abs(count) >= ROUNDS_UP * factor:
             return f"{count / factor:.3g} {unit}"
     return f"{count:.3g}"
 

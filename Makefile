@@ -1,0 +1,38 @@
+# make run, make test and make bench each do all their own set-up.
+.DEFAULT_GOAL := help
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help install run test bench lint clean
+
+help:  ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(VENV)/.installed  ## make .venv and install Spikefront with pinned versions
+
+$(VENV)/.installed: pyproject.toml constraints.txt scripts/make-venv
+	@scripts/make-venv $(VENV)
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	@scripts/make-venv $(VENV) test
+	@touch $@
+
+run: install  ## start everything; ARGS="--no-demo" and the like are passed on
+	@exec $(BIN)/spikefront up $(ARGS)
+
+test: $(VENV)/.installed-test  ## every check: style, structure, docs, unit, system and browser tests
+	@scripts/need-chromium
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest $(ARGS)
+
+bench: install  ## the benchmarks, small
+	$(BIN)/python -m benchmarks --small $(ARGS)
+
+lint: $(VENV)/.installed-test  ## style and structure only
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+
+clean:  ## remove the environment and caches (never your data)
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache

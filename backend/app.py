@@ -1,0 +1,57 @@
+"""The API as an ASGI application."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import APIRouter, Depends, FastAPI
+
+from backend import health, problems
+from backend.catalog import endpoints as catalog
+from backend.catalog.service import program_version
+from backend.context import build_context
+from backend.db import migrate
+from backend.runs import endpoints as runs
+from backend.runs import result_endpoints as results
+from backend.runs.pareto import tally_older_runs
+from backend.security import BEARER, Gate, allowed_hosts
+from backend.shares import endpoints as shares
+from core.settings import Settings, prepare_home
+
+PREFIX = "/api/v1"
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The whole API over one data folder. Raises HomeUnusable when that folder or its database cannot be used."""
+    settings = settings or Settings()
+    prepare_home(settings)
+    migrate(settings)
+    context = build_context(settings)
+    tally_older_runs(context)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        context.database.close()
+
+    app = FastAPI(
+        title="Spikefront",
+        version=program_version(),
+        openapi_url=f"{PREFIX}/openapi.json",
+        docs_url=None,  # the interactive pages load scripts from elsewhere
+        redoc_url=None,
+        lifespan=lifespan,
+        redirect_slashes=False,  # a redirect would repeat the address, token and all
+    )
+    app.state.context = context
+    api = APIRouter(prefix=PREFIX)
+    api.include_router(health.router)
+    for module in (catalog, runs, results, shares):
+        api.include_router(module.router, dependencies=[Depends(BEARER)])
+    api.include_router(shares.opened)
+    app.include_router(api)
+    app.include_router(shares.pages)
+    problems.install(app)
+    app.add_middleware(Gate, hosts=allowed_hosts(settings), token=context.token)
+    return app

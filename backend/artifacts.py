@@ -1,0 +1,74 @@
+"""Where the bundles of runs lie, and short-lived addresses of their files."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import shutil
+import time
+from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit
+
+from core.bundle import FILES, MANIFEST, Bundle
+from core.errors import BadValue, NotFound, Unauthorised
+from core.settings import Settings
+
+URL_LIFETIME_S = 15 * 60
+NAMES = frozenset({*FILES, MANIFEST})
+MEDIA_TYPES = {".json": "application/json", ".npz": "application/zip"}
+
+
+class Artifacts:
+    """One folder a run under `artifacts_url`. Only `file://` addresses are served by this version."""
+
+    def __init__(self, settings: Settings) -> None:
+        address = urlsplit(settings.artifacts_url)
+        if address.scheme not in ("", "file"):
+            raise BadValue(field="SPIKEFRONT_ARTIFACTS_URL", value=settings.artifacts_url, expected="a file:// address")
+        self.root = Path(unquote(address.path))
+
+    def folder(self, run_id: str) -> Path:
+        """The folder of one run's bundle; it need not exist yet."""
+        return self.root / run_id
+
+    def bundle(self, run_id: str) -> Bundle:
+        return Bundle(self.folder(run_id))
+
+    def file(self, run_id: str, name: str) -> Path:
+        """The path of a bundle's file; raises NotFound unless `name` is one that every bundle has."""
+        path = self.folder(run_id) / name
+        if name not in NAMES or not path.is_file():
+            raise NotFound(kind="artifact", id=name)
+        return path
+
+    def delete(self, run_id: str) -> None:
+        """Remove a run's folder; nothing happens when there is none."""
+        shutil.rmtree(self.folder(run_id), ignore_errors=True)
+
+
+class SignedUrls:
+    """Addresses that open one file for a while without the bearer token.
+
+    signature = HMAC-SHA256(key, "run/name/expiry"), where the key is derived from the bearer token:
+    a new token ends all addresses given out under the old one.
+    """
+
+    def __init__(self, *, token: str, api_url: str) -> None:
+        self._key = hmac.digest(token.encode(), b"spikefront artifact address", "sha256")
+        self._api_url = api_url
+
+    def url(self, run_id: str, name: str) -> str:
+        expires = int(time.time()) + URL_LIFETIME_S
+        return (
+            f"{self._api_url}/api/v1/runs/{run_id}/artifacts/{quote(name)}"
+            f"?expires={expires}&signature={self._sign(run_id, name, expires)}"
+        )
+
+    def check(self, run_id: str, name: str, *, expires: int, signature: str) -> None:
+        """Raises Unauthorised when the signature is not ours or its time is over."""
+        good = hmac.compare_digest(self._sign(run_id, name, expires).encode(), signature.encode("utf-8", "replace"))
+        if not good or expires < time.time():
+            raise Unauthorised()
+
+    def _sign(self, run_id: str, name: str, expires: int) -> str:
+        return hmac.new(self._key, f"{run_id}/{name}/{expires}".encode(), hashlib.sha256).hexdigest()

@@ -1,0 +1,40 @@
+"""Routes: what can be chosen, what a choice would be, and what the paper printed."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+
+from backend.catalog.service import CatalogService
+from backend.context import Context, of
+from core.analysis.published import published
+from core.datasets.catalog import DATASETS
+from core.schemas.api import Catalog, Preview, PublishedPoint, RunRequest
+
+router = APIRouter(tags=["catalog"])
+
+
+def service(context: Annotated[Context, Depends(of)]) -> CatalogService:
+    return CatalogService(context)
+
+
+Service = Annotated[CatalogService, Depends(service)]
+
+
+@router.get("/catalog")
+def get_catalog(catalog: Service) -> Catalog:
+    """Backbones with their masks, data sets and whether they are here, recipes, profiles and modes."""
+    return catalog.catalog()
+
+
+@router.post("/preview")
+def preview(request: RunRequest, catalog: Service) -> Preview:
+    """What a run would be: network, memory, time here, and an equal run if there is one. Nothing is queued."""
+    return catalog.preview(request)
+
+
+@router.get("/published")
+def get_published(dataset: str) -> list[PublishedPoint]:
+    """The printed points of Kabir et al. for a data set; none for one that the paper does not use."""
+    return published(DATASETS[dataset].name)

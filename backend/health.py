@@ -1,0 +1,63 @@
+"""Is it alive, and is it ready to take work."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+from sqlalchemy import select
+
+from backend.context import Context, of
+from backend.db import HEAD, schema_version, utc_now
+from backend.models import WorkerRow
+from backend.security import has_token
+from core.errors import SpikefrontError
+from core.schemas.api import ReadyCheck
+
+router = APIRouter(prefix="/health", tags=["health"])
+
+LATELY = timedelta(seconds=30)
+OK = "ok"
+
+
+@router.get("/live")
+def live() -> dict[str, str]:
+    """The process answers."""
+    return {"status": OK}
+
+
+@router.get("/ready", responses={503: {"model": ReadyCheck}})
+def ready(request: Request, response: Response, context: Annotated[Context, Depends(of)]) -> ReadyCheck:
+    """Whether the database and the broker answer: 200, or 503 with a sentence about what does not.
+
+    `workers` lists those that gave a sign of life lately: their names with the bearer token,
+    else only a number each. A missing worker is no fault of the API, so `ok` does not depend on it.
+    """
+    database, workers = _database(context)
+    broker = _broker(context)
+    ok = database == OK and broker == OK
+    response.status_code = 200 if ok else 503
+    if not has_token(request, context.token):
+        workers = [f"worker {number}" for number in range(1, len(workers) + 1)]
+    return ReadyCheck(ok=ok, database=database, broker=broker, workers=workers)
+
+
+def _database(context: Context) -> tuple[str, list[str]]:
+    try:
+        with context.database.read() as session:
+            version = schema_version(session.connection())
+            if version != HEAD:
+                return f"The database has schema {version}; this version needs {HEAD}.", []
+            alive = select(WorkerRow.name).where(WorkerRow.seen_at > utc_now() - LATELY).order_by(WorkerRow.name)
+            return OK, list(session.scalars(alive))
+    except SpikefrontError as error:
+        return error.message, []
+
+
+def _broker(context: Context) -> str:
+    try:
+        context.queue.check()
+    except SpikefrontError:
+        return "The queue does not answer; new runs wait in the database."
+    return OK

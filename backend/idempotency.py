@@ -1,0 +1,39 @@
+"""A request that is sent twice makes one run: `Idempotency-Key` with the digest of what was asked."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete
+from sqlalchemy.orm import Session
+
+from backend.models import IdempotencyKeyRow
+from core.errors import BadValue, IdempotencyConflict
+
+KEPT_FOR = timedelta(days=7)
+MAX_LENGTH = 255
+
+
+def check_key(key: str) -> None:
+    """Raises BadValue for a key that is empty, too long or not plain ASCII."""
+    if not (1 <= len(key) <= MAX_LENGTH and key.isascii() and key.isprintable()):
+        raise BadValue(
+            field="Idempotency-Key", value=key[:64], expected=f"1 to {MAX_LENGTH} printable ASCII characters"
+        )
+
+
+def find_run(session: Session, key: str, body_hash: str) -> str | None:
+    """The run that this key made; raises IdempotencyConflict when it stood on another body."""
+    row = session.get(IdempotencyKeyRow, key)
+    if row is None:
+        return None
+    if row.body_hash != body_hash:
+        raise IdempotencyConflict(key=key)
+    return row.run_id
+
+
+def remember(session: Session, key: str, body_hash: str, run_id: str, *, now: datetime) -> None:
+    """Store the key; old keys go. A key that another request stored meanwhile is an IntegrityError at flush."""
+    session.execute(delete(IdempotencyKeyRow).where(IdempotencyKeyRow.created_at < now - KEPT_FOR))
+    session.add(IdempotencyKeyRow(key=key, body_hash=body_hash, run_id=run_id, created_at=now))
+    session.flush()

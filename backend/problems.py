@@ -1,0 +1,226 @@
+"""Errors as RFC 9457 problem details (`application/problem+json`), all from one table.
+
+`STATUS` maps each error class to its HTTP status; a test checks that no class is missing. A problem's
+`code` is the error's, its `detail` the error's message, and `fields` the values named in it. What is not
+in the table is a fault of ours: it is logged in full and answered with a 500 that says nothing of it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from core import errors
+from core.errors import SpikefrontError
+from core.schemas.api import Problem
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class BodyTooLarge(SpikefrontError):
+    """A request body above the bound."""
+
+    code = "body-too-large"
+
+    def __init__(self, *, limit_bytes: int) -> None:
+        super().__init__(f"The body is larger than {limit_bytes} bytes.", limit_bytes=limit_bytes)
+
+
+class HostNotAllowed(SpikefrontError):
+    """A Host header that does not name this server: a page elsewhere may have rebound its own name to us."""
+
+    code = "host-not-allowed"
+
+    def __init__(self, *, host: str) -> None:
+        super().__init__(
+            f"This server does not answer to the name {host!r}. If it is one of its names, set SPIKEFRONT_API_URL to it.",
+            host=host,
+        )
+
+
+#: Error class -> (status, title).
+STATUS: dict[type[SpikefrontError], tuple[int, str]] = {
+    errors.UnknownName: (422, "Unknown name"),
+    errors.BadValue: (422, "Value not allowed"),
+    errors.ImpossibleMask: (422, "Impossible mask"),
+    errors.UnknownLayer: (500, "No counting rule"),
+    errors.DatasetMissing: (409, "Data set not there"),
+    errors.DatasetCorrupt: (409, "Data set damaged"),
+    errors.UnsafeArchive: (422, "Unsafe archive"),
+    errors.ChecksumMismatch: (409, "Checksum mismatch"),
+    errors.FetchFailed: (502, "Download failed"),
+    errors.BundleCorrupt: (500, "Bundle damaged"),
+    errors.BundleBusy: (409, "Bundle in use"),
+    errors.NonFiniteLoss: (422, "Loss not finite"),
+    errors.OutOfMemory: (507, "Out of memory"),
+    errors.Interrupted: (409, "Interrupted"),
+    errors.NotFound: (404, "Not found"),
+    errors.StateConflict: (409, "Not possible in this state"),
+    errors.NotReady: (409, "Not ready"),
+    errors.IdempotencyConflict: (409, "Key used before"),
+    errors.Unauthorised: (401, "Bearer token needed"),
+    errors.ShareGone: (404, "Link gone"),
+    errors.QueueDown: (503, "Queue down"),
+    errors.HomeUnusable: (503, "Data folder unusable"),
+    errors.PortTaken: (503, "Port taken"),
+    errors.ServiceFailed: (503, "Service failed"),
+    errors.LeaseLost: (409, "Lease lost"),
+    errors.StorageFull: (507, "Disk full"),
+    errors.DatabaseDown: (503, "Database down"),
+    BodyTooLarge: (413, "Body too large"),
+    HostNotAllowed: (421, "Unknown host name"),
+}
+
+#: What the router itself refuses: status -> (code, title, detail).
+ROUTING: dict[int, tuple[str, str, str]] = {
+    400: ("bad-request", "Unreadable request", "The body cannot be read: send JSON in UTF-8."),
+    404: (
+        "no-such-route",
+        "No such route",
+        "There is nothing at this address; /api/v1/openapi.json lists what is there.",
+    ),
+    405: ("method-not-allowed", "Method not allowed", "This address does not take this method."),
+    416: ("range-not-satisfiable", "Range outside the file", "The Range header asks for bytes outside the file."),
+}
+
+HEADERS: dict[type[SpikefrontError], dict[str, str]] = {
+    errors.Unauthorised: {"WWW-Authenticate": 'Bearer realm="spikefront"'},
+    errors.DatabaseDown: {"Retry-After": "2"},
+    errors.QueueDown: {"Retry-After": "2"},
+}
+
+
+def problem(error: SpikefrontError, *, instance: str | None = None) -> Response:
+    """The response for a domain error; a class without a row is a fault of ours."""
+    row = STATUS.get(type(error))
+    if row is None:
+        return internal(instance=instance)
+    status, title = row
+    return _response(status, error.code, title, error.message, error.fields, instance, HEADERS.get(type(error)))
+
+
+def internal(*, instance: str | None = None) -> Response:
+    """The answer to our own faults: it tells nothing but where to look."""
+    return _response(
+        500,
+        "internal",
+        "Internal error",
+        "Something went wrong here; the log of the API says more.",
+        {},
+        instance,
+        None,
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Let every error leave `app` as a problem."""
+
+    async def domain(request: Request, error: Exception) -> Response:
+        assert isinstance(error, SpikefrontError)
+        return problem(error, instance=request.url.path)
+
+    async def routing(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        fallback = ("refused", "Refused", "This request cannot be served.")
+        code, title, detail = ROUTING.get(error.status_code, fallback)
+        return _response(error.status_code, code, title, detail, {}, request.url.path, error.headers)
+
+    async def validation(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        faults = [_fault(entry) for entry in error.errors()]
+        detail = " ".join(_sentence(fault) for fault in faults[:5])
+        return _response(
+            422, "invalid-request", "Value not allowed", detail, {"errors": faults}, request.url.path, None
+        )
+
+    app.add_exception_handler(SpikefrontError, domain)
+    app.add_exception_handler(HTTPException, routing)
+    app.add_exception_handler(RequestValidationError, validation)
+
+
+def _response(
+    status: int,
+    code: str,
+    title: str,
+    detail: str,
+    fields: dict[str, Any],
+    instance: str | None,
+    headers: Mapping[str, str] | None,
+) -> Response:
+    body = Problem(
+        type=f"urn:spikefront:problem:{code}",
+        title=title,
+        status=status,
+        detail=detail,
+        instance=instance,
+        code=code,
+        fields=_json_ready(fields),
+    )
+    # ASCII JSON: a lone surrogate in an echoed value cannot be encoded as UTF-8
+    content = json.dumps(body.model_dump(), allow_nan=False)
+    return Response(content, status_code=status, media_type=MEDIA_TYPE, headers=dict(headers or {}))
+
+
+def _fault(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """One pydantic error as field, value, and what would be right."""
+    where = [str(part) for part in entry["loc"]]
+    place = where.pop(0) if where and where[0] in ("body", "query", "path", "header") else "request"
+    limits = entry.get("ctx", {})
+    match entry["type"]:
+        case "missing":
+            expected = "given"
+        case "extra_forbidden":
+            expected = "left out: there is no such field"
+        case "greater_than":
+            expected = f"above {limits['gt']}"
+        case "greater_than_equal":
+            expected = f"at least {limits['ge']}"
+        case "less_than":
+            expected = f"below {limits['lt']}"
+        case "less_than_equal":
+            expected = f"at most {limits['le']}"
+        case "literal_error" | "enum":
+            expected = f"one of {limits['expected']}"
+        case "int_parsing" | "int_type" | "int_from_float":
+            expected = "a whole number"
+        case "json_invalid":
+            where, expected = [], f"JSON ({limits.get('error', 'unreadable')})"
+        case _:
+            expected = entry["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    given = entry["type"] not in ("missing", "json_invalid")
+    return {
+        "field": ".".join(where) or place,
+        "value": _short(entry.get("input")) if given else None,
+        "expected": expected,
+    }
+
+
+def _sentence(fault: Mapping[str, Any]) -> str:
+    if fault["expected"] == "given":
+        return f"{fault['field']} is missing."
+    value = f" is {fault['value']!r}; it" if fault["value"] is not None else ""
+    return f"{fault['field']}{value} must be {fault['expected']}."
+
+
+def _short(value: Any) -> Any:
+    """A value as it can be shown: plain and of bounded length."""
+    if isinstance(value, bool | int | None):
+        return value if value is None or abs(value) < 2**63 else "a very large number"
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= 200 else text[:200] + "..."
+
+
+def _json_ready(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _json_ready(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json_ready(part) for part in value]
+    return value if isinstance(value, str) else _short(value)

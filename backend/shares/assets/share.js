@@ -1,0 +1,90 @@
+// Draws a share's figures when they come near the screen, follows the colour scheme, and turns tables into CSV files.
+"use strict";
+(() => {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const coarse = matchMedia("(pointer: coarse)");
+  const drawn = new Set();
+  let loading = null;
+
+  // Plotly is far larger than the page: fetched once, and only when a figure is about to be seen.
+  function plotly() {
+    loading ??= new Promise((resolve, reject) => {
+      const script = document.createElement("script");
+      script.src = data.plotly;
+      script.onload = () => resolve(window.Plotly);
+      script.onerror = () => reject(new Error("plotly"));
+      document.head.append(script);
+    });
+    return loading;
+  }
+
+  function layoutOf(name) {
+    const layout = { ...data.figures[name].layout, template: data.templates[dark.matches ? "dark" : "light"] };
+    if (coarse.matches) layout.dragmode = false; // a finger scrolls the page, it does not zoom the figure
+    return layout;
+  }
+
+  async function draw(box) {
+    const name = box.dataset.chart;
+    if (drawn.has(box)) return;
+    drawn.add(box);
+    try {
+      const library = await plotly();
+      await library.newPlot(box, data.figures[name].data, layoutOf(name), data.config);
+    } catch {
+      const note = document.createElement("p");
+      note.className = "failed";
+      note.textContent = "The figure could not be drawn. Its numbers stand in the table.";
+      box.replaceChildren(note);
+    }
+  }
+
+  const boxes = [...document.querySelectorAll(".plot[data-chart]")];
+  for (const box of boxes) box.style.minHeight = `${data.figures[box.dataset.chart].layout.height}px`; // no jump later
+  const near = new IntersectionObserver((entries) => {
+    for (const entry of entries) if (entry.isIntersecting) { near.unobserve(entry.target); draw(entry.target); }
+  }, { rootMargin: "600px 0px" });
+  for (const box of boxes) near.observe(box);
+  addEventListener("beforeprint", () => boxes.forEach(draw));
+  dark.addEventListener("change", async () => {
+    const library = await plotly();
+    for (const box of drawn) {
+      const name = box.dataset.chart;
+      library.react(box, data.figures[name].data, layoutOf(name), data.config);
+    }
+  });
+
+  function csvCell(cell) {
+    let text = cell.dataset.v ?? cell.textContent.replace("★", "").trim();
+    // A spreadsheet runs a cell that starts like a formula; a leading apostrophe makes it text.
+    if (/^[=+\-@\t\r]/.test(text) && Number.isNaN(Number(text))) text = `'${text}`;
+    return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  }
+
+  for (const table of document.querySelectorAll("table[data-csv]")) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = "Download as CSV";
+    button.addEventListener("click", () => {
+      const rows = [...table.rows].map((row) => [...row.cells].map(csvCell).join(","));
+      const address = URL.createObjectURL(new Blob([rows.join("\r\n") + "\r\n"], { type: "text/csv;charset=utf-8" }));
+      const link = document.createElement("a");
+      link.href = address;
+      link.download = `${table.dataset.csv}.csv`;
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(address), 1000);
+    });
+    table.parentElement.before(button);
+  }
+
+  for (const button of document.querySelectorAll("button[data-copy]")) {
+    if (!navigator.clipboard) continue;
+    button.hidden = false;
+    button.addEventListener("click", async () => {
+      await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent.trim());
+      button.textContent = "Copied";
+      setTimeout(() => { button.textContent = "Copy"; }, 1500);
+    });
+  }
+})();

@@ -1,0 +1,68 @@
+"""Routes of shares: the owner's under the API, and the two that a token opens."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Response
+from fastapi.responses import HTMLResponse
+
+from backend.context import Context, of
+from backend.shares.service import ShareService
+from core.schemas.api import NewShare, SharedRun, SharePage, ShareRequest
+
+router = APIRouter(prefix="/shares", tags=["shares"])
+opened = APIRouter(prefix="/shared", tags=["shares"])  # by a share's token, without the bearer token
+pages = APIRouter(include_in_schema=False)  # at the root
+
+#: Said here although the Gate says the same of every answer: a share depends on them.
+PRIVATE = {"X-Robots-Tag": "noindex", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store"}
+
+Token = Annotated[str, Path(max_length=128)]
+
+
+def service(context: Annotated[Context, Depends(of)]) -> ShareService:
+    return ShareService(context)
+
+
+Service = Annotated[ShareService, Depends(service)]
+
+
+@router.post("", status_code=201)
+def create_share(request: ShareRequest, shares: Service) -> NewShare:
+    """A read-only link to one succeeded run; its token is shown this once."""
+    return shares.create(request)
+
+
+@router.get("")
+def list_shares(shares: Service) -> SharePage:
+    """All links, also those expired or withdrawn, without their tokens."""
+    return shares.all()
+
+
+@router.delete("/{share_id}", status_code=204)
+def revoke_share(share_id: str, shares: Service) -> None:
+    """Withdraw a link."""
+    shares.revoke(share_id)
+
+
+@opened.get("/{token}")
+def open_share(token: Token, response: Response, shares: Service) -> SharedRun:
+    """What a link shows; needs no bearer token."""
+    response.headers.update(PRIVATE)
+    return shares.open(token)
+
+
+@pages.get("/s/{token}", response_class=HTMLResponse)
+def show_share(token: str, shares: Service) -> HTMLResponse:
+    """The same as a page of its own."""
+    page = shares.open_page(token)
+    headers = {**PRIVATE, "Content-Security-Policy": page.content_security_policy}
+    return HTMLResponse(page.html, status_code=page.status, headers=headers)
+
+
+@pages.get("/s/assets/{name}")
+def show_asset(name: str, shares: Service) -> Response:
+    """Scripts and styles of the page, the same for every share."""
+    asset = shares.asset(name)
+    return Response(asset.content, media_type=asset.media_type, headers={"Cache-Control": asset.cache_control})

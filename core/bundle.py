@@ -1,0 +1,266 @@
+"""A run on disk: one folder of plain files and a manifest with their SHA-256 digests.
+
+    config.json             RunConfig
+    environment.json        versions, processor, threads: what the numbers were made with
+    metrics.json            epoch by epoch, as columns (core.schemas.api.Metrics)
+    counts.json             integer operation counts of the test set (core.schemas.results.Counts)
+    counts_per_sample.npz   the same counts per test image, one array a layer and quantity
+    predictions.npz         index [N], label [N], outputs [N, T, C] float32, classes
+    gradients.json          gradient norm per layer and epoch (core.schemas.api.Gradients)
+    examples.npz            index [M], image [M, H, W, 3] uint8: images worth looking at
+    weights.safetensors     parameters and running statistics of the best epoch
+    summary.json            core.schemas.results.Summary
+    manifest.json           written last: a folder without it is unfinished
+
+`checkpoint/` stands beside them only while the run is unfinished. Nothing is pickled. Every file is
+written beside its place, synced and renamed, so a reader sees the old content or the new, never half.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import zipfile
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+from pydantic import Field, ValidationError
+
+from core.errors import BundleCorrupt, HomeUnusable
+from core.schemas.api import Gradients, Metrics
+from core.schemas.base import Frozen
+from core.schemas.results import Counts, Summary
+from core.schemas.run import RunConfig
+
+MANIFEST = "manifest.json"
+CHECKPOINT = "checkpoint"
+#: Every file of a finished bundle but the manifest itself.
+FILES = (
+    "config.json",
+    "environment.json",
+    "metrics.json",
+    "counts.json",
+    "counts_per_sample.npz",
+    "predictions.npz",
+    "gradients.json",
+    "examples.npz",
+    "weights.safetensors",
+    "summary.json",
+)
+
+Model = TypeVar("Model", bound=Frozen)
+
+
+class ManifestEntry(Frozen):
+    """One file of a bundle."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", description="a plain file name, never a path")
+    bytes: int = Field(ge=0)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class Manifest(Frozen):
+    version: Literal[1] = 1
+    files: tuple[ManifestEntry, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predictions:
+    """What the network said of the test set."""
+
+    index: np.ndarray  # [N] int64, position in the test set
+    label: np.ndarray  # [N] int64
+    outputs: np.ndarray  # [N, T, C] float32, the raw output of each step; T = 1 for a CNN
+    classes: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExampleImages:
+    """Test images kept with the run."""
+
+    index: np.ndarray  # [M] int64, position in the test set, rising
+    image: np.ndarray  # [M, H, W, 3] uint8
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Put `content` at `path` whole: written beside it, synced, renamed, and the folder synced.
+
+    Raises HomeUnusable where the folder cannot be written or the disk is full; the old content then stays.
+    """
+    beside = path.with_name(f".{path.name}.tmp")  # one writer at a time, so a killed one's leftover is overwritten
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with beside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+        raise HomeUnusable(folder=str(path.parent), why=f"{error.strerror or error}.") from None
+
+
+class Bundle:
+    """Reads and writes the files of one run's folder. Readers raise BundleCorrupt, naming the file."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+
+    # Reading
+
+    @property
+    def complete(self) -> bool:
+        """The run has ended and every file is in place (`verify` also reads them)."""
+        return (self.path / MANIFEST).is_file()
+
+    @property
+    def checkpoint(self) -> Path:
+        """Folder of the unfinished run's checkpoint."""
+        return self.path / CHECKPOINT
+
+    def config(self) -> RunConfig:
+        return self._model("config.json", RunConfig)
+
+    def summary(self) -> Summary:
+        return self._model("summary.json", Summary)
+
+    def counts(self) -> Counts:
+        return self._model("counts.json", Counts)
+
+    def metrics(self) -> Metrics:
+        return self._model("metrics.json", Metrics)
+
+    def gradients(self) -> Gradients:
+        return self._model("gradients.json", Gradients)
+
+    def environment(self) -> dict[str, Any]:
+        try:
+            value = json.loads(self.read("environment.json"))
+        except ValueError as error:
+            raise BundleCorrupt(file="environment.json", why=f"it is not JSON ({error}).") from None
+        if not isinstance(value, dict):
+            raise BundleCorrupt(file="environment.json", why="it is not a JSON object.")
+        return value
+
+    def predictions(self) -> Predictions:
+        arrays = self._arrays("predictions.npz", index=1, label=1, outputs=3, classes=1)
+        index, label, outputs, classes = (arrays[name] for name in ("index", "label", "outputs", "classes"))
+        if not len(index) == len(label) == len(outputs) or outputs.shape[2] != len(classes):
+            raise BundleCorrupt(file="predictions.npz", why="its arrays have unequal lengths.")
+        if len(label) and not (0 <= label.min() and label.max() < len(classes)):
+            raise BundleCorrupt(file="predictions.npz", why="a label names no class.")
+        return Predictions(index=index, label=label, outputs=outputs, classes=[str(name) for name in classes])
+
+    def examples(self) -> ExampleImages:
+        arrays = self._arrays("examples.npz", index=1, image=4)
+        if len(arrays["index"]) != len(arrays["image"]):
+            raise BundleCorrupt(file="examples.npz", why="its arrays have unequal lengths.")
+        return ExampleImages(index=arrays["index"], image=arrays["image"])
+
+    def counts_per_sample(self) -> dict[str, np.ndarray]:
+        return self._arrays("counts_per_sample.npz")
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """Parameters and running statistics by name."""
+        from safetensors import SafetensorError
+        from safetensors.numpy import load
+
+        try:
+            return load(self.read("weights.safetensors"))
+        except SafetensorError as error:
+            raise BundleCorrupt(file="weights.safetensors", why=f"{error}.") from None
+
+    def files(self) -> list[ManifestEntry]:
+        """The manifest's rows, in its order."""
+        return list(self._model(MANIFEST, Manifest).files)
+
+    def verify(self) -> None:
+        """Read every file and compare it with the manifest; raises BundleCorrupt at the first that differs."""
+        entries = self.files()
+        if missing := sorted(set(FILES) - {entry.name for entry in entries}):
+            raise BundleCorrupt(file=MANIFEST, why=f"it does not list {missing[0]}.")
+        for entry in entries:
+            content = self.read(entry.name)
+            if len(content) != entry.bytes:
+                raise BundleCorrupt(
+                    file=entry.name, why=f"it has {len(content)} bytes where the manifest says {entry.bytes}."
+                )
+            if hashlib.sha256(content).hexdigest() != entry.sha256:
+                raise BundleCorrupt(file=entry.name, why="its SHA-256 differs from the manifest's.")
+
+    def read(self, name: str) -> bytes:
+        """The bytes of one file of the bundle."""
+        try:
+            return (self.path / name).read_bytes()
+        except FileNotFoundError:
+            raise BundleCorrupt(file=name, why="it is missing.") from None
+        except OSError as error:
+            raise BundleCorrupt(file=name, why=f"{error.strerror}.") from None
+
+    def _model(self, name: str, model: type[Model]) -> Model:
+        try:
+            return model.model_validate_json(self.read(name))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "the whole"
+            raise BundleCorrupt(file=name, why=f"{where}: {first['msg']}.") from None
+
+    def _arrays(self, name: str, **dimensions: int) -> dict[str, np.ndarray]:
+        """The arrays of an npz file; those named must be there with that many dimensions."""
+        try:
+            with np.load(io.BytesIO(self.read(name)), allow_pickle=False) as file:
+                arrays = {key: file[key] for key in file.files}
+        except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
+            raise BundleCorrupt(file=name, why=f"it holds no readable arrays ({error}).") from None
+        for key, ndim in dimensions.items():
+            if key not in arrays or arrays[key].ndim != ndim:
+                raise BundleCorrupt(file=name, why=f"it has no array {key!r} of {ndim} dimensions.")
+        return arrays
+
+    # Writing
+
+    def write_model(self, name: str, model: Frozen) -> None:
+        write_atomic(self.path / name, model.model_dump_json(indent=2).encode() + b"\n")
+
+    def write_json(self, name: str, value: dict[str, Any]) -> None:
+        write_atomic(self.path / name, json.dumps(value, indent=2).encode() + b"\n")
+
+    def write_arrays(self, name: str, arrays: dict[str, np.ndarray], *, compressed: bool = False) -> None:
+        buffer = io.BytesIO()
+        (np.savez_compressed if compressed else np.savez)(buffer, allow_pickle=False, **arrays)
+        write_atomic(self.path / name, buffer.getvalue())
+
+    def write_predictions(self, predictions: Predictions) -> None:
+        self.write_arrays(
+            "predictions.npz",
+            {
+                "index": predictions.index.astype(np.int64),
+                "label": predictions.label.astype(np.int64),
+                "outputs": predictions.outputs.astype(np.float32),
+                "classes": np.array(predictions.classes, dtype=np.str_),
+            },
+        )
+
+    def write_bytes(self, name: str, content: bytes) -> None:
+        write_atomic(self.path / name, content)
+
+    def seal(self) -> None:
+        """Write the manifest over every file, then drop the checkpoint: from here on the bundle is complete."""
+        entries = []
+        for name in FILES:
+            content = self.read(name)
+            entries.append(ManifestEntry(name=name, bytes=len(content), sha256=hashlib.sha256(content).hexdigest()))
+        self.write_model(MANIFEST, Manifest(files=tuple(entries)))
+        shutil.rmtree(self.checkpoint, ignore_errors=True)

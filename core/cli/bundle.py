@@ -1,0 +1,62 @@
+"""`spikefront bundle`: look at a run's folder, without the engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from core.bundle import Bundle
+from core.cli.console import print_json
+from core.recipes.build import command
+from core.units import format_count, format_energy
+
+app = typer.Typer(help="Show or verify a run's bundle.", no_args_is_help=True)
+
+
+@app.command()
+def show(
+    path: Path = typer.Argument(..., help="Folder of the bundle."),
+    as_json: bool = typer.Option(False, "--json", help="Print as JSON."),
+) -> None:
+    """The figures of a run, the command that repeats it, and its files."""
+    bundle = Bundle(path)
+    config, summary, files = bundle.config(), bundle.summary(), bundle.files()
+    if as_json:
+        print_json(
+            {
+                "config": config.model_dump(mode="json"),
+                "summary": summary.model_dump(mode="json"),
+                "environment": bundle.environment(),
+                "command": command(config),
+                "files": [entry.model_dump() for entry in files],
+            }
+        )
+        return
+    part = "" if summary.dataset_complete else " (a subset)"
+    rate = "none" if summary.firing_rate is None else f"{summary.firing_rate:.3f}"
+    print(f"{summary.kind.upper()} {summary.backbone} {','.join(summary.mask)}, seed {summary.seed} (n = 1)")
+    print(f"accuracy     {summary.accuracy:.2%} on {summary.n_test} test images of {summary.dataset}{part}")
+    print(f"F1, macro    {summary.f1_macro:.4f}")
+    print(f"parameters   {format_count(summary.params)}")
+    print(f"per image    {format_count(summary.acs)} ACs, {format_count(summary.macs)} MACs (mode {summary.mode})")
+    print(f"energy       {format_energy(summary.energy_pj)} per image, estimated ({summary.profile})")
+    print(f"firing rate  {rate}")
+    print(f"repeat       {command(config)}")
+    for entry in files:
+        print(f"{entry.bytes:>12}  {entry.name}")
+
+
+@app.command()
+def verify(
+    path: Path = typer.Argument(..., help="Folder of the bundle."),
+    as_json: bool = typer.Option(False, "--json", help="Print as JSON."),
+) -> None:
+    """Read every file and compare its SHA-256 with the manifest."""
+    bundle = Bundle(path)
+    bundle.verify()
+    files = bundle.files()
+    if as_json:
+        print_json({"ok": True, "files": len(files), "bytes": sum(entry.bytes for entry in files)})
+    else:
+        print(f"{path}: {len(files)} files, all as the manifest says")

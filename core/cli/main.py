@@ -1,0 +1,85 @@
+"""The command `spikefront`. Only the command that was asked for is imported, so `--help` stays quick.
+
+A command is a row of COMMANDS: the module `core.cli.<name>` holds either a function `<name>` or a
+`typer.Typer` named `app` with sub-commands. A domain error ends as one sentence and exit code 1, a
+wrong use as exit code 2.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+
+import typer
+
+from core.cli.console import EXIT_FAILED, EXIT_INTERRUPTED, print_error
+from core.errors import Interrupted, SpikefrontError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """One row: what `--help` says of a command without importing it."""
+
+    help: str
+    group: bool = False  # `app` with sub-commands instead of a function
+    hidden: bool = False
+
+
+COMMANDS: dict[str, Command] = {
+    "up": Command(help="Start broker, API, worker and dashboard; print the address; stop all on Ctrl-C."),
+    "worker": Command(help="Start a worker that trains the runs of the queue."),
+    "train": Command(help="Train one network and write its bundle."),
+    "trainer": Command(help="Wait with the engine loaded for one run on standard input.", hidden=True),
+    "count": Command(help="Parameters, operations and MACs of a masked backbone, without data."),
+    "data": Command(help="List, fetch, add and verify data sets.", group=True),
+    "bundle": Command(help="Show or verify a run's bundle.", group=True),
+    "doctor": Command(help="Check this machine and say what is missing."),
+}
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        try:
+            print(version("spikefront"))
+        except PackageNotFoundError:  # run from a source tree that was never installed
+            print("unknown")
+        raise typer.Exit()
+
+
+def _root(
+    version: bool = typer.Option(
+        False, "--version", is_eager=True, callback=_print_version, help="Print the version and exit."
+    ),
+) -> None:
+    """Accuracy-energy exploration for light spiking networks: train, count, price, compare, share."""
+
+
+def build_app(asked: str | None) -> typer.Typer:
+    """The application with `asked` loaded and every other command a row of help."""
+    app = typer.Typer(name="spikefront", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+    app.callback()(_root)
+    for name, command in COMMANDS.items():
+        if name != asked:
+            app.command(name, help=command.help, hidden=command.hidden)(lambda: None)
+        elif command.group:
+            app.add_typer(import_module(f"core.cli.{name}").app, name=name, help=command.help)
+        else:
+            app.command(name, hidden=command.hidden)(getattr(import_module(f"core.cli.{name}"), name))
+    return app
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run the command line and exit the process."""
+    args = list(sys.argv[1:] if args is None else args)
+    asked = next((arg for arg in args if not arg.startswith("-")), None)
+    try:
+        build_app(asked)(args, prog_name="spikefront")
+    except Interrupted as stop:
+        print_error(stop, as_json="--json" in args)
+        sys.exit(EXIT_INTERRUPTED)
+    except SpikefrontError as error:
+        print_error(error, as_json="--json" in args)
+        sys.exit(EXIT_FAILED)

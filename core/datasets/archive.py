@@ -1,0 +1,156 @@
+"""Takes named files out of an archive that nobody vouches for.
+
+Nothing is extracted by the archive's own paths: each wanted member is copied to the place that its reader
+gives it. A member that looks like an attack (a path out of the folder, a link, a device) or an archive
+that unpacks to more than a data set can have stops everything, whether that member is wanted or not.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+from core.datasets.spec import Progress, no_progress
+from core.errors import UnsafeArchive
+
+#: How the content of a tar may be packed, by the first bytes.
+PACKED: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"\xfd7zXZ\x00": lzma.open, b"BZh": bz2.open}
+ZIP = (b"PK\x03\x04", b"PK\x05\x06")
+MAX_MEMBERS = 200_000  # Tiny ImageNet has 120,000 files
+MAX_BYTES = 2 << 30  # of everything unpacked; the largest archive read so far unpacks to 186 MB
+MAX_NAME = 4096
+CHUNK = 1 << 20
+
+
+class Damaged(ValueError):
+    """Cut off, or no archive of a kind that is read."""
+
+
+class _Bounded(io.RawIOBase):
+    """A readable stream that counts what an archive unpacks to, so that a bomb ends at the limit."""
+
+    def __init__(self, inner: IO[bytes], archive: Path) -> None:
+        self._inner, self._archive, self._seen = inner, archive, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._inner.read(min(size, CHUNK) if size >= 0 else CHUNK)
+        self._seen += len(data)
+        if self._seen > MAX_BYTES:
+            raise UnsafeArchive(archive=self._archive.name, member="", why=f"unpacks to more than {MAX_BYTES >> 20} MB")
+        return data
+
+
+def is_archive(path: Path) -> bool:
+    """Whether the file begins as a zip, a packed file or a plain tar does."""
+    with open(path, "rb") as file:
+        head = file.read(262)
+    return head.startswith((*ZIP, *PACKED)) or head[257:262] == b"ustar"
+
+
+def extract(
+    archive: Path, place: Callable[[str], str | None], into: Path, progress: Progress = no_progress
+) -> list[str]:
+    """Copy every member whose file name `place` knows to that place below `into`; returns the places filled.
+
+    Raises UnsafeArchive for a dangerous member, Damaged for a broken archive, OSError where the disk refuses.
+    """
+    with open(archive, "rb") as file:
+        head = file.read(6)
+    try:
+        if head.startswith(ZIP):
+            return _from_zip(archive, place, into, progress)
+        return _from_tar(archive, place, into, progress)
+    except (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError, NotImplementedError) as error:
+        raise Damaged(f"it is cut off or no archive ({error})") from None
+    except OSError as error:
+        if error.errno is None:  # gzip.BadGzipFile and its kin: bad content, not a bad disk
+            raise Damaged(f"it is cut off or no archive ({error})") from None
+        raise
+
+
+def _check(archive: Path, name: str, *, members: int, size: int, total: int, kind: str | None) -> None:
+    path = PurePosixPath(name.replace("\\", "/"))
+    why = None
+    if path.is_absolute() or ".." in path.parts or (path.parts and ":" in path.parts[0]):  # C: on Windows
+        why = "leads out of the folder"
+    elif kind is not None:
+        why = f"is a {kind}"
+    elif len(name) > MAX_NAME or "\0" in name:
+        why = "has an impossible name"
+    elif members > MAX_MEMBERS:
+        why = f"is member number {MAX_MEMBERS + 1}; no data set here has as many"
+    elif size < 0 or total > MAX_BYTES:
+        why = f"brings the archive to more than {MAX_BYTES >> 20} MB"
+    if why is not None:
+        raise UnsafeArchive(archive=archive.name, member=name[:200], why=why)
+
+
+def _copy(source: IO[bytes], target: Path, size: int, archive: Path, progress: Progress) -> None:
+    if target.exists():
+        raise UnsafeArchive(archive=archive.name, member=target.name, why="is in it twice")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    done = 0
+    with open(target, "xb") as out:
+        while chunk := source.read(min(CHUNK, size - done + 1)):
+            done += len(chunk)
+            if done > size:
+                raise UnsafeArchive(archive=archive.name, member=target.name, why="is longer than it says")
+            out.write(chunk)
+            progress(target.name, done, size)
+    if done != size:
+        raise Damaged(f"{target.name} ends after {done:,} of {size:,} bytes")
+
+
+def _from_tar(archive: Path, place: Callable[[str], str | None], into: Path, progress: Progress) -> list[str]:
+    filled, total = [], 0
+    with _unpacked(archive) as stream, tarfile.open(fileobj=_Bounded(stream, archive), mode="r|") as tar:
+        for number, member in enumerate(tar, start=1):
+            total += max(member.size, 0)
+            link = "link" if member.issym() or member.islnk() else None
+            odd = link or (None if member.isfile() or member.isdir() else "device or other special file")
+            _check(archive, member.name, members=number, size=member.size, total=total, kind=odd)
+            where = place(PurePosixPath(member.name).name) if member.isfile() else None
+            if where is not None and (source := tar.extractfile(member)) is not None:
+                _copy(source, into / where, member.size, archive, progress)
+                filled.append(where)
+    return filled
+
+
+def _unpacked(archive: Path) -> Any:
+    with open(archive, "rb") as file:
+        head = file.read(6)
+    opener = next((opener for magic, opener in PACKED.items() if head.startswith(magic)), open)
+    return opener(archive, "rb")
+
+
+def _from_zip(archive: Path, place: Callable[[str], str | None], into: Path, progress: Progress) -> list[str]:
+    filled, total = [], 0
+    with zipfile.ZipFile(archive) as zipped:
+        members = zipped.infolist()
+        for number, member in enumerate(members, start=1):
+            total += member.file_size
+            mode = member.external_attr >> 16
+            special = stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR)
+            kind = "link" if stat.S_ISLNK(mode) else "device or other special file" if special else None
+            _check(archive, member.filename, members=number, size=member.file_size, total=total, kind=kind)
+            if member.flag_bits & 1:
+                raise Damaged(f"{member.filename} is encrypted")
+        for member in members:
+            where = None if member.is_dir() else place(PurePosixPath(member.filename).name)
+            if where is not None:
+                with zipped.open(member) as source:
+                    _copy(source, into / where, member.file_size, archive, progress)
+                filled.append(where)
+    return filled

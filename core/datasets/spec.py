@@ -1,0 +1,127 @@
+"""What a data set is, as data: facts, where it comes from, and who reads it. Nothing here opens a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+
+#: Called as `progress(what, done, total)`; `total` is 0 where nobody knows it.
+Progress = Callable[[str, int, int], None]
+
+
+def no_progress(what: str, done: int, total: int) -> None:
+    """For callers that show nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Remote:
+    """The authors' own archive. `bytes` is only shown beforehand; `md5` decides."""
+
+    url: str
+    md5: str
+    bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """A data set in memory (or mapped from disk; writing to the arrays never reaches the files).
+
+    train_images: [N, H, W, 3] uint8; train_labels: [N] int64 in 0..n_classes-1; the same for test.
+    `complete` is False where the files are only a part of the published set: every result says so.
+    """
+
+    spec: DatasetSpec
+    classes: tuple[str, ...]
+    train_images: np.ndarray = field(repr=False)
+    train_labels: np.ndarray = field(repr=False)
+    test_images: np.ndarray = field(repr=False)
+    test_labels: np.ndarray = field(repr=False)
+    complete: bool
+    note: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetStatus:
+    """What is on this machine. `complete` and the numbers are None where that needs a full read first."""
+
+    ready: bool
+    complete: bool | None = None
+    n_train: int | None = None
+    n_test: int | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileReport:
+    """One file of a data set after a full read. `official`: bit for bit the authors' file; None if nobody can say."""
+
+    file: str
+    state: Literal["ok", "missing", "corrupt"]
+    n: int | None = None
+    official: bool | None = None
+    why: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """The outcome of `verify`: the whole set and each file."""
+
+    name: str
+    state: Literal["complete", "subset", "corrupt", "missing"]
+    n_train: int
+    n_test: int
+    files: tuple[FileReport, ...]
+    note: str | None = None
+
+
+class Reader(Protocol):
+    """Reads one format. `folder` is the data set's own folder in the data folder.
+
+    `status` looks at names and sizes only. `load` raises DatasetMissing or DatasetCorrupt.
+    `verify` reads every byte and raises neither: it reports.
+    """
+
+    #: Always there, with nothing to add or fetch.
+    built_in: bool
+
+    def status(self, spec: DatasetSpec, folder: Path) -> DatasetStatus: ...
+
+    def load(self, spec: DatasetSpec, folder: Path, progress: Progress = no_progress) -> Dataset: ...
+
+    def verify(self, spec: DatasetSpec, folder: Path, progress: Progress = no_progress) -> Report: ...
+
+    def place(self, member: str) -> str | None:
+        """Where a file of that name belongs below `folder`; None for a file that is no part of the set."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetSpec:
+    """One row of the catalogue.
+
+    mean, std: of each channel of the training images, as pixel / 255. `reader` is None for a data set whose
+    geometry is known, so that networks for it can be counted, but that cannot be trained on yet; its class
+    names then stay out, and `class_count` says how many there are.
+    """
+
+    name: str
+    title: str
+    classes: tuple[str, ...] = field(default=(), repr=False)
+    class_count: int | None = None
+    image_shape: tuple[int, int, int]
+    n_train: int
+    n_test: int
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+    citation: str
+    licence: str
+    home: str
+    remote: Remote | None = None
+    reader: Reader | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def n_classes(self) -> int:
+        return self.class_count if self.class_count is not None else len(self.classes)

@@ -1,0 +1,84 @@
+"""SqueezeNet written by hand with SpikingJelly's layers: the independent reference of tests and benchmarks.
+
+It follows SpikingJelly's tutorials: step_mode="m", stateful neurons, the image repeated T times,
+`functional.reset_net` between batches. Its state_dict has the same keys as `Network`'s.
+"""
+
+from __future__ import annotations
+
+import torch
+from spikingjelly.activation_based import functional, layer, neuron, surrogate
+from torch import Tensor, nn
+
+from core.backbones.squeezenet import BLOCKS, EXPAND, POOL_AFTER, SQUEEZE
+from core.schemas.run import NeuronConfig
+
+
+class Unit(nn.Module):
+    """Convolution, batch normalisation, LIF."""
+
+    def __init__(self, c_in: int, c_out: int, kernel: int, lif: NeuronConfig) -> None:
+        super().__init__()
+        self.conv = layer.Conv2d(c_in, c_out, kernel, padding=kernel // 2)
+        self.bn = layer.BatchNorm2d(c_out)
+        self.act = neuron.LIFNode(
+            tau=lif.tau, v_threshold=lif.v_threshold, surrogate_function=surrogate.ATan(alpha=lif.alpha)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.act(self.bn(self.conv(x)))
+
+
+class Fire(nn.Module):
+    """A squeeze convolution and two expanding ones side by side."""
+
+    def __init__(self, c_in: int, squeeze: int, expand: int, lif: NeuronConfig) -> None:
+        super().__init__()
+        self.squeeze = Unit(c_in, squeeze, 1, lif)
+        self.expand1 = Unit(squeeze, expand, 1, lif)
+        self.expand3 = Unit(squeeze, expand, 3, lif)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.squeeze(x)
+        return torch.cat((self.expand1(x), self.expand3(x)), dim=2)
+
+
+class Classifier(nn.Module):
+    """1x1 convolution without a neuron."""
+
+    def __init__(self, c_in: int, n_classes: int) -> None:
+        super().__init__()
+        self.conv = layer.Conv2d(c_in, n_classes, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x)
+
+
+class SpikingSqueezeNet(nn.Module):
+    """The small definition with the Fire modules of `mask`; x: [N, C, H, W] -> [T, N, classes].
+
+    Stateful: call `functional.reset_net` before each new batch.
+    """
+
+    def __init__(self, *, mask: tuple[str, ...], channels: int, n_classes: int, steps: int, lif: NeuronConfig) -> None:
+        super().__init__()
+        self.steps = steps
+        self.order: list[str] = []
+        self.stem, width = Unit(channels, 128, 3, lif), 128
+        self.pool = layer.MaxPool2d(2, 2)
+        for block in BLOCKS:
+            if block in mask:
+                self.add_module(block, Fire(width, SQUEEZE[block], EXPAND[block], lif))
+                self.order.append(block)
+                width = 2 * EXPAND[block]
+            if block in POOL_AFTER:
+                self.order.append("pool")
+        self.classifier = Classifier(width, n_classes)
+        functional.set_step_mode(self, "m")
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.unsqueeze(0).repeat(self.steps, 1, 1, 1, 1)
+        x = self.pool(self.stem(x))
+        for name in self.order:
+            x = self.get_submodule(name)(x)
+        return self.classifier(x).mean((3, 4))

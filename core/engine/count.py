@@ -1,0 +1,231 @@
+"""Integers from which every energy figure is computed: synaptic operations and spikes per layer and step.
+
+For a convolution with input x, F(i) is the number of in-bounds taps of input element i times the
+output channels of its group: the outputs that element i reaches. Effective synaptic operations are
+the sum over i of F(i) [x_i != 0]: accumulates (AC) where the input is spikes, multiply-accumulates
+(MAC) elsewhere. F depends on the pixel alone, so a map of non-zero channels per pixel times the
+pixel's F is exact at borders, strides and groups.
+
+The same rule holds for a network and its twin: a ReLU's zeros are skipped as silent neurons are;
+`dense_ops` stands beside it for hardware that skips nothing. Not counted here: bias, normalisation,
+neuron updates, memory; their sizes are in the counts, and `core.energy` prices them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import TracebackType
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from core.backbones.plan import FREE, SYNAPTIC, Node
+from core.engine import kernels
+from core.engine.fused import DTYPES, spread
+from core.engine.network import Network, observe
+from core.errors import UnknownLayer
+from core.schemas.results import Counts, LayerCounts
+from core.schemas.run import Kind
+
+
+@dataclass
+class _Tally:
+    """What one layer has collected: a [T, N] tensor of each batch, on the device."""
+
+    ops: list[Tensor] = field(default_factory=list)
+    input_nonzero: list[Tensor] = field(default_factory=list)
+    spikes: list[Tensor] = field(default_factory=list)
+
+
+class Counter:
+    """Counts while the network evaluates; the network is unchanged afterwards.
+
+    with Counter(network) as counter:
+        for images in batches:
+            network(images)
+    counts = counter.counts()
+
+    Sums stay on the device until they are read. Everything is exact: maps are int32, products and
+    sums int64 or float64 below 2**53. Raises UnknownLayer for a node without a rule, ValueError in training mode
+    (dropout scales spikes), AssertionError where the data contradict the plan's promise of spikes.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        for node in network.plan.nodes:
+            if node.op not in SYNAPTIC | FREE:
+                raise UnknownLayer(layer=node.name, kind=node.op)
+        self._reached = {node.name: reached_outputs(node) for node in network.plan.nodes if node.op in SYNAPTIC}
+        self._tallies = {node.name: _Tally() for node in network.plan.nodes}
+        self._maps: dict[str, Tensor] = {}
+        self._odd: dict[str, list[Tensor]] = {}
+        self.n_samples = 0
+        self._batch = 0
+        self._observing = observe(network, self._see)
+
+    def __enter__(self) -> Counter:
+        self._observing.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._maps.clear()
+        self._observing.__exit__(kind, error, trace)
+
+    @torch.no_grad()
+    def _see(self, node: Node, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        if self.network.training:
+            raise ValueError("count in evaluation mode: call network.eval() first")
+        tally = self._tallies[node.name]
+        if node.op == "input":
+            self._maps.clear()
+            self._batch = output.shape[0]
+            self.n_samples += self._batch
+        elif node.op == "concat" and all(name in self._maps for name in node.inputs):
+            self._maps[node.name] = sum(self._widened(name, node) for name in node.inputs)
+        elif node.op == "dropout" and node.inputs[0] in self._maps:
+            self._maps[node.name] = self._maps[node.inputs[0]]
+        elif node.op == "act" and self.network.spiking:
+            tally.spikes.append(self._per_step(self._map(node.name, output).sum(1)))
+        elif node.op == "maxpool":
+            tally.input_nonzero.append(self._per_step(self._map(node.inputs[0], inputs[0]).sum(1)))
+        elif node.op in SYNAPTIC:
+            pixels = self._map(node.inputs[0], inputs[0])
+            reached = self._reached[node.name] = self._reached[node.name].to(pixels.device)
+            tally.ops.append(self._per_step(pixels.double() @ reached))
+            tally.input_nonzero.append(self._per_step(pixels.sum(1)))
+
+    def _map(self, name: str, value: Tensor) -> Tensor:
+        """Non-zero channels of each pixel of what node `name` gave: [rows, H x W] int32; made once a batch."""
+        if name not in self._maps:
+            self._maps[name], odd = nonzero_map(value)
+            if self.network.spiking and self.network.plan.node(name).spikes:
+                self._odd.setdefault(name, []).append(odd)
+        return self._maps[name]
+
+    def _widened(self, name: str, into: Node) -> Tensor:
+        """The map of an input of `into`, with a row for every step where `into` has one."""
+        constant = self.network.is_constant(self.network.plan.node(name))
+        repeats = self.network.steps if constant and not self.network.is_constant(into) else 1
+        return self._maps[name].repeat(repeats, 1)
+
+    def _per_step(self, sums: Tensor) -> Tensor:
+        """[T x N], or [N] where it is the same at every step -> [T, N] int64."""
+        return sums.to(torch.int64).reshape(-1, self._batch).expand(self.network.steps, self._batch)
+
+    def _verify(self) -> None:
+        for name, flags in self._odd.items():
+            if torch.stack(flags).any():
+                raise AssertionError(f"{name} should give spikes by the plan, but a value is neither 0 nor 1")
+
+    def counts(self, n: int | None = None) -> Counts:
+        """Sums over all samples seen, per layer and step. `n`, if given, must be the number of samples.
+
+        Layers are the plan's nodes but the input. Raises ValueError when nothing was evaluated.
+        """
+        if self.n_samples == 0 or n not in (None, self.n_samples):
+            raise ValueError(f"the counter has seen {self.n_samples} samples, not {n or 'any'}")
+        self._verify()
+        plan, network = self.network.plan, self.network
+        layers = []
+        for node in plan.nodes:
+            if node.op == "input":
+                continue
+            tally = self._tallies[node.name]
+            spiking_input = self._input_is_spikes(node)
+            ops, silent = _summed(tally.ops), (0,) * network.steps
+            layers.append(
+                LayerCounts(
+                    name=node.name,
+                    kind=layer_kind(node, network.config.kind),
+                    output_shape=node.shape,
+                    params=node.params,
+                    dense_ops=node.dense_ops,
+                    bias_ops=node.bias_ops,
+                    input_numel=node.in_numel,
+                    output_numel=node.numel,
+                    input_is_spikes=spiking_input,
+                    constant_input=network.spiking and all(plan.node(name).constant for name in node.inputs),
+                    ac=ops if ops and spiking_input else silent,
+                    mac=ops if ops and not spiking_input else silent,
+                    input_nonzero=_summed(tally.input_nonzero),
+                    spikes=_summed(tally.spikes),
+                )
+            )
+        return Counts(
+            kind=network.config.kind, time_steps=network.steps, n_samples=self.n_samples, layers=tuple(layers)
+        )
+
+    def per_sample(self) -> dict[str, np.ndarray]:
+        """The same integers for each sample, in the order seen.
+
+        `layers` [L] and `neuron_layers` [A] are names; `ac`, `mac`, `input_nonzero` [N, L, T] belong to the
+        first, `spikes` [N, A, T] to the second; int64.
+        """
+        self._verify()
+        synaptic = [node for node in self.network.plan.nodes if node.op in SYNAPTIC]
+        acts = self.network.act_nodes if self.network.spiking else ()
+        ops = self._stacked([self._tallies[node.name].ops for node in synaptic])
+        is_ac = np.array([self._input_is_spikes(node) for node in synaptic], bool)[None, :, None]
+        return {
+            "layers": np.array([node.name for node in synaptic], dtype=np.str_),
+            "ac": np.where(is_ac, ops, 0),
+            "mac": np.where(is_ac, 0, ops),
+            "input_nonzero": self._stacked([self._tallies[node.name].input_nonzero for node in synaptic]),
+            "neuron_layers": np.array([node.name for node in acts], dtype=np.str_),
+            "spikes": self._stacked([self._tallies[node.name].spikes for node in acts]),
+        }
+
+    def _input_is_spikes(self, node: Node) -> bool:
+        return self.network.spiking and all(self.network.plan.node(name).spikes for name in node.inputs)
+
+    def _stacked(self, tallies: list[list[Tensor]]) -> np.ndarray:
+        """[N, layers, T] int64."""
+        if not tallies:
+            return np.zeros((self.n_samples, 0, self.network.steps), np.int64)
+        return torch.stack([torch.cat(parts, 1) for parts in tallies]).permute(2, 0, 1).contiguous().cpu().numpy()
+
+
+def layer_kind(node: Node, kind: Kind) -> str:
+    """The word in LayerCounts.kind: an activation is a neuron or a ReLU, the rest keep the plan's op."""
+    if node.op == "act":
+        return "neuron" if kind is Kind.SNN else "relu"
+    return "avgpool" if node.op == "global_avgpool" else node.op
+
+
+def _summed(parts: list[Tensor]) -> tuple[int, ...]:
+    """[T, N] of each batch -> T sums over all samples."""
+    return tuple(sum(part.sum(1) for part in parts).tolist()) if parts else ()
+
+
+def _taps(size: int, out_size: int, node: Node) -> np.ndarray:
+    """For each of `size` input positions along one side: how many outputs read it."""
+    taps = np.zeros(size, np.int64)
+    for tap in range(node.kernel):
+        read = np.arange(out_size) * node.stride - node.padding + tap
+        np.add.at(taps, read[(read >= 0) & (read < size)], 1)
+    return taps
+
+
+def reached_outputs(node: Node) -> Tensor:
+    """F of each input pixel: [H x W] float64 holding integers."""
+    _, height, width = node.in_shape
+    rows, columns = (_taps(size, out, node) for size, out in zip((height, width), node.shape[1:], strict=True))
+    return torch.from_numpy(np.outer(rows, columns).ravel() * (node.shape[0] // node.groups)).double()
+
+
+def nonzero_map(value: Tensor) -> tuple[Tensor, Tensor]:
+    """value: [rows, C, H, W]; returns the non-zero channels of each pixel, [rows, H x W] int32, and
+    whether any element is neither 0 nor 1, [] bool."""
+    rows, channels, height, width = value.shape
+    if value.device.type == "cpu" and value.dtype in DTYPES and value.is_contiguous(memory_format=torch.channels_last):
+        x_RC = value.detach().permute(0, 2, 3, 1).reshape(-1, channels).numpy()
+        out = torch.empty(rows, height * width, dtype=torch.int32)
+        out_R, odd = out.view(-1).numpy(), []
+        spread(lambda a, b: odd.append(kernels.nonzero_per_row(x_RC, out_R, a, b)), x_RC.shape[0], channels)
+        return out, torch.tensor(any(odd))
+    filled = value != 0
+    odd = (filled & (value != 1)).any()
+    return filled.sum(1, dtype=torch.int32).reshape(rows, -1), odd

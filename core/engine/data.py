@@ -1,0 +1,173 @@
+"""Images to batches: order, augmentation and normalisation, on the device of the network.
+
+Images stay uint8 [N, H, W, 3]; a batch is gathered, augmented and only then made float. Seen as
+[N, C, H, W] it is channels_last in memory already. Order and augmentation follow from
+(seed, epoch, step) alone, so a resumed run sees the very batches that an uninterrupted one would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from core.datasets.catalog import DatasetSpec
+from core.datasets.load import Dataset
+from core.datasets.splits import limited, train_validation
+from core.errors import BadValue
+from core.schemas.base import digest
+from core.schemas.run import RunConfig, TrainingConfig
+
+LIMIT_SEED = 0  # which images train_limit keeps is the same for every run
+
+
+def stream(*key: int | str) -> torch.Generator:
+    """A CPU random generator for one purpose, from a key such as (seed, "order", epoch)."""
+    return torch.Generator().manual_seed(int(digest(list(key))[:15], 16))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Images:
+    """One split. images: [N, H, W, 3] uint8; labels, index: [N] int64, index in the data set's own split."""
+
+    images: Tensor
+    labels: Tensor
+    index: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Splits:
+    """What one run trains, validates and tests on."""
+
+    train: Images
+    validation: Images
+    test: Images
+    n_train_available: int  # training images before train_limit
+    spec: DatasetSpec
+    complete: bool
+
+
+def split(dataset: Dataset, training: TrainingConfig, device: torch.device) -> Splits:
+    """The data set cut by split_seed, the same for every run seed; train_limit shortens the training part only.
+
+    Raises BadValue where too few images are left for one training batch.
+    """
+    train_index, validation_index = train_validation(
+        dataset.train_labels, training.validation_share, training.split_seed
+    )
+    available = len(train_index)
+    if training.train_limit is not None and training.train_limit < available:
+        train_index = limited(train_index, dataset.train_labels, training.train_limit, LIMIT_SEED)
+    if training.batch_size > len(train_index):
+        raise BadValue(
+            field="training.batch_size",
+            value=training.batch_size,
+            expected=f"at most the number of training images, {len(train_index)}",
+        )
+
+    def part(images: np.ndarray, labels: np.ndarray, index: np.ndarray) -> Images:
+        return Images(
+            images=torch.from_numpy(np.ascontiguousarray(images[index])).to(device),
+            labels=torch.from_numpy(labels[index].astype(np.int64)).to(device),
+            index=index.astype(np.int64),
+        )
+
+    return Splits(
+        train=part(dataset.train_images, dataset.train_labels, np.sort(train_index)),
+        validation=part(dataset.train_images, dataset.train_labels, np.sort(validation_index)),
+        test=part(dataset.test_images, dataset.test_labels, np.arange(len(dataset.test_labels))),
+        n_train_available=available,
+        spec=dataset.spec,
+        complete=dataset.complete,
+    )
+
+
+class Normaliser:
+    """uint8 [N, H, W, 3] to float32 [N, 3, H, W]: (pixel / 255 - mean) / std per channel."""
+
+    def __init__(self, spec: DatasetSpec, device: torch.device) -> None:
+        std = torch.tensor(spec.std, dtype=torch.float64)
+        mean = torch.tensor(spec.mean, dtype=torch.float64)
+        self._scale = (1 / (255 * std)).float().to(device)
+        self._shift = (-mean / std).float().to(device)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        return torch.addcmul(self._shift, images.float(), self._scale).permute(0, 3, 1, 2)
+
+
+def batch_bounds(n: int, batch_size: int) -> list[tuple[int, int]]:
+    """Cuts of one epoch. A last batch of a single image joins the one before: batch statistics need two."""
+    bounds = [(low, min(low + batch_size, n)) for low in range(0, n, batch_size)]
+    if len(bounds) > 1 and batch_size > 1 and bounds[-1][1] - bounds[-1][0] == 1:
+        bounds[-2:] = [(bounds[-2][0], n)]
+    return bounds
+
+
+class TrainBatches:
+    """The training batches of every epoch, addressed by (epoch, step)."""
+
+    def __init__(self, part: Images, config: RunConfig, normalise: Normaliser) -> None:
+        self._part = part
+        self._config = config
+        self._normalise = normalise
+        self._bounds = batch_bounds(len(part), config.training.batch_size)
+        self._order: tuple[int, Tensor] | None = None
+
+    @property
+    def steps(self) -> int:
+        """Steps of one epoch."""
+        return len(self._bounds)
+
+    def size(self, step: int) -> int:
+        """Images of the batch at `step` (from 0)."""
+        low, high = self._bounds[step]
+        return high - low
+
+    def get(self, epoch: int, step: int) -> tuple[Tensor, Tensor]:
+        """x: [N, 3, H, W] float32 and labels: [N] int64; epoch from 1, step from 0."""
+        if self._order is None or self._order[0] != epoch:
+            order = torch.randperm(len(self._part), generator=stream(self._config.seed, "order", epoch))
+            self._order = (epoch, order.to(self._part.labels.device))
+        chosen = self._order[1][slice(*self._bounds[step])]
+        if self._config.training.augment == "crop-flip":
+            images = crop_flip(self._part.images, chosen, stream(self._config.seed, "augment", epoch, step))
+        else:
+            images = self._part.images[chosen]
+        return self._normalise(images), self._part.labels[chosen]
+
+
+def crop_flip(images: Tensor, chosen: Tensor, generator: torch.Generator) -> Tensor:
+    """The `chosen` images, each shifted by up to an eighth of its side (edges mirrored) and mirrored half the time.
+
+    images: [M, H, W, 3]; chosen: [N] int64; returns [N, H, W, 3]. Shifting and mirroring are one gather.
+    """
+    device, n = images.device, len(chosen)
+    height, width = images.shape[1:3]
+    # drawn on the CPU, so that every device sees the same shifts
+    down = torch.randint(-(height // 8), height // 8 + 1, (n, 1), generator=generator).to(device)
+    right = torch.randint(-(width // 8), width // 8 + 1, (n, 1), generator=generator).to(device)
+    mirrored = torch.randint(0, 2, (n, 1), generator=generator).bool().to(device)
+    rows = _reflect(torch.arange(height, device=device) + down, height)
+    columns = torch.arange(width, device=device).expand(n, width)
+    columns = _reflect(torch.where(mirrored, width - 1 - columns, columns) + right, width)
+    return images[chosen[:, None, None], rows[:, :, None], columns[:, None, :]]
+
+
+def _reflect(position: Tensor, size: int) -> Tensor:
+    """Positions beyond an edge mirrored back inside, the edge itself not repeated."""
+    position = position.abs()
+    return torch.where(position >= size, 2 * (size - 1) - position, position)
+
+
+def evaluation_batches(
+    part: Images, normalise: Normaliser, batch_size: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The split in its own order: x [N, 3, H, W] float32 and labels [N] int64."""
+    for low in range(0, len(part), batch_size):
+        yield normalise(part.images[low : low + batch_size]), part.labels[low : low + batch_size]

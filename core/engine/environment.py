@@ -1,0 +1,143 @@
+"""The machine: which device, how much memory, and what to note of it. Never host, user or path."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from core.backbones.plan import Plan
+from core.errors import BadValue, OutOfMemory
+from core.forecast import training_memory_bytes
+from core.schemas.run import RunConfig
+
+DEVICES = ("auto", "cpu", "cuda")
+
+
+def choose_device(wanted: str) -> torch.device:
+    """`auto` takes a GPU where there is one. Raises BadValue for another word or a GPU that is not there."""
+    there = torch.cuda.is_available()
+    if wanted not in DEVICES:
+        raise BadValue(field="device", value=wanted, expected=f"one of {', '.join(DEVICES)}")
+    if wanted == "cuda" and not there:
+        raise BadValue(field="device", value=wanted, expected="cpu: this machine has no usable GPU")
+    return torch.device("cuda" if there and wanted != "cpu" else "cpu")
+
+
+def describe_device(device: torch.device) -> str:
+    """`cpu`, or the name of the GPU."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+
+
+def available_bytes(device: torch.device) -> int | None:
+    """Memory that a run may still take; None where nobody says."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    free = next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
+    left = [value for value in (free, _left_in_cgroup()) if value is not None]
+    return min(left) if left else None
+
+
+def _left_in_cgroup() -> int | None:
+    """What a container's limit (cgroup v2) leaves, page cache counted as free."""
+    folder = Path("/sys/fs/cgroup")
+    try:
+        limit = (folder / "memory.max").read_text().strip()
+        used = int((folder / "memory.current").read_text())
+        stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+    except (OSError, ValueError):
+        return None
+    return None if limit == "max" else int(limit) - used + int(stat.get("inactive_file", 0))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Need:
+    plan: Plan
+    config: RunConfig
+
+    def bytes_at(self, batch_size: int) -> int:
+        training = self.config.training.model_copy(update={"batch_size": batch_size})
+        return training_memory_bytes(self.plan, self.config.model_copy(update={"training": training}))
+
+
+def fitting_batch(plan: Plan, config: RunConfig, device: torch.device) -> int | None:
+    """The largest halving of the batch size whose estimated need leaves a fifth of the memory; None if none does."""
+    need, left = _Need(plan=plan, config=config), available_bytes(device)
+    size = config.training.batch_size // 2
+    while size >= 1:
+        if left is None or need.bytes_at(size) <= 0.8 * left:
+            return size
+        size //= 2
+    return None
+
+
+def require_memory(plan: Plan, config: RunConfig, device: torch.device) -> None:
+    """Raise OutOfMemory before a run that would be killed for memory, which no process can report itself."""
+    left = available_bytes(device)
+    if left is not None and _Need(plan=plan, config=config).bytes_at(config.training.batch_size) > left:
+        raise OutOfMemory(
+            device=device.type, batch_size=config.training.batch_size, fits=fitting_batch(plan, config, device)
+        )
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """What the numbers were made with."""
+    noted: dict[str, Any] = {
+        "spikefront": _version("spikefront"),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "spikingjelly": _version("spikingjelly"),
+        "numpy": _version("numpy"),
+        "numba": _version("numba"),
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "threads": torch.get_num_threads(),
+        "device": describe_device(device),
+        "git_commit": _commit(),
+    }
+    if device.type == "cuda":
+        noted |= {"cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}
+        noted["tf32"] = torch.backends.cudnn.allow_tf32
+    return noted
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _processor() -> str | None:
+    """The CPU's model as Linux names it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or None
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), None)
+
+
+def _commit() -> str | None:
+    """The commit of the source tree, `+` after it where files differ; None outside a repository."""
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists():
+        return None
+    try:
+        head, changed = (
+            subprocess.run(
+                ["git", "-C", str(root), *words], capture_output=True, text=True, timeout=5, check=True
+            ).stdout.strip()
+            for words in (("rev-parse", "HEAD"), ("status", "--porcelain", "--untracked-files=no"))
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return f"{head}+" if changed else head

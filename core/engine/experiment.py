@@ -1,0 +1,269 @@
+"""From a config to a bundle: load, train, evaluate once on the test set, count, write."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import filelock
+import numpy as np
+import torch
+from safetensors.torch import save
+
+from core.analysis.confusion import confusion, f1_macro
+from core.bundle import FILES, Bundle, Predictions
+from core.datasets.load import load
+from core.datasets.splits import limited
+from core.energy.modes import MODES
+from core.energy.price import energy_pj
+from core.energy.profiles import profiles
+from core.engine.count import Counter
+from core.engine.data import LIMIT_SEED, Normaliser, Splits, evaluation_batches, split
+from core.engine.diagnose import choose_examples
+from core.engine.environment import choose_device, describe_device, environment, fitting_batch, require_memory
+from core.engine.network import Network
+from core.engine.train import EVALUATION_BATCH, Trainer
+from core.errors import BadValue, BundleBusy, HomeUnusable, Interrupted, OutOfMemory
+from core.recipes.build import plan_of
+from core.schemas.results import Counts, Event, Finished, Started, Summary
+from core.schemas.run import RunConfig
+
+log = logging.getLogger(__name__)
+
+MODE = "exact"  # of the figures in summary.json; every other mode follows from counts.json
+PROFILE = "horowitz-45nm"
+FIXED_EXAMPLES = 200  # test images kept by every run on a data set
+
+
+def run(
+    config: RunConfig,
+    *,
+    out: Path,
+    data_dir: Path,
+    device: str = "auto",
+    threads: int | None = None,
+    emit: Callable[[Event], None],
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Summary:
+    """Train `config` and leave its bundle in `out`; resumes where a checkpoint of the same config stands.
+
+    A finished bundle of the same config is left as it is, and its Finished event emitted again. On the CPU a
+    resumed run ends with the numbers of an uninterrupted one, bit for bit, if it has as many threads.
+    Raises BadValue, BundleBusy, DatasetMissing, DatasetCorrupt, NonFiniteLoss, OutOfMemory, HomeUnusable,
+    or Interrupted when `should_stop()` turned true (checkpoint written).
+    """
+    bundle = Bundle(out)
+    with _writing_to(bundle.path):
+        _require_own(bundle, config)
+        if bundle.complete:
+            summary = bundle.summary()
+            emit(Finished(summary=summary))
+            return summary
+        place = choose_device(device)
+        if threads is not None:
+            torch.set_num_threads(threads)
+        with _out_of_memory(config, place), _deterministic():
+            summary = _run(config, bundle, data_dir, place, emit, should_stop)
+    emit(Finished(summary=summary))
+    return summary
+
+
+def _run(
+    config: RunConfig,
+    bundle: Bundle,
+    data_dir: Path,
+    device: torch.device,
+    emit: Callable[[Event], None],
+    should_stop: Callable[[], bool],
+) -> Summary:
+    plan = plan_of(config)
+    require_memory(plan, config, device)
+    splits = split(load(config.dataset, data_dir), config.training, device)
+    bundle.write_model("config.json", config)
+    network = Network(plan, config).to(device)
+    trainer = Trainer(
+        network, config, splits, device=device, folder=bundle.checkpoint, emit=emit, should_stop=should_stop
+    )
+    resumed = trainer.restore()
+    emit(
+        Started(
+            device=describe_device(device),
+            n_train=len(splits.train),
+            n_validation=len(splits.validation),
+            n_test=len(splits.test),
+            steps_per_epoch=trainer.steps,
+            max_epochs=config.training.max_epochs,
+            resumed_epoch=trainer.epoch if resumed else None,
+            resumed_step=trainer.step if resumed else None,
+        )
+    )
+    log.info("run.started", extra={"config_hash": config.config_hash, "resumed": resumed})
+    trainer.train()
+
+    network.load_state_dict(trainer.best)
+    outputs_NTC, counter, evaluate_wall_s = _test(network, splits, trainer, device, should_stop)
+    counts = counter.counts(len(splits.test))
+    predictions = Predictions(
+        index=splits.test.index,
+        label=splits.test.labels.cpu().numpy(),
+        outputs=outputs_NTC,
+        classes=list(splits.spec.classes),
+    )
+    summary = _summarise(config, splits, trainer, counts, predictions, plan.params, evaluate_wall_s, device)
+    _write(bundle, trainer, splits, counter, counts, predictions, summary, device)
+    log.info("run.finished", extra={"config_hash": config.config_hash, "accuracy": summary.accuracy})
+    return summary
+
+
+def _test(
+    network: Network, splits: Splits, trainer: Trainer, device: torch.device, should_stop: Callable[[], bool]
+) -> tuple[np.ndarray, Counter, float]:
+    """Raw outputs [N, T, C] float32 of the test set, everything counted on the way, and the seconds it took."""
+    size = EVALUATION_BATCH[device.type]
+    steps = -(-len(splits.test) // size)
+    outputs = []
+    epoch = trainer.epoch - 1
+    network.eval()
+    started = time.monotonic()
+    with torch.inference_mode(), Counter(network) as counter:
+        for step, (x, _) in enumerate(evaluation_batches(splits.test, Normaliser(splits.spec, device), size), start=1):
+            outputs.append(network(x).transpose(0, 1))
+            trainer.pace.report("testing", epoch=epoch, step=step, steps=steps)
+            if should_stop():  # the checkpoint of the last epoch's end stands
+                raise Interrupted(epoch=epoch, step=trainer.steps)
+    outputs_NTC = torch.cat(outputs).float().cpu().numpy()
+    return outputs_NTC, counter, time.monotonic() - started
+
+
+def _summarise(
+    config: RunConfig,
+    splits: Splits,
+    trainer: Trainer,
+    counts: Counts,
+    predictions: Predictions,
+    params: int,
+    evaluate_wall_s: float,
+    device: torch.device,
+) -> Summary:
+    answers = predictions.outputs.mean(1).argmax(1)
+    tally = MODES[MODE].tally(counts)
+    neurons = [layer for layer in counts.layers if layer.kind == "neuron"]
+    places = sum(layer.output_numel for layer in neurons) * counts.time_steps * counts.n_samples
+    return Summary(
+        accuracy=float((answers == predictions.label).mean()),
+        f1_macro=f1_macro(confusion(predictions.label, answers, predictions.classes)),
+        params=params,
+        acs=tally.acs,
+        macs=tally.macs,
+        energy_pj=energy_pj(tally.acs, tally.macs, profiles()[PROFILE]),
+        mode=MODE,
+        profile=PROFILE,
+        firing_rate=sum(sum(layer.spikes) for layer in neurons) / places if neurons else None,
+        seed=config.seed,
+        dataset=config.dataset,
+        dataset_complete=splits.complete,
+        kind=config.kind,
+        backbone=config.backbone,
+        mask=config.mask,
+        recipe=config.recipe,
+        time_steps=config.steps,
+        n_train=len(splits.train),
+        n_train_available=splits.n_train_available,
+        n_validation=len(splits.validation),
+        n_test=len(splits.test),
+        best_epoch=trainer.best_epoch,
+        best_validation_accuracy=trainer.best_accuracy,
+        epochs_run=len(trainer.metrics.epoch),
+        train_wall_s=trainer.train_wall_s,
+        train_images_per_s=trainer.images_trained / trainer.train_steps_s,
+        evaluate_wall_s=evaluate_wall_s,
+        device=describe_device(device),
+        config_hash=config.config_hash,
+    )
+
+
+def _write(
+    bundle: Bundle,
+    trainer: Trainer,
+    splits: Splits,
+    counter: Counter,
+    counts: Counts,
+    predictions: Predictions,
+    summary: Summary,
+    device: torch.device,
+) -> None:
+    """Every file of the bundle; the manifest makes it one."""
+    test = splits.test
+    fixed = limited(np.arange(len(test)), predictions.label, FIXED_EXAMPLES, LIMIT_SEED)
+    kept = choose_examples(predictions.label, predictions.outputs.mean(1).argmax(1), fixed)
+    bundle.write_json("environment.json", environment(device))
+    bundle.write_model("metrics.json", trainer.metrics)
+    bundle.write_model("gradients.json", trainer.gradients)
+    bundle.write_model("counts.json", counts)
+    bundle.write_arrays("counts_per_sample.npz", counter.per_sample(), compressed=True)
+    bundle.write_predictions(predictions)
+    bundle.write_arrays(
+        "examples.npz", {"index": test.index[kept], "image": test.images[torch.from_numpy(kept)].cpu().numpy()}
+    )
+    bundle.write_bytes(
+        "weights.safetensors", save({name: value.cpu().contiguous() for name, value in trainer.best.items()})
+    )
+    bundle.write_model("summary.json", summary)
+    bundle.seal()
+
+
+def _require_own(bundle: Bundle, config: RunConfig) -> None:
+    """The folder is new, empty of our files, or holds a run of an equal config. Raises BadValue otherwise."""
+    if (bundle.path / "config.json").exists():
+        if bundle.config().config_hash != config.config_hash:
+            raise BadValue(
+                field="out", value=str(bundle.path), expected="another folder: this one holds a run of another config"
+            )
+    elif taken := [name for name in FILES if (bundle.path / name).exists()]:
+        raise BadValue(
+            field="out", value=str(bundle.path), expected=f"another folder: this one has a {taken[0]} that is no run's"
+        )
+
+
+@contextmanager
+def _writing_to(folder: Path) -> Iterator[None]:
+    """Hold the folder alone. Raises BundleBusy, or HomeUnusable when it cannot be written."""
+    lock = filelock.FileLock(folder / ".lock", timeout=0)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except filelock.Timeout:  # an OSError too, so it comes first
+        raise BundleBusy(folder=str(folder)) from None
+    except OSError as error:
+        raise HomeUnusable(folder=str(folder), why=f"{error.strerror or error}.") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _out_of_memory(config: RunConfig, device: torch.device) -> Iterator[None]:
+    """Turn an allocation that failed into OutOfMemory with a batch size that fits."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        told = isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+        if not told:
+            raise
+        fits = fitting_batch(plan_of(config), config, device)
+        raise OutOfMemory(device=device.type, batch_size=config.training.batch_size, fits=fits) from None
+
+
+@contextmanager
+def _deterministic() -> Iterator[None]:
+    """The same algorithms at every run, so that equal runs on a GPU give equal numbers."""
+    before = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = before

@@ -1,0 +1,140 @@
+"""Compiled CPU loops for neurons: one pass over memory per direction, all T steps inside.
+
+Legend of shape suffixes: T time steps, M elements of one step (in either memory layout), R rows =
+N x H x W, C channels. An input with one row of T stands for the same input at every step.
+
+Each kernel works on `start:stop` of its last axis, writes nothing else and holds no Python lock, so
+that chunks may run in threads. Elements are independent, so results do not depend on the chunks. The
+membrane is recomputed in the backward pass instead of stored. No fast-math: a spike is a comparison,
+and its value must not hang on how a compiler reorders a sum.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+OPTIONS = {"nogil": True, "cache": True, "error_model": "numpy"}
+BLOCK = 512  # elements whose state stays in the first-level cache
+PI = math.pi
+
+
+@njit(**OPTIONS)
+def lif_forward(x_TM, s_TM, tau, v_threshold, start, stop):
+    """H = V + (X - V) / tau; S = [H >= v_threshold]; V = H (1 - S). Writes S."""
+    steps = s_TM.shape[0]
+    moving = x_TM.shape[0] > 1
+    one = x_TM.dtype.type(1)
+    zero = x_TM.dtype.type(0)
+    v = np.empty(BLOCK, x_TM.dtype)
+    for low in range(start, stop, BLOCK):
+        size = min(BLOCK, stop - low)
+        v[:] = zero
+        for t in range(steps):
+            x = x_TM[t if moving else 0, low : low + size]
+            s = s_TM[t, low : low + size]
+            for i in range(size):
+                h = v[i] + (x[i] - v[i]) / tau
+                fired = h >= v_threshold
+                s[i] = one if fired else zero
+                v[i] = zero if fired else h
+
+
+@njit(**OPTIONS)
+def lif_backward(x_TM, gs_TM, gx_TM, tau, v_threshold, alpha, start, stop):
+    """Writes dL/dX from dL/dS; where the input is constant, the sum over T.
+
+    gH = gS sigma'(u) + gV ((1 - S) - H sigma'(u)): the reset carries its gradient. gX = gH / tau;
+    the membrane before it receives gH - gX.
+    """
+    steps = gs_TM.shape[0]
+    moving = x_TM.shape[0] > 1
+    kind = x_TM.dtype.type
+    one, zero = kind(1), kind(0)
+    half = alpha * kind(0.5)
+    slope = half * kind(PI)
+    h_TB = np.empty((steps, BLOCK), x_TM.dtype)
+    v = np.empty(BLOCK, x_TM.dtype)
+    for low in range(start, stop, BLOCK):
+        size = min(BLOCK, stop - low)
+        v[:] = zero
+        for t in range(steps):
+            x = x_TM[t if moving else 0, low : low + size]
+            h_now = h_TB[t]
+            for i in range(size):
+                h = v[i] + (x[i] - v[i]) / tau
+                h_now[i] = h
+                v[i] = zero if h >= v_threshold else h
+        v[:] = zero  # from here on dL/dV
+        if not moving:
+            gx_TM[0, low : low + size] = zero
+        for back in range(steps):
+            t = steps - 1 - back
+            gs = gs_TM[t, low : low + size]
+            gx = gx_TM[t if moving else 0, low : low + size]
+            h_now = h_TB[t]
+            for i in range(size):
+                h = h_now[i]
+                scaled = slope * (h - v_threshold)
+                sigma = half / (one + scaled * scaled)
+                kept = zero if h >= v_threshold else one
+                gh = gs[i] * sigma + v[i] * (kept - h * sigma)
+                g = gh / tau
+                v[i] = gh - g
+                gx[i] = g if moving else gx[i] + g
+
+
+@njit(**OPTIONS)
+def maxpool_forward(x_NHWC, out_NHWC, tap_NHWC, kernel, stride, start, stop):
+    """The maximum of each window and the first tap that holds it, row by row. Windows may overhang the end."""
+    _, height, width, channels = x_NHWC.shape
+    for n in range(start, stop):
+        for i in range(out_NHWC.shape[1]):
+            for j in range(out_NHWC.shape[2]):
+                out, tap = out_NHWC[n, i, j], tap_NHWC[n, i, j]
+                out[:] = x_NHWC[n, i * stride, j * stride]
+                tap[:] = 0
+                for di in range(min(kernel, height - i * stride)):
+                    for dj in range(min(kernel, width - j * stride)):
+                        x = x_NHWC[n, i * stride + di, j * stride + dj]
+                        number = np.uint8(di * kernel + dj)
+                        for c in range(channels):
+                            more = (x[c] > out[c]) | (x[c] != x[c])  # a NaN passes
+                            out[c] = x[c] if more else out[c]
+                            tap[c] = number if more else tap[c]
+
+
+@njit(**OPTIONS)
+def maxpool_backward(g_NHWC, tap_NHWC, gx_NHWC, kernel, stride, start, stop):
+    """Each window's gradient goes to its tap. Writes all of gx for images start:stop."""
+    _, height, width, channels = gx_NHWC.shape
+    zero = gx_NHWC.dtype.type(0)
+    for n in range(start, stop):
+        gx_NHWC[n] = zero
+        for i in range(g_NHWC.shape[1]):
+            for j in range(g_NHWC.shape[2]):
+                g, tap = g_NHWC[n, i, j], tap_NHWC[n, i, j]
+                for di in range(min(kernel, height - i * stride)):
+                    for dj in range(min(kernel, width - j * stride)):
+                        gx = gx_NHWC[n, i * stride + di, j * stride + dj]
+                        number = np.uint8(di * kernel + dj)
+                        for c in range(channels):
+                            gx[c] += g[c] if tap[c] == number else zero
+
+
+@njit(**OPTIONS)
+def nonzero_per_row(x_RC, out_R, start, stop):
+    """Writes the number of non-zero channels of each row; returns whether an element is neither 0 nor 1."""
+    kind = x_RC.dtype.type
+    zero, one = kind(0), kind(1)
+    odd = 0
+    for r in range(start, stop):
+        row = x_RC[r]
+        filled = 0
+        for c in range(row.shape[0]):
+            filled += 1 if row[c] != zero else 0
+            odd += 1 if (row[c] != zero) & (row[c] != one) else 0
+        out_R[r] = filled
+    return odd != 0

@@ -1,0 +1,289 @@
+"""A plan as a torch module, spiking or CNN: an interpreter over the plan's graph.
+
+Time is folded into the batch: every value is [T x N, C, H, W] with time outermost, so that a
+convolution or a batch normalisation sees T x N images at once. With direct coding the image is the
+same current at every step: what depends on it alone (the stem's convolution and normalisation) is
+computed once over N, and only the neurons see T steps of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from core.backbones.plan import Node, Plan
+from core.engine.fused import DTYPES, FusedMaxPool, lif
+from core.engine.fused_norm import Part, norm_act
+from core.engine.groups import Group, find_groups
+from core.engine.neurons import run_steps
+from core.errors import BadValue, UnknownLayer
+from core.schemas.base import digest
+from core.schemas.run import Kind, RunConfig
+
+#: Called after each node with (node, inputs, output); see `observe`.
+Observer = Callable[[Node, tuple[Tensor, ...], Tensor | None], None]
+
+
+class Network(nn.Module):
+    """The network of `plan` under `config` (kind, time steps, neuron, seed).
+
+    Parameters and buffers are named after the plan's nodes (`F4.squeeze.conv.weight`), equal for a
+    network and its twin. Neurons hold no state between calls: a forward pass starts from V = 0.
+    `fused=False` runs everything in plain torch, which can be differentiated twice.
+    """
+
+    def __init__(self, plan: Plan, config: RunConfig, *, fused: bool = True) -> None:
+        super().__init__()
+        self.plan = plan
+        self.config = config
+        self.fused = fused
+        self.spiking = config.kind is Kind.SNN
+        self.steps = config.steps
+        self._observers: list[Observer] = []
+        self._every_node = 0  # observers that want each node by itself
+        self._layers: dict[str, nn.Module] = {}
+        for node in plan.nodes:
+            if node.op not in _RULES:
+                raise UnknownLayer(layer=node.name, kind=node.op)
+            if (layer := _layer(node)) is not None:
+                _attach(self, node.name, layer)
+                self._layers[node.name] = layer
+        last_use = {name: node.name for node in plan.nodes for name in node.inputs}
+        self._spent = {node.name: [n for n in node.inputs if last_use[n] == node.name] for node in plan.nodes}
+        names = ((group, chain) for group in find_groups(plan) for chain in group.chains)
+        self._chained: dict[str, Group] = {}
+        for group, chain in names:
+            self._chained |= {node.name: group for node in (chain.conv, chain.bn, chain.act, group.out)}
+        initialise(self, config.seed)
+
+    @property
+    def act_nodes(self) -> tuple[Node, ...]:
+        """The activations in network order: the neuron layers of a spiking network."""
+        return tuple(node for node in self.plan.nodes if node.op == "act")
+
+    def is_constant(self, node: Node) -> bool:
+        """Whether the node's value is kept once for all time steps."""
+        return self.spiking and node.constant
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: [N, C, H, W] real, normalised; returns the output of every step, [T, N, classes].
+
+        A CNN has T = 1. Raises BadValue for images of another shape.
+        """
+        if x.dim() != 4 or tuple(x.shape[1:]) != self.plan.input_shape:
+            raise BadValue(
+                field="images", value=str(tuple(x.shape)), expected=f"[N, {', '.join(map(str, self.plan.input_shape))}]"
+            )
+        if x.device.type == "cpu":
+            x = x.contiguous(memory_format=torch.channels_last)
+        values: dict[str, Tensor] = {}
+        fast = self.fused and not self._every_node and x.device.type == "cpu" and x.dtype in DTYPES
+        for node in self.plan.nodes:
+            inputs = tuple(values[name] for name in node.inputs if name in values) if node.inputs else (x,)
+            if fast and node.name in self._chained:
+                values |= self._run_chained(node, inputs, values)
+            else:
+                values[node.name] = _RULES[node.op](self, node, inputs)
+                self._tell(node, inputs, values[node.name])
+            for name in self._spent[node.name]:
+                values.pop(name, None)
+        return self._every_step(node, values[node.name]).reshape(self.steps, x.shape[0], -1)
+
+    def _tell(self, node: Node, inputs: tuple[Tensor, ...], output: Tensor | None) -> None:
+        for observer in self._observers:
+            observer(node, inputs, output)
+
+    def _run_chained(self, node: Node, inputs: tuple[Tensor, ...], values: dict[str, Tensor]) -> dict[str, Tensor]:
+        """One node of a group. Its convolutions run without bias; everything after them at the group's end."""
+        group = self._chained[node.name]
+        if node.op == "conv":
+            layer = self._layers[node.name]
+            self._tell(node, inputs, None)
+            out = F.conv2d(inputs[0], layer.weight, None, layer.stride, layer.padding, 1, layer.groups)
+            return {f"{node.name} without bias": out}
+        if node is not group.out:
+            return {}
+        xs = [values.pop(f"{chain.conv.name} without bias") for chain in group.chains]
+        parts = tuple(
+            Part(norm=self._layers[chain.bn.name], bias=self._layers[chain.conv.name].bias) for chain in group.chains
+        )
+        constant = self.is_constant(group.chains[0].conv)
+        if self.training:
+            for chain, x in zip(group.chains, xs, strict=True):
+                self._demand_several(chain.bn, x)
+        out = norm_act(
+            xs,
+            parts,
+            steps=self.steps,
+            constant=constant,
+            training=self.training,
+            neuron=self.config.neuron if self.spiking else None,
+        )
+        if self._observers:
+            pieces = out.split([x.shape[1] for x in xs], 1)
+            for chain, piece in zip(group.chains, pieces, strict=True):
+                self._tell(chain.act, (), piece)
+            if group.out.op == "concat":
+                self._tell(group.out, pieces, out)
+        return {group.out.name: out}
+
+    def _demand_several(self, node: Node, x: Tensor) -> None:
+        """A normalisation over a single value would give 0 whatever the input."""
+        if x.numel() == x.shape[1]:
+            raise BadValue(
+                field="training.batch_size",
+                value=x.shape[0],
+                expected=f"at least 2, since {node.name} would see one value only",
+            )
+
+    def _every_step(self, node: Node, value: Tensor) -> Tensor:
+        """The value with T x N rows."""
+        if not self.is_constant(node):
+            return value
+        return value.expand(self.steps, *value.shape).flatten(0, 1)
+
+    def _input(self, node: Node, inputs: tuple[Tensor, ...]) -> Tensor:
+        return inputs[0]
+
+    def _conv(self, node: Node, inputs: tuple[Tensor, ...]) -> Tensor:
+        return self._layers[node.name](inputs[0])
+
+    def _bn(self, node: Node, inputs: tuple[Tensor, ...]) -> Tensor:
+        """Normalises over T x N x H x W. One evaluation over N has the mean and variance of T copies."""
+        layer, (x,) = self._layers[node.name], inputs
+        if not self.training:
+            return F.batch_norm(
+                x, layer.running_mean, layer.running_var, layer.weight, layer.bias, False, 0.0, layer.eps
+            )
+        self._demand_several(node, x)
+        n = x.numel() // x.shape[1]
+        layer.num_batches_tracked.add_(1)
+        repeats = self.steps if self.is_constant(node) else 1
+        variance = layer.running_var.clone() if repeats > 1 else layer.running_var
+        out = F.batch_norm(x, layer.running_mean, variance, layer.weight, layer.bias, True, layer.momentum, layer.eps)
+        if repeats > 1:
+            # torch stores the unbiased variance, v n / (n - 1); over T copies it would be v nT / (nT - 1)
+            ratio = (n - 1) / n * (n * repeats) / (n * repeats - 1)
+            kept = (1 - layer.momentum) * (1 - ratio) * layer.running_var
+            layer.running_var.copy_(variance * ratio + kept)
+        return out
+
+    def _act(self, node: Node, inputs: tuple[Tensor, ...]) -> Tensor:
+        (x,) = inputs
+        if not self.spiking:
+            return F.relu(x)
+        constant = self.is_constant(self.plan.node(node.inputs[0]))
+        if self.fused and x.device.type == "cpu" and x.dtype in DTYPES:
+            return lif(x, self.steps, constant, self.config.neuron)
+        unfolded = x.unsqueeze(0) if constant else x.unflatten(0, (self.steps, -1))
+        return run_steps(unfolded, self.steps, self.config.neuron).flatten(0, 1)
+
+    def _maxpool(self, node: Node, inputs: tuple[Tensor, ...]) -> Tensor:
+        (x,) = inputs
+        if self.fused and x.device.type == "cpu" and x.dtype in DTYPES:
+            return FusedMaxPool.apply(x, node.kernel, node.stride, node.shape[1:])
+        return F.max_pool2d(x, node.kernel, node.stride, ceil_mode=node.ceil_mode)
+
+    def _global_avgpool(self, node: Node, inputs: tuple[Tensor, ...]) -> Tensor:
+        return inputs[0].mean((2, 3), keepdim=True)
+
+    def _concat(self, node: Node, inputs: tuple[Tensor, ...]) -> Tensor:
+        if not self.is_constant(node):
+            parts = zip(node.inputs, inputs, strict=True)
+            inputs = tuple(self._every_step(self.plan.node(name), value) for name, value in parts)
+        return torch.cat(inputs, 1)
+
+    def _dropout(self, node: Node, inputs: tuple[Tensor, ...]) -> Tensor:
+        """One mask for all time steps, as SpikingJelly's Dropout: a dropped connection stays dropped."""
+        (x,) = inputs
+        if not self.training or node.rate == 0:
+            return x
+        repeats = 1 if self.is_constant(node) else self.steps
+        one = x.new_ones(x.shape[0] // repeats, *x.shape[1:])
+        return (x.unflatten(0, (repeats, -1)) * F.dropout(one, node.rate)).flatten(0, 1)
+
+
+_RULES: dict[str, Callable[[Network, Node, tuple[Tensor, ...]], Tensor]] = {
+    "input": Network._input,
+    "conv": Network._conv,
+    "bn": Network._bn,
+    "act": Network._act,
+    "maxpool": Network._maxpool,
+    "global_avgpool": Network._global_avgpool,
+    "concat": Network._concat,
+    "dropout": Network._dropout,
+}
+
+
+def _layer(node: Node) -> nn.Module | None:
+    """The module that holds a node's weights, uninitialised; None where it has none."""
+    if node.op == "conv":
+        return nn.utils.skip_init(
+            nn.Conv2d,
+            node.in_shape[0],
+            node.shape[0],
+            node.kernel,
+            stride=node.stride,
+            padding=node.padding,
+            groups=node.groups,
+            bias=node.bias,
+        )
+    return nn.BatchNorm2d(node.shape[0]) if node.op == "bn" else None
+
+
+def _attach(root: nn.Module, path: str, layer: nn.Module) -> None:
+    """Put `layer` at the dotted path, so that state_dict keys are the plan's names."""
+    *folders, leaf = path.split(".")
+    for folder in folders:
+        if folder not in root._modules:
+            root.add_module(folder, nn.Module())
+        root = root.get_submodule(folder)
+    root.add_module(leaf, layer)
+
+
+@torch.no_grad()
+def initialise(network: Network, seed: int) -> None:
+    """Set every weight from `seed`; the same on every machine and for a layer of equal name and shape in any mask.
+
+    Convolutions before a normalisation or without neurons: torch's default, weights and biases uniform
+    in +-1 / sqrt(fan_in). Convolutions that feed an activation directly: He et al. 2015 (arXiv:1502.01852),
+    uniform in +-sqrt(6 / fan_in), biases 0. Normalisations: weight 1, bias 0.
+    """
+    feeds_act = {name for node in network.plan.nodes if node.op == "act" for name in node.inputs}
+    for node in network.plan.nodes:
+        layer = network._layers.get(node.name)
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.reset_parameters()
+        if not isinstance(layer, nn.Conv2d):
+            continue
+        generator = torch.Generator().manual_seed(int(digest([seed, node.name])[:15], 16))
+        direct = node.name in feeds_act
+        bound = math.sqrt(6 / node.fan_in) if direct else 1 / math.sqrt(node.fan_in)
+        weight = torch.empty(layer.weight.shape).uniform_(-bound, bound, generator=generator)
+        layer.weight.copy_(weight)
+        if layer.bias is not None:
+            bias = torch.empty(layer.bias.shape).uniform_(-bound, bound, generator=generator)
+            layer.bias.copy_(torch.zeros_like(bias) if direct else bias)
+
+
+@contextmanager
+def observe(network: Network, observer: Observer, *, every_node: bool = False) -> Iterator[None]:
+    """Call `observer(node, inputs, output)` after every node while the block runs; leaves nothing behind.
+
+    Values are folded, [T x N, C, H, W] with time outermost; where `network.is_constant(node)` they have
+    N rows. The observer must not change them. On the CPU conv, bn and act run as one operation: then a
+    conv comes with its input but without an output (None), its bn does not come, its act comes without
+    inputs. `every_node=True` runs each node by itself instead, and all values are there.
+    """
+    network._observers.append(observer)
+    network._every_node += every_node
+    try:
+        yield
+    finally:
+        network._observers.remove(observer)
+        network._every_node -= every_node

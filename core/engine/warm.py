@@ -1,0 +1,28 @@
+"""Everything a first training step would wait for, done beforehand."""
+
+from __future__ import annotations
+
+import torch
+
+from core.backbones.catalog import plan_for
+from core.engine.count import Counter
+from core.engine.losses import cross_entropy_of_mean
+from core.engine.network import Network
+from core.schemas.run import RunConfig
+
+
+def warm_up() -> None:
+    """Load the compiled kernels and torch's own, by one step and one counted evaluation of a tiny network.
+
+    With an empty kernel cache this compiles them, which takes a while once on a machine.
+    """
+    mask = ("F9",)
+    plan = plan_for(backbone="squeezenet", mask=mask, input_shape=(3, 16, 16), n_classes=2)
+    network = Network(plan, RunConfig(mask=mask, time_steps=2))
+    optimizer = torch.optim.Adam(network.parameters(), fused=True)
+    images, labels = torch.zeros(2, 16, 16, 3).permute(0, 3, 1, 2), torch.tensor([0, 1])
+    cross_entropy_of_mean(network(images), labels).backward()
+    optimizer.step()
+    network.eval()
+    with torch.inference_mode(), Counter(network):
+        network(images)

@@ -1,0 +1,69 @@
+"""What this machine has: cores, memory, GPUs. Asked of the system; torch is not needed for any of it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from math import floor
+from pathlib import Path
+
+CGROUP_CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
+MEMINFO = Path("/proc/meminfo")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gpu:
+    """One NVIDIA GPU. `index` is what CUDA_VISIBLE_DEVICES takes."""
+
+    index: str
+    name: str
+    memory_mib: int
+    driver: str
+
+
+def cores() -> int:
+    """Cores that this process may use: its affinity, and the quota of its container (cgroup v2)."""
+    allowed = len(os.sched_getaffinity(0)) if sys.platform.startswith("linux") else os.cpu_count() or 1
+    try:
+        quota, period = CGROUP_CPU_MAX.read_text().split()
+        if quota != "max":
+            allowed = min(allowed, max(1, floor(int(quota) / int(period))))
+    except (OSError, ValueError):
+        pass
+    return allowed
+
+
+def memory_available_bytes() -> int | None:
+    """What could be allocated without swapping (`MemAvailable` of proc(5)); None where the system does not tell."""
+    try:
+        for line in MEMINFO.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024  # the file's "kB" are KiB
+    except (OSError, ValueError, IndexError):
+        pass
+    return None
+
+
+def gpus() -> list[Gpu]:
+    """The GPUs that `nvidia-smi` lists, less those that CUDA_VISIBLE_DEVICES hides; empty without the program."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return []
+    query = ["--query-gpu=index,name,memory.total,driver_version", "--format=csv,noheader,nounits"]
+    try:
+        answer = subprocess.run([program, *query], capture_output=True, text=True, timeout=20, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return []
+    found = []
+    for line in answer.splitlines():
+        parts = [part.strip() for part in line.split(",")]
+        if len(parts) == 4 and parts[2].isdigit():
+            found.append(Gpu(index=parts[0], name=parts[1], memory_mib=int(parts[2]), driver=parts[3]))
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return found
+    wanted = [part.strip() for part in visible.split(",")]
+    return [gpu for gpu in found if gpu.index in wanted]

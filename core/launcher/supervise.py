@@ -1,0 +1,259 @@
+"""`spikefront up`: start everything in order, keep it running, stop everything in order.
+
+Order of start: broker, API and dashboard, then the worker (it wants the database that the API
+migrates). Order of stop: worker (its trainers write a checkpoint and their runs are queued again),
+dashboard, API, broker.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import httpx
+
+from core.errors import ServiceFailed
+from core.launcher import broker, health
+from core.launcher.demo import queue_demo
+from core.launcher.home import HomeLock, make_folder
+from core.launcher.ports import check_ports, origin
+from core.launcher.processes import Child, Service, bound_running_log, kill_group
+from core.launcher.screen import Screen
+from core.settings import Settings, prepare_home, read_token
+
+START_TIMEOUT_S = 90.0
+WATCH_INTERVAL_S = 0.25
+QUICK_CRASH_S = 20.0  # a service that ran longer starts again with a clean record
+MAX_QUICK_CRASHES = 5
+STOP_ORDER = ("worker", "dashboard", "API", "broker")
+WORKER_GRACE_S = 12.0  # its trainers have 10 s for their checkpoint
+
+
+class _Stopped(Exception):
+    """A signal came while something was waited for."""
+
+
+@dataclass
+class _Record:
+    """One service with its present process and what became of the former ones."""
+
+    service: Service
+    waits: Callable[[Child], str | None]
+    child: Child | None = None
+    quick_crashes: int = 0
+    restart_at: float | None = field(default=None)
+
+
+class Launcher:
+    """Supervises the services of one data folder. `run` returns the exit code of the command."""
+
+    def __init__(self, settings: Settings, *, screen: Screen, demo: bool = True) -> None:
+        self.settings = settings.model_copy(update={"home": settings.home.absolute()})
+        self._screen = screen
+        self._demo = demo
+        self._records: dict[str, _Record] = {}
+        self._stop = threading.Event()
+
+    def run(self) -> int:
+        """Until a signal or a service that will not run; raises a domain error when the start is impossible."""
+        prepare_home(self.settings)
+        token = read_token(self.settings)
+        address = f"{origin(self.settings.host, self.settings.dashboard_port)}/?key={token}"
+        lock = HomeLock(self.settings)
+        lock.acquire(address=address)
+        handlers = {number: signal.signal(number, self._on_signal) for number in _signals()}
+        try:
+            check_ports(self.settings)
+            self._prepare(token)
+            self._start_all()
+            self._announce(address)
+            if self._demo:
+                self._queue_demo(token)
+            self._watch()
+        except _Stopped:
+            pass
+        finally:
+            self._stop_all()
+            lock.release()
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+        return 0
+
+    # Start
+
+    def _prepare(self, token: str) -> None:
+        """The table of services; nothing starts here."""
+        logs = make_folder(self.settings, "logs")
+        env = {
+            "SPIKEFRONT_HOME": str(self.settings.home),
+            "SPIKEFRONT_HOST": self.settings.host,
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONSAFEPATH": "1",  # a folder named `core` where the user stands is not ours
+        }
+        if self.settings.broker_url_override is None:
+            path = broker.socket_path(self.settings)
+            env["SPIKEFRONT_BROKER_URL"] = broker.broker_url(path)
+            self._add(broker.service(self.settings, log=logs / "broker.log"), lambda _: health.broker_waits(path))
+        python = [sys.executable, "-m"]
+        self._add(
+            Service(name="API", argv=[*python, "backend"], log=logs / "backend.log", env=env),
+            lambda _: health.api_waits(self.settings),
+        )
+        self._add(
+            Service(name="dashboard", argv=[*python, "frontend"], log=logs / "frontend.log", env=env),
+            lambda _: health.dashboard_waits(self.settings),
+        )
+        self._add(
+            Service(
+                name="worker",
+                argv=[*python, "worker"],
+                log=logs / "worker.log",
+                env=env,
+                grace_s=WORKER_GRACE_S,
+                orphan_signal=signal.SIGTERM,  # it ends its trainers, then itself within its own deadline
+            ),
+            lambda child: health.worker_waits(self.settings, token=token, name=health.worker_name(child.pid)),
+        )
+
+    def _add(self, service: Service, waits: Callable[[Child], str | None]) -> None:
+        self._records[service.name] = _Record(service, waits)
+
+    def _start_all(self) -> None:
+        self._screen.say(f"Starting Spikefront on {self.settings.home}")
+        if "broker" in self._records:
+            self._start_broker()
+        self._start("dashboard")  # it imports for seconds and needs nobody while it does
+        self._start("API")
+        self._await("API")
+        self._start("worker")
+        self._await("worker")
+        self._await("dashboard")
+
+    def _start_broker(self) -> None:
+        """Once more without its file when it cannot read that: the database knows all that was in it."""
+        self._start("broker")
+        try:
+            self._await("broker")
+        except ServiceFailed:
+            if not broker.set_aside(self.settings):
+                raise
+            self._records["broker"].child.kill()
+            self._screen.say("  The broker could not read its file; it was set aside, and no run is lost.")
+            self._start("broker")
+            self._await("broker")
+
+    def _start(self, name: str) -> None:
+        record = self._records[name]
+        record.restart_at = None
+        try:
+            record.child = Child(record.service)
+        except OSError as error:
+            raise ServiceFailed(service=name, why=f"{record.service.argv[0]}: {error.strerror}.") from None
+
+    def _await(self, name: str) -> None:
+        """Until the service is healthy; raises ServiceFailed with the end of its log, or _Stopped."""
+        record = self._records[name]
+        waits: str | None = "it was not asked yet."
+        with self._screen.waiting(f"  {name} is starting"):
+            deadline = time.monotonic() + START_TIMEOUT_S
+            while (waits := record.waits(record.child)) is not None:
+                if self._stop.wait(0.1):
+                    raise _Stopped
+                if (status := record.child.exit_status) is not None:
+                    raise ServiceFailed(service=name, why=self._post_mortem(record, status))
+                if time.monotonic() > deadline:
+                    raise ServiceFailed(
+                        service=name, why=f"{waits}\nThe end of {record.service.log}:\n{record.child.last_lines()}"
+                    )
+        self._screen.ready(name, record.child.uptime_s)
+
+    @staticmethod
+    def _post_mortem(record: _Record, status: int) -> str:
+        lines = record.child.last_lines()
+        end = f"\nThe end of {record.service.log}:\n{lines}" if lines else f" See {record.service.log}."
+        return f"it ended with {exit_words(status)}.{end}"
+
+    def _announce(self, address: str) -> None:
+        say = self._screen.say
+        say()
+        say(f"The dashboard is at  {address}")
+        if self.settings.host in ("0.0.0.0", "::"):
+            say("From other machines use this machine's name in place of the host; the key is part of the address.")
+        say("Ctrl-C stops everything; runs that are under way go on at the next start.")
+        say()
+
+    def _queue_demo(self, token: str) -> None:
+        """A demo that cannot be queued is worth a sentence, never the installation."""
+        try:
+            if queue_demo(self.settings, token=token):
+                self._screen.say("First start: SNN-SqueezeNet Ref-1 and its CNN twin are training on digits as a demo.")
+        except (httpx.HTTPError, KeyError, ValueError) as error:
+            self._screen.say(f"The demo runs could not be queued ({type(error).__name__}); all else works.")
+
+    # Run
+
+    def _watch(self) -> None:
+        """Start what ends again, with a growing pause; raises ServiceFailed for one that keeps ending."""
+        last_bound = time.monotonic()
+        while not self._stop.wait(WATCH_INTERVAL_S):
+            now = time.monotonic()
+            for name, record in self._records.items():
+                if record.restart_at is not None:
+                    if now >= record.restart_at:
+                        self._start(name)
+                elif (status := record.child.exit_status) is not None:
+                    self._plan_restart(name, record, status)
+            if now - last_bound > 60.0:
+                last_bound = now
+                for record in self._records.values():
+                    bound_running_log(record.service.log)
+
+    def _plan_restart(self, name: str, record: _Record, status: int) -> None:
+        kill_group(record.child.pid)  # what its leader left behind
+        record.quick_crashes = record.quick_crashes + 1 if record.child.uptime_s < QUICK_CRASH_S else 1
+        if record.quick_crashes > MAX_QUICK_CRASHES:
+            raise ServiceFailed(
+                service=name, why=f"{MAX_QUICK_CRASHES} new starts did not help; {self._post_mortem(record, status)}"
+            )
+        pause_s = min(0.5 * 2 ** (record.quick_crashes - 1), 10.0)
+        record.restart_at = time.monotonic() + pause_s
+        self._screen.say(f"The {name} ended with {exit_words(status)}; it starts again in {pause_s:.1f} s.")
+
+    # Stop
+
+    def _on_signal(self, number: int, _frame: object) -> None:
+        if self._stop.is_set():  # asked twice: no more grace
+            for record in self._records.values():
+                if record.child is not None:
+                    kill_group(record.child.pid)
+        self._stop.set()
+
+    def _stop_all(self) -> None:
+        children = [(name, self._records[name].child) for name in STOP_ORDER if name in self._records]
+        children = [(name, child) for name, child in children if child is not None]
+        if not children:
+            return
+        self._screen.say("Stopping; training runs write a checkpoint first.")
+        for _name, child in children:
+            child.stop()
+        self._screen.say("Stopped.")
+
+
+def exit_words(status: int) -> str:
+    """`exit code 1`, or `signal SIGKILL` for a status below zero."""
+    if status >= 0:
+        return f"exit code {status}"
+    try:
+        return f"signal {signal.Signals(-status).name}"
+    except ValueError:
+        return f"signal {-status}"
+
+
+def _signals() -> list[int]:
+    """What asks to stop: Ctrl-C, a service manager, a closed terminal."""
+    return [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if os.name == "posix" else [])]

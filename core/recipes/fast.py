@@ -1,0 +1,39 @@
+"""A modern schedule: larger batches, one cosine, a third of the published epochs."""
+
+from __future__ import annotations
+
+from core.schemas.run import Kind, NeuronConfig, RunConfig, TrainingConfig
+
+TITLE = "Fast"
+DESCRIPTION = (
+    "Adam in batches of 64 with warm-up and one cosine over 40 epochs, tau 1.08; natural images are shifted and "
+    "mirrored. Many times quicker than the published schedule."
+)
+
+
+def build(
+    *, backbone: str, definition: str, kind: Kind, mask: tuple[str, ...], dataset: str, seed: int
+) -> RunConfig:
+    """Augmentation for natural images only: a mirrored digit is another sign."""
+    return RunConfig(
+        backbone=backbone,
+        definition=definition,
+        kind=kind,
+        mask=mask,
+        dataset=dataset,
+        recipe="fast",
+        seed=seed,
+        time_steps=4,
+        neuron=NeuronConfig(tau=1.08, v_threshold=1.0, alpha=2.0),
+        training=TrainingConfig(
+            lr=3e-3,  # 1e-3 x sqrt(64 / 8) = 2.8e-3: Adam's step noise shrinks with the root of the batch
+            batch_size=64,
+            max_epochs=40,
+            schedule="cosine",
+            warmup_epochs=1.0,
+            patience=None,  # a cosine gains most in its last epochs
+            augment="none" if dataset == "digits" else "crop-flip",
+            validation_share=0.2,
+            split_seed=0,
+        ),
+    )

@@ -1,0 +1,41 @@
+"""The quickest run that still learns: a first point on the plot, not a result to compare with."""
+
+from __future__ import annotations
+
+from core.schemas.run import Kind, NeuronConfig, RunConfig, TrainingConfig
+
+TITLE = "Smoke"
+DESCRIPTION = (
+    "Seconds on the digits, a few minutes on 8,000 images of a larger data set: shows that everything works and "
+    "roughly where a mask lands. Not for comparing networks."
+)
+
+
+def build(
+    *, backbone: str, definition: str, kind: Kind, mask: tuple[str, ...], dataset: str, seed: int
+) -> RunConfig:
+    """The digits whole; of anything larger a stratified part."""
+    digits = dataset == "digits"
+    return RunConfig(
+        backbone=backbone,
+        definition=definition,
+        kind=kind,
+        mask=mask,
+        dataset=dataset,
+        recipe="smoke",
+        seed=seed,
+        time_steps=4,
+        neuron=NeuronConfig(tau=1.08, v_threshold=1.0, alpha=2.0),
+        training=TrainingConfig(
+            lr=3e-3,
+            batch_size=32,
+            max_epochs=6 if digits else 4,
+            schedule="cosine",
+            warmup_epochs=0.5,
+            patience=None,
+            augment="none",
+            train_limit=None if digits else 8000,
+            validation_share=0.2,
+            split_seed=0,
+        ),
+    )

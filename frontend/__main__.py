@@ -1,0 +1,34 @@
+"""`python -m frontend`: the dashboard, on SPIKEFRONT_HOST:SPIKEFRONT_DASHBOARD_PORT."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from pydantic import ValidationError
+
+from core.errors import SpikefrontError
+from core.settings import Settings
+
+
+def main() -> int:
+    """Exit status 0 after a clean stop, 1 with a sentence on stderr when it cannot start."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs every request at INFO
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        sys.stderr.write(f"A setting is wrong: {error.errors()[0]['loc'][0]}: {error.errors()[0]['msg']}\n")
+        return 1
+    from frontend.server import serve  # uvicorn and Streamlit: not needed to complain about a setting
+
+    try:
+        serve(settings)
+    except SpikefrontError as error:
+        sys.stderr.write(f"{error.message}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

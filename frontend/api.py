@@ -1,0 +1,249 @@
+"""The one HTTP client of the dashboard: typed answers, and two errors for all that can go wrong.
+
+`ApiProblem` is an answer that refuses (an RFC 9457 problem); `ApiDown` is no answer at all. No page
+talks to the API by another way, and no page sees a status code.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Generator, Mapping
+from typing import Any, TypeVar
+
+import httpx
+from pydantic import ValidationError
+
+from core.schemas.api import (
+    Catalog,
+    Confusion,
+    Examples,
+    Gradients,
+    Layers,
+    Metrics,
+    NewShare,
+    Pareto,
+    Preview,
+    Problem,
+    ReadyCheck,
+    Run,
+    RunPage,
+    RunRequest,
+    SharePage,
+    ShareRequest,
+)
+from core.schemas.base import Frozen
+
+log = logging.getLogger(__name__)
+
+PREFIX = "/api/v1"
+# A preview or a list answers in milliseconds; half a minute means that something is stuck.
+TIMEOUT = httpx.Timeout(30.0, connect=3.0)
+
+Model = TypeVar("Model", bound=Frozen)
+
+
+class ApiDown(Exception):
+    """The API does not answer: it is starting, stopped or unreachable."""
+
+
+class ApiProblem(Exception):
+    """The API answered with a problem. `fields` holds the values that the detail names."""
+
+    def __init__(self, *, status: int, code: str, title: str, detail: str, fields: Mapping[str, Any]) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.title = title
+        self.detail = detail
+        self.fields = dict(fields)
+
+    def concerns(self, *names: str) -> bool:
+        """Whether the problem is about one of these request fields, by full or last part of the dotted name."""
+        field = str(self.fields.get("field", ""))
+        return bool(field) and any(field == name or field.split(".")[-1] == name.split(".")[-1] for name in names)
+
+
+class _Bearer(httpx.Auth):
+    """Sends the token; reads it afresh once when the API refuses it, since a new home has a new one."""
+
+    def __init__(self, read: Callable[[], str]) -> None:
+        self._read = read
+        self._token: str | None = None
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        known = self._token
+        self._token = known or self._read()
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        response = yield request
+        if response.status_code == 401 and known is not None:
+            self._token = self._read()
+            request.headers["Authorization"] = f"Bearer {self._token}"
+            yield request
+
+
+class Client:
+    """Thread-safe; one per process. Every method raises ApiProblem or ApiDown and nothing else."""
+
+    def __init__(
+        self, base_url: str, token: Callable[[], str], *, transport: httpx.BaseTransport | None = None
+    ) -> None:
+        """`base_url` without the version prefix; `token` gives the bearer token when it is needed."""
+        self.base_url = base_url.rstrip("/")
+        self._http = httpx.Client(
+            base_url=self.base_url, auth=_Bearer(token), timeout=TIMEOUT, transport=transport, trust_env=False
+        )
+
+    def close(self) -> None:
+        self._http.close()
+
+    # catalogue and preview
+
+    def catalog(self) -> Catalog:
+        return self._get(Catalog, "/catalog")
+
+    def preview(self, request: RunRequest) -> Preview:
+        return self._send(Preview, "POST", "/preview", body=request)
+
+    # runs
+
+    def launch(self, request: RunRequest, *, idempotency_key: str) -> Run:
+        """Queue one run. The same key with the same request gives the same run again."""
+        return self._send(Run, "POST", "/runs", body=request, headers={"Idempotency-Key": idempotency_key})
+
+    def runs(self, *, cursor: str | None = None, limit: int | None = None, **filters: Any) -> RunPage:
+        """Newest first. Filters: `state` (one or several), `dataset`, `kind`."""
+        return self._get(RunPage, "/runs", cursor=cursor, limit=limit, **filters)
+
+    def run(self, run_id: str) -> Run:
+        return self._get(Run, f"/runs/{_part(run_id)}")
+
+    def cancel(self, run_id: str) -> Run:
+        return self._send(Run, "POST", f"/runs/{_part(run_id)}/cancel")
+
+    def retry(self, run_id: str) -> Run:
+        """A new run with the same config; a second click on the same button gives the same new run."""
+        key = {"Idempotency-Key": f"retry-{run_id}"}
+        return self._send(Run, "POST", f"/runs/{_part(run_id)}/retry", headers=key)
+
+    def metrics(self, run_id: str) -> Metrics:
+        return self._get(Metrics, f"/runs/{_part(run_id)}/metrics")
+
+    def layers(self, run_id: str, *, mode: str, profile: str) -> Layers:
+        return self._get(Layers, f"/runs/{_part(run_id)}/layers", mode=mode, profile=profile)
+
+    def confusion(self, run_id: str) -> Confusion:
+        return self._get(Confusion, f"/runs/{_part(run_id)}/confusion")
+
+    def examples(self, run_id: str, *, which: str, limit: int | None = None) -> Examples:
+        return self._get(Examples, f"/runs/{_part(run_id)}/examples", which=which, limit=limit)
+
+    def gradients(self, run_id: str) -> Gradients:
+        return self._get(Gradients, f"/runs/{_part(run_id)}/gradients")
+
+    # pictures over many runs
+
+    def pareto(self, *, dataset: str, mode: str, profile: str) -> Pareto:
+        return self._get(Pareto, "/pareto", dataset=dataset, mode=mode, profile=profile)
+
+    # shares
+
+    def share(self, request: ShareRequest) -> NewShare:
+        return self._send(NewShare, "POST", "/shares", body=request)
+
+    def shares(self) -> SharePage:
+        return self._get(SharePage, "/shares")
+
+    def revoke(self, share_id: str) -> None:
+        self._request("DELETE", f"/shares/{_part(share_id)}")
+
+    # health
+
+    def ready(self) -> ReadyCheck:
+        """Also when a part is not well: then `ok` is False and the answer says which."""
+        response = self._request("GET", "/health/ready", refuse=lambda response: response.status_code not in (200, 503))
+        return _read(ReadyCheck, response)
+
+    def answers(self) -> bool:
+        """Whether the API is there at all."""
+        try:
+            self._request("GET", "/health/live")
+        except (ApiDown, ApiProblem):
+            return False
+        return True
+
+    def absolute(self, url: str) -> str:
+        """An address that the API gave, as a browser can follow it."""
+        return str(httpx.URL(self.base_url + "/").join(url))
+
+    @property
+    def docs_url(self) -> str:
+        return f"{self.base_url}{PREFIX}/openapi.json"
+
+    # plumbing
+
+    def _get(self, model: type[Model], path: str, **query: Any) -> Model:
+        return _read(model, self._request("GET", path, query=query))
+
+    def _send(
+        self, model: type[Model], method: str, path: str, *, body: Frozen | None = None, headers: dict | None = None
+    ) -> Model:
+        return _read(model, self._request(method, path, body=body, headers=headers))
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        body: Frozen | None = None,
+        headers: dict[str, str] | None = None,
+        refuse: Callable[[httpx.Response], bool] = lambda response: not response.is_success,
+    ) -> httpx.Response:
+        params = {name: value for name, value in (query or {}).items() if value is not None and value != []}
+        content = None if body is None else body.model_dump_json().encode()
+        sent = {**(headers or {}), **({} if content is None else {"Content-Type": "application/json"})}
+        try:
+            response = self._http.request(method, PREFIX + path, params=params, content=content, headers=sent)
+        except httpx.HTTPError as error:
+            log.warning("api.down", extra={"path": path, "why": type(error).__name__})
+            raise ApiDown from error
+        if refuse(response):
+            raise _problem(response)
+        return response
+
+
+def _part(name: str) -> str:
+    """One path segment: an id from the address bar cannot climb to another endpoint."""
+    return httpx.URL("/").copy_with(path="/" + name.replace("/", "%2F")).raw_path.decode().lstrip("/") or "-"
+
+
+def _read(model: type[Model], response: httpx.Response) -> Model:
+    try:
+        return model.model_validate_json(response.content)
+    except ValidationError as error:
+        # Another program on that port, or an API of another version: not an answer that a page can use.
+        log.error("api.unreadable", extra={"url": str(response.url.path), "why": str(error)[:500]})
+        raise ApiProblem(
+            status=response.status_code,
+            code="unreadable",
+            title="The API's answer cannot be read",
+            detail="The API and the dashboard may be of different versions. Restart both.",
+            fields={},
+        ) from error
+
+
+def _problem(response: httpx.Response) -> ApiProblem:
+    try:
+        problem = Problem.model_validate_json(response.content)
+    except ValidationError:
+        log.error("api.unknown_refusal", extra={"status": response.status_code, "path": response.url.path})
+        return ApiProblem(
+            status=response.status_code,
+            code="unknown",
+            title="The API refused",
+            detail=f"It answered with status {response.status_code} and no explanation.",
+            fields={},
+        )
+    return ApiProblem(
+        status=problem.status, code=problem.code, title=problem.title, detail=problem.detail, fields=problem.fields
+    )

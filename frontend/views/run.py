@@ -1,0 +1,108 @@
+"""Run: one training, live while it lasts, with all its results when it has succeeded."""
+
+from __future__ import annotations
+
+from html import escape
+
+import streamlit as st
+
+from core.schemas.api import Run
+from core.schemas.run import RunState
+from core.units import format_duration
+from frontend.api import ApiProblem
+from frontend.charts import curves
+from frontend.connection import api, part, plain, show_problem
+from frontend.elements import acts, results, sharing, state
+from frontend.elements.figures import show
+from frontend.keys import Key
+from frontend.pages import link, link_run, open_run
+
+POLL_S = 1.0
+
+
+def render() -> None:
+    run_id = st.query_params.get("run")
+    if not run_id:
+        st.title("Run")
+        st.markdown("This address names no run. Choose one from the list.")
+        link("runs")
+        return
+    run = api().run(run_id)
+    _head(run)
+    if run.state.is_active:
+        st.fragment(run_every=POLL_S)(part(_live))(run_id)
+        return
+    if run.state is RunState.SUCCEEDED and run.summary is not None:
+        results.draw(run, run.summary)
+        sharing.draw(run)
+    else:
+        _ended(run)
+    results.details(run)
+
+
+def _head(run: Run) -> None:
+    config = run.config
+    st.title(plain(run.label))
+    words = [config.dataset, f"recipe {config.recipe}", f"seed {config.seed}"]
+    if run.finished_at is not None:
+        if run.started_at is not None:
+            words.append(f"took {format_duration((run.finished_at - run.started_at).total_seconds())}")
+        words.append(f"ended {state.ago(run.finished_at)}")
+    with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
+        if not run.state.is_active:  # while it is active the live part shows a badge that moves
+            st.html(state.badge(run.state), width="content")
+        st.html(f'<span class="sf-dim">{" · ".join(escape(word) for word in words)}</span>', width="content")
+        if run.twin is not None:
+            link_run(
+                run.twin.id, f"{run.twin.kind.value.upper()} twin: {state.WORDS[run.twin.state]}",
+                icon=":material/compare_arrows:",
+            )  # fmt: skip
+
+
+def _live(run_id: str) -> None:
+    run = api().run(run_id)
+    if not run.state.is_active:
+        st.rerun()  # the whole page: results in place of progress, and no clock any more
+    with st.container(border=True):
+        badge, doing, act = st.columns([1, 3.4, 0.9], vertical_alignment="center")
+        badge.html(state.badge(run.state))
+        with doing:
+            state.bar(run)
+        act.button(
+            "Cancel" if run.state is not RunState.CANCELLING else "Asked to stop",
+            key=Key.RUN_CANCEL,
+            on_click=acts.cancel,
+            args=(run_id,),
+            disabled=run.state is RunState.CANCELLING,
+            width="stretch",
+        )
+        facts = [f"attempt {run.attempt}" if run.attempt > 1 else "", f"worker {run.worker}" if run.worker else ""]
+        if run.progress.loss is not None:
+            facts.append(f"loss {run.progress.loss:.4g}")
+        if any(facts):
+            st.caption(plain(" · ".join(fact for fact in facts if fact)))
+    show(curves.figure(api().metrics(run_id)), key=Key.RUN_CHART.of("curves"))
+
+
+def _ended(run: Run) -> None:
+    """Failed or stopped: what happened, and the way on."""
+    with st.container(border=True):
+        if run.state is RunState.FAILED and run.error is not None:
+            st.markdown(f"**The run failed.** {plain(run.error.message)}")
+        elif run.state is RunState.CANCELLED:
+            st.markdown("**The run was stopped** before it ended. Its trainer process is gone.")
+        else:
+            st.markdown("**The run has ended without results.**")
+        if st.button("Launch the same again", key=Key.RUN_RETRY, icon=":material/replay:"):
+            try:
+                again = api().retry(run.id)
+            except ApiProblem as problem:
+                show_problem(problem)
+            else:
+                open_run(again.id)
+    try:
+        metrics = api().metrics(run.id)
+    except ApiProblem:  # it ended before its first epoch
+        return
+    if metrics.epoch:
+        show(curves.figure(metrics), key=Key.RUN_CHART.of("curves"))

@@ -1,0 +1,423 @@
+"""A run's moves: only those in TRANSITIONS, each once, each by the one who may."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise, product
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.strategies import sampled_from
+from sqlalchemy import select, update
+
+from backend.db import Database, migrate, utc_now
+from backend.models import RunEventRow, RunRow, WorkerRow
+from backend.runs.lifecycle import MAX_ATTEMPTS, Claim, Lifecycle, move
+from backend.runs.service import _new_row
+from core.bundle import Bundle
+from core.errors import BundleCorrupt, LeaseLost, NotFound, StateConflict
+from core.recipes.build import build_config
+from core.schemas.api import RunRequest
+from core.schemas.results import EpochDone, Progress, Started
+from core.schemas.run import TRANSITIONS, RunState
+from core.settings import Settings, prepare_home
+
+FINAL = (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)
+START = datetime(2030, 1, 1, tzinfo=UTC)
+
+
+class Clock:
+    """Time that stands still until told."""
+
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+def add_run(database: Database, *, state: RunState = RunState.QUEUED, attempt: int = 0, **values: object) -> str:
+    row = _new_row(build_config(RunRequest(mask="F9")), now=START)
+    row.state, row.attempt = state, attempt
+    for name, value in values.items():
+        setattr(row, name, value)
+    with database.write() as session:
+        session.add(row)
+    return row.id
+
+
+def state_of(database: Database, run_id: str) -> RunState:
+    with database.read() as session:
+        return RunState(session.scalars(select(RunRow.state).where(RunRow.id == run_id)).one())
+
+
+def row_of(database: Database, run_id: str) -> RunRow:
+    with database.read() as session:
+        return session.get_one(RunRow, run_id)
+
+
+def states_told(database: Database, run_id: str) -> list[str]:
+    with database.read() as session:
+        payloads = session.scalars(
+            select(RunEventRow.payload)
+            .where(RunEventRow.run_id == run_id, RunEventRow.type == "state")
+            .order_by(RunEventRow.id)
+        )
+        return [payload["state"] for payload in payloads]
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def life(settings: Settings, database: Database, clock: Clock) -> Lifecycle:
+    return Lifecycle(settings, database=database, clock=clock)
+
+
+def claim_new(life: Lifecycle, database: Database, *, lease_s: float = 60) -> Claim:
+    claim = life.claim(add_run(database), worker="w1", lease_s=lease_s)
+    assert claim is not None
+    return claim
+
+
+@pytest.mark.parametrize(("before", "after"), list(product(RunState, RunState)))
+def test_a_move_happens_exactly_when_the_table_has_it(database: Database, before: RunState, after: RunState) -> None:
+    run_id = add_run(database, state=before)
+    with database.write() as session:
+        moved = move(session, run_id, after, now=START)
+    assert moved == (after in TRANSITIONS[before])
+    assert state_of(database, run_id) == (after if moved else before)
+    assert states_told(database, run_id) == ([after] if moved else [])
+
+
+OWNER_MOVES: dict[str, Callable[[Lifecycle, Claim], object]] = {
+    "heartbeat": lambda life, claim: life.heartbeat(claim, lease_s=60),
+    "record": lambda life, claim: life.record(claim, Progress(epoch=1, max_epochs=1, step=1, steps=2)),
+    "fail": lambda life, claim: life.fail(claim, code="error", message="It broke."),
+    "cancelled": lambda life, claim: life.cancelled(claim),
+    "release": lambda life, claim: life.release(claim),
+}
+
+
+@pytest.mark.parametrize("name", OWNER_MOVES)
+def test_a_late_word_of_an_old_attempt_is_refused(name: str, life: Lifecycle, database: Database, clock: Clock) -> None:
+    old = claim_new(life, database, lease_s=10)
+    clock.advance(11)
+    assert life.reap().requeued == [old.run_id]
+    with pytest.raises(LeaseLost):  # queued again, and nobody has it
+        OWNER_MOVES[name](life, old)
+    new = life.claim(old.run_id, worker="w2", lease_s=10)
+    assert new is not None and new.attempt == old.attempt + 1
+    with pytest.raises(LeaseLost):
+        OWNER_MOVES[name](life, old)
+    row = row_of(database, old.run_id)
+    assert (row.state, row.attempt, row.worker) == (RunState.RUNNING, new.attempt, "w2")
+
+
+@pytest.mark.parametrize(("end", "name"), list(product(FINAL, OWNER_MOVES)))
+def test_a_final_state_never_changes(life: Lifecycle, database: Database, end: RunState, name: str) -> None:
+    run_id = add_run(database, state=end, attempt=1)
+    claim = Claim(run_id=run_id, attempt=1, config=build_config(RunRequest()), out=Path("nowhere"))
+    with pytest.raises(LeaseLost):
+        OWNER_MOVES[name](life, claim)
+    assert life.claim(run_id, worker="w", lease_s=60) is None
+    reaped = life.reap()
+    assert not (reaped.requeued or reaped.failed or reaped.cancelled)
+    if end is not RunState.CANCELLED:
+        with pytest.raises(StateConflict):
+            life.cancel(run_id)
+    assert state_of(database, run_id) is end
+
+
+def test_of_many_claims_at_the_same_time_one_wins(settings: Settings, database: Database) -> None:
+    run_ids = [add_run(database) for _ in range(5)]
+    lives = [Lifecycle(settings) for _ in range(6)]  # an engine each, as separate workers have
+    barrier, won = threading.Barrier(len(lives)), []
+
+    def race(life: Lifecycle, worker: str) -> None:
+        for run_id in run_ids:
+            barrier.wait()
+            claim = life.claim(run_id, worker=worker, lease_s=60)
+            if claim is not None:
+                won.append((claim.run_id, claim.attempt))
+
+    threads = [threading.Thread(target=race, args=(life, f"w{n}")) for n, life in enumerate(lives)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for life in lives:
+        life.close()
+    assert sorted(won) == sorted((run_id, 1) for run_id in run_ids)
+
+
+def test_a_cancel_and_a_claim_at_the_same_time_leave_one_story(settings: Settings, database: Database) -> None:
+    first, second = Lifecycle(settings), Lifecycle(settings)
+    for _ in range(20):
+        run_id = add_run(database)
+        barrier, claims = threading.Barrier(2), []
+
+        def claim(run_id: str = run_id, barrier: threading.Barrier = barrier, claims: list = claims) -> None:
+            barrier.wait()
+            claims.append(first.claim(run_id, worker="w", lease_s=60))
+
+        thread = threading.Thread(target=claim)
+        thread.start()
+        barrier.wait()
+        answer = second.cancel(run_id)
+        thread.join()
+        expected = ["cancelled"] if claims[0] is None else ["running", "cancelling"]
+        assert states_told(database, run_id) == expected
+        assert answer == expected[-1]
+    first.close()
+    second.close()
+
+
+def test_cancelling_a_queued_run_is_done_at_once(life: Lifecycle, database: Database) -> None:
+    run_id = add_run(database)
+    assert life.cancel(run_id) is RunState.CANCELLED
+    assert row_of(database, run_id).finished_at == START
+    assert life.claim(run_id, worker="w", lease_s=60) is None
+
+
+def test_cancelling_a_running_run_waits_for_its_process(life: Lifecycle, database: Database) -> None:
+    claim = claim_new(life, database)
+    assert life.cancel(claim.run_id) is RunState.CANCELLING
+    assert life.cancel(claim.run_id) is RunState.CANCELLING  # asking twice changes nothing
+    assert life.heartbeat(claim, lease_s=60) is RunState.CANCELLING
+    life.cancelled(claim)
+    assert states_told(database, claim.run_id) == ["running", "cancelling", "cancelled"]
+
+
+def test_a_run_that_ends_before_the_cancel_reaches_it_keeps_its_own_end(life: Lifecycle, database: Database) -> None:
+    claim = claim_new(life, database)
+    life.cancel(claim.run_id)
+    life.fail(claim, code="non-finite-loss", message="The loss became nan.", fields={"epoch": 1})
+    row = row_of(database, claim.run_id)
+    assert row.state == RunState.FAILED
+    assert row.error == {"code": "non-finite-loss", "message": "The loss became nan.", "fields": {"epoch": 1}}
+    with pytest.raises(LeaseLost):
+        life.cancelled(claim)
+
+
+def test_a_running_run_cannot_be_cancelled_without_having_been_asked(life: Lifecycle, database: Database) -> None:
+    claim = claim_new(life, database)
+    with pytest.raises(LeaseLost):
+        life.cancelled(claim)
+    assert state_of(database, claim.run_id) is RunState.RUNNING
+
+
+def test_cancelling_an_unknown_run_says_so(life: Lifecycle) -> None:
+    with pytest.raises(NotFound):
+        life.cancel("nobody")
+
+
+def test_a_heartbeat_keeps_the_reaper_away(life: Lifecycle, database: Database, clock: Clock) -> None:
+    claim = claim_new(life, database, lease_s=10)
+    for _ in range(5):
+        clock.advance(9)
+        assert life.heartbeat(claim, lease_s=10) is RunState.RUNNING
+        assert life.reap().requeued == []
+    clock.advance(11)
+    assert life.reap().requeued == [claim.run_id]
+    assert states_told(database, claim.run_id) == ["running", "lost", "queued"]
+
+
+def test_a_run_is_lost_at_most_so_many_times(life: Lifecycle, database: Database, clock: Clock) -> None:
+    run_id = add_run(database)
+    for attempt in range(1, MAX_ATTEMPTS + 1):
+        claim = life.claim(run_id, worker="w", lease_s=10)
+        assert claim is not None and claim.attempt == attempt
+        clock.advance(11)
+        reaped = life.reap()
+        assert (reaped.requeued, reaped.failed) == (([run_id], []) if attempt < MAX_ATTEMPTS else ([], [run_id]))
+    row = row_of(database, run_id)
+    assert row.state == RunState.FAILED and row.error is not None and row.error["code"] == "worker-lost"
+
+
+def test_a_worker_that_stops_gives_its_run_back_and_that_is_no_loss(life: Lifecycle, database: Database) -> None:
+    run_id = add_run(database)
+    for attempt in range(1, MAX_ATTEMPTS + 3):
+        claim = life.claim(run_id, worker="w", lease_s=10)
+        assert claim is not None and claim.attempt == attempt
+        life.release(claim)
+    row = row_of(database, run_id)
+    assert (row.state, row.losses, row.worker, row.sent_at) == (RunState.QUEUED, 0, None, None)
+
+
+def test_a_worker_that_stops_while_its_run_is_being_cancelled_cancels_it(life: Lifecycle, database: Database) -> None:
+    claim = claim_new(life, database)
+    life.cancel(claim.run_id)
+    life.release(claim)
+    assert state_of(database, claim.run_id) is RunState.CANCELLED
+
+
+def test_a_cancelling_run_without_a_worker_is_cancelled_by_the_reaper(
+    life: Lifecycle, database: Database, clock: Clock
+) -> None:
+    claim = claim_new(life, database, lease_s=10)
+    life.cancel(claim.run_id)
+    assert life.reap().cancelled == []
+    clock.advance(11)
+    assert life.reap().cancelled == [claim.run_id]
+
+
+def test_a_resumed_epoch_replaces_its_older_self_and_only_the_newest_progress_stays(
+    life: Lifecycle, database: Database
+) -> None:
+    claim = claim_new(life, database)
+
+    def epoch(number: int, loss: float) -> EpochDone:
+        return EpochDone(
+            epoch=number, lr=0.1, train_loss=loss, train_accuracy=0.5, validation_loss=1, validation_accuracy=0.5,
+            firing_rate=0.1, wall_s=1, is_best=True,
+        )  # fmt: skip
+
+    life.record(
+        claim,
+        Started(device="cpu", n_train=8, n_validation=2, n_test=2, steps_per_epoch=4, max_epochs=3),
+    )
+    assert row_of(database, claim.run_id).progress["steps"] == 4
+    for event in (epoch(1, 3.0), epoch(2, 2.0), epoch(2, 2.5)):
+        life.record(claim, event)
+    for step in (1, 2, 3):
+        life.record(claim, Progress(epoch=3, max_epochs=3, step=step, steps=4, loss=float("nan")))
+    with database.read() as session:
+        rows = list(session.scalars(select(RunEventRow).order_by(RunEventRow.id)))
+    assert [(row.type, row.epoch, row.payload.get("train_loss")) for row in rows if row.type == "epoch"] == [
+        ("epoch", 1, 3.0),
+        ("epoch", 2, 2.5),
+    ]
+    assert [row.payload["step"] for row in rows if row.type == "progress"] == [3]
+    assert rows[-1].payload["loss"] == "NaN"  # JSON has no NaN
+
+
+def test_a_run_without_a_readable_bundle_does_not_succeed(life: Lifecycle, database: Database, trained: dict) -> None:
+    summary = Bundle(trained["snn"]).summary()
+    claim = claim_new(life, database)
+    with pytest.raises(BundleCorrupt):
+        life.succeed(claim, summary)
+    assert state_of(database, claim.run_id) is RunState.RUNNING
+
+
+def test_queued_runs_that_no_message_tells_of_are_found(life: Lifecycle, database: Database, clock: Clock) -> None:
+    never, lately, long_ago, running = (add_run(database) for _ in range(4))
+    life.mark_sent(long_ago)
+    assert life.claim(running, worker="w", lease_s=600) is not None
+    clock.advance(100)
+    life.mark_sent(lately)
+    assert set(life.stranded(older_than_s=60)) == {never, long_ago}
+    assert lately not in life.stranded(older_than_s=0)
+
+
+def test_a_worker_is_remembered_by_its_last_sign(life: Lifecycle, database: Database, clock: Clock) -> None:
+    life.worker_seen("w1", queue="cpu", slots=2, busy=0)
+    clock.advance(5)
+    life.worker_seen("w1", queue="cpu", slots=2, busy=1)
+    with database.read() as session:
+        (row,) = session.scalars(select(WorkerRow))
+    assert (row.busy, row.seen_at) == (1, START + timedelta(seconds=5))
+
+
+class RunMachine(RuleBasedStateMachine):
+    """Any order of moves by workers old and new, the reaper and a user: the states told always follow TRANSITIONS."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.home = Path(tempfile.mkdtemp())
+        made = Settings(home=self.home)
+        prepare_home(made)
+        if RunMachine.template is None:
+            migrate(made)
+            RunMachine.template = (self.home / "spikefront.db").read_bytes()
+        (self.home / "spikefront.db").write_bytes(RunMachine.template)
+        self.database = Database(made.database_url)
+        self.clock = Clock()
+        self.life = Lifecycle(made, database=self.database, clock=self.clock)
+        self.claims: list[Claim] = []
+
+    template: bytes | None = None
+
+    @initialize()
+    def start(self) -> None:
+        self.run_id = add_run(self.database)
+
+    @rule()
+    def claim(self) -> None:
+        was = state_of(self.database, self.run_id)
+        claim = self.life.claim(self.run_id, worker="w", lease_s=10)
+        assert (claim is not None) == (was is RunState.QUEUED)
+        if claim is not None:
+            assert claim.attempt == len(self.claims) + 1
+            self.claims.append(claim)
+
+    @precondition(lambda self: self.claims)
+    @rule(name=sampled_from(sorted(OWNER_MOVES)), old=sampled_from((False, True)))
+    def owner_says(self, name: str, old: bool) -> None:
+        claim = self.claims[0 if old else -1]
+        row = row_of(self.database, self.run_id)
+        owns = row.attempt == claim.attempt and row.state in (RunState.RUNNING, RunState.CANCELLING)
+        if name == "cancelled":
+            owns = owns and row.state == RunState.CANCELLING
+        if owns:
+            OWNER_MOVES[name](self.life, claim)
+        else:
+            with pytest.raises(LeaseLost):
+                OWNER_MOVES[name](self.life, claim)
+            assert state_of(self.database, self.run_id) == row.state
+
+    @rule()
+    def cancel(self) -> None:
+        was = state_of(self.database, self.run_id)
+        if was in (RunState.SUCCEEDED, RunState.FAILED):
+            with pytest.raises(StateConflict):
+                self.life.cancel(self.run_id)
+        else:
+            assert self.life.cancel(self.run_id) in (RunState.CANCELLED, RunState.CANCELLING)
+
+    @rule(seconds=sampled_from((1, 11)))
+    def wait(self, seconds: int) -> None:
+        self.clock.advance(seconds)
+
+    @rule()
+    def reap(self) -> None:
+        self.life.reap()
+
+    @invariant()
+    def states_follow_the_table(self) -> None:
+        told = [RunState.QUEUED, *(RunState(state) for state in states_told(self.database, self.run_id))]
+        for before, after in pairwise(told):
+            assert after in TRANSITIONS[before], told
+        assert state_of(self.database, self.run_id) is told[-1]
+
+    def teardown(self) -> None:
+        self.database.close()
+        shutil.rmtree(self.home)
+
+
+RunMachine.TestCase.settings = hypothesis_settings(
+    max_examples=25, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+)
+TestRunMachine = RunMachine.TestCase
+
+
+def test_times_come_back_in_utc_whatever_zone_they_were_given_in(database: Database) -> None:
+    run_id = add_run(database)
+    tokyo = utc_now().astimezone(ZoneInfo("Asia/Tokyo"))
+    with database.write() as session:
+        session.execute(update(RunRow).where(RunRow.id == run_id).values(sent_at=tokyo))
+    sent_at = row_of(database, run_id).sent_at
+    assert sent_at == tokyo and sent_at is not None and sent_at.utcoffset() == timedelta(0)

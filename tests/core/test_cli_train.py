@@ -1,0 +1,290 @@
+"""The command line as its users meet it: real processes, real signals."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from core.bundle import Bundle
+from core.recipes.build import build_config
+from core.schemas.api import RunRequest
+from core.schemas.results import EVENTS, Summary
+
+SMALL = {"train_limit": "60", "batch_size": "16", "max_epochs": "2", "time_steps": "2"}
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "SPIKEFRONT_HOME": "/nonexistent/spikefront"}
+
+
+def command(*words: str) -> list[str]:
+    return [sys.executable, "-m", "core.cli", *words]
+
+
+def train_words(out: Path, **settings: str) -> list[str]:
+    words = ["train", "--mask", "F9", "--dataset", "digits", "--recipe", "smoke", "--threads", "1", "--out", str(out)]
+    for name, value in {**SMALL, **settings}.items():
+        words += ["--set", f"{name}={value}"]
+    return command(*words)
+
+
+def run(*words: str, **options) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        list(words), capture_output=True, text=True, timeout=120, env=ENVIRONMENT, check=False, **options
+    )
+
+
+def events_of(text: str) -> list:
+    return [EVENTS.validate_json(line) for line in text.splitlines()]
+
+
+def same_numbers(one: Path, other: Path) -> bool:
+    """Weights, outputs and metrics of two bundles, bit for bit; times apart."""
+    a, b = Bundle(one), Bundle(other)
+    metrics = [bundle.metrics().model_dump(exclude={"wall_s"}) for bundle in (a, b)]
+    weights = [{name: value.tobytes() for name, value in bundle.weights().items()} for bundle in (a, b)]
+    return (
+        metrics[0] == metrics[1]
+        and weights[0] == weights[1]
+        and a.predictions().outputs.tobytes() == b.predictions().outputs.tobytes()
+        and a.gradients() == b.gradients()
+        and a.counts() == b.counts()
+    )
+
+
+LONG = {"train_limit": "300", "max_epochs": "3"}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    """An uninterrupted run, long enough to be hit in its middle."""
+    out = tmp_path_factory.mktemp("cli") / "whole"
+    done = run(*train_words(out, **LONG), "--events", "-")
+    assert done.returncode == 0, done.stderr
+    assert events_of(done.stdout)[-1].type == "finished"
+    return out
+
+
+def read_until(process: subprocess.Popen, wanted) -> None:
+    """Follow the event stream until `wanted(event)`."""
+    for line in process.stdout:
+        event = json.loads(line)
+        assert event["type"] not in ("finished", "failed"), event
+        if wanted(event):
+            return
+    raise AssertionError(process.stderr.read())
+
+
+def test_sigterm_inside_an_epoch_leaves_a_checkpoint_that_resumes_to_the_same_bits(whole: Path, tmp_path: Path) -> None:
+    words = [*train_words(tmp_path / "run", **LONG), "--events", "-"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT) as process:
+        read_until(process, lambda event: event["type"] == "progress" and event["phase"] == "training")
+        process.send_signal(signal.SIGTERM)
+        rest, said = process.communicate(timeout=60)
+    assert process.returncode == 75
+    assert "Stopped on request" in said and "Traceback" not in said
+    assert '"failed"' not in rest and '"finished"' not in rest
+    assert (tmp_path / "run" / "checkpoint").exists()
+
+    again = run(*words)
+    assert again.returncode == 0, again.stderr
+    started = events_of(again.stdout)[0]
+    assert started.resumed_step is not None and (started.resumed_epoch, started.resumed_step) > (1, 0)
+    assert same_numbers(whole, tmp_path / "run")
+
+
+def test_a_killed_run_resumes_from_its_last_checkpoint_to_the_same_bits(whole: Path, tmp_path: Path) -> None:
+    words = [*train_words(tmp_path / "run", **LONG), "--events", "-"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT) as process:
+        read_until(process, lambda event: event["type"] == "progress" and event["epoch"] == 2)
+        process.kill()
+        process.communicate(timeout=60)
+    again = run(*words)
+    assert again.returncode == 0, again.stderr
+    assert events_of(again.stdout)[0].resumed_epoch == 2
+    assert same_numbers(whole, tmp_path / "run")
+
+
+def test_json_prints_the_summary_and_nothing_else(whole: Path) -> None:
+    done = run(*train_words(whole, **LONG), "--json")
+    assert done.returncode == 0
+    assert Summary.model_validate_json(done.stdout) == Bundle(whole).summary()
+    assert "accuracy" in done.stderr  # the same, for people
+
+
+def test_a_finished_run_is_emitted_again(whole: Path) -> None:
+    done = run(*train_words(whole, **LONG), "--events", "-")
+    (event,) = events_of(done.stdout)
+    assert event.summary == Bundle(whole).summary()
+
+
+def test_a_bundles_config_file_repeats_its_run(whole: Path, tmp_path: Path) -> None:
+    done = run(
+        *command("train", "--config", str(whole / "config.json"), "--threads", "1", "--out", str(tmp_path / "again"))
+    )
+    assert done.returncode == 0, done.stderr
+    assert same_numbers(whole, tmp_path / "again")
+    both = run(*command("train", "--config", str(whole / "config.json"), "--seed", "3", "--out", str(tmp_path / "x")))
+    assert both.returncode == 1
+    assert "--seed" in both.stderr
+
+
+def test_the_bundle_commands_show_and_verify(whole: Path, tmp_path: Path) -> None:
+    shown = run(*command("bundle", "show", str(whole), "--json"))
+    assert json.loads(shown.stdout)["summary"] == Bundle(whole).summary().model_dump(mode="json")
+    assert "parameters" in run(*command("bundle", "show", str(whole))).stdout
+    assert run(*command("bundle", "verify", str(whole))).returncode == 0
+    bad = run(*command("bundle", "verify", str(tmp_path), "--json"))
+    assert bad.returncode == 1
+    assert json.loads(bad.stdout)["code"] == "bundle-corrupt"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--backbone", "sqeezenet"], 1, "Did you mean squeezenet?"),
+        (["--mask", "F1"], 1, "F1"),
+        (["--set", "tau=0.5"], 1, "neuron.tau is '0.5'; it must be above 1."),
+        (["--set", "tau"], 1, "FIELD=VALUE"),
+        (["--set", "tau=2", "--set", "tau=3"], 1, "given once"),
+        (["--config", "/nonexistent.json"], 1, "a readable file"),
+        (["--device", "tpu"], 1, "one of auto, cpu, cuda"),
+        (["--events", "file"], 1, "standard output"),
+        (["--kind", "rnn"], 2, "rnn"),
+        (["--seed", "-1"], 2, "seed"),
+        (["--nonsense"], 2, "nonsense"),
+    ],
+)
+def test_a_mistake_is_one_clear_sentence(tmp_path: Path, words: list[str], code: int, said: str) -> None:
+    done = run(*command("train", "--out", str(tmp_path / "run"), *words))
+    assert done.returncode == code
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr and done.stdout == ""
+    if code == 1:
+        assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_with_json_a_mistake_is_also_a_problem_as_json(tmp_path: Path) -> None:
+    done = run(*command("train", "--out", str(tmp_path), "--set", "lr=0", "--json"))
+    assert done.returncode == 1
+    assert json.loads(done.stdout) == {
+        "code": "bad-value",
+        "message": "training.lr is '0'; it must be above 0.",
+        "fields": {"field": "training.lr", "value": "0", "expected": "above 0"},
+    }
+
+
+def test_a_missing_data_set_is_a_failed_event(tmp_path: Path) -> None:
+    done = run(
+        *command("train", "--dataset", "cifar10", "--data", str(tmp_path), "--out", str(tmp_path / "r"), "--events", "-")
+    )
+    assert done.returncode == 1
+    (event,) = events_of(done.stdout)
+    assert (event.type, event.code) == ("failed", "dataset-missing")
+
+
+def test_help_and_light_commands_load_no_torch() -> None:
+    code = (
+        "import sys; from core.cli.main import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'numba', 'celery', 'fastapi', 'streamlit', 'sklearn', 'pandas'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    for words in (["--help"], ["train", "--help"], ["trainer", "--help"], ["bundle", "--help"], ["train", "--set", "x"]):
+        done = run(sys.executable, "-c", code, *words)
+        assert done.returncode == 0, done.stderr
+
+
+# The standby trainer
+
+
+def request(out: Path, **settings: str) -> str:
+    config = build_config(RunRequest(mask="F9", overrides={**SMALL, **settings}))
+    line = {"config": config.model_dump(mode="json"), "out": str(out), "data": str(out.parent), "threads": 1}
+    return json.dumps({**line, "device": "cpu"}) + "\n"
+
+
+@pytest.fixture
+def standby():
+    process = subprocess.Popen(
+        command("trainer"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=ENVIRONMENT,
+    )  # fmt: skip
+    assert json.loads(process.stdout.readline()) == {"type": "ready"}
+    yield process
+    process.kill()
+    process.wait()
+    for stream in (process.stdin, process.stdout, process.stderr):
+        stream.close()
+
+
+def test_a_standby_trainer_trains_the_run_it_is_sent(standby: subprocess.Popen, whole: Path, tmp_path: Path) -> None:
+    standby.stdin.write(request(tmp_path / "run", **LONG))
+    standby.stdin.flush()
+    events = [EVENTS.validate_json(line) for line in standby.stdout]
+    assert standby.wait(timeout=60) == 0
+    assert [events[0].type, events[-1].type] == ["started", "finished"]
+    assert same_numbers(whole, tmp_path / "run")
+
+
+def test_a_standby_trainer_lowers_its_priority(standby: subprocess.Popen) -> None:
+    assert os.getpriority(os.PRIO_PROCESS, standby.pid) >= min(19, os.getpriority(os.PRIO_PROCESS, 0) + 5)
+
+
+def test_a_trainer_whose_supervisor_dies_ends_at_once_and_saves_nothing(
+    standby: subprocess.Popen, tmp_path: Path
+) -> None:
+    standby.stdin.write(request(tmp_path / "run", max_epochs="500"))
+    standby.stdin.flush()
+    read_until(standby, lambda event: event["type"] == "epoch" and event["epoch"] == 2)
+    standby.stdin.close()
+    assert standby.wait(timeout=5) == 3
+    checkpoint = tmp_path / "run" / "checkpoint" / "last.safetensors"
+    written = checkpoint.stat().st_mtime
+    time.sleep(0.5)
+    assert checkpoint.stat().st_mtime == written
+
+
+def test_a_trainer_stopped_by_sigterm_keeps_a_checkpoint(standby: subprocess.Popen, tmp_path: Path) -> None:
+    standby.stdin.write(request(tmp_path / "run", max_epochs="500"))
+    standby.stdin.flush()
+    read_until(standby, lambda event: event["type"] == "started")
+    standby.terminate()
+    assert standby.wait(timeout=30) == 75
+    assert (tmp_path / "run" / "checkpoint" / "last.safetensors").exists()
+
+
+def test_an_idle_trainer_ends_when_asked_or_when_its_supervisor_is_gone(standby: subprocess.Popen) -> None:
+    standby.terminate()
+    assert standby.wait(timeout=5) == 0
+    other = subprocess.Popen(
+        command("trainer"), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=ENVIRONMENT
+    )
+    other.communicate(timeout=60)
+    assert other.returncode == 3
+
+
+@pytest.mark.parametrize("line", ["rubbish\n", "{}\n", '{"config": {"mask": ["F9"], "time_steps": 0}}\n'])
+def test_a_request_that_is_none_is_a_failed_event(standby: subprocess.Popen, line: str) -> None:
+    standby.stdin.write(line)
+    standby.stdin.flush()
+    event = EVENTS.validate_json(standby.stdout.readline())
+    assert (event.type, event.code) == ("failed", "bad-value")
+    assert standby.wait(timeout=10) == 1
+
+
+def test_a_bug_in_a_run_is_a_failed_event_without_its_text(tmp_path: Path) -> None:
+    code = (
+        "import core.engine.experiment as e\n"
+        "def broken(*args, **names): raise KeyError('/secret/path')\n"
+        "e.run = broken\n"
+        "from core.cli.main import main; main(['trainer'])"
+    )
+    done = run(sys.executable, "-c", code, input=request(tmp_path / "run"))
+    event = EVENTS.validate_json(done.stdout.splitlines()[1])
+    assert done.returncode == 1
+    assert (event.code, event.fields) == ("internal", {})
+    assert "secret" not in event.message and "KeyError" in done.stderr

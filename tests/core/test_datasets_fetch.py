@@ -1,0 +1,205 @@
+"""Fetching from a real HTTP server on this machine: whole, cut off, resumed, wrong, refused."""
+
+import hashlib
+import http.server
+import tarfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from core.datasets.fetch import download, fetch
+from core.datasets.load import status
+from core.datasets.spec import Remote
+from core.errors import BadValue, ChecksumMismatch, DatasetMissing, FetchFailed
+
+CONTENT = bytes(range(256)) * 4000  # 1,024,000 bytes, more than one read
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Serves `content`; `ranges` says whether it honours Range, `cut` after how many bytes it hangs up."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.content = CONTENT
+        self.ranges = True
+        self.cut: int | None = None
+        self.chunked = False
+        self.code: int | None = None
+        self.asked: list[str | None] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/files/set.tar.gz"
+
+    def remote(self, content: bytes | None = None) -> Remote:
+        content = self.content if content is None else content
+        return Remote(url=self.url, md5=hashlib.md5(content).hexdigest(), bytes=len(content))
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Server
+
+    def do_GET(self) -> None:
+        wanted = self.headers.get("Range")
+        self.server.asked.append(wanted)
+        if self.server.code is not None:
+            self.send_error(self.server.code)
+            return
+        start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and self.server.ranges else 0
+        content = self.server.content
+        if start >= len(content):
+            self.send_error(416)
+            return
+        self.send_response(206 if start else 200)
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        body = content[start:]
+        if self.server.chunked:
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            half = body[: len(body) // 2]
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(half), half))
+            if self.server.cut is None:
+                rest = body[len(half) :]
+                self.wfile.write(b"%x\r\n%s\r\n0\r\n\r\n" % (len(rest), rest))
+        else:
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body[: self.server.cut])
+        if self.server.cut is not None:
+            self.close_connection = True
+
+    def log_message(self, *_) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as running:
+        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        yield running
+        running.shutdown()
+        thread.join()
+
+
+def test_a_download_arrives_whole_with_progress(tmp_path, server):
+    seen = []
+    download(server.remote(), tmp_path / "set", lambda *step: seen.append(step))
+    assert (tmp_path / "set").read_bytes() == CONTENT
+    assert not (tmp_path / "set.part").exists()
+    assert seen[0] == ("downloading", 0, len(CONTENT))
+    assert ("downloading", len(CONTENT), len(CONTENT)) in seen
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_connection_that_breaks_keeps_what_came_and_the_next_try_goes_on_from_there(tmp_path, server, chunked):
+    server.cut, server.chunked = 300_000, chunked
+    with pytest.raises(FetchFailed, match="again"):
+        download(server.remote(), tmp_path / "set")
+    came = (tmp_path / "set.part").stat().st_size
+    assert came == (len(CONTENT) // 2 if chunked else 300_000)
+    assert not (tmp_path / "set").exists()
+    server.cut, server.chunked = None, False
+    download(server.remote(), tmp_path / "set")
+    assert server.asked == [None, f"bytes={came}-"]
+    assert (tmp_path / "set").read_bytes() == CONTENT
+
+
+def test_a_server_without_range_sends_the_whole_file_again(tmp_path, server):
+    (tmp_path / "set.part").write_bytes(CONTENT[:1000])
+    server.ranges = False
+    download(server.remote(), tmp_path / "set")
+    assert (tmp_path / "set").read_bytes() == CONTENT
+
+
+def test_a_part_that_is_whole_already_is_only_checked(tmp_path, server):
+    (tmp_path / "set.part").write_bytes(CONTENT)
+    download(server.remote(), tmp_path / "set")  # the server answers 416
+    assert (tmp_path / "set").read_bytes() == CONTENT
+
+
+def test_a_wrong_checksum_drops_the_file_so_that_the_next_try_starts_clean(tmp_path, server):
+    remote = server.remote(b"what it should be")
+    with pytest.raises(ChecksumMismatch, match=remote.md5):
+        download(Remote(url=remote.url, md5=remote.md5, bytes=len(CONTENT)), tmp_path / "set")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_part_of_another_file_is_noticed_by_its_checksum(tmp_path, server):
+    (tmp_path / "set.part").write_bytes(b"?" * 1000)
+    with pytest.raises(ChecksumMismatch, match=server.remote().md5):
+        download(server.remote(), tmp_path / "set")
+    download(server.remote(), tmp_path / "set")
+    assert (tmp_path / "set").read_bytes() == CONTENT
+
+
+def test_a_file_far_longer_than_recorded_is_not_taken(tmp_path, server):
+    remote = Remote(url=server.url, md5=server.remote().md5, bytes=1000)
+    with pytest.raises(FetchFailed, match="far longer"):
+        download(remote, tmp_path / "set")
+
+
+@pytest.mark.parametrize("code", [403, 404, 500])
+def test_a_servers_refusal_is_passed_on(tmp_path, server, code):
+    server.code = code
+    with pytest.raises(FetchFailed, match=str(code)):
+        download(server.remote(), tmp_path / "set")
+
+
+def test_a_server_that_is_not_there_is_a_failed_fetch(tmp_path, server):
+    remote = server.remote()
+    server.server_close()
+    server.shutdown()
+    with pytest.raises(FetchFailed, match="refused"):
+        download(remote, tmp_path / "set")
+
+
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://example.org/x"])
+def test_only_web_addresses_are_fetched(tmp_path, url):
+    with pytest.raises(BadValue, match="http"):
+        download(Remote(url=url, md5="0" * 32, bytes=1), tmp_path / "set")
+
+
+@pytest.fixture
+def served_set(tmp_path, server, cifar10_files, small_cifar10) -> Server:
+    source = cifar10_files(tmp_path / "source")
+    with tarfile.open(tmp_path / "set.tar.gz", "w:gz") as tar:
+        tar.add(source, "cifar-10-batches-py")
+    server.content = (tmp_path / "set.tar.gz").read_bytes()
+    return server
+
+
+def test_a_fetched_set_is_added_and_its_archive_removed(tmp_path, served_set):
+    state = fetch("cifar10", tmp_path / "data", remote=served_set.remote())
+    assert state.complete and status("cifar10", tmp_path / "data").n_train == 100
+    left = [file for file in (tmp_path / "data" / "downloads").iterdir() if not file.name.startswith(".")]
+    assert left == []
+
+
+def test_a_complete_set_is_not_fetched_again_unless_asked(tmp_path, served_set):
+    fetch("cifar10", tmp_path / "data", remote=served_set.remote())
+    fetch("cifar10", tmp_path / "data", remote=served_set.remote())
+    assert len(served_set.asked) == 1
+    fetch("cifar10", tmp_path / "data", remote=served_set.remote(), replace=True)
+    assert len(served_set.asked) == 2
+
+
+def test_digits_need_no_fetching_and_counting_sets_cannot_be_fetched(tmp_path):
+    assert fetch("digits", tmp_path).complete
+    with pytest.raises(DatasetMissing, match="not possible yet"):
+        fetch("cifar100", tmp_path)
+
+
+def test_the_address_on_record_is_the_authors_own():
+    from core.datasets.catalog import DATASETS
+
+    remote = DATASETS["cifar10"].remote
+    assert remote.url == "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
+    assert remote.md5 == "c58f30108f718f92721af3b95e74349a"
+    assert Path(remote.url).name == "cifar-10-python.tar.gz"

@@ -1,0 +1,160 @@
+"""Recipes, overrides and the command that repeats a run."""
+
+import shlex
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core.errors import BadValue, ImpossibleMask, UnknownName
+from core.recipes.build import build_config, command
+from core.recipes.catalog import RECIPES
+from core.schemas.api import RunRequest
+from core.schemas.run import Kind, RunConfig
+
+
+def request(**changes) -> RunRequest:
+    return RunRequest(**{"mask": "Ref-1", **changes})
+
+
+@pytest.mark.parametrize("recipe", list(RECIPES))
+@pytest.mark.parametrize("dataset", ["digits", "cifar10"])
+def test_a_run_and_its_twin_are_trained_alike(recipe: str, dataset: str) -> None:
+    spiking, plain = (build_config(request(recipe=recipe, dataset=dataset, kind=kind)) for kind in Kind)
+    assert spiking.training == plain.training
+    assert spiking.twin_hash == plain.twin_hash
+    assert spiking.recipe == recipe
+
+
+def test_the_paper_recipe_is_the_published_training() -> None:
+    config = build_config(request(recipe="paper", dataset="cifar10"))
+    training = config.training
+    assert (training.batch_size, training.lr, training.max_epochs, training.patience) == (8, 1e-3, 150, 10)
+    assert (training.schedule, training.milestones, training.gamma) == ("multistep", (50, 100), 0.1)
+    assert (training.augment, training.validation_share, training.train_limit) == ("none", 0.2, None)
+    assert (config.time_steps, config.neuron.tau, config.neuron.v_threshold) == (4, 1.08, 1.0)
+
+
+def test_only_natural_images_are_mirrored() -> None:
+    assert build_config(request(recipe="fast", dataset="cifar10")).training.augment == "crop-flip"
+    assert build_config(request(recipe="fast", dataset="digits")).training.augment == "none"
+
+
+def test_a_mask_may_be_a_name_a_text_or_a_list_in_any_order() -> None:
+    masks = {build_config(request(mask=mask)).mask for mask in ("Ref-1", "p", "F9, f4,F8,F6", ["F8", "F4", "F9", "F6"])}
+    assert masks == {("F4", "F6", "F8", "F9")}
+
+
+@pytest.mark.parametrize(
+    ("changes", "near"),
+    [
+        ({"backbone": "sqeezenet"}, "squeezenet"),
+        ({"dataset": "cifar"}, "cifar10"),
+        ({"recipe": "smok"}, "smoke"),
+        ({"definition": "smal"}, "small"),
+        ({"overrides": {"training.max_epoch": 3}}, "training.max_epochs"),
+        ({"overrides": {"max_epoch": 3}}, "max_epochs"),
+    ],
+)
+def test_an_unknown_name_suggests_the_near_one(changes: dict, near: str) -> None:
+    with pytest.raises(UnknownName) as caught:
+        build_config(request(**changes))
+    assert near in caught.value.fields["near"]
+
+
+def test_overrides_take_dotted_paths_unique_last_parts_and_text() -> None:
+    config = build_config(
+        request(
+            overrides={
+                "training.max_epochs": "3",
+                "tau": 1.5,
+                "patience": "null",
+                "milestones": "2, 5",
+                "schedule": "multistep",
+                "augment": "none",
+                "train_limit": 100,
+                "time_steps": "2",
+                "lr": "1e-2",
+            }
+        )
+    )
+    training = config.training
+    assert (training.max_epochs, training.patience, training.milestones) == (3, None, (2, 5))
+    assert (training.augment, training.train_limit, training.lr) == ("none", 100, 0.01)
+    assert (config.neuron.tau, config.time_steps) == (1.5, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "field", "expected"),
+    [
+        ("neuron.tau", 1.0, "neuron.tau", "above 1"),
+        ("tau", "nan", "neuron.tau", "1"),
+        ("batch_size", 0, "training.batch_size", "at least 1"),
+        ("batch_size", "8.5", "training.batch_size", "a whole number"),
+        ("lr", "quick", "training.lr", "a number"),
+        ("lr", float("inf"), "training.lr", "10"),
+        ("lr", None, "training.lr", "a number"),
+        ("schedule", "linear", "training.schedule", "one of 'multistep', 'cosine' or 'constant'"),
+        ("milestones", "5,2", "config", "rising"),
+        ("milestones", "5,x", "training.milestones.1", "a whole number"),
+        ("max_epochs", True, "training.max_epochs", "a number or a word"),
+        ("warmup_epochs", 1000, "training.warmup_epochs", "at most training.max_epochs"),
+        ("warmup_epochs", "inf", "training.warmup_epochs", "at most training.max_epochs"),
+        ("seed", 3, "overrides", "an option of its own"),
+        ("time_steps", 65, "time_steps", "at most 64"),
+    ],
+)
+def test_a_bad_override_names_its_field_and_what_it_must_be(name: str, value, field: str, expected: str) -> None:
+    with pytest.raises(BadValue) as caught:
+        build_config(request(overrides={name: value}))
+    assert caught.value.fields["field"] == field
+    assert expected in caught.value.message
+
+
+def test_a_network_that_cannot_be_built_is_refused_at_once() -> None:
+    with pytest.raises(ImpossibleMask):
+        build_config(request(mask=[]))
+    build_config(request(definition="imagenet", dataset="cifar10"))  # small, but it can be built
+
+
+fields = st.fixed_dictionaries(
+    {},
+    optional={
+        "training.max_epochs": st.integers(3, 500),
+        "training.lr": st.floats(1e-6, 1, allow_nan=False),
+        "training.patience": st.none() | st.integers(1, 50),
+        "training.milestones": st.lists(st.integers(1, 300), max_size=4, unique=True).map(
+            lambda steps: ",".join(map(str, sorted(steps)))
+        ),
+        "training.train_limit": st.none() | st.integers(2, 5000),
+        "neuron.tau": st.floats(1.01, 100),
+        "time_steps": st.integers(1, 64),
+    },
+)
+
+
+@given(
+    overrides=fields,
+    kind=st.sampled_from(list(Kind)),
+    recipe=st.sampled_from(list(RECIPES)),
+    mask=st.lists(st.sampled_from([f"F{i}" for i in range(2, 10)]), min_size=1, unique=True),
+    definition=st.sampled_from(["small", "imagenet"]),
+    seed=st.integers(0, 2**31 - 1),
+)
+@settings(max_examples=60, deadline=None)
+def test_the_command_of_a_config_gives_the_same_config(overrides, kind, recipe, mask, definition, seed) -> None:
+    names = {"kind": kind, "recipe": recipe, "mask": mask, "definition": definition, "seed": seed}
+    config = build_config(RunRequest(dataset="cifar10", overrides=overrides, **names))
+    words = shlex.split(command(config))
+    assert words[:2] == ["spikefront", "train"]
+    pairs = list(zip(words[2::2], words[3::2], strict=True))
+    again = {name.removeprefix("--"): value for name, value in pairs if name not in ("--set", "--out")}
+    again["overrides"] = dict(value.split("=") for name, value in pairs if name == "--set")
+    assert build_config(RunRequest(**again)) == config
+
+
+def test_the_command_of_a_config_from_an_unknown_recipe_still_trains_the_same() -> None:
+    config = RunConfig(mask=("F9",), recipe="bespoke", time_steps=7)
+    words = shlex.split(command(config))
+    assert "time_steps=7" in words
+    assert words[words.index("--recipe") + 1] in RECIPES

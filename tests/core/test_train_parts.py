@@ -1,0 +1,182 @@
+"""The pieces of training: schedules, batches, augmentation, loss, diagnosis, checkpoint files."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from core.backbones.catalog import plan_for
+from core.datasets.catalog import DATASETS
+from core.engine.checkpoint import FILE, load_checkpoint, save_checkpoint
+from core.engine.data import Images, Normaliser, TrainBatches, batch_bounds, crop_flip, evaluation_batches, stream
+from core.engine.diagnose import FiringRate, GradientNorms, choose_examples
+from core.engine.losses import cross_entropy_of_mean
+from core.engine.network import Network, observe
+from core.engine.progress import Pace
+from core.engine.schedules import learning_rate, mean_rate
+from core.errors import BundleCorrupt
+from core.schemas.run import Kind, RunConfig, TrainingConfig
+
+CPU = torch.device("cpu")
+
+
+def training(**changes) -> TrainingConfig:
+    return TrainingConfig(**{"lr": 1.0, "max_epochs": 4, **changes})
+
+
+def test_the_published_schedule_drops_after_epochs_50_and_100() -> None:
+    config = training(schedule="multistep", milestones=(50, 100), gamma=0.1, max_epochs=150)
+    rates = [learning_rate(config, epoch, 0, 10) for epoch in (1, 50, 51, 100, 101, 150)]
+    assert rates == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
+
+
+def test_a_cosine_starts_full_is_half_in_the_middle_and_ends_near_nothing() -> None:
+    config = training(schedule="cosine")
+    assert learning_rate(config, 1, 0, 10) == 1
+    assert learning_rate(config, 3, 0, 10) == pytest.approx(0.5)  # 2 of 4 epochs done
+    last = 3.9 / 4  # of the way, at step 9 of 10 of epoch 4
+    assert learning_rate(config, 4, 9, 10) == pytest.approx((1 + math.cos(math.pi * last)) / 2)
+
+
+def test_warm_up_rises_from_the_first_step_to_the_full_rate() -> None:
+    config = training(schedule="constant", warmup_epochs=0.5)
+    assert [learning_rate(config, 1, step, 4) for step in range(4)] == pytest.approx([0.5, 1, 1, 1])
+    assert mean_rate(config, 1, 4) == pytest.approx((0.5 + 3) / 4)
+
+
+def test_every_image_is_in_one_batch_and_a_lone_last_one_joins_its_neighbours() -> None:
+    assert batch_bounds(10, 4) == [(0, 4), (4, 8), (8, 10)]
+    assert batch_bounds(9, 4) == [(0, 4), (4, 9)]
+    assert batch_bounds(3, 4) == [(0, 3)]
+    assert batch_bounds(3, 1) == [(0, 1), (1, 2), (2, 3)]
+
+
+def images(n: int, size: int = 8) -> Images:
+    pixels = torch.arange(n * size * size * 3).remainder(251).to(torch.uint8).reshape(n, size, size, 3)
+    return Images(images=pixels, labels=torch.arange(n), index=np.arange(n))
+
+
+def test_an_epoch_visits_every_image_once_in_an_order_of_its_own() -> None:
+    config = RunConfig(mask=("F9",), training=training(batch_size=4))
+    batches = TrainBatches(images(10), config, Normaliser(DATASETS["digits"], CPU))
+    orders = [torch.cat([batches.get(epoch, step)[1] for step in range(batches.steps)]).tolist() for epoch in (1, 2, 1)]
+    assert all(sorted(order) == list(range(10)) for order in orders)
+    assert orders[0] == orders[2] != orders[1]
+
+
+def test_a_batch_asked_for_alone_is_the_one_of_the_whole_epoch() -> None:
+    config = RunConfig(mask=("F9",), training=training(batch_size=4, augment="crop-flip"))
+    fresh, used = (TrainBatches(images(10), config, Normaliser(DATASETS["digits"], CPU)) for _ in range(2))
+    for step in range(used.steps):
+        x, labels = used.get(3, step)
+    alone_x, alone_labels = fresh.get(3, step)
+    assert torch.equal(x, alone_x) and torch.equal(labels, alone_labels)
+
+
+def test_normalised_pixels_follow_the_formula() -> None:
+    spec = DATASETS["cifar10"]
+    part = images(3)
+    ((x, _),) = evaluation_batches(part, Normaliser(spec, CPU), 8)
+    expected = (part.images.double() / 255 - torch.tensor(spec.mean).double()) / torch.tensor(spec.std).double()
+    torch.testing.assert_close(x.double(), expected.permute(0, 3, 1, 2), atol=1e-5, rtol=0)
+    assert x.dtype == torch.float32
+
+
+def test_crop_flip_gives_the_windows_of_the_mirrored_padded_image() -> None:
+    part = images(2, size=8)  # shifts of up to 8 // 8 = 1
+    seen = set()
+    for key in range(60):
+        out = crop_flip(part.images, torch.tensor([1]), stream(key))[0]
+        original = part.images[1].float().permute(2, 0, 1)
+        windows = {}
+        for mirrored in (False, True):
+            padded = F.pad(original.flip(2) if mirrored else original, (1, 1, 1, 1), mode="reflect")
+            for down in range(3):
+                for right in range(3):
+                    windows[mirrored, down, right] = padded[:, down : down + 8, right : right + 8].permute(1, 2, 0)
+        matches = [name for name, window in windows.items() if torch.equal(window, out.float())]
+        assert matches
+        seen.update(matches)
+    assert len(seen) > 12  # of 18
+
+
+def test_the_loss_is_that_of_the_time_average() -> None:
+    outputs = torch.tensor([[[2.0, 0.0]], [[0.0, 0.0]]])  # T = 2, N = 1, C = 2; the mean is (1, 0)
+    loss = cross_entropy_of_mean(outputs, torch.tensor([0]))
+    assert float(loss) == pytest.approx(math.log(1 + math.exp(-1)))
+
+
+@pytest.fixture(scope="module", params=list(Kind))
+def network(request) -> Network:
+    plan = plan_for(backbone="squeezenet", mask=("F9",), input_shape=(3, 8, 8), n_classes=3)
+    return Network(plan, RunConfig(mask=("F9",), kind=request.param, time_steps=2))
+
+
+def test_gradient_norms_are_those_of_each_convolution(network: Network) -> None:
+    norms = GradientNorms(network)
+    network.train()
+    cross_entropy_of_mean(network(torch.randn(4, 3, 8, 8)), torch.tensor([0, 1, 2, 0])).backward()
+    assert norms.layers == ["stem.conv", "F9.squeeze.conv", "F9.expand1.conv", "F9.expand3.conv", "classifier.conv"]
+    by_name = dict(network.named_parameters())
+    expected = [float(by_name[f"{name}.weight"].grad.double().pow(2).sum().sqrt()) for name in norms.layers]
+    assert norms.read().tolist() == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_firing_rate_is_spikes_over_neurons_and_steps(network: Network) -> None:
+    network.eval()
+    rate, spikes = FiringRate(network), []
+
+    def collect(node, inputs, out) -> None:
+        if node.op == "act":
+            spikes.append(out.sum())
+
+    with torch.no_grad(), observe(network, collect), rate.watch():
+        for _ in range(2):
+            network(torch.randn(3, 3, 8, 8))
+    if not network.spiking:
+        assert rate.read() is None
+        return
+    places = network.plan.neurons * 2 * 6  # T = 2, 6 images
+    assert rate.read() == pytest.approx(float(sum(spikes)) / places)
+
+
+def test_examples_are_the_fixed_ones_and_the_first_of_each_error() -> None:
+    labels = np.array([0, 0, 0, 0, 0, 0, 1, 1])
+    answers = np.array([0, 1, 1, 1, 1, 2, 1, 0])
+    # fixed 0; cell 0->1 has 1,2,3,4 (the first three are kept), 0->2 has 5, 1->0 has 7
+    assert choose_examples(labels, answers, np.array([0])).tolist() == [0, 1, 2, 3, 5, 7]
+    # with room for three: the fixed one, then one image a cell, the fullest cell first
+    assert choose_examples(labels, answers, np.array([0]), limit=3).tolist() == [0, 1, 5]
+
+
+def test_a_checkpoint_brings_back_tensors_and_floats_exactly(tmp_path) -> None:
+    tensors = {"a.b": torch.randn(3, 4).t(), "n": torch.tensor(7)}
+    save_checkpoint(tmp_path, tensors, {"x": 0.1 + 0.2, "best": -1.0, "rows": [[1e-300]]})
+    loaded, state = load_checkpoint(tmp_path, CPU)
+    assert torch.equal(loaded["a.b"], tensors["a.b"]) and loaded["n"] == 7
+    assert state == {"x": 0.1 + 0.2, "best": -1.0, "rows": [[1e-300]]}
+
+
+def test_a_damaged_checkpoint_is_named_and_a_missing_one_is_none(tmp_path) -> None:
+    assert load_checkpoint(tmp_path, CPU) is None
+    (tmp_path / FILE).write_bytes(b"\x10\0\0\0\0\0\0\0 not a checkpoint")
+    with pytest.raises(BundleCorrupt, match="checkpoint/last.safetensors"):
+        load_checkpoint(tmp_path, CPU)
+
+
+def test_progress_is_thinned_and_counts_the_time_left(monkeypatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("core.engine.progress.time.monotonic", lambda: now[0])
+    events = []
+    pace = Pace(events.append, max_epochs=2, n_train=100, n_validation=10, n_test=20)
+    for step in range(1, 11):
+        now[0] += 0.1
+        pace.trained(10, 0.1)  # 100 images a second
+        pace.report("training", epoch=1, step=step, steps=10, images_left=100 - 10 * step)
+    assert len(events) == 3  # at 0.3, 0.6 and 0.9 s: at most four a second
+    last = events[-1]
+    assert last.images_per_s == pytest.approx(100)
+    # at step 9: 10 images left here, 100 in epoch 2, at 0.01 s; 2 x 10 + 20 forward only, at a third
+    assert last.eta_s == pytest.approx(110 * 0.01 + 40 * 0.01 / 3)

@@ -1,0 +1,152 @@
+"""The dashboard's pages against the real API, served on a port of its own over a temporary SQLite file."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import streamlit as st
+import uvicorn
+from streamlit.testing.v1 import AppTest
+from streamlit.util import calc_hash
+
+import frontend.app
+from backend.app import create_app
+from backend.runs.lifecycle import Claim, Lifecycle
+from core.bundle import Bundle
+from core.schemas.api import Run, RunRequest
+from core.settings import Settings, read_token
+from frontend.api import Client
+from frontend.connection import api
+
+#: The smallest real run: one Fire module, 32 images, one epoch.
+TINY: dict[str, Any] = {
+    "mask": ["F9"],
+    "dataset": "digits",
+    "recipe": "smoke",
+    "overrides": {"training.max_epochs": 1, "training.train_limit": 32},
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stack:
+    """A served API and the means to bring runs to an end as a worker would."""
+
+    settings: Settings
+    client: Client
+    lifecycle: Lifecycle
+    trained: dict[str, Path]
+
+    def queued(self, kind: str = "snn", **changes: Any) -> Run:
+        request = RunRequest.model_validate({**TINY, "kind": kind, **changes})
+        return self.client.launch(request, idempotency_key=f"test-{time.monotonic_ns()}")
+
+    def claimed(self, kind: str = "snn", **changes: Any) -> Claim:
+        claim = self.lifecycle.claim(self.queued(kind, **changes).id, worker="worker", lease_s=600)
+        assert claim is not None
+        return claim
+
+    def succeeded(self, kind: str = "snn") -> Run:
+        claim = self.claimed(kind)
+        shutil.copytree(self.trained[kind], claim.out)
+        self.lifecycle.succeed(claim, Bundle(claim.out).summary())
+        return self.client.run(claim.run_id)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Bundles of a tiny spiking network and its CNN twin, trained for real."""
+    folder = tmp_path_factory.mktemp("trained")
+    changes = [word for name, value in TINY["overrides"].items() for word in ("--set", f"{name}={value}")]
+    for kind in ("snn", "cnn"):
+        subprocess.run(
+            [sys.executable, "-m", "core.cli", "train", "--backbone", "squeezenet", "--kind", kind,
+             "--mask", ",".join(TINY["mask"]), "--dataset", TINY["dataset"], "--recipe", TINY["recipe"], "--seed", "0",
+             *changes, "--out", str(folder / kind)],
+            check=True, capture_output=True, timeout=240, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+    return {kind: folder / kind for kind in ("snn", "cnn")}
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory, trained: dict[str, Path]) -> Iterator[Stack]:
+    """One API per test file; no broker, so runs stay queued until a test claims them."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("SPIKEFRONT_")]:
+            patch.delenv(name)
+        home = tmp_path_factory.mktemp("home")
+        patch.setenv("SPIKEFRONT_HOME", str(home))
+        patch.setenv("SPIKEFRONT_API_PORT", str(port))
+        settings = Settings()
+        server = uvicorn.Server(
+            uvicorn.Config(create_app(settings), log_config=None, access_log=False, timeout_graceful_shutdown=1)
+        )
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        lifecycle = Lifecycle(settings)
+        client = Client(settings.api_url, lambda: read_token(settings))
+        clear_caches()
+        try:
+            until(lambda: server.started)
+            yield Stack(settings=settings, client=client, lifecycle=lifecycle, trained=trained)
+        finally:
+            client.close()
+            lifecycle.close()
+            server.should_exit = True
+            thread.join(timeout=20)
+            clear_caches()
+            assert not thread.is_alive()
+
+
+def clear_caches() -> None:
+    """The pages' client and cached previews belong to one installation."""
+    api.clear()
+    st.cache_data.clear()
+
+
+def until(condition, *, timeout_s: float = 20.0) -> None:
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def visit(stack: Stack) -> Callable[..., AppTest]:
+    """A fresh browser session on one page of the real navigation: `visit("run", run=id)`."""
+
+    def visiting(name: str, **query: str) -> AppTest:
+        test = AppTest.from_file(frontend.app.__file__, default_timeout=60)
+        for key, value in query.items():
+            test.query_params[key] = value
+        # Our pages are functions, so there is no file for AppTest's own switch_page: the hash is of the address.
+        test._page_hash = calc_hash(name)
+        return test.run()
+
+    return visiting
+
+
+@pytest.fixture
+def words() -> Callable[[AppTest], str]:
+    """All text of a page."""
+
+    def reading(test: AppTest) -> str:
+        assert not test.exception, test.exception
+        kinds = ("title", "subheader", "markdown", "caption", "error", "warning", "code", "metric")
+        found = [f"{getattr(item, 'label', '')} {item.value}" for kind in kinds for item in test.get(kind)]
+        found += [item.proto.body for item in test.get("html")]
+        return "\n".join(found).replace("\\", "")
+
+    return reading

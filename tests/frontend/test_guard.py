@@ -1,0 +1,212 @@
+"""Who gets into the dashboard. The app behind the guard here says 'inside'; `test_server.py` has the real one."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from urllib.parse import urlencode
+
+import httpx
+import pytest
+
+from frontend.guard import WAITING_LIMIT, Guard
+
+KEY = "the-right-key"
+
+
+async def inside(scope, receive, send):
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.accept"})
+        return
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
+    await send({"type": "http.response.body", "body": b"inside " + scope["query_string"]})
+
+
+def make(**changes) -> Guard:
+    return Guard(inside, **({"token": KEY, "port": 8501, "host": "127.0.0.1", "wait_s": 0.0} | changes))
+
+
+def visit(guard: Guard, method: str, url: str, **extra) -> httpx.Response:
+    async def go() -> httpx.Response:
+        transport = httpx.ASGITransport(app=guard)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8501") as client:
+            return await client.request(method, url, **extra)
+
+    return asyncio.run(go())
+
+
+def cookie_of(guard: Guard) -> str:
+    return visit(guard, "GET", f"/?key={KEY}").headers["set-cookie"].split(";")[0]
+
+
+def connect(guard: Guard, headers: dict[str, str]) -> str:
+    """The type of the first message that a websocket's client would get."""
+    sent = []
+
+    async def receive():
+        return {"type": "websocket.connect"}
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {
+        "type": "websocket", "path": "/_stcore/stream", "query_string": b"", "scheme": "ws", "client": ("127.0.0.1", 1),
+        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+    }  # fmt: skip
+    asyncio.run(guard(scope, receive, send))
+    return sent[0]["type"]
+
+
+@pytest.mark.parametrize("path", ["/", "/run?run=1", "/static/index.js", "/media/x.png", "/_stcore/host-config",
+                                  "/_stcore/upload_file/a/b", "/_stcore/metrics", "//_stcore/health",
+                                  "/_stcore/health/", "/_STCORE/health"])  # fmt: skip
+def test_without_a_cookie_nothing_but_the_door_is_there(path):
+    answer = visit(make(), "GET", path)
+    assert answer.status_code == 401
+    assert b"inside" not in answer.content
+    assert b"<form" in answer.content
+
+
+def test_the_health_check_needs_no_key():
+    assert visit(make(), "GET", "/_stcore/health").content.startswith(b"inside")
+
+
+def test_the_health_path_opens_for_reading_only():
+    assert visit(make(), "POST", "/_stcore/health").status_code == 401
+
+
+def test_the_right_key_gives_a_cookie_and_leads_to_the_address_without_the_key():
+    answer = visit(make(), "GET", f"/run?run=a%26b&key={KEY}&x=1")
+    assert answer.status_code == 303
+    assert answer.headers["location"] == "/run?run=a%26b&x=1"
+    cookie = answer.headers["set-cookie"]
+    assert cookie.startswith("spikefront_8501=")
+    assert "HttpOnly" in cookie and "SameSite=Strict" in cookie and "Path=/" in cookie
+    assert KEY not in cookie
+
+
+def test_the_cookie_opens_every_path_and_the_websocket():
+    guard = make()
+    cookie = cookie_of(guard)
+    assert visit(guard, "GET", "/static/index.js", headers={"Cookie": f"a=b; {cookie}"}).content.startswith(b"inside")
+    headers = {"host": "127.0.0.1:8501", "origin": "http://127.0.0.1:8501", "cookie": cookie}
+    assert connect(guard, headers) == "websocket.accept"
+
+
+def test_a_websocket_without_a_cookie_is_refused():
+    assert connect(make(), {"host": "127.0.0.1:8501", "origin": "http://127.0.0.1:8501"}) == "websocket.close"
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "http://127.0.0.1:9999", "null", "http://127.0.0.1:8501.evil.example"])
+def test_a_websocket_from_another_site_is_refused_even_with_the_cookie(origin):
+    guard = make()
+    headers = {"host": "127.0.0.1:8501", "origin": origin, "cookie": cookie_of(guard)}
+    assert connect(guard, headers) == "websocket.close"
+
+
+def test_a_form_from_another_site_is_refused_even_with_the_cookie():
+    guard = make()
+    headers = {"Cookie": cookie_of(guard), "Origin": "http://evil.example"}
+    assert visit(guard, "POST", "/_stcore/upload_file/a/b", headers=headers).status_code == 403
+
+
+@pytest.mark.parametrize("value", ["", "x", "0" * 64, KEY])
+def test_another_cookie_value_does_not_open(value):
+    assert visit(make(), "GET", "/", headers={"Cookie": f"spikefront_8501={value}"}).status_code == 401
+
+
+def test_a_cookie_of_another_port_does_not_open():
+    guard = make()
+    stranger = cookie_of(make(port=8502)).split("=")[1]
+    assert visit(guard, "GET", "/", headers={"Cookie": f"spikefront_8501={stranger}"}).status_code == 401
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8501", "127.0.0.1.evil.example", "", "localhost@evil.example"])
+def test_a_foreign_host_name_is_refused_even_with_the_cookie(host):
+    guard = make()
+    headers = {"Host": host, "Cookie": cookie_of(guard)}
+    assert visit(guard, "GET", "/", headers=headers).status_code == 421
+    assert connect(guard, {"host": host, "cookie": headers["Cookie"]}) == "websocket.close"
+
+
+@pytest.mark.parametrize("host", ["localhost:8501", "127.0.0.1:8501", "[::1]:8501", "192.168.1.20:8501"])
+def test_our_own_names_and_literal_addresses_are_known(host):
+    assert visit(make(), "GET", "/", headers={"Host": host}).status_code == 401
+
+
+def test_the_form_takes_the_key_and_leads_where_the_visitor_wanted_to_go():
+    body = urlencode({"key": f" {KEY} ", "next": "/run?run=7"})
+    headers = {"Content-Type": "application/x-www-form-urlencoded", "Origin": "http://127.0.0.1:8501"}
+    answer = visit(make(), "POST", "/_key", content=body, headers=headers)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/run?run=7")
+
+
+def test_a_wrong_key_gets_a_sentence_and_no_cookie():
+    answer = visit(make(), "POST", "/_key", content=urlencode({"key": "wrong", "next": "/run"}))
+    assert answer.status_code == 401
+    assert "That key does not fit." in answer.text
+    assert "set-cookie" not in answer.headers
+    assert visit(make(), "GET", "/?key=wrong").status_code == 401
+
+
+@pytest.mark.parametrize("target", ["//evil.example/x", "https://evil.example/x", "/\\evil.example", "\\\\evil.example"])
+def test_the_way_on_never_leaves_this_site(target):
+    answer = visit(make(), "POST", "/_key", content=urlencode({"key": KEY, "next": target}))
+    location = answer.headers["location"]
+    assert location.startswith("/") and not location.startswith(("//", "/\\"))
+    assert "evil.example" not in location.split("/")[1] or location.startswith("/evil.example")  # a path, not a host
+
+
+def test_markup_in_the_address_stays_text_on_the_door():
+    answer = visit(make(), "GET", '/"><script>alert(1)</script>')
+    assert b"<script>" not in answer.content
+
+
+def test_wrong_keys_wait_longer_each_time_and_the_right_one_ends_it():
+    guard = make(wait_s=0.05)
+
+    def seconds(key: str) -> float:
+        start = time.perf_counter()
+        visit(guard, "GET", f"/?key={key}")
+        return time.perf_counter() - start
+
+    first, second, third = (seconds("wrong") for _ in range(3))  # waits 0.05, 0.1, 0.2 s
+    assert first >= 0.05 and second >= 0.1 and third >= 0.2
+    assert seconds(KEY) < 0.05
+    assert seconds("wrong") < third
+
+
+def test_too_many_wrong_keys_at_once_are_turned_away_at_once():
+    guard = make(wait_s=0.2)
+
+    async def go() -> list[int]:
+        transport = httpx.ASGITransport(app=guard)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8501") as client:
+            tries = [asyncio.create_task(client.get("/?key=wrong")) for _ in range(WAITING_LIMIT + 5)]
+            done, waiting = await asyncio.wait(tries, timeout=0.15)
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+            return [task.result().status_code for task in done]
+
+    assert asyncio.run(go()) == [429] * 5  # the limit waits, the five above it do not
+
+
+def test_a_link_followed_on_another_site_comes_back_from_our_own():
+    headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    answer = visit(make(), "GET", "/run?run=1", headers=headers)
+    assert answer.status_code == 200
+    assert 'content="0;url=/run?run=1"' in answer.text
+    assert "inside" not in answer.text
+
+
+def test_a_body_that_is_no_key_form_is_cut_off():
+    assert visit(make(), "POST", "/_key", content=b"x" * 100_000).status_code == 413
+
+
+def test_pages_are_not_framed_and_not_sniffed():
+    guard = make()
+    headers = visit(guard, "GET", "/", headers={"Cookie": cookie_of(guard)}).headers
+    assert headers["x-frame-options"] == "SAMEORIGIN"
+    assert headers["x-content-type-options"] == "nosniff"

@@ -1,0 +1,204 @@
+"""`spikefront up` itself: real processes on ports of its own, stopped and killed in every way."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from core.settings import Settings, read_token
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for processes in /proc")
+
+API_PORT, DASHBOARD_PORT = 18580, 18581
+
+
+def processes_of(home: Path) -> dict[int, str]:
+    """Living processes whose environment names this data folder, or whose command line does (the broker's)."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            environ, command = (entry / "environ").read_bytes(), (entry / "cmdline").read_bytes()
+            state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            continue
+        if state != "Z" and (f"SPIKEFRONT_HOME={home}\0".encode() in environ or f"{home}/".encode() in command):
+            found[int(entry.name)] = command.replace(b"\0", b" ").decode(errors="replace")
+    return found
+
+
+def until(what: str, true: Callable[[], object], *, timeout_s: float) -> object:
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if value := true():
+            return value
+        time.sleep(0.1)
+    raise AssertionError(f"not within {timeout_s} s: {what}")
+
+
+class Up:
+    """One `spikefront up`, its output in a file."""
+
+    def __init__(self, home: Path, *args: str, **env: str) -> None:
+        self.home = home
+        self.output = home.with_name(home.name + f"-{time.monotonic_ns()}.out")
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("SPIKEFRONT_")}
+        with open(self.output, "wb") as file:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "core.cli", "up", *args],
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                env={
+                    **clean,
+                    "SPIKEFRONT_HOME": str(home),
+                    "SPIKEFRONT_API_PORT": str(API_PORT),
+                    "SPIKEFRONT_DASHBOARD_PORT": str(DASHBOARD_PORT),
+                    "OMP_NUM_THREADS": "1",
+                    **env,
+                },
+                start_new_session=True,
+            )
+
+    def text(self) -> str:
+        return self.output.read_text()
+
+    def wait_address(self) -> str:
+        """The address it prints once all is healthy."""
+        until(
+            "the address is printed",
+            lambda: "The dashboard is at" in self.text() or self.process.poll() is not None,
+            timeout_s=120,
+        )
+        found = re.search(r"The dashboard is at\s+(\S+)", self.text())
+        assert found, self.text()
+        return found[1]
+
+    def refused(self) -> str:
+        """The sentence of one that does not start."""
+        assert self.process.wait(timeout=60) == 1
+        text = self.text()
+        assert "Traceback" not in text
+        return text
+
+    def stop(self, number: signal.Signals, *, within_s: float) -> None:
+        self.process.send_signal(number)
+        assert self.process.wait(timeout=within_s) == 0, self.text()
+
+    def service(self, module: str) -> int:
+        """The process id of one of its services."""
+        return next(pid for pid, command in processes_of(self.home).items() if f"-m {module}" in command)
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="sf-up-"))
+    try:
+        yield folder / "home"
+    finally:
+        for pid in processes_of(folder / "home"):  # of a test that failed
+            os.kill(pid, signal.SIGKILL)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_from_an_empty_folder_to_two_measured_points_and_to_nothing_left(home):
+    up = Up(home)
+    address = up.wait_address()
+    token = read_token(Settings(home=home))
+    assert address == f"http://127.0.0.1:{DASHBOARD_PORT}/?key={token}"
+    assert httpx.get(f"http://127.0.0.1:{DASHBOARD_PORT}/_stcore/health").status_code == 200
+    assert home.stat().st_mode & 0o077 == 0
+    assert (home / "token").stat().st_mode & 0o177 == 0
+
+    second = Up(home)
+    assert address in second.refused()
+
+    with httpx.Client(base_url=f"http://127.0.0.1:{API_PORT}/api/v1", headers={"Authorization": f"Bearer {token}"}) as api:
+
+        def runs() -> list[dict]:
+            return api.get("/runs").json()["items"]
+
+        assert sorted(run["config"]["kind"] for run in runs()) == ["cnn", "snn"]
+        until("the demo pair has ended", lambda: all(run["state"] in ("succeeded", "failed") for run in runs()), timeout_s=180)
+        assert [run["state"] for run in runs()] == ["succeeded"] * 2, [run["error"] for run in runs()]
+        pareto = api.get("/pareto", params={"dataset": "digits"}).json()
+        assert len(pareto["points"]) == 2
+
+        old = up.service("worker")
+        os.kill(old, signal.SIGKILL)
+        until("the worker was started again", lambda: "it starts again" in up.text() and up.service("worker") != old, timeout_s=30)
+    up.stop(signal.SIGINT, within_s=20)
+    assert processes_of(home) == {}
+
+    again = Up(home)
+    again.wait_address()
+    assert "demo" not in again.text(), "the demo is for the first start"
+    again.stop(signal.SIGTERM, within_s=20)
+    assert processes_of(home) == {}
+
+
+def test_a_killed_launcher_leaves_no_process(home):
+    up = Up(home, "--no-demo")
+    up.wait_address()
+    assert len(processes_of(home)) >= 5
+    up.process.send_signal(signal.SIGKILL)
+    up.process.wait()
+    until("all services have ended", lambda: not processes_of(home), timeout_s=20)
+
+
+def test_a_signal_during_the_start_stops_it(home):
+    up = Up(home)
+    until("the first service is there", lambda: "broker" in up.text(), timeout_s=30)
+    up.stop(signal.SIGTERM, within_s=20)
+    assert processes_of(home) == {}
+
+
+@pytest.mark.parametrize(("port", "setting"), [(API_PORT, "SPIKEFRONT_API_PORT"), (DASHBOARD_PORT, "SPIKEFRONT_DASHBOARD_PORT")])
+def test_a_taken_port_names_its_setting(home, port, setting):
+    with socket.create_server(("127.0.0.1", port)):
+        text = Up(home).refused()
+    assert str(port) in text
+    assert setting in text
+    assert processes_of(home) == {}
+
+
+def test_a_home_that_is_a_file_is_refused_in_a_sentence(home):
+    home.write_text("not a folder")
+    assert str(home) in Up(home).refused()
+
+
+def test_a_broken_database_is_refused_in_a_sentence(home):
+    home.mkdir()
+    (home / "spikefront.db").write_bytes(b"this is no database at all, only some text" * 100)
+    text = Up(home).refused()
+    assert "database" in text
+    assert processes_of(home) == {}
+
+
+def test_a_wrong_setting_is_named(home):
+    assert "SPIKEFRONT_API_PORT" in Up(home, SPIKEFRONT_API_PORT="eighty").refused()
+    assert "SPIKEFRONT_HOST" in Up(home, SPIKEFRONT_HOST="203.0.113.7").refused()
+
+
+def test_a_damaged_broker_file_is_set_aside(home):
+    up = Up(home, "--no-demo")
+    up.wait_address()
+    up.stop(signal.SIGTERM, within_s=20)
+    manifest = home / "broker" / "appendonlydir" / "appendonly.aof.manifest"
+    manifest.write_text("nonsense\n")
+    again = Up(home, "--no-demo")
+    again.wait_address()
+    assert "set aside" in again.text()
+    again.stop(signal.SIGTERM, within_s=20)

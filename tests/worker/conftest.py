@@ -1,0 +1,175 @@
+"""A whole installation for one test: a real broker on a unix socket, a real SQLite file, real worker processes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from backend.context import Context, build_context
+from backend.db import migrate
+from backend.runs.service import RunService
+from core.launcher import broker
+from core.launcher.processes import Child
+from core.schemas.api import Run, RunRequest
+from core.schemas.run import RunState
+from core.settings import Settings
+
+#: One epoch over 64 digits, 15 more to validate: well under a second on one core.
+TINY = {"training.max_epochs": 1, "training.train_limit": 64, "training.validation_share": 0.01}
+#: Long enough to be caught in the middle, with many epochs and so many checkpoints.
+LONG = {**TINY, "training.max_epochs": 2000}
+LEASE_S = 3.0
+
+
+def until(what: str | Callable[[], str], true: Callable[[], object], *, timeout_s: float = 40.0) -> object:
+    """Poll `true` until it holds; the test fails naming `what` when it never does."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if value := true():
+            return value
+        time.sleep(0.05)
+    raise AssertionError(f"not within {timeout_s} s: {what if isinstance(what, str) else what()}")
+
+
+def descendants(pid: int) -> set[int]:
+    """The processes below `pid` (Linux: proc(5))."""
+    found: set[int] = set()
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            for child in map(int, task.read_text().split()):
+                found |= {child} | descendants(child)
+        except OSError:
+            continue
+    return found
+
+
+def alive(pid: int) -> bool:
+    """Whether the process runs; a zombie does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+class Site:
+    """What a test does with an installation."""
+
+    def __init__(self, home: Path) -> None:
+        self.settings = Settings(home=home)
+        self.broker: Child | None = None
+        self.start_broker()
+        migrate(self.settings)
+        self.context: Context = build_context(self.settings)
+        self.workers: list[subprocess.Popen[bytes]] = []
+
+    def start_broker(self) -> None:
+        self.broker = Child(broker.service(self.settings, log=self.settings.home / "broker.log"))
+        until("the broker answers", lambda: broker.answers(self.settings.broker_socket))
+
+    def start_worker(self, *args: str) -> subprocess.Popen[bytes]:
+        """`python -m worker` with one slot and a short lease; returns once it takes messages."""
+        log = self.settings.home / f"worker{len(self.workers)}.log"
+        with open(log, "wb") as file:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "worker", "--lease", str(LEASE_S), *(args or ("--slots", "1"))],
+                env={**os.environ, "SPIKEFRONT_HOME": str(self.settings.home), "OMP_NUM_THREADS": "1"},
+                stdout=file,
+                stderr=subprocess.STDOUT,
+            )
+        self.workers.append(process)
+        until(f"the worker is ready; its log: {log}", lambda: b"worker.ready" in log.read_bytes())
+        return process
+
+    def log(self, n: int = 0) -> str:
+        return (self.settings.home / f"worker{n}.log").read_text()
+
+    def submit(self, *, kind: str = "cnn", seed: int = 0, dataset: str = "digits", **overrides: object) -> str:
+        """Queue a run as the API does."""
+        request = RunRequest(
+            kind=kind,
+            mask="F9",
+            dataset=dataset,
+            recipe="smoke",
+            seed=seed,
+            overrides={name.replace("__", "."): value for name, value in overrides.items()},
+        )
+        return RunService(self.context).create(request, key=None)[0].id
+
+    def run(self, run_id: str) -> Run:
+        return RunService(self.context).show(run_id)
+
+    def wait(self, run_id: str, *states: RunState, timeout_s: float = 40.0) -> Run:
+        until(
+            lambda: f"run {run_id} is {states}; now {self.run(run_id)!r}; log:\n{self.log(len(self.workers) - 1)}",
+            lambda: self.run(run_id).state in states,
+            timeout_s=timeout_s,
+        )
+        return self.run(run_id)
+
+    def wait_epoch(self, run_id: str, epoch: int) -> None:
+        until(f"run {run_id} is in epoch {epoch}", lambda: self.run(run_id).progress.epoch >= epoch)
+
+    def trainer_pid(self, run_id: str, n: int = 0) -> int:
+        """The process that the worker's log names for this run, the newest one."""
+        lines = [line for line in self.log(n).splitlines() if " run.trainer " in line and run_id in line]
+        return int(lines[-1].split(" pid=")[1].split()[0])
+
+    def close(self) -> None:
+        for process in self.workers:
+            if process.poll() is None:
+                process.send_signal(signal.SIGKILL)
+            process.wait()
+        self.context.database.close()
+        self.broker.stop()
+
+
+@contextmanager
+def installation() -> Iterator[Site]:
+    home = Path(tempfile.mkdtemp(prefix="sf-"))  # short: a socket's path has little room
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("SPIKEFRONT_")]:
+            patch.delenv(name)
+        site = Site(home)
+        try:
+            yield site
+        finally:
+            site.close()
+            shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    """An installation for one test, without a worker."""
+    with installation() as site:
+        yield site
+
+
+@pytest.fixture(scope="module")
+def busy_site() -> Iterator[Site]:
+    """An installation with a worker of two slots, for tests that leave both as they were."""
+    with installation() as site:
+        site.start_worker("--slots", "2")
+        yield site
+
+
+@pytest.fixture
+def tools() -> SimpleNamespace:
+    """The helpers above, for tests: a conftest cannot be imported."""
+
+    def keywords(overrides: dict[str, object]) -> dict[str, object]:
+        return {name.replace(".", "__"): value for name, value in overrides.items()}
+
+    return SimpleNamespace(
+        tiny=keywords(TINY), long=keywords(LONG), lease_s=LEASE_S, until=until, descendants=descendants, alive=alive
+    )

@@ -1,0 +1,172 @@
+"""Ends that a real trainer cannot be made to have: a script stands in for it; the database is real."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from backend.context import build_context
+from backend.db import migrate
+from backend.runs.service import RunService
+from core.schemas.api import RunRequest
+from core.schemas.run import RunState
+from core.settings import Settings
+from worker.options import Options
+from worker.standby import Standby
+from worker.supervisor import Supervisor
+from worker.trainer import Trainer, trainer_env
+
+READY = "import sys, json, os, time, signal; print(json.dumps({'type': 'ready'}), flush=True); sys.stdin.readline()\n"
+STARTED = (
+    "print(json.dumps({'type': 'started', 'device': 'cpu', 'n_train': 1, 'n_validation': 1, 'n_test': 1, "
+    "'steps_per_epoch': 1, 'max_epochs': 1}), flush=True)\n"
+)
+
+
+class Bench:
+    def __init__(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in [name for name in os.environ if name.startswith("SPIKEFRONT_")]:
+            monkeypatch.delenv(name)
+        settings = Settings(home=home)
+        migrate(settings)
+        self.settings = settings
+        self.context = build_context(settings)
+        self.context.queue.send = lambda run_id: None  # there is no broker here, and none is needed
+        self.stopping = threading.Event()
+        self.scripts: list[str] = []
+
+    def run(self, *scripts: str, lease_s: float = 30.0, grace_s: float = 1.0) -> threading.Thread:
+        """Queue a run and supervise it in a thread, each attempt with the next script."""
+        self.scripts = list(scripts)
+        self.run_id = RunService(self.context).create(RunRequest(), key=None)[0].id
+        self.supervisor = Supervisor(
+            self.context.lifecycle,
+            name="bench",
+            options=Options(queue="cpu", threads=1, devices=(None,), lease_s=lease_s),
+            standby=Standby(self._start, devices=()),
+            data=self.settings.data,
+            stopping=self.stopping,
+            grace_s=grace_s,
+        )
+        thread = threading.Thread(target=self.supervisor.run, args=(self.run_id,), daemon=True)
+        thread.start()
+        return thread
+
+    def _start(self, device: str | None) -> Trainer:
+        script = self.scripts.pop(0) if len(self.scripts) > 1 else self.scripts[0]
+        argv = [sys.executable, "-S", "-c", script]
+        return Trainer(env=trainer_env(threads=1, device=device), argv=argv)
+
+    def shown(self):
+        return RunService(self.context).show(self.run_id)
+
+    def wait_progress(self) -> None:
+        deadline = time.monotonic() + 20
+        while self.shown().progress.phase != "training":
+            assert time.monotonic() < deadline, "the trainer did not start"
+            time.sleep(0.02)
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    bench = Bench(tmp_path, monkeypatch)
+    yield bench
+    bench.context.database.close()
+
+
+def test_a_crash_shows_its_last_words_without_folders_and_secrets(bench):
+    words = "boom in /home/ada/secret-project/net.py\\nredis://ada:hunter2@host/0 Authorization: Bearer abcdef123456"
+    bench.run(READY + STARTED + f"print('{words}', file=sys.stderr, flush=True); os.abort()").join(20)
+    error = bench.shown().error
+    assert error.code == "trainer-died"
+    assert error.fields["signal"] == "SIGABRT"
+    assert any("net.py" in line for line in error.fields["last_lines"])
+    for secret in ("/home/ada", "secret-project", "hunter2", "abcdef123456"):
+        assert secret not in error.model_dump_json()
+
+
+def test_a_trainer_that_cannot_start_says_why(bench):
+    bench.run("import nothing_of_this_name").join(20)
+    error = bench.shown().error
+    assert error.code == "trainer-died"
+    assert "before it could start" in error.message
+    assert "nothing_of_this_name" in error.message
+
+
+def test_lines_that_are_no_events_do_not_end_a_run(bench):
+    noise = "print('hello'); print('{\"type\": \"progress\"}'); print('[1, 2]', flush=True)\n"
+    failed = "print(json.dumps({'type': 'failed', 'code': 'out-of-memory', 'message': 'No.'}), flush=True); sys.exit(1)"
+    bench.run(READY + noise + STARTED + noise + failed).join(20)
+    assert bench.shown().error.code == "out-of-memory"
+
+
+def test_cancel_ends_a_trainer_that_ignores_sigterm_and_what_it_started(bench, tmp_path):
+    pids = tmp_path / "pids"
+    stubborn = (
+        READY
+        + "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nchild = os.fork()\n"
+        + f"open({str(pids)!r}, 'a').write(f'{{os.getpid()}} ')\n"
+        + "if child:\n    "
+        + STARTED
+        + "time.sleep(60)"
+    )
+    thread = bench.run(stubborn)
+    bench.wait_progress()
+    bench.context.lifecycle.cancel(bench.run_id)
+    time.sleep(0.9)
+    assert bench.shown().state is RunState.CANCELLING, "its process lives, so it is not cancelled yet"
+    thread.join(20)
+    assert bench.shown().state is RunState.CANCELLED
+    for pid in map(int, pids.read_text().split()):
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def test_a_late_owner_kills_its_trainer_and_leaves_the_run_alone(bench):
+    thread = bench.run(READY + STARTED + "time.sleep(60)", lease_s=-1.0)  # a lease that is over when it is given
+    bench.wait_progress()
+    lifecycle = bench.context.lifecycle
+    deadline = time.monotonic() + 10
+    while not lifecycle.reap().requeued:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    other = lifecycle.claim(bench.run_id, worker="other", lease_s=60)
+    thread.join(10)
+    assert not thread.is_alive()
+    run = bench.shown()
+    assert (run.state, run.attempt, run.worker) == (RunState.RUNNING, other.attempt, "other")
+
+
+def test_a_stopping_worker_releases_and_a_foreign_sigterm_does_too(bench):
+    polite = READY + "signal.signal(signal.SIGTERM, lambda *_: sys.exit(75))\n" + STARTED + "time.sleep(60)"
+    thread = bench.run(polite)
+    bench.wait_progress()
+    bench.stopping.set()
+    thread.join(10)
+    assert bench.shown().state is RunState.QUEUED
+    bench.stopping.clear()
+    bench.run(READY + STARTED + "sys.exit(75)").join(20)
+    assert bench.shown().state is RunState.QUEUED
+
+
+def test_a_folder_that_a_dying_trainer_still_holds_is_waited_for(bench, monkeypatch):
+    monkeypatch.setattr("worker.supervisor.BUSY_PAUSE_S", 0.3)
+    busy = "print(json.dumps({'type': 'failed', 'code': 'bundle-busy', 'message': 'No.'}), flush=True); sys.exit(1)"
+    then = "print(json.dumps({'type': 'failed', 'code': 'non-finite-loss', 'message': 'NaN.'}), flush=True); sys.exit(1)"
+    bench.run(READY + busy, READY + busy, READY + then).join(30)
+    assert bench.shown().error.code == "non-finite-loss"
+    assert bench.shown().attempt == 1
+
+
+def test_a_trainer_gets_no_address_of_database_or_broker(monkeypatch):
+    monkeypatch.setenv("SPIKEFRONT_DATABASE_URL", "postgresql://u:p@h/d")
+    monkeypatch.setenv("SPIKEFRONT_BROKER_URL", "redis://:p@h")
+    env = trainer_env(threads=3, device="1")
+    assert not {"SPIKEFRONT_DATABASE_URL", "SPIKEFRONT_BROKER_URL"} & set(env)
+    assert (env["OMP_NUM_THREADS"], env["CUDA_VISIBLE_DEVICES"]) == ("3", "1")
+    assert trainer_env(threads=1, device=None)["CUDA_VISIBLE_DEVICES"] == ""

@@ -1,0 +1,141 @@
+"""`python -m worker`: take runs from the queue and train them, until SIGTERM or Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import socket
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Sequence
+
+from celery.platforms import SecurityWarning
+from celery.signals import worker_ready, worker_shutting_down
+
+from backend.logs import configure
+from backend.queue import Queue
+from backend.runs.lifecycle import Lifecycle
+from core.errors import SpikefrontError
+from core.settings import Settings, prepare_home
+from worker.app import QueueLength, QuietWorker, build_app
+from worker.options import LEASE_S, QUEUES, Options, choose
+from worker.standby import Standby
+from worker.supervisor import GRACE_S, Supervisor
+from worker.trainer import Trainer, trainer_env
+from worker.upkeep import Upkeep
+
+log = logging.getLogger("spikefront.worker")
+
+EXIT_DEAF = 76  # EX_PROTOCOL of sysexits.h: start me again
+STOP_LIMIT_S = GRACE_S + 1.5  # then the process ends whatever it waits for, and its trainers with it
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run a worker in the foreground; the exit code."""
+    configure()
+    warnings.simplefilter("ignore", SecurityWarning)  # of root and pickle: only JSON is taken here
+    try:
+        options = _parse(args)
+        settings = Settings()
+        prepare_home(settings)
+        return _serve(settings, options)
+    except SpikefrontError as error:
+        print(f"spikefront worker: {error.message}", file=sys.stderr)
+        return 1
+
+
+def _parse(args: Sequence[str] | None) -> Options:
+    parser = argparse.ArgumentParser(prog="python -m worker", description="Trains the runs of the queue.")
+    parser.add_argument("-Q", "--queue", choices=QUEUES, default="cpu", help="which runs to take (default: cpu)")
+    parser.add_argument("--slots", type=int, help="runs side by side (default: one a core up to 4, or one a GPU)")
+    parser.add_argument(
+        "--lease", type=float, default=LEASE_S, metavar="SECONDS", help="silence after which others may take a run over"
+    )
+    parser.add_argument("--no-standby", action="store_true", help="keep no trainer waiting: less memory, slower starts")
+    parsed = parser.parse_args(args)
+    return choose(queue=parsed.queue, slots=parsed.slots, lease_s=parsed.lease, standby=not parsed.no_standby)
+
+
+def _serve(settings: Settings, options: Options) -> int:
+    name = f"{socket.gethostname()}:{os.getpid()}"
+    stopping, hearing, deaf = threading.Event(), threading.Event(), threading.Event()
+    lifecycle = Lifecycle(settings)
+    standby = Standby(
+        lambda device: Trainer(env=trainer_env(threads=options.threads, device=device)),
+        devices=sorted(set(options.devices), key=str) if options.standby else (),
+    )
+    supervisor = Supervisor(
+        lifecycle, name=name, options=options, standby=standby, data=settings.data, stopping=stopping
+    )
+    app = build_app(settings, train=supervisor.run)
+    length = QueueLength(app, options.queue)
+
+    def on_deaf() -> None:
+        deaf.set()
+        stopping.set()
+
+    upkeep = Upkeep(
+        lifecycle=lifecycle,
+        queue=Queue(settings),
+        queue_length=length,
+        supervisor=supervisor,
+        standby=standby,
+        options=options,
+        name=name,
+        hearing=hearing,
+        stopping=stopping,
+        on_deaf=on_deaf,
+    )
+
+    def on_ready(**_: object) -> None:
+        log.info("worker.ready", extra={"worker": name, "queue": options.queue, "slots": options.slots})
+        hearing.set()
+
+    def on_stop(**_: object) -> None:
+        stopping.set()
+
+    worker_ready.connect(on_ready, weak=False)
+    worker_shutting_down.connect(on_stop, weak=False)
+    threading.Thread(target=_end_in_time, args=(stopping, deaf, supervisor), name="stop", daemon=True).start()
+    upkeep.start()
+    worker = QuietWorker(
+        app=app,
+        hostname=f"spikefront@{name}",
+        pool="threads",
+        concurrency=options.slots,
+        queues=[options.queue],
+        loglevel="WARNING",
+        without_heartbeat=True,
+        without_mingle=True,
+        without_gossip=True,
+    )
+    try:
+        worker.start()
+    finally:
+        stopping.set()
+        upkeep.join()
+        standby.close()
+        length.close()
+        lifecycle.close()
+    log.info("worker.stopped", extra={"worker": name})
+    return EXIT_DEAF if deaf.is_set() else worker.exitcode or 0
+
+
+def _end_in_time(stopping: threading.Event, deaf: threading.Event, supervisor: Supervisor) -> None:
+    """Celery waits for its broker and its threads without a limit; a stop shall not."""
+    stopping.wait()
+    until = time.monotonic() + STOP_LIMIT_S
+    while supervisor.busy and time.monotonic() < until:
+        time.sleep(0.1)
+    if not deaf.is_set():  # a deaf consumer will not hear that it should stop either
+        time.sleep(2.0)
+    log.warning("worker.ended_by_force", extra={"busy": supervisor.busy})
+    # The trainers' pipes close with this process, and they end themselves.
+    os._exit(EXIT_DEAF if deaf.is_set() else 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

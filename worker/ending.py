@@ -1,0 +1,75 @@
+"""How a trainer ended, in the words of a run's end."""
+
+from __future__ import annotations
+
+import re
+import signal
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from core.schemas.results import Summary
+
+TRAINER_DIED = "trainer-died"
+TRAINER_SILENT = "trainer-silent"
+LAST_LINES = 6
+
+_URL_SECRET = re.compile(r"(\w+://)[^/\s@]*@")
+_NAMED_SECRET = re.compile(r"(?i)\b(bearer\s+|(?:token|key|secret|password)\s*[:=]\s*)(['\"]?)[^\s'\",;]{6,}")
+# The folders of an absolute path; the last part stays, because it tells which file it was.
+_FOLDERS = re.compile(r"(?<![\w./])(?:~|[A-Za-z]:)?[\\/](?:[^\s'\"<>|:*?\\/]+[\\/])+")
+
+
+class End(StrEnum):
+    """What became of one attempt."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    RELEASED = "released"  # back to the queue, to go on from its checkpoint
+    LEASE_LOST = "lease-lost"  # another attempt owns the run: its state is not ours to change
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """The end of an attempt with what its state needs."""
+
+    end: End
+    summary: Summary | None = None
+    code: str = ""
+    message: str = ""
+    fields: dict[str, Any] = field(default_factory=dict)
+
+
+def failed(*, code: str, message: str, fields: dict[str, Any] | None = None) -> Ending:
+    return Ending(end=End.FAILED, code=code, message=message, fields=fields or {})
+
+
+def died(status: int, last_words: list[str], *, while_starting: bool) -> Ending:
+    """The end of a trainer that said neither `finished` nor `failed`. Paths and secrets do not pass."""
+    lines = scrub("\n".join(last_words)).splitlines()[-LAST_LINES:]
+    when = "before it could start training" if while_starting else "while it trained"
+    cause = f"was ended by {signal_name(-status)}" if status < 0 else f"ended with exit code {status}"
+    message = f"The trainer {cause} {when}."
+    if status == -signal.SIGKILL:
+        message += " Often the machine ran out of memory: try a smaller training.batch_size."
+    if lines:
+        message += f" Its last words: {lines[-1]}"
+    fields: dict[str, Any] = {"exit_status": status, "last_lines": lines}
+    if status < 0:
+        fields["signal"] = signal_name(-status)
+    return failed(code=TRAINER_DIED, message=message, fields=fields)
+
+
+def signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def scrub(text: str) -> str:
+    """Text of a process as everybody may read it: no folders, no passwords in addresses, no tokens."""
+    text = _URL_SECRET.sub(r"\1***@", text)
+    text = _NAMED_SECRET.sub(r"\1\2***", text)
+    return _FOLDERS.sub("", text)

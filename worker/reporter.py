@@ -1,0 +1,56 @@
+"""From a trainer's events to the database: every epoch, and of progress at most four a second."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from backend.runs.lifecycle import Claim, Lifecycle
+from core.errors import DatabaseDown, StorageFull
+from core.schemas.results import EpochDone, Event, Progress, Started
+
+log = logging.getLogger("spikefront.reporter")
+
+PROGRESS_INTERVAL_S = 0.25
+KEPT_LIMIT = 10_000
+
+
+class Reporter:
+    """Writes for one claim. While the database is away epochs are kept in order; of progress only the newest.
+
+    LeaseLost passes through.
+    """
+
+    def __init__(self, lifecycle: Lifecycle, claim: Claim, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._lifecycle = lifecycle
+        self._claim = claim
+        self._clock = clock
+        self._kept: list[Event] = []
+        self._progress: Progress | None = None
+        self._next_progress = 0.0
+
+    def report(self, event: Event) -> None:
+        """Take an event; it is written now or at a later `flush`."""
+        if isinstance(event, Progress):
+            self._progress = event
+        elif isinstance(event, Started | EpochDone):
+            if self._progress is not None and isinstance(event, EpochDone):
+                self._next_progress = 0.0  # an epoch's last step belongs before its end
+                self.flush()
+            self._kept.append(event)
+            del self._kept[:-KEPT_LIMIT]
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what is due; called whenever the supervisor looks."""
+        try:
+            while self._kept:
+                self._lifecycle.record(self._claim, self._kept[0])
+                self._kept.pop(0)
+            if self._progress is not None and self._clock() >= self._next_progress:
+                self._next_progress = self._clock() + PROGRESS_INTERVAL_S
+                self._lifecycle.record(self._claim, self._progress)
+                self._progress = None
+        except (DatabaseDown, StorageFull) as error:
+            log.warning("report.delayed", extra={"run_id": self._claim.run_id, "why": error.code})
