@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import logging
+import signal
 import socket
 import sys
+from types import FrameType
 
 import uvicorn
 
@@ -36,6 +38,10 @@ def listen(settings: Settings) -> socket.socket:
     return listener
 
 
+def _stopped_already(number: int, frame: FrameType | None) -> None:
+    log.info("api.stopped", extra={"signal": signal.Signals(number).name})
+
+
 def main() -> int:
     """0 after a clean stop; 1 with one sentence when it cannot start."""
     logs.configure()
@@ -58,6 +64,10 @@ def main() -> int:
             timeout_graceful_shutdown=GRACE_S,
         )
     )
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # uvicorn takes them while it serves, and sends itself the same signal again once it has stopped:
+        # by then all is closed, and the process shall end with 0
+        signal.signal(number, _stopped_already)
     server.run(sockets=[listener])
     return 0 if server.started else 1
 

@@ -27,7 +27,7 @@ def configure(level: int = logging.INFO) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(LineFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    for noisy in ("alembic", "kombu", "celery", "amqp", "urllib3"):
+    for noisy in ("alembic", "kombu", "celery", "amqp", "uvicorn", "httpx", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 

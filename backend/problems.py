@@ -86,7 +86,6 @@ ROUTING: dict[int, tuple[str, str, str]] = {
         "There is nothing at this address; /api/v1/openapi.json lists what is there.",
     ),
     405: ("method-not-allowed", "Method not allowed", "This address does not take this method."),
-    416: ("range-not-satisfiable", "Range outside the file", "The Range header asks for bytes outside the file."),
 }
 
 HEADERS: dict[type[SpikefrontError], dict[str, str]] = {

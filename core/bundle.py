@@ -32,7 +32,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from pydantic import Field, ValidationError
 
-from core.errors import BundleCorrupt, HomeUnusable
+from core.errors import BadValue, BundleCorrupt, HomeUnusable
 from core.schemas.api import Gradients, Metrics
 from core.schemas.base import Frozen
 from core.schemas.results import Counts, Summary
@@ -129,6 +129,20 @@ class Bundle:
     def checkpoint(self) -> Path:
         """Folder of the unfinished run's checkpoint."""
         return self.path / CHECKPOINT
+
+    def require_own(self, config: RunConfig) -> None:
+        """The folder is new, has none of our files, or holds a run of an equal config. Raises BadValue otherwise."""
+        if (self.path / "config.json").exists():
+            if self.config().config_hash != config.config_hash:
+                raise BadValue(
+                    field="out", value=str(self.path), expected="another folder: this one holds a run of another config"
+                )
+        elif taken := [name for name in FILES if (self.path / name).exists()]:
+            raise BadValue(
+                field="out",
+                value=str(self.path),
+                expected=f"another folder: this one has a {taken[0]} that is no run's",
+            )
 
     def config(self) -> RunConfig:
         return self._model("config.json", RunConfig)

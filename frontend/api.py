@@ -7,6 +7,7 @@ talks to the API by another way, and no page sees a status code.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Generator, Mapping
 from typing import Any, TypeVar
 
@@ -213,8 +214,12 @@ class Client:
 
 
 def _part(name: str) -> str:
-    """One path segment: an id from the address bar cannot climb to another endpoint."""
-    return httpx.URL("/").copy_with(path="/" + name.replace("/", "%2F")).raw_path.decode().lstrip("/") or "-"
+    """An id as a path segment. One from the address bar may be anything, and must not reach another endpoint."""
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name):
+        raise ApiProblem(
+            status=404, code="not-found", title="Not found", detail=f"There is nothing with id {name[:64]!r}.", fields={}
+        )
+    return name
 
 
 def _read(model: type[Model], response: httpx.Response) -> Model:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -55,7 +56,7 @@ def requests(
 ) -> list[RunRequest]:  # fmt: skip
     """One request per kind and seed, twins next to each other. Empty overrides are left to the recipe."""
     kinds = list(kinds)
-    changed = {name: value.strip() for name, value in overrides.items() if value.strip()}
+    changed = {name: _number(value.strip()) for name, value in overrides.items() if value.strip()}
     return [
         RunRequest(
             backbone=backbone, kind=kind, mask=list(mask), dataset=dataset, recipe=recipe, seed=seed, overrides=changed
@@ -63,6 +64,17 @@ def requests(
         for seed in seeds
         for kind in kinds
     ]
+
+
+def _number(text: str) -> int | float | str:
+    """A number where the text is one; else the text, which the API then judges."""
+    for read in (int, float):
+        try:
+            value = read(text)
+        except ValueError:
+            continue
+        return value if math.isfinite(value) else text
+    return text
 
 
 def idempotency_key(nonce: str, request: RunRequest) -> str:

@@ -58,6 +58,10 @@ def options(settings: Settings) -> dict[str, Any]:
         "server.runOnSave": False,
         "server.enableStaticServing": False,
         "server.enableAgentApi": False,
+        "server.enableCORS": True,  # that is: cross-origin requests are refused
+        "server.corsAllowedOrigins": [],
+        "server.enableXsrfProtection": True,
+        "server.baseUrlPath": "",
         "server.maxUploadSize": 1,  # MB; no page takes uploads
         "server.disconnectedSessionTTL": 60,
         "theme.baseRadius": "0.5rem",

@@ -114,6 +114,7 @@ def _serve(settings: Settings, options: Options) -> int:
     )
     try:
         worker.start()
+        asked = stopping.is_set()
     finally:
         stopping.set()
         upkeep.join()
@@ -121,7 +122,9 @@ def _serve(settings: Settings, options: Options) -> int:
         length.close()
         lifecycle.close()
     log.info("worker.stopped", extra={"worker": name})
-    return EXIT_DEAF if deaf.is_set() else worker.exitcode or 0
+    if deaf.is_set():
+        return EXIT_DEAF
+    return 0 if asked else worker.exitcode or 0  # Celery calls Ctrl-C a failure; it is a wish
 
 
 def _end_in_time(stopping: threading.Event, deaf: threading.Event, supervisor: Supervisor) -> None:

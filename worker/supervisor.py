@@ -202,6 +202,7 @@ class _Watch:
             if supervisor._stopping.is_set() and self._asked is None:
                 kill_at = self._ask(End.RELEASED)
             if now >= kill_at:
+                log.warning("trainer.killed", extra={"run_id": self._claim.run_id, "pid": trainer.pid})
                 break
             if not self._heard and not trainer.is_ready and now - trainer.started > START_LIMIT_S:
                 trainer.end(grace_s=0.0)

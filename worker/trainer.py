@@ -136,7 +136,7 @@ class Trainer:
         try:
             self._process.wait(grace_s)
         except subprocess.TimeoutExpired:
-            log.warning("trainer.killed", extra={"pid": self.pid, "grace_s": grace_s})
+            pass
         kill_group(self.pid)  # also what it started and left behind
         status = self._process.wait()
         if not wait_group_gone(self.pid, timeout_s=5.0):

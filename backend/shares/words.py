@@ -115,11 +115,11 @@ def compare(run: Summary, twin: Summary) -> Comparison:
         sentences = [f"The {me} is {abs(points):.1f} percentage points {more} accurate than its twin, the {other}."]
     if abs(points) <= chance:
         sentences.append(
-            f"With this many test images chance alone makes up to {chance:.1f} points of difference (95 %), "
+            f"With this many test images chance alone makes up to {chance:.1f} points of difference (95\u00a0%), "
             "so this one may be chance."
         )
     else:
-        sentences.append(f"With this many test images chance alone makes up to {chance:.1f} points (95 %); this is more.")
+        sentences.append(f"With this many test images chance alone makes up to {chance:.1f} points (95\u00a0%); this is more.")
     sentences.append("Each is one seed: another seed moves both.")
     if ratio is not None:
         factor, cheaper, dearer = (ratio, NAMES[Kind.SNN], NAMES[Kind.CNN])

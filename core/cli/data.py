@@ -23,7 +23,7 @@ from core.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="List, fetch, add and verify data sets.")
 
-FOLDER = typer.Option(None, "--data", help="Folder of the data sets. [default: SPIKEFRONT_DATA]", show_default=False)
+FOLDER = typer.Option(None, "--data", help="Folder of the data sets; else SPIKEFRONT_DATA.")
 AS_JSON = typer.Option(False, "--json", help="Print JSON instead of text.")
 REPLACE = typer.Option(False, "--replace", help="Exchange a complete copy, even for a subset.")
 
@@ -170,10 +170,15 @@ def _progress() -> Iterator[Progress]:
         yield lambda what, done, total: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
-    columns: tuple[Any, ...] = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    columns: tuple[Any, ...] = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+    )
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=None)
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from threading import Event as Flag
 from types import FrameType
 
+from core.bundle import Bundle
 from core.cli.console import EXIT_INTERRUPTED, print_json
-from core.schemas.results import Event
+from core.schemas.results import Event, Finished
 from core.schemas.run import RunConfig
 
 
@@ -29,18 +30,25 @@ def train_here(
     """Train and write the bundle; events go to `stream`, or to a progress bar and lines on standard error."""
     from core.cli.show import Show  # rich, which a stream does without
 
-    with stop_on_signals() as stop, (nullcontext() if stream else Show(out)) as show:
-        from core.engine.experiment import run
+    bundle = Bundle(out)
+    bundle.require_own(config)
+    with stop_on_signals() as stop, nullcontext() if stream else Show(out) as show:
+        emit = stream or show
+        if bundle.complete:  # an answer that needs no engine
+            summary = bundle.summary()
+            emit(Finished(summary=summary))
+        else:
+            from core.engine.experiment import run
 
-        summary = run(
-            config,
-            out=out,
-            data_dir=data_dir,
-            device=device,
-            threads=threads,
-            emit=stream or show,
-            should_stop=stop.is_set,
-        )
+            summary = run(
+                config,
+                out=out,
+                data_dir=data_dir,
+                device=device,
+                threads=threads,
+                emit=emit,
+                should_stop=stop.is_set,
+            )
     if as_json:
         print_json(summary.model_dump(mode="json"))
 

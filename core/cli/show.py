@@ -27,7 +27,7 @@ class Show:
             self._bar = Progress(
                 TextColumn("{task.description:<16}"),
                 BarColumn(),
-                TextColumn("{task.percentage:>3.0f}%  {task.fields[detail]}"),
+                TextColumn("{task.fields[detail]}"),
                 console=self._console,
                 transient=True,
             )
@@ -69,7 +69,7 @@ class Show:
     def _step(self, event: Step) -> None:
         if not self._bar:
             return
-        parts = []
+        parts = [f"{event.step / event.steps:>4.0%}"]
         if event.loss is not None:
             parts.append(f"loss {event.loss:.3f}")
         if event.images_per_s is not None:
@@ -77,9 +77,7 @@ class Show:
         if event.eta_s is not None:
             parts.append(f"{format_duration(event.eta_s)} left")
         name = f"epoch {event.epoch}/{event.max_epochs}" if event.phase == "training" else event.phase
-        self._bar.update(
-            self._task, description=name, completed=event.step, total=event.steps, detail="  ".join(parts)
-        )
+        self._bar.update(self._task, description=name, completed=event.step, total=event.steps, detail="  ".join(parts))
 
     def _epoch(self, event: EpochDone) -> None:
         rate = "" if event.firing_rate is None else f"  firing rate {event.firing_rate:.3f}"

@@ -28,7 +28,10 @@ def train(
     recipe: str = typer.Option("smoke", help="smoke, fast or paper."),
     seed: int = typer.Option(0, min=0, max=2**31 - 1, help="Seed of weights, order and augmentation."),
     settings: list[str] = typer.Option(
-        [], "--set", metavar="FIELD=VALUE", help="Change a field of the recipe, such as training.max_epochs=3; repeatable."
+        [],
+        "--set",
+        metavar="FIELD=VALUE",
+        help="Change a field of the recipe, such as training.max_epochs=3; repeatable.",
     ),
     config: Path | None = typer.Option(None, "--config", help="A config.json instead of the options above."),
     data: Path | None = typer.Option(None, "--data", help="Folder with the data sets [default: SPIKEFRONT_DATA]."),

@@ -19,7 +19,6 @@ from pathlib import Path
 from threading import Thread
 from typing import NoReturn
 
-import typer
 from pydantic import Field, ValidationError
 
 from core.cli.console import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_ORPHANED
@@ -43,22 +42,22 @@ class TrainRequest(Frozen):
 
 
 def trainer() -> None:
-    """Wait with the engine loaded for one run on standard input."""
+    """Wait with the engine loaded for one run on standard input. Ends the process."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
     step_back()
     with stop_on_signals() as stop:
-        from core.engine.experiment import run
+        from core.engine import experiment
         from core.engine.warm import warm_up
 
         warm_up()
         print(json.dumps({"type": "ready"}), flush=True)
         line = _read_request(stop.is_set)
         if line is None:
-            raise typer.Exit()
+            _leave(0)
         Thread(target=_watch_supervisor, daemon=True, name="supervisor-watch").start()
         try:
             request = TrainRequest.model_validate_json(line)
-            run(
+            experiment.run(
                 request.config,
                 out=request.out,
                 data_dir=request.data,
@@ -73,17 +72,25 @@ def trainer() -> None:
             os._exit(EXIT_ORPHANED)
         except Interrupted as error:
             print(f"spikefront: {error.message}", file=sys.stderr)
-            raise typer.Exit(EXIT_INTERRUPTED) from None
+            _leave(EXIT_INTERRUPTED)
         except SpikefrontError as error:
             _fail(failed(error))
         except Exception as error:  # noqa: BLE001  the supervisor must learn of a bug too, whatever it is
             traceback.print_exc()
             _fail(Failed(code="internal", message=f"The trainer failed: {type(error).__name__}.", fields={}))
+        _leave(0)
+
+
+def _leave(code: int) -> NoReturn:
+    """End now. Every file is synced already, and taking torch apart would keep the supervisor waiting."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _fail(event: Failed) -> NoReturn:
     print_event(event)
-    raise typer.Exit(EXIT_FAILED)
+    _leave(EXIT_FAILED)
 
 
 def _read_request(should_stop: Callable[[], bool]) -> bytes | None:

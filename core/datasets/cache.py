@@ -47,7 +47,8 @@ def read(folder: Path, key: str, names: Iterable[str]) -> dict[str, np.ndarray] 
 def write(folder: Path, key: str, arrays: dict[str, np.ndarray], info: dict[str, Any]) -> bool:
     """Keep the arrays under `folder/key`, all or nothing; False where the folder cannot be written.
 
-    Two processes may do this at once: the first to rename wins, and both wrote the same.
+    Two processes may do this at once: the first to rename wins, and both wrote the same. A damaged cache under
+    the same key is replaced.
     """
     temp = folder / f".{key}-{secrets.token_hex(4)}"
     try:
@@ -58,20 +59,27 @@ def write(folder: Path, key: str, arrays: dict[str, np.ndarray], info: dict[str,
                 file.flush()
                 os.fsync(file.fileno())
         (temp / "info.json").write_text(json.dumps(info))
-        _prune(folder, keep=temp.name)
-        os.rename(temp, folder / key)
+        _prune(folder, keep=(temp.name, key))
+        if not _is_whole(folder, key, arrays):
+            shutil.rmtree(folder / key, ignore_errors=True)
+            os.rename(temp, folder / key)
     except OSError as error:
-        shutil.rmtree(temp, ignore_errors=True)
-        if (folder / key / "info.json").is_file():
+        if _is_whole(folder, key, arrays):  # another process was quicker by a moment
             return True
         log.warning("datasets.cache_unwritable", extra={"folder": str(folder), "why": str(error)})
         return False
+    finally:
+        shutil.rmtree(temp, ignore_errors=True)
     return True
 
 
-def _prune(folder: Path, *, keep: str) -> None:
+def _is_whole(folder: Path, key: str, names: Iterable[str]) -> bool:
+    return read_info(folder, key) is not None and read(folder, key, names) is not None
+
+
+def _prune(folder: Path, *, keep: tuple[str, ...]) -> None:
     """Drop caches of files that are gone; a process that still maps one keeps its pages."""
     for entry in folder.iterdir():
         abandoned = entry.name.startswith(".") and time.time() - entry.stat().st_mtime > STALE_S
-        if entry.name != keep and (abandoned or not entry.name.startswith(".")):
+        if entry.name not in keep and (abandoned or not entry.name.startswith(".")):
             shutil.rmtree(entry, ignore_errors=True)

@@ -15,18 +15,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from types import TracebackType
+from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from core.backbones.plan import FREE, SYNAPTIC, Node
+from core.energy.modes import layer_kind
 from core.engine import kernels
 from core.engine.fused import DTYPES, spread
 from core.engine.network import Network, observe
 from core.errors import UnknownLayer
 from core.schemas.results import Counts, LayerCounts
-from core.schemas.run import Kind
 
 
 @dataclass
@@ -56,22 +57,27 @@ class Counter:
         for node in network.plan.nodes:
             if node.op not in SYNAPTIC | FREE:
                 raise UnknownLayer(layer=node.name, kind=node.op)
+        self._nodes = {node.name: node for node in network.plan.nodes}
         self._reached = {node.name: reached_outputs(node) for node in network.plan.nodes if node.op in SYNAPTIC}
         self._tallies = {node.name: _Tally() for node in network.plan.nodes}
-        self._maps: dict[str, Tensor] = {}
+        self._maps: dict[str, Tensor] = {}  # of this batch, by node
+        self._sums: dict[str, Tensor] = {}  # of the maps over pixels
         self._odd: dict[str, list[Tensor]] = {}
         self.n_samples = 0
         self._batch = 0
         self._observing = observe(network, self._see)
 
-    def __enter__(self) -> Counter:
+    def __enter__(self) -> Self:
         self._observing.__enter__()
+        self.network._maps = self._maps  # fused activations leave theirs here
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.network._maps = None
         self._maps.clear()
+        self._sums.clear()
         self._observing.__exit__(kind, error, trace)
 
     @torch.no_grad()
@@ -81,6 +87,7 @@ class Counter:
         tally = self._tallies[node.name]
         if node.op == "input":
             self._maps.clear()
+            self._sums.clear()
             self._batch = output.shape[0]
             self.n_samples += self._batch
         elif node.op == "concat" and all(name in self._maps for name in node.inputs):
@@ -88,28 +95,34 @@ class Counter:
         elif node.op == "dropout" and node.inputs[0] in self._maps:
             self._maps[node.name] = self._maps[node.inputs[0]]
         elif node.op == "act" and self.network.spiking:
-            tally.spikes.append(self._per_step(self._map(node.name, output).sum(1)))
-        elif node.op == "maxpool":
-            tally.input_nonzero.append(self._per_step(self._map(node.inputs[0], inputs[0]).sum(1)))
+            tally.spikes.append(self._nonzero(node.name, output))
+        elif node.op == "maxpool" or (node.op == "global_avgpool" and self._input_is_spikes(node)):
+            tally.input_nonzero.append(self._nonzero(node.inputs[0], inputs[0]))
         elif node.op in SYNAPTIC:
             pixels = self._map(node.inputs[0], inputs[0])
             reached = self._reached[node.name] = self._reached[node.name].to(pixels.device)
             tally.ops.append(self._per_step(pixels.double() @ reached))
-            tally.input_nonzero.append(self._per_step(pixels.sum(1)))
+            tally.input_nonzero.append(self._nonzero(node.inputs[0], inputs[0]))
 
     def _map(self, name: str, value: Tensor) -> Tensor:
         """Non-zero channels of each pixel of what node `name` gave: [rows, H x W] int32; made once a batch."""
         if name not in self._maps:
             self._maps[name], odd = nonzero_map(value)
-            if self.network.spiking and self.network.plan.node(name).spikes:
+            if self.network.spiking and self._nodes[name].spikes:
                 self._odd.setdefault(name, []).append(odd)
         return self._maps[name]
 
+    def _nonzero(self, name: str, value: Tensor) -> Tensor:
+        """The map of `name` summed over pixels, [T, N] int64; made once a batch."""
+        if name not in self._sums:
+            self._sums[name] = self._per_step(self._map(name, value).sum(1))
+        return self._sums[name]
+
     def _widened(self, name: str, into: Node) -> Tensor:
         """The map of an input of `into`, with a row for every step where `into` has one."""
-        constant = self.network.is_constant(self.network.plan.node(name))
+        constant = self.network.is_constant(self._nodes[name])
         repeats = self.network.steps if constant and not self.network.is_constant(into) else 1
-        return self._maps[name].repeat(repeats, 1)
+        return self._maps[name].repeat(repeats, 1) if repeats > 1 else self._maps[name]
 
     def _per_step(self, sums: Tensor) -> Tensor:
         """[T x N], or [N] where it is the same at every step -> [T, N] int64."""
@@ -147,7 +160,7 @@ class Counter:
                     input_numel=node.in_numel,
                     output_numel=node.numel,
                     input_is_spikes=spiking_input,
-                    constant_input=network.spiking and all(plan.node(name).constant for name in node.inputs),
+                    constant_input=network.spiking and all(self._nodes[name].constant for name in node.inputs),
                     ac=ops if ops and spiking_input else silent,
                     mac=ops if ops and not spiking_input else silent,
                     input_nonzero=_summed(tally.input_nonzero),
@@ -179,20 +192,13 @@ class Counter:
         }
 
     def _input_is_spikes(self, node: Node) -> bool:
-        return self.network.spiking and all(self.network.plan.node(name).spikes for name in node.inputs)
+        return self.network.spiking and all(self._nodes[name].spikes for name in node.inputs)
 
     def _stacked(self, tallies: list[list[Tensor]]) -> np.ndarray:
         """[N, layers, T] int64."""
         if not tallies:
             return np.zeros((self.n_samples, 0, self.network.steps), np.int64)
         return torch.stack([torch.cat(parts, 1) for parts in tallies]).permute(2, 0, 1).contiguous().cpu().numpy()
-
-
-def layer_kind(node: Node, kind: Kind) -> str:
-    """The word in LayerCounts.kind: an activation is a neuron or a ReLU, the rest keep the plan's op."""
-    if node.op == "act":
-        return "neuron" if kind is Kind.SNN else "relu"
-    return "avgpool" if node.op == "global_avgpool" else node.op
 
 
 def _summed(parts: list[Tensor]) -> tuple[int, ...]:
@@ -220,12 +226,35 @@ def nonzero_map(value: Tensor) -> tuple[Tensor, Tensor]:
     """value: [rows, C, H, W]; returns the non-zero channels of each pixel, [rows, H x W] int32, and
     whether any element is neither 0 nor 1, [] bool."""
     rows, channels, height, width = value.shape
-    if value.device.type == "cpu" and value.dtype in DTYPES and value.is_contiguous(memory_format=torch.channels_last):
-        x_RC = value.detach().permute(0, 2, 3, 1).reshape(-1, channels).numpy()
+    if (found := _as_rows(value)) is not None:
+        x_RC, offset = found
         out = torch.empty(rows, height * width, dtype=torch.int32)
         out_R, odd = out.view(-1).numpy(), []
-        spread(lambda a, b: odd.append(kernels.nonzero_per_row(x_RC, out_R, a, b)), x_RC.shape[0], channels)
+        spread(
+            lambda a, b: odd.append(kernels.nonzero_per_row(x_RC, offset, channels, out_R, a, b)), len(out_R), channels
+        )
         return out, torch.tensor(any(odd))
     filled = value != 0
     odd = (filled & (value != 1)).any()
     return filled.sum(1, dtype=torch.int32).reshape(rows, -1), odd
+
+
+def _as_rows(value: Tensor) -> tuple[np.ndarray, int] | None:
+    """The memory of a channels_last value on the CPU as [R, C of the whole], and where its channels begin.
+
+    The value may be some channels of a wider one (a part of a concatenation). None for any other layout.
+    """
+    if value.device.type != "cpu" or value.dtype not in DTYPES:
+        return None
+    rows, channels, height, width = value.shape
+    wide = value.stride(3) if width > 1 else value.stride(2) if height > 1 else value.stride(0)
+    expected = (wide * height * width, 1, wide * width, wide)
+    if wide < channels or any(
+        size > 1 and stride != at for size, stride, at in zip(value.shape, value.stride(), expected, strict=True)
+    ):
+        return None
+    start, offset = divmod(value.storage_offset(), wide)
+    count = rows * height * width
+    if (start + count) * wide * value.element_size() > value.untyped_storage().nbytes():
+        return None
+    return value.detach().as_strided((count, wide), (wide, 1), start * wide).numpy(), offset

@@ -165,9 +165,7 @@ def _reflect(position: Tensor, size: int) -> Tensor:
     return torch.where(position >= size, 2 * (size - 1) - position, position)
 
 
-def evaluation_batches(
-    part: Images, normalise: Normaliser, batch_size: int
-) -> Iterator[tuple[Tensor, Tensor]]:
+def evaluation_batches(part: Images, normalise: Normaliser, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
     """The split in its own order: x [N, 3, H, W] float32 and labels [N] int64."""
     for low in range(0, len(part), batch_size):
         yield normalise(part.images[low : low + batch_size]), part.labels[low : low + batch_size]

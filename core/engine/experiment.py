@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save
 
 from core.analysis.confusion import confusion, f1_macro
-from core.bundle import FILES, Bundle, Predictions
+from core.bundle import Bundle, Predictions
 from core.datasets.load import load
 from core.datasets.splits import limited
 from core.energy.modes import MODES
@@ -26,7 +26,7 @@ from core.engine.diagnose import choose_examples
 from core.engine.environment import choose_device, describe_device, environment, fitting_batch, require_memory
 from core.engine.network import Network
 from core.engine.train import EVALUATION_BATCH, Trainer
-from core.errors import BadValue, BundleBusy, HomeUnusable, Interrupted, OutOfMemory
+from core.errors import BundleBusy, HomeUnusable, Interrupted, OutOfMemory
 from core.recipes.build import plan_of
 from core.schemas.results import Counts, Event, Finished, Started, Summary
 from core.schemas.run import RunConfig
@@ -57,7 +57,7 @@ def run(
     """
     bundle = Bundle(out)
     with _writing_to(bundle.path):
-        _require_own(bundle, config)
+        bundle.require_own(config)
         if bundle.complete:
             summary = bundle.summary()
             emit(Finished(summary=summary))
@@ -213,19 +213,6 @@ def _write(
     )
     bundle.write_model("summary.json", summary)
     bundle.seal()
-
-
-def _require_own(bundle: Bundle, config: RunConfig) -> None:
-    """The folder is new, empty of our files, or holds a run of an equal config. Raises BadValue otherwise."""
-    if (bundle.path / "config.json").exists():
-        if bundle.config().config_hash != config.config_hash:
-            raise BadValue(
-                field="out", value=str(bundle.path), expected="another folder: this one holds a run of another config"
-            )
-    elif taken := [name for name in FILES if (bundle.path / name).exists()]:
-        raise BadValue(
-            field="out", value=str(bundle.path), expected=f"another folder: this one has a {taken[0]} that is no run's"
-        )
 
 
 @contextmanager

@@ -36,13 +36,18 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """`steps`: rows of the output for each row of a constant input. `neuron`: None for a ReLU."""
+    """`steps`: rows of the output for each row of a constant input. `neuron`: None for a ReLU.
+
+    Where `maps` is a list, the number of non-zero channels of each pixel, [T x N, H x W] int32, is appended for
+    each part: counted while the values are at hand, it costs next to nothing.
+    """
 
     parts: tuple[Part, ...]
     steps: int
     constant: bool
     training: bool
     neuron: NeuronConfig | None
+    maps: list[Tensor] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +124,11 @@ class NormAct(torch.autograd.Function):
         for x, weight, shift, part in zip(xs, tensors[1::4], tensors[2::4], setting.parts, strict=True):
             affine = _affine(as_rows(x, 1)[0], weight, shift, part, setting)
             affines.append(affine)
-            _activate(as_rows(x, rows_in), affine, out_TRC, offset, setting.neuron)
+            pixels = None
+            if setting.maps is not None:
+                setting.maps.append(torch.empty(out.shape[0], out[0, 0].numel(), dtype=torch.int32))
+                pixels = setting.maps[-1].view(rows_out, -1).numpy()
+            _activate(as_rows(x, rows_in), affine, out_TRC, offset, pixels, setting.neuron)
             offset += x.shape[1]
         ctx.save_for_backward(*xs)
         ctx.setting, ctx.affines = setting, affines
@@ -151,20 +160,25 @@ class NormAct(torch.autograd.Function):
 
 
 def _activate(
-    x_TRC: np.ndarray, affine: _Affine, out_TRC: np.ndarray, offset: int, neuron: NeuronConfig | None
+    x_TRC: np.ndarray,
+    affine: _Affine,
+    out_TRC: np.ndarray,
+    offset: int,
+    map_TR: np.ndarray | None,
+    neuron: NeuronConfig | None,
 ) -> None:
     scale, shift = affine.scale, affine.shift
     steps, rows, _ = out_TRC.shape
     weight = steps * x_TRC.shape[2]
     if neuron is None:
-        x_RC, out_RC = x_TRC[0], out_TRC[0]
-        spread(lambda a, b: kernels.bn_relu_forward(x_RC, scale, shift, out_RC, offset, a, b), rows, weight)
+        x_RC, out_RC, map_R = x_TRC[0], out_TRC[0], None if map_TR is None else map_TR[0]
+        spread(lambda a, b: kernels.bn_relu_forward(x_RC, scale, shift, out_RC, offset, map_R, a, b), rows, weight)
         return
     tau, inverse, v_threshold = _constants(neuron, x_TRC.dtype.type)
     scale_L, shift_L = (_lanes(values) for values in (scale, shift))
     spread(
         lambda a, b: kernels.bn_lif_forward(
-            x_TRC, scale_L, shift_L, out_TRC, offset, tau, inverse, v_threshold, a, b
+            x_TRC, scale_L, shift_L, out_TRC, offset, map_TR, tau, inverse, v_threshold, a, b
         ),
         rows,
         weight,
@@ -229,14 +243,14 @@ def _normalise_backward(
 
 def norm_act(
     xs: list[Tensor], parts: tuple[Part, ...], *, steps: int, constant: bool, training: bool,
-    neuron: NeuronConfig | None,
+    neuron: NeuronConfig | None, maps: list[Tensor] | None = None,
 ) -> Tensor:  # fmt: skip
     """Activations of the normalised inputs, concatenated over channels.
 
     xs: [T x N, C_i, H, W] convolution outputs WITHOUT their bias, or [N, ...] where `constant`; returns
     [T x N, sum C_i, H, W]: spikes in {0, 1}, or values >= 0 where `neuron` is None.
     """
-    setting = Setting(parts=parts, steps=steps, constant=constant, training=training, neuron=neuron)
+    setting = Setting(parts=parts, steps=steps, constant=constant, training=training, neuron=neuron, maps=maps)
     tensors = []
     for x, part in zip(xs, parts, strict=True):
         tensors += [x, part.norm.weight, part.norm.bias, part.bias]

@@ -12,16 +12,25 @@ and its value must not hang on how a compiler reorders a sum.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from numba import njit
 
-OPTIONS = {"nogil": True, "cache": True, "error_model": "numpy"}
 BLOCK = 512  # elements whose state stays in the first-level cache
 PI = math.pi
 
 
-@njit(**OPTIONS)
+def compiled(function: Callable) -> Callable:
+    """Compile at the first call for the types then seen; keep the result on disk where a folder can be written."""
+    options = {"nogil": True, "error_model": "numpy"}
+    try:
+        return njit(cache=True, **options)(function)
+    except RuntimeError:  # neither this folder nor the user's cache folder is writable
+        return njit(**options)(function)
+
+
+@compiled
 def lif_forward(x_TM, s_TM, tau, v_threshold, start, stop):
     """H = V + (X - V) / tau; S = [H >= v_threshold]; V = H (1 - S). Writes S."""
     steps = s_TM.shape[0]
@@ -42,7 +51,7 @@ def lif_forward(x_TM, s_TM, tau, v_threshold, start, stop):
                 v[i] = zero if fired else h
 
 
-@njit(**OPTIONS)
+@compiled
 def lif_backward(x_TM, gs_TM, gx_TM, tau, v_threshold, alpha, start, stop):
     """Writes dL/dX from dL/dS; where the input is constant, the sum over T.
 
@@ -86,7 +95,7 @@ def lif_backward(x_TM, gs_TM, gx_TM, tau, v_threshold, alpha, start, stop):
                 gx[i] = g if moving else gx[i] + g
 
 
-@njit(**OPTIONS)
+@compiled
 def maxpool_forward(x_NHWC, out_NHWC, tap_NHWC, kernel, stride, start, stop):
     """The maximum of each window and the first tap that holds it, row by row. Windows may overhang the end."""
     _, height, width, channels = x_NHWC.shape
@@ -106,7 +115,7 @@ def maxpool_forward(x_NHWC, out_NHWC, tap_NHWC, kernel, stride, start, stop):
                             tap[c] = number if more else tap[c]
 
 
-@njit(**OPTIONS)
+@compiled
 def maxpool_backward(g_NHWC, tap_NHWC, gx_NHWC, kernel, stride, start, stop):
     """Each window's gradient goes to its tap. Writes all of gx for images start:stop."""
     _, height, width, channels = gx_NHWC.shape
@@ -124,17 +133,18 @@ def maxpool_backward(g_NHWC, tap_NHWC, gx_NHWC, kernel, stride, start, stop):
                             gx[c] += g[c] if tap[c] == number else zero
 
 
-@njit(**OPTIONS)
-def nonzero_per_row(x_RC, out_R, start, stop):
-    """Writes the number of non-zero channels of each row; returns whether an element is neither 0 nor 1."""
+@compiled
+def nonzero_per_row(x_RC, offset, channels, out_R, start, stop):
+    """Writes the number of non-zero ones among channels offset: of each row; returns whether one is neither 0 nor 1."""
     kind = x_RC.dtype.type
     zero, one = kind(0), kind(1)
-    odd = 0
+    odd = False
     for r in range(start, stop):
-        row = x_RC[r]
-        filled = 0
-        for c in range(row.shape[0]):
-            filled += 1 if row[c] != zero else 0
-            odd += 1 if (row[c] != zero) & (row[c] != one) else 0
+        row = x_RC[r, offset : offset + channels]
+        filled, ones = np.int32(0), np.int32(0)  # 32 bits wide: twice the lanes of the default 64
+        for c in range(channels):
+            filled = np.int32(filled + np.int32(row[c] != zero))
+            ones = np.int32(ones + np.int32(row[c] == one))
         out_R[r] = filled
-    return odd != 0
+        odd |= filled != ones
+    return odd

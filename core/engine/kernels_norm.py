@@ -8,14 +8,13 @@ prove them apart and falls back to one element at a time.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from core.engine.kernels import OPTIONS, PI
+from core.engine.kernels import PI, compiled
 
 LANES = 512  # length of a group of rows x channels: its scratch stays in the first-level cache
 
 
-@njit(**OPTIONS)
+@compiled
 def moments(x_RC, mean_BC, spread_BC, rows, start, stop):
     """Mean and sum of squared deviations of each channel, for blocks start:stop of `rows` rows. float64 out."""
     total, channels = x_RC.shape
@@ -39,9 +38,18 @@ def moments(x_RC, mean_BC, spread_BC, rows, start, stop):
             spread_BC[block, c] = sums[c]
 
 
-@njit(**OPTIONS)
-def bn_lif_forward(x_TRC, scale_L, shift_L, s_TRC, offset, tau, inverse, v_threshold, start, stop):
-    """Spikes of y = x scale + shift, into channels offset: of the output. tau is None where 1 / tau is exact."""
+@compiled
+def _nonzero(row_C):
+    filled = np.int32(0)  # 32 bits wide: twice the lanes of the default 64
+    for c in range(row_C.shape[0]):
+        filled = np.int32(filled + np.int32(row_C[c] != 0))
+    return filled
+
+
+@compiled
+def bn_lif_forward(x_TRC, scale_L, shift_L, s_TRC, offset, map_TR, tau, inverse, v_threshold, start, stop):
+    """Spikes of y = x scale + shift, into channels offset: of the output, and the number of spikes of each row
+    where a map is given (else None). tau is None where 1 / tau is exact."""
     steps = s_TRC.shape[0]
     moving = x_TRC.shape[0] > 1
     channels = x_TRC.shape[2]
@@ -69,9 +77,11 @@ def bn_lif_forward(x_TRC, scale_L, shift_L, s_TRC, offset, tau, inverse, v_thres
                 row, target = s[k * channels : (k + 1) * channels], s_TRC[t, r + k, offset : offset + channels]
                 for c in range(channels):
                     target[c] = row[c]
+                if map_TR is not None:
+                    map_TR[t, r + k] = _nonzero(row)
 
 
-@njit(**OPTIONS)
+@compiled
 def bn_lif_backward(
     x_TRC, scale_L, shift_L, mean_L, gs_TRC, offset, gy_TRC, sum_BL, dot_BL,
     tau, inverse, v_threshold, alpha, rows, start, stop,
@@ -147,19 +157,21 @@ def bn_lif_backward(
             dot_BL[block, i] = dots[i]
 
 
-@njit(**OPTIONS)
-def bn_relu_forward(x_RC, scale, shift, out_RC, offset, start, stop):
-    """max(x scale + shift, 0), into channels offset: of the output."""
+@compiled
+def bn_relu_forward(x_RC, scale, shift, out_RC, offset, map_R, start, stop):
+    """max(x scale + shift, 0), into channels offset: of the output; map_R as in bn_lif_forward."""
     channels = x_RC.shape[1]
     zero = x_RC.dtype.type(0)
     for r in range(start, stop):
         x, out = x_RC[r], out_RC[r, offset : offset + channels]
         for c in range(channels):
             y = x[c] * scale[c] + shift[c]
-            out[c] = zero if y <= zero else y  # a NaN passes
+            out[c] = zero if y <= zero else y  # noqa: FURB136 - max() would swallow a NaN
+        if map_R is not None:
+            map_R[r] = _nonzero(out)
 
 
-@njit(**OPTIONS)
+@compiled
 def bn_relu_backward(
     x_RC, scale, shift, mean, g_RC, offset, gy_RC, sum_BC, dot_BC, rows, start, stop
 ):  # fmt: skip
@@ -182,7 +194,7 @@ def bn_relu_backward(
             dot_BC[block, c] = dots[c]
 
 
-@njit(**OPTIONS)
+@compiled
 def bn_input_gradient(g_RC, x_RC, mean, factor, mean_g, slope_g, start, stop):
     """In place: dL/dx = (dL/dy - mean_g - (x - mean) slope_g) factor."""
     for r in range(start, stop):

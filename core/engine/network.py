@@ -46,6 +46,7 @@ class Network(nn.Module):
         self.steps = config.steps
         self._observers: list[Observer] = []
         self._every_node = 0  # observers that want each node by itself
+        self._maps: dict[str, Tensor] | None = None  # non-zero channels of each pixel by activation, for a counter
         self._layers: dict[str, nn.Module] = {}
         for node in plan.nodes:
             if node.op not in _RULES:
@@ -116,6 +117,7 @@ class Network(nn.Module):
         if self.training:
             for chain, x in zip(group.chains, xs, strict=True):
                 self._demand_several(chain.bn, x)
+        maps: list[Tensor] | None = None if self._maps is None else []
         out = norm_act(
             xs,
             parts,
@@ -123,7 +125,10 @@ class Network(nn.Module):
             constant=constant,
             training=self.training,
             neuron=self.config.neuron if self.spiking else None,
+            maps=maps,
         )
+        if self._maps is not None and maps:
+            self._maps |= {chain.act.name: part for chain, part in zip(group.chains, maps, strict=True)}
         if self._observers:
             pieces = out.split([x.shape[1] for x in xs], 1)
             for chain, piece in zip(group.chains, pieces, strict=True):

@@ -92,6 +92,16 @@ def set_aside(settings: Settings) -> bool:
     return True
 
 
+def leave(settings: Settings) -> None:
+    """Remove the folder for temporary files that a socket stood in, once its server has ended."""
+    path = socket_path(settings)
+    if path != settings.broker_socket:
+        try:
+            path.parent.rmdir()
+        except OSError:  # not there, or something of somebody's is in it
+            pass
+
+
 def answers(path: Path, *, timeout_s: float = 0.5) -> bool:
     """Whether a server behind the socket answers PING with PONG. It loads its file first and says so until then."""
     try:

@@ -241,6 +241,7 @@ class Launcher:
         self._screen.say("Stopping; training runs write a checkpoint first.")
         for _name, child in children:
             child.stop()
+        broker.leave(self.settings)
         self._screen.say("Stopped.")
 
 

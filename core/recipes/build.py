@@ -159,7 +159,9 @@ def _resolve(name: str, fields: list[str]) -> str:
     if len(matches) > 1:
         raise BadValue(field="overrides", value=name, expected=f"one of {', '.join(matches)}")
     if not matches:
-        raise UnknownName(kind="config field", name=name, known=[*fields, *(path.rpartition(".")[2] for path in fields)])
+        raise UnknownName(
+            kind="config field", name=name, known=[*fields, *(path.rpartition(".")[2] for path in fields)]
+        )
     return matches[0]
 
 

@@ -35,6 +35,4 @@ class Recipe:
 RECIPES: Registry[Recipe] = Registry("recipe")
 for _module in (smoke, fast, paper):
     _name = _module.__name__.rpartition(".")[2]
-    RECIPES.add(
-        _name, Recipe(name=_name, title=_module.TITLE, description=_module.DESCRIPTION, build=_module.build)
-    )
+    RECIPES.add(_name, Recipe(name=_name, title=_module.TITLE, description=_module.DESCRIPTION, build=_module.build))

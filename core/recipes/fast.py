@@ -11,9 +11,7 @@ DESCRIPTION = (
 )
 
 
-def build(
-    *, backbone: str, definition: str, kind: Kind, mask: tuple[str, ...], dataset: str, seed: int
-) -> RunConfig:
+def build(*, backbone: str, definition: str, kind: Kind, mask: tuple[str, ...], dataset: str, seed: int) -> RunConfig:
     """Augmentation for natural images only: a mirrored digit is another sign."""
     return RunConfig(
         backbone=backbone,

@@ -14,9 +14,7 @@ DESCRIPTION = (
 )
 
 
-def build(
-    *, backbone: str, definition: str, kind: Kind, mask: tuple[str, ...], dataset: str, seed: int
-) -> RunConfig:
+def build(*, backbone: str, definition: str, kind: Kind, mask: tuple[str, ...], dataset: str, seed: int) -> RunConfig:
     """The same for every data set, as in the source."""
     return RunConfig(
         backbone=backbone,

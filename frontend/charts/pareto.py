@@ -45,7 +45,7 @@ def figure(pareto: Pareto, *, x_log: bool = True, highlight: str | None = None) 
         chart.add_scatter(
             x=[x_of(chosen.energy_pj)], y=[100 * chosen.accuracy], mode="markers", name="chosen run",
             marker={"symbol": "circle-open", "size": 22, "color": theme.PURPLE, "line": {"width": 3}},
-            hoverinfo="skip", showlegend=False,
+            customdata=[[chosen.run_id]], hoverinfo="skip", showlegend=False,  # a click on the ring means its run
         )  # fmt: skip
     chart.update_xaxes(title_text=f"energy per inference, {unit}", nticks=8)
     if x_log:

@@ -12,11 +12,12 @@ from core.schemas.results import Summary
 from core.schemas.run import Kind, RunState
 from core.units import format_count, format_duration, format_energy
 from frontend.charts import confusion, curves, energy, firing, gradients, theme
-from frontend.connection import api
-from frontend.elements import examples, lens
+from frontend.connection import api, part
+from frontend.elements import examples, lens, state
 from frontend.elements.figures import show
 from frontend.keys import Key
 
+TWIN_POLL_S = 3.0
 WHICH: dict[str, str] = {"first": "First images", "wrong": "Wrong answers", "disagree": "Twins disagree"}
 
 
@@ -124,9 +125,26 @@ def _examples(run: Run) -> None:
         st.caption(_nothing(which, twin=found.twin_run_id is not None))
         return
     st.html(examples.html(found))
-    beside = "spiking network and CNN twin side by side" if found.twin_run_id else "its twin has not been trained yet"
+    beside = "spiking network and CNN twin side by side" if found.twin_run_id else _lonely(run)
     st.caption(f"{len(found.items)} of {found.n_test:,} test images, {beside}; ✗ marks an error. "
                "Small bars: confidence after each time step.")  # fmt: skip
+
+
+def _lonely(run: Run) -> str:
+    if run.twin is None:
+        return "its twin has not been trained yet"
+    return f"its {run.twin.kind.value.upper()} twin: {state.WORDS[run.twin.state]}"
+
+
+def wait_for_twin(run: Run) -> None:
+    """While the twin is under way, look after it: its answers join the page when it has ended."""
+    if run.twin is not None and run.twin.state.is_active:
+        st.fragment(run_every=TWIN_POLL_S)(part(_look_for_twin))(run.twin.id)
+
+
+def _look_for_twin(twin_id: str) -> None:
+    if not api().run(twin_id).state.is_active:
+        st.rerun()
 
 
 def _nothing(which: Literal["first", "wrong", "disagree"] | str, *, twin: bool) -> str:

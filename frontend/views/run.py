@@ -27,12 +27,19 @@ def render() -> None:
         st.markdown("This address names no run. Choose one from the list.")
         link("runs")
         return
-    run = api().run(run_id)
+    try:
+        run = api().run(run_id)
+    except ApiProblem as problem:  # such as: deleted, or a mistyped address
+        st.title("Run")
+        show_problem(problem)
+        link("runs")
+        return
     _head(run)
     if run.state.is_active:
         st.fragment(run_every=POLL_S)(part(_live))(run_id)
         return
     if run.state is RunState.SUCCEEDED and run.summary is not None:
+        results.wait_for_twin(run)
         results.draw(run, run.summary)
         sharing.draw(run)
     else:

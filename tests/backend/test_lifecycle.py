@@ -409,7 +409,7 @@ class RunMachine(RuleBasedStateMachine):
 
 
 RunMachine.TestCase.settings = hypothesis_settings(
-    max_examples=25, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=15, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestRunMachine = RunMachine.TestCase
 
@@ -421,3 +421,10 @@ def test_times_come_back_in_utc_whatever_zone_they_were_given_in(database: Datab
         session.execute(update(RunRow).where(RunRow.id == run_id).values(sent_at=tokyo))
     sent_at = row_of(database, run_id).sent_at
     assert sent_at == tokyo and sent_at is not None and sent_at.utcoffset() == timedelta(0)
+
+
+def test_a_lease_that_was_renewed_meanwhile_is_not_taken_away(database: Database) -> None:
+    run_id = add_run(database, state=RunState.RUNNING, attempt=1, lease_until=START)
+    for stale_at, moved in ((START, False), (START + timedelta(seconds=1), True)):
+        with database.write() as session:
+            assert move(session, run_id, RunState.LOST, now=START, if_attempt=1, stale_at=stale_at) == moved

@@ -178,7 +178,9 @@ def test_with_json_a_mistake_is_also_a_problem_as_json(tmp_path: Path) -> None:
 
 def test_a_missing_data_set_is_a_failed_event(tmp_path: Path) -> None:
     done = run(
-        *command("train", "--dataset", "cifar10", "--data", str(tmp_path), "--out", str(tmp_path / "r"), "--events", "-")
+        *command(
+            "train", "--dataset", "cifar10", "--data", str(tmp_path), "--out", str(tmp_path / "r"), "--events", "-"
+        )
     )
     assert done.returncode == 1
     (event,) = events_of(done.stdout)
@@ -193,7 +195,13 @@ def test_help_and_light_commands_load_no_torch() -> None:
         "heavy = {'torch', 'numba', 'celery', 'fastapi', 'streamlit', 'sklearn', 'pandas'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
-    for words in (["--help"], ["train", "--help"], ["trainer", "--help"], ["bundle", "--help"], ["train", "--set", "x"]):
+    for words in (
+        ["--help"],
+        ["train", "--help"],
+        ["trainer", "--help"],
+        ["bundle", "--help"],
+        ["train", "--set", "x"],
+    ):
         done = run(sys.executable, "-c", code, *words)
         assert done.returncode == 0, done.stderr
 
@@ -230,10 +238,6 @@ def test_a_standby_trainer_trains_the_run_it_is_sent(standby: subprocess.Popen, 
     assert same_numbers(whole, tmp_path / "run")
 
 
-def test_a_standby_trainer_lowers_its_priority(standby: subprocess.Popen) -> None:
-    assert os.getpriority(os.PRIO_PROCESS, standby.pid) >= min(19, os.getpriority(os.PRIO_PROCESS, 0) + 5)
-
-
 def test_a_trainer_whose_supervisor_dies_ends_at_once_and_saves_nothing(
     standby: subprocess.Popen, tmp_path: Path
 ) -> None:
@@ -257,34 +261,80 @@ def test_a_trainer_stopped_by_sigterm_keeps_a_checkpoint(standby: subprocess.Pop
     assert (tmp_path / "run" / "checkpoint" / "last.safetensors").exists()
 
 
-def test_an_idle_trainer_ends_when_asked_or_when_its_supervisor_is_gone(standby: subprocess.Popen) -> None:
-    standby.terminate()
-    assert standby.wait(timeout=5) == 0
-    other = subprocess.Popen(
-        command("trainer"), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=ENVIRONMENT
-    )
-    other.communicate(timeout=60)
-    assert other.returncode == 3
+# The protocol alone, with a stand-in for the engine that is there at once
+
+
+@pytest.fixture
+def protocol():
+    """A function that starts `spikefront trainer` over an engine whose run() is the given source."""
+    started = []
+
+    def start(body: str = "pass") -> subprocess.Popen:
+        code = (
+            "import sys, types\n"
+            "from core.errors import NonFiniteLoss\n"
+            "experiment, warm = types.ModuleType('experiment'), types.ModuleType('warm')\n"
+            f"def run(config, *, emit, should_stop, **names): {body}\n"
+            "experiment.run, warm.warm_up = run, lambda: None\n"
+            "package = types.ModuleType('core.engine'); package.experiment = experiment; package.warm = warm\n"
+            "sys.modules.update({'core.engine': package, 'core.engine.experiment': experiment,"
+            " 'core.engine.warm': warm})\n"
+            "from core.cli.main import main; main(['trainer'])"
+        )
+        pipes = {name: subprocess.PIPE for name in ("stdin", "stdout", "stderr")}
+        process = subprocess.Popen([sys.executable, "-c", code], text=True, env=ENVIRONMENT, **pipes)
+        started.append(process)
+        assert json.loads(process.stdout.readline()) == {"type": "ready"}
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        for stream in (process.stdin, process.stdout, process.stderr):
+            stream.close()
+
+
+def send(process: subprocess.Popen, line: str) -> None:
+    process.stdin.write(line)
+    process.stdin.flush()
+
+
+def test_a_trainer_lowers_its_priority_and_ends_when_asked_while_idle(protocol) -> None:
+    idle = protocol()
+    assert os.getpriority(os.PRIO_PROCESS, idle.pid) == min(19, os.getpriority(os.PRIO_PROCESS, 0) + 5)
+    idle.terminate()
+    assert idle.wait(timeout=20) == 0
+
+
+def test_an_idle_trainer_ends_when_its_supervisor_is_gone(protocol) -> None:
+    idle = protocol()
+    idle.stdin.close()
+    assert idle.wait(timeout=20) == 3
 
 
 @pytest.mark.parametrize("line", ["rubbish\n", "{}\n", '{"config": {"mask": ["F9"], "time_steps": 0}}\n'])
-def test_a_request_that_is_none_is_a_failed_event(standby: subprocess.Popen, line: str) -> None:
-    standby.stdin.write(line)
-    standby.stdin.flush()
-    event = EVENTS.validate_json(standby.stdout.readline())
+def test_a_request_that_is_none_is_a_failed_event(protocol, line: str) -> None:
+    process = protocol()
+    send(process, line)
+    event = EVENTS.validate_json(process.stdout.readline())
     assert (event.type, event.code) == ("failed", "bad-value")
-    assert standby.wait(timeout=10) == 1
+    assert process.wait(timeout=20) == 1
 
 
-def test_a_bug_in_a_run_is_a_failed_event_without_its_text(tmp_path: Path) -> None:
-    code = (
-        "import core.engine.experiment as e\n"
-        "def broken(*args, **names): raise KeyError('/secret/path')\n"
-        "e.run = broken\n"
-        "from core.cli.main import main; main(['trainer'])"
-    )
-    done = run(sys.executable, "-c", code, input=request(tmp_path / "run"))
-    event = EVENTS.validate_json(done.stdout.splitlines()[1])
-    assert done.returncode == 1
+def test_a_domain_error_is_a_failed_event_with_its_fields(protocol, tmp_path: Path) -> None:
+    process = protocol("raise NonFiniteLoss(epoch=2, step=3, loss='nan')")
+    send(process, request(tmp_path))
+    event = EVENTS.validate_json(process.stdout.readline())
+    assert (event.code, event.fields) == ("non-finite-loss", {"epoch": 2, "step": 3, "loss": "nan"})
+    assert process.wait(timeout=20) == 1
+
+
+def test_a_bug_is_a_failed_event_without_its_text(protocol, tmp_path: Path) -> None:
+    process = protocol("raise KeyError('/secret/path')")
+    send(process, request(tmp_path))
+    event = EVENTS.validate_json(process.stdout.readline())
     assert (event.code, event.fields) == ("internal", {})
-    assert "secret" not in event.message and "KeyError" in done.stderr
+    assert "secret" not in event.message
+    assert process.wait(timeout=20) == 1
+    assert "KeyError" in process.stderr.read()

@@ -4,13 +4,14 @@ import lzma
 import os
 import pickle
 import pickletools
+import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
-from core.datasets import cifar, unpickle
+from core.datasets import cache, cifar, unpickle
 from core.datasets.load import load, status, verify
 from core.errors import DatasetCorrupt, DatasetMissing
 
@@ -333,6 +334,29 @@ def test_a_folder_that_cannot_be_written_is_read_without_a_cache(tmp_path, cifar
     (folder / "cache").write_text("a file where the cache's folder should be")
     assert load("cifar10", tmp_path).complete
     assert "datasets.cache_unwritable" in caplog.text
+
+
+def test_the_second_of_two_writers_keeps_what_the_first_wrote(tmp_path, caplog):
+    arrays = {"x": np.arange(5)}
+    assert cache.write(tmp_path, "key", arrays, {"n": 1})
+    inode = (tmp_path / "key").stat().st_ino
+    assert cache.write(tmp_path, "key", arrays, {"n": 1})
+    assert (tmp_path / "key").stat().st_ino == inode
+    assert [entry.name for entry in tmp_path.iterdir()] == ["key"] and caplog.text == ""
+
+
+def test_a_writer_beaten_in_the_last_moment_is_content(tmp_path, caplog, monkeypatch):
+    """The other process renames its folder between this one's look and its rename."""
+    arrays = {"x": np.arange(5)}
+    real_rename = os.rename
+
+    def lose(temp, target):
+        shutil.copytree(temp, target)
+        real_rename(temp, target)
+
+    monkeypatch.setattr(cache.os, "rename", lose)
+    assert cache.write(tmp_path, "key", arrays, {"n": 1})
+    assert [entry.name for entry in tmp_path.iterdir()] == ["key"] and caplog.text == ""
 
 
 def test_status_reads_no_image(tmp_path, cifar10_files, monkeypatch):

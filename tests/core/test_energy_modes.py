@@ -55,7 +55,7 @@ def test_the_cnn_twins_macs_and_energy_are_the_printed_ones():
 def test_the_paper_macs_of_the_small_net_are_stem_plus_normalisation_plus_mean():
     stem = 3 * 9 * 128 * 32 * 32 + 128 * 32 * 32  # weights and bias
     normalised = 128 * 32 * 32
-    for block, squeeze, expand, side in (
+    for _, squeeze, expand, side in (
         ("F4", 32, 128, 16),
         ("F6", 48, 192, 8),
         ("F8", 64, 256, 8),
@@ -126,7 +126,7 @@ def random_counts(seed: int, *, n: int = 3, steps: int = 2, kind: Kind = Kind.SN
 
     def walked(x):  # [C, H, W] -> operations of a 3x3 convolution with padding 1
         total = 0
-        for c, row, column in zip(*np.nonzero(x), strict=True):
+        for _, row, column in zip(*np.nonzero(x), strict=True):
             taps = sum(0 <= row + dy < SIDE and 0 <= column + dx < SIDE for dy in (-1, 0, 1) for dx in (-1, 0, 1))
             total += taps * OUT
         return total

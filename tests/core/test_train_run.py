@@ -7,10 +7,14 @@ import torch
 
 from core.backbones.plan import PlanBuilder
 from core.bundle import Bundle
-from core.engine import experiment, train
+from core.datasets.load import load
+from core.engine import environment, experiment, train
+from core.engine.data import Normaliser
 from core.engine.experiment import run
+from core.engine.network import Network
 from core.errors import BadValue, BundleBusy, BundleCorrupt, HomeUnusable, Interrupted, NonFiniteLoss, OutOfMemory
-from core.recipes.build import build_config
+from core.forecast import training_memory_bytes
+from core.recipes.build import build_config, plan_of
 from core.schemas.api import RunRequest
 from core.schemas.run import RunConfig
 
@@ -80,7 +84,9 @@ def test_a_run_leaves_a_whole_bundle_whose_figures_agree(whole) -> None:
     assert counts.n_samples == 360 == summary.n_test
     assert summary.acs == sum(sum(layer.ac) for layer in counts.layers) / 360
     # the stem's input is constant: its MACs once; the classifier sees pooled spikes, so no other layer has any
-    assert summary.macs == sum(layer.mac[0] if layer.constant_input else sum(layer.mac) for layer in counts.layers) / 360
+    assert (
+        summary.macs == sum(layer.mac[0] if layer.constant_input else sum(layer.mac) for layer in counts.layers) / 360
+    )
     assert summary.energy_pj == pytest.approx(summary.acs * 0.9 + summary.macs * 4.6)
     neurons = [layer for layer in counts.layers if layer.kind == "neuron"]
     spikes, places = sum(sum(layer.spikes) for layer in neurons), sum(layer.output_numel for layer in neurons)
@@ -124,8 +130,6 @@ def test_events_come_in_order_and_epochs_equal_the_metrics(whole) -> None:
 
 
 def test_examples_hold_the_right_images(whole) -> None:
-    from core.datasets.load import load
-
     bundle = Bundle(whole[0])
     examples, dataset = bundle.examples(), load("digits", whole[0].parent)
     assert (examples.image == dataset.test_images[examples.index]).all()
@@ -271,6 +275,16 @@ def test_early_stopping_keeps_the_best_epoch(tmp_path, monkeypatch) -> None:
     kept = weights(tmp_path / "run")
     assert all((kept[name] == value.numpy()).all() for name, value in taken[1].items())
     assert any((kept[name] != value.numpy()).any() for name, value in taken[3].items())
+    # and it is those weights that the test set saw
+    wanted = config()
+    network = Network(plan_of(wanted), wanted)
+    network.load_state_dict({name: torch.from_numpy(value) for name, value in kept.items()})
+    dataset = load("digits", tmp_path)
+    images = torch.from_numpy(np.ascontiguousarray(dataset.test_images))
+    with torch.inference_mode():
+        outputs = network.eval()(Normaliser(dataset.spec, torch.device("cpu"))(images))
+    stored = Bundle(tmp_path / "run").predictions().outputs
+    np.testing.assert_allclose(outputs.transpose(0, 1).numpy(), stored, atol=1e-4)
 
 
 def test_a_loss_that_leaves_the_finite_ends_the_run_with_the_last_good_checkpoint(tmp_path, monkeypatch) -> None:
@@ -328,10 +342,6 @@ def test_out_of_memory_names_a_batch_size_that_fits(tmp_path, monkeypatch, error
 
 
 def test_a_run_that_would_be_killed_for_memory_is_refused_beforehand(tmp_path, monkeypatch) -> None:
-    from core.engine import environment
-    from core.forecast import training_memory_bytes
-    from core.recipes.build import plan_of
-
     four = config(batch_size=4)
     room = training_memory_bytes(plan_of(four), four) / 0.8
     monkeypatch.setattr(environment, "available_bytes", lambda device: room)

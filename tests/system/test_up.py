@@ -97,9 +97,9 @@ class Up:
         self.process.send_signal(number)
         assert self.process.wait(timeout=within_s) == 0, self.text()
 
-    def service(self, module: str) -> int:
-        """The process id of one of its services."""
-        return next(pid for pid, command in processes_of(self.home).items() if f"-m {module}" in command)
+    def service(self, module: str) -> int | None:
+        """The process id of one of its services, while it runs."""
+        return next((pid for pid, command in processes_of(self.home).items() if f"-m {module}" in command), None)
 
 
 @pytest.fixture
@@ -138,7 +138,8 @@ def test_from_an_empty_folder_to_two_measured_points_and_to_nothing_left(home):
 
         old = up.service("worker")
         os.kill(old, signal.SIGKILL)
-        until("the worker was started again", lambda: "it starts again" in up.text() and up.service("worker") != old, timeout_s=30)
+        until("the worker was started again", lambda: up.service("worker") not in (old, None), timeout_s=30)
+        assert "The worker ended with signal SIGKILL" in up.text()
     up.stop(signal.SIGINT, within_s=20)
     assert processes_of(home) == {}
 

@@ -32,7 +32,7 @@ LONG = {**TINY, "training.max_epochs": 2000}
 LEASE_S = 3.0
 
 
-def until(what: str | Callable[[], str], true: Callable[[], object], *, timeout_s: float = 40.0) -> object:
+def until(what: str | Callable[[], str], true: Callable[[], object], *, timeout_s: float = 120.0) -> object:
     """Poll `true` until it holds; the test fails naming `what` when it never does."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
@@ -109,7 +109,7 @@ class Site:
     def run(self, run_id: str) -> Run:
         return RunService(self.context).show(run_id)
 
-    def wait(self, run_id: str, *states: RunState, timeout_s: float = 40.0) -> Run:
+    def wait(self, run_id: str, *states: RunState, timeout_s: float = 120.0) -> Run:
         until(
             lambda: f"run {run_id} is {states}; now {self.run(run_id)!r}; log:\n{self.log(len(self.workers) - 1)}",
             lambda: self.run(run_id).state in states,

@@ -1,0 +1,179 @@
+"""`python -m backend` as a process: quick to start, quiet about secrets, sound without its broker."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+import redis
+from fastapi.testclient import TestClient
+
+from backend.queue import TASK, Queue
+from core.errors import QueueDown
+from core.settings import Settings
+
+HEAVY = ("torch", "spikingjelly", "numba", "sklearn", "pandas", "streamlit", "plotly", "celery")
+
+
+def test_importing_the_api_brings_in_nothing_heavy() -> None:
+    code = f"import backend.app, sys; print([name for name in {HEAVY!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_serving_a_preview_and_the_catalog_brings_in_no_torch(tmp_path: Path) -> None:
+    code = """
+import sys, warnings
+warnings.simplefilter("ignore")
+from fastapi.testclient import TestClient
+from backend.app import create_app
+app = create_app()
+headers = {"Authorization": "Bearer " + app.state.context.token}
+client = TestClient(app, base_url="http://127.0.0.1", headers=headers)
+for method, path in (("POST", "preview"), ("GET", "catalog"), ("POST", "runs"), ("GET", "pareto?dataset=digits")):
+    answer = client.request(method, "/api/v1/" + path, json={} if method == "POST" else None)
+    assert answer.status_code in (200, 201), answer.text
+assert client.get("/s/x").status_code == 404
+print("torch" in sys.modules)
+"""
+    environment = {**os.environ, "SPIKEFRONT_HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True, env=environment
+    )
+    assert done.stdout.strip() == "False"
+
+
+@contextmanager
+def backend(settings: Settings, port: int) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    """A real process, and the file that its stderr goes to."""
+    log = settings.home / "stderr.log"
+    environment = {**os.environ, "SPIKEFRONT_HOME": str(settings.home), "SPIKEFRONT_API_PORT": str(port)}
+    with log.open("w") as stderr:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "backend"], env=environment, stderr=stderr, stdout=subprocess.PIPE, text=True
+        )
+    try:
+        yield process, log
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
+
+
+def wait_live(base: str, process: subprocess.Popen[str], log: Path) -> None:
+    end = time.monotonic() + 60
+    while True:
+        try:
+            if httpx.get(f"{base}/api/v1/health/live").status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        assert process.poll() is None and time.monotonic() < end, log.read_text()
+        time.sleep(0.05)
+
+
+def test_the_process_serves_logs_no_secret_and_stops_cleanly(settings: Settings) -> None:
+    port = free_port()
+    base = f"http://127.0.0.1:{port}"
+    with backend(settings, port) as (process, log):
+        wait_live(base, process, log)
+        token = settings.token_file.read_text().strip()
+        owner = {"Authorization": f"Bearer {token}"}
+        run = httpx.post(f"{base}/api/v1/runs", json={}, headers=owner).json()
+        share_token = "S" * 43
+        for path in (f"/s/{share_token}", f"/s/{share_token}/", f"/api/v1/shared/{share_token}", f"/{share_token}"):
+            httpx.get(base + path)
+        signature = "f" * 64
+        httpx.get(f"{base}/api/v1/runs/{run['id']}/artifacts/counts.json?expires=1&signature={signature}")
+        httpx.get(f"{base}/api/v1/runs?token={token}", headers=owner)
+        follower = httpx.stream("GET", f"{base}/api/v1/runs/{run['id']}/events", headers=owner)
+        with follower as answer:
+            next(answer.iter_lines())
+            process.send_signal(signal.SIGTERM)  # an open stream does not hold the stop up for long
+            assert process.wait(timeout=20) == 0
+        text = log.read_text()
+    for secret in (token, share_token, signature):
+        assert secret not in text
+    lines = text.splitlines()
+    assert all(line.split(" ")[1] in ("INFO", "WARNING", "ERROR") for line in lines), text
+    assert any(f"run.created run_id={run['id']}" in line for line in lines)
+    assert any("request method=GET route=/s/{token} status=404" in line for line in lines), text
+    assert not any("Traceback" in line for line in lines)
+    assert process.stdout is not None and settings.token_file.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_port_that_is_taken_is_one_line(settings: Settings) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other, backend(settings, other.getsockname()[1]) as (process, log):
+        assert process.wait(timeout=60) == 1
+        (line,) = log.read_text().splitlines()
+    assert "api.not_started code=port-taken" in line and "SPIKEFRONT_API_PORT" in line
+
+
+def test_a_broken_data_folder_is_one_line(settings: Settings) -> None:
+    (settings.home / "spikefront.db").write_bytes(b"no database" * 1000)
+    with backend(settings, free_port()) as (process, log):
+        assert process.wait(timeout=60) == 1
+        (line,) = log.read_text().splitlines()
+    assert "code=home-unusable" in line and "Traceback" not in line
+
+
+def test_a_message_holds_the_run_id_and_the_task_name_alone(
+    settings: Settings, broker: Callable[[], subprocess.Popen[bytes]]
+) -> None:
+    broker()
+    Queue(settings).send("run1")
+    (message,) = redis.Redis(unix_socket_path=str(settings.broker_socket)).lrange("cpu", 0, -1)
+    headers = json.loads(message)["headers"]
+    assert headers["task"] == TASK and headers["argsrepr"] == "['run1']"
+
+
+def test_the_queue_comes_and_goes_with_its_broker(
+    settings: Settings, broker: Callable[[], subprocess.Popen[bytes]]
+) -> None:
+    queue = Queue(settings)
+    for call in (queue.check, lambda: queue.send("run1")):
+        started = time.monotonic()
+        with pytest.raises(QueueDown):
+            call()
+        assert time.monotonic() - started < 5
+    server = broker()
+    queue.check()
+    queue.send("run1")
+    server.kill()
+    server.wait()
+    settings.broker_socket.unlink()
+    with pytest.raises(QueueDown):
+        queue.send("run2")
+    broker()
+    queue.send("run3")
+    queue.check()
+
+
+def test_readiness_follows_the_broker_and_a_new_run_is_marked_as_sent(
+    client: TestClient, settings: Settings, broker: Callable[[], subprocess.Popen[bytes]]
+) -> None:
+    down = client.get("/api/v1/health/ready")
+    assert (down.status_code, down.json()["ok"], down.json()["database"]) == (503, False, "ok")
+    assert "does not answer" in down.json()["broker"]
+    broker()
+    up = client.get("/api/v1/health/ready")
+    assert (up.status_code, up.json()["ok"], up.json()["broker"]) == (200, True, "ok")
+    run = client.post("/api/v1/runs", json={}).json()
+    lifecycle = client.app.state.context.lifecycle
+    assert run["id"] not in lifecycle.stranded(older_than_s=60)  # it was sent just now
+    assert redis.Redis(unix_socket_path=str(settings.broker_socket)).llen("cpu") == 1

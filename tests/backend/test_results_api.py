@@ -1,0 +1,212 @@
+"""What a succeeded run shows: every figure held against the bundle that it came from."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from backend.db import Database
+from backend.models import RunTallyRow
+from backend.runs.pareto import tally_older_runs
+from core.bundle import FILES, Bundle
+from core.energy.modes import MODES
+from core.schemas.api import Confusion, Examples, Layers, Metrics, Pareto, Preview, Run
+from core.schemas.results import EpochDone
+
+RESULTS = ("layers", "confusion", "examples", "gradients", "artifacts/counts.json")
+
+
+def test_results_wait_for_the_end_and_metrics_do_not(finisher, client: TestClient) -> None:
+    claim = finisher.claimed()
+    for name in RESULTS:
+        answer = client.get(f"/api/v1/runs/{claim.run_id}/{name}")
+        assert (answer.status_code, answer.json()["code"]) == (409, "not-ready"), name
+    epoch = EpochDone(
+        epoch=1, lr=0.1, train_loss=float("nan"), train_accuracy=0.25, validation_loss=float("inf"),
+        validation_accuracy=0.5, firing_rate=None, wall_s=1.5, is_best=True,
+    )  # fmt: skip
+    finisher.lifecycle.record(claim, epoch)
+    finisher.lifecycle.record(claim, epoch.model_copy(update={"epoch": 2}))
+    answer = client.get(f"/api/v1/runs/{claim.run_id}/metrics")
+    metrics = Metrics.model_validate_json(answer.content)
+    assert metrics.epoch == [1, 2] and metrics.train_accuracy == [0.25, 0.25] and metrics.firing_rate == [None, None]
+    assert np.isnan(metrics.train_loss).all() and np.isinf(metrics.validation_loss).all()
+    assert answer.json()["train_loss"] == ["NaN", "NaN"]  # strict JSON, also for a loss that broke
+
+
+def test_a_succeeded_run_shows_what_its_bundle_holds(finisher, client: TestClient) -> None:
+    run_id = finisher.succeeded()
+    bundle = Bundle(finisher.trained["snn"])
+    run = Run.model_validate_json(client.get(f"/api/v1/runs/{run_id}").content)
+    assert run.state == "succeeded" and run.summary == bundle.summary() and run.progress.phase == "done"
+    assert run.config_hash == bundle.config().config_hash
+    assert run.started_at is not None and run.finished_at is not None and run.created_at <= run.started_at
+    assert Metrics.model_validate_json(client.get(f"/api/v1/runs/{run_id}/metrics").content) == bundle.metrics()
+    assert client.get(f"/api/v1/runs/{run_id}/gradients").json() == bundle.gradients().model_dump()
+
+    given = bundle.predictions()
+    said = given.outputs.mean(axis=1).argmax(axis=1)
+    confusion = Confusion.model_validate_json(client.get(f"/api/v1/runs/{run_id}/confusion").content)
+    for i, j in np.ndindex(10, 10):
+        assert confusion.matrix[i][j] == int(((given.label == i) & (said == j)).sum())
+    assert confusion.n == 360 and sum(confusion.matrix[k][k] for k in range(10)) / 360 == pytest.approx(
+        run.summary.accuracy
+    )
+
+
+def test_layers_are_priced_while_looking_in_every_mode(finisher, client: TestClient) -> None:
+    run_id = finisher.succeeded()
+    counts = Bundle(finisher.trained["snn"]).counts()
+    for mode in MODES:
+        answer = client.get(f"/api/v1/runs/{run_id}/layers?mode={mode}&profile=horowitz-45nm")
+        layers = Layers.model_validate_json(answer.content)
+        tally = MODES[mode].tally(counts)
+        assert (layers.total_acs, layers.total_macs) == (tally.acs, tally.macs)
+        assert layers.total_energy_pj == pytest.approx(0.9 * tally.acs + 4.6 * tally.macs)  # Horowitz, 45 nm, fp32
+        assert {layer.block for layer in layers.layers} == {None, "F9"}
+    assert client.get(f"/api/v1/runs/{run_id}/layers?mode=exat").json()["fields"]["near"] == ["exact"]
+
+
+def test_examples_show_both_twins_on_the_same_images(finisher, client: TestClient) -> None:
+    snn, cnn = finisher.succeeded("snn"), finisher.succeeded("cnn")
+    given = {kind: Bundle(path).predictions() for kind, path in finisher.trained.items()}
+    said = {kind: answers.outputs.mean(axis=1).argmax(axis=1) for kind, answers in given.items()}
+    label = dict(zip(given["snn"].index.tolist(), given["snn"].label.tolist(), strict=True))
+    answer = {k: dict(zip(given[k].index.tolist(), said[k].tolist(), strict=True)) for k in given}
+
+    def ask(which: str, limit: int = 200) -> Examples:
+        query = f"?which={which}&limit={limit}"
+        return Examples.model_validate_json(client.get(f"/api/v1/runs/{snn}/examples{query}").content)
+
+    first = ask("first", 5)
+    assert len(first.items) == 5 and first.twin_run_id == cnn and first.n_test == 360
+    assert [item.index for item in first.items] == sorted(item.index for item in first.items)
+    for which in ("first", "wrong", "disagree"):
+        found = ask(which)
+        assert found.items, which
+        for item in found.items:
+            assert item.label == str(label[item.index])
+            assert item.answer.run_id == snn and item.answer.prediction == str(answer["snn"][item.index])
+            assert item.answer.correct == (item.answer.prediction == item.label)
+            assert len(item.answer.confidence_per_step) == 4
+            assert item.answer.confidence == item.answer.confidence_per_step[-1]
+            twin = item.twin_answer
+            assert twin is not None and twin.run_id == cnn and len(twin.confidence_per_step) == 1
+            assert twin.prediction == str(answer["cnn"][item.index])
+            assert which != "wrong" or not item.answer.correct
+            assert which != "disagree" or item.answer.prediction != twin.prediction
+    kept = {}
+    for path in finisher.trained.values():
+        examples = Bundle(path).examples()
+        kept |= dict(zip(examples.index.tolist(), examples.image, strict=True))
+    image = Image.open(io.BytesIO(base64.b64decode(first.items[0].image.partition(",")[2])))
+    assert (np.asarray(image) == kept[first.items[0].index]).all()
+
+
+def test_without_a_twin_there_is_nothing_to_disagree_with(finisher, client: TestClient) -> None:
+    run_id = finisher.succeeded()
+    finisher.claimed("cnn")  # a twin that has not succeeded is none
+    assert client.get(f"/api/v1/runs/{run_id}/examples?which=disagree").json()["items"] == []
+    first = Examples.model_validate_json(client.get(f"/api/v1/runs/{run_id}/examples?limit=3").content)
+    assert first.twin_run_id is None and all(item.twin_answer is None for item in first.items)
+
+
+def test_the_files_can_be_fetched_with_the_token_or_by_their_signed_address(finisher, client: TestClient) -> None:
+    run_id = finisher.succeeded()
+    run = Run.model_validate_json(client.get(f"/api/v1/runs/{run_id}").content)
+    assert [artifact.name for artifact in run.artifacts] == list(FILES)
+    for artifact in run.artifacts:
+        address = urlsplit(artifact.url)
+        by_token = client.get(address.path)
+        token = client.headers.pop("authorization")
+        by_signature = client.get(f"{address.path}?{address.query}")
+        bare = client.get(address.path)
+        elsewhere = client.get(f"{address.path.replace(artifact.name, 'manifest.json')}?{address.query}")
+        client.headers["authorization"] = token
+        assert by_token.content == by_signature.content and len(by_token.content) == artifact.bytes
+        assert hashlib.sha256(by_token.content).hexdigest() == artifact.sha256
+        assert by_token.headers["content-disposition"].startswith("attachment")
+        assert bare.status_code == 401 == elsewhere.status_code
+    part = client.get(f"/api/v1/runs/{run_id}/artifacts/counts.json", headers={"Range": "bytes=0-9"})
+    whole = (finisher.trained["snn"] / "counts.json").read_bytes()
+    assert (part.status_code, part.content) == (206, whole[:10])
+    beyond = client.get(f"/api/v1/runs/{run_id}/artifacts/counts.json", headers={"Range": "bytes=99999999-"})
+    assert beyond.status_code == 416
+
+
+@pytest.mark.parametrize("name", [".lock", "secret.txt", "..%2Ftoken", "%2e%2e%2f%2e%2e%2ftoken", "counts.json%00"])
+def test_no_other_file_can_be_fetched(finisher, client: TestClient, name: str) -> None:
+    run_id = finisher.succeeded()
+    (client.app.state.context.artifacts.folder(run_id) / "secret.txt").write_text("secret")
+    answer = client.get(f"/api/v1/runs/{run_id}/artifacts/{name}")
+    assert answer.status_code == 404 and "secret" not in answer.text.replace("secret.txt", "")
+
+
+def test_the_pareto_plot_reprices_stored_tallies_and_draws_the_front(finisher, client: TestClient) -> None:
+    ids = {kind: finisher.succeeded(kind) for kind in ("snn", "cnn")}
+    counts = {kind: Bundle(path).counts() for kind, path in finisher.trained.items()}
+    accuracy = {kind: Bundle(path).summary().accuracy for kind, path in finisher.trained.items()}
+    for mode in MODES:
+        answer = client.get(f"/api/v1/pareto?dataset=digits&mode={mode}")
+        plot = Pareto.model_validate_json(answer.content)
+        points = {point.kind.value: point for point in plot.points}
+        energy = {}
+        for kind in ("snn", "cnn"):
+            tally = MODES[mode].tally(counts[kind])
+            energy[kind] = 0.9 * tally.acs + 4.6 * tally.macs
+            assert points[kind].energy_pj == pytest.approx(energy[kind]) and points[kind].run_id == ids[kind]
+            assert points[kind].accuracy == accuracy[kind] and points[kind].mask == ("F9",)
+        front = [
+            kind
+            for kind, other in (("snn", "cnn"), ("cnn", "snn"))
+            if not (
+                energy[other] <= energy[kind]
+                and accuracy[other] >= accuracy[kind]
+                and (energy[other], accuracy[other]) != (energy[kind], accuracy[kind])
+            )
+        ]
+        assert plot.front == [ids[kind] for kind in sorted(front, key=energy.__getitem__)]
+        assert {point.run_id for point in plot.points if point.on_front} == set(plot.front)
+    assert Pareto.model_validate_json(client.get("/api/v1/pareto?dataset=cifar10").content).points == []
+
+
+def test_a_mode_that_came_later_is_tallied_from_the_stored_counts(
+    finisher, client: TestClient, database: Database
+) -> None:
+    finisher.succeeded()
+    before = client.get("/api/v1/pareto?dataset=digits&mode=paper").json()
+    with database.write() as session:
+        session.query(RunTallyRow).filter_by(mode="paper").delete()
+    assert client.get("/api/v1/pareto?dataset=digits&mode=paper").json()["points"] == []
+    tally_older_runs(client.app.state.context)
+    assert client.get("/api/v1/pareto?dataset=digits&mode=paper").json() == before
+
+
+def test_after_a_first_run_the_time_estimate_is_measured(finisher, client: TestClient) -> None:
+    run_id = finisher.succeeded()
+    summary = Bundle(finisher.trained["snn"]).summary()
+    config = client.get(f"/api/v1/runs/{run_id}").json()["config"]
+    body = {"mask": "F9", "overrides": {"training.max_epochs": 1, "training.train_limit": 32}}
+    preview = Preview.model_validate_json(client.post("/api/v1/preview", json=body).content)
+    assert preview.config.model_dump(mode="json") == config
+    assert preview.equal_run is not None and preview.equal_run.id == run_id
+    assert preview.equal_run.accuracy == summary.accuracy
+    assert preview.time is not None and preview.time.measured and "SNN-SqueezeNet F9" in preview.time.basis
+    # the same run again takes as long as it took
+    assert preview.time.total_s == pytest.approx(summary.train_wall_s + summary.evaluate_wall_s, rel=1e-6)
+
+
+def test_a_bundle_whose_file_is_gone_says_which(finisher, client: TestClient) -> None:
+    run_id = finisher.succeeded()
+    (client.app.state.context.artifacts.folder(run_id) / "predictions.npz").unlink()
+    answer = client.get(f"/api/v1/runs/{run_id}/confusion")
+    assert (answer.status_code, answer.json()["code"]) == (500, "bundle-corrupt")
+    assert answer.json()["fields"]["file"] == "predictions.npz"
+    assert client.get(f"/api/v1/runs/{run_id}/layers").status_code == 200

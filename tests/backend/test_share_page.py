@@ -1,0 +1,258 @@
+"""The share's page: what it says, what it must never say, and that its content cannot become code."""
+
+import json
+import re
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+
+import pytest
+
+from backend.shares import page
+from backend.shares.words import compare, energy_note, headlines
+from core.schemas.api import (
+    Answer,
+    Confusion,
+    Example,
+    Examples,
+    Gradients,
+    LayerBill,
+    Layers,
+    Metrics,
+    SharedRun,
+    SharedTwin,
+)
+from core.schemas.results import Summary
+from core.schemas.run import Kind, RunConfig
+
+PNG = "data:image/png;base64,iVBORw0KGgo="
+EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
+MASK = ("F4", "F6", "F8", "F9")
+
+
+def summary_of(kind="snn", **changes):
+    snn = kind == "snn"
+    fields = {
+        "accuracy": 0.78 if snn else 0.82, "f1_macro": 0.77, "params": 549_114, "acs": 16.1e6 if snn else 0.0,
+        "macs": 4.23e6 if snn else 54.8e6, "energy_pj": 30e6 if snn else 240e6, "mode": "paper",
+        "profile": "horowitz-45nm", "firing_rate": 0.112 if snn else None, "seed": 5, "dataset": "digits",
+        "dataset_complete": True, "kind": kind, "backbone": "squeezenet", "mask": MASK, "recipe": "smoke",
+        "time_steps": 4 if snn else 1, "n_train": 1000, "n_train_available": 1149, "n_validation": 288, "n_test": 360,
+        "best_epoch": 2, "best_validation_accuracy": 0.8, "epochs_run": 2, "train_wall_s": 12.0,
+        "train_images_per_s": 80.0, "evaluate_wall_s": 1.0, "device": "secret-host-gpu7", "config_hash": "ab" * 32,
+    } | changes  # fmt: skip
+    return Summary(**fields)
+
+
+def shared(*, label="SNN-SqueezeNet Ref-1", classes=("zero", "one"), twin=True, image=PNG, **changes):
+    answer = Answer(run_id="run-secret-id", kind="snn", prediction=classes[1], confidence=0.9, correct=False,
+                    confidence_per_step=[0.5, 0.9])  # fmt: skip
+    right = answer.model_copy(
+        update={"kind": Kind.CNN, "prediction": classes[0], "correct": True, "confidence_per_step": [0.9]}
+    )
+    bills = [
+        LayerBill(name="stem.conv", kind="conv", block=None, output_shape=(8, 4, 4), params=9, dense_ops=90, acs=0, macs=90,
+                  energy_pj=414, firing_rate=None, firing_rate_per_step=None),
+        LayerBill(name="stem.act", kind="neuron", block=None, output_shape=(8, 4, 4), params=0, dense_ops=0, acs=10, macs=0,
+                  energy_pj=9, firing_rate=0.1, firing_rate_per_step=[0.05, 0.1, 0.1, 0.15]),
+    ]  # fmt: skip
+    fields = {
+        "label": label,
+        "config": RunConfig(mask=MASK, kind="snn", seed=5),
+        "summary": summary_of(),
+        "metrics": Metrics(epoch=[1, 2], lr=[1e-3] * 2, train_loss=[2.0, 1.0], train_accuracy=[0.4, 0.7],
+                           validation_loss=[1.9, 1.2], validation_accuracy=[0.5, 0.8], firing_rate=[0.1, None],
+                           wall_s=[6.0, 6.0]),
+        "layers": Layers(mode="paper", profile="horowitz-45nm", n_samples=360, time_steps=4, layers=bills, total_acs=10,
+                         total_macs=90, total_energy_pj=423),
+        "confusion": Confusion(classes=list(classes), matrix=[[150, 30], [20, 160]], n=360, precision=[0.88, 0.84],
+                               recall=[150 / 180, 160 / 180], f1=[0.857, 0.865], support=[180, 180]),
+        "examples": Examples(which="disagree", twin_run_id="twin-secret-id", n_test=360, items=[
+            Example(index=7, label=classes[0], image=image, answer=answer, twin_answer=right if twin else None)]),
+        "gradients": Gradients(layers=["stem.conv", "classifier.conv"], epochs=[1, 2], norm=[[0.0, 1.0], [0.001, 1.0]]),
+        "twin": SharedTwin(label="CNN-SqueezeNet Ref-1", summary=summary_of("cnn")) if twin else None,
+        "shared_at": datetime(2026, 3, 1, tzinfo=UTC),
+        "expires_at": datetime(2026, 3, 31, tzinfo=UTC),
+        "version": "0.1.0",
+    } | changes  # fmt: skip
+    return SharedRun(**fields)
+
+
+class Elements(HTMLParser):
+    """All elements of a page with their attributes, and its print."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.found, self.print = [], ""
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.print += data
+
+    def all(self, tag):
+        return [attrs for name, attrs in self.found if name == tag]
+
+
+def data_of(html):
+    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', html, re.DOTALL)[1])
+
+
+@pytest.fixture(scope="module")
+def html():
+    return page.render(shared())
+
+
+def test_the_headline_says_each_figure_with_what_it_rests_on(html):
+    said = Elements(html).print
+    for words in ("78.0 %", "n = 360 test images, one seed", "30 µJ", "mode paper, one time step of T = 4", "16.1 M AC",
+                  "4.23 M MAC", "549,114", "0.112", "1,000 of 1,149 training images", "horowitz-45nm"):  # fmt: skip
+        assert words in said, words
+
+
+def test_no_id_host_path_or_user_is_in_the_page(html):
+    for secret in ("run-secret-id", "twin-secret-id", "secret-host", "/root", "/home", "/work", "http://", "https://"):
+        # The icon's namespace is a name, not an address that anything loads.
+        assert secret not in html.replace("http://www.w3.org/2000/svg", ""), secret
+
+
+def test_class_names_and_labels_stay_print_wherever_they_stand():
+    html = page.render(shared(label=EVIL, classes=(EVIL, "=cmd|' /C calc'!A1")))
+    page_now, page_before = Elements(html), Elements(page.render(shared()))
+    assert [tag for tag, _ in page_now.found] == [tag for tag, _ in page_before.found]
+    assert not [name for _, attrs in page_now.found for name in attrs if name.startswith("on")]
+    text = data_of(html)["figures"]["confusion"]["layout"]["xaxis"]["ticktext"][0]
+    assert text.startswith("&lt;/script&gt;"[:10])  # and within the figures it is print for Plotly too
+
+
+def test_an_example_whose_image_is_no_png_data_is_left_out():
+    html = page.render(shared(image="https://elsewhere.example/pixel.png"))
+    assert not Elements(html).all("img") and "elsewhere.example" not in html
+
+
+def test_scripts_and_styles_come_from_the_page_s_own_assets_and_none_is_inline(html):
+    elements = Elements(html)
+    scripts = [attrs for attrs in elements.all("script") if attrs.get("type") != "application/json"]
+    assert len(scripts) == 1 and all(attrs.get("src") for attrs in scripts)
+    links = [attrs["src"] for attrs in scripts] + [
+        attrs["href"] for attrs in elements.all("link") if attrs["rel"] == "stylesheet"
+    ]
+    for link in [*links, data_of(html)["plotly"]]:
+        content, media_type = page.asset(link.removeprefix("assets/"))
+        assert content and media_type.split(";")[0] in {"text/css", "text/javascript"}
+    assert not elements.all("style") and not [attrs for _, attrs in elements.found if "style" in attrs]
+    script_src = next(part for part in page.CSP.split("; ") if part.startswith("script-src"))
+    assert script_src == "script-src 'self'"
+    assert page.CSP.startswith("default-src 'none'") and "connect-src 'none'" in page.CSP
+
+
+@pytest.mark.parametrize("name", ["", "share.css", "../page.py", "plotly.min.js", "share.html", "%2e%2e/page.py"])
+def test_any_other_name_is_no_asset(name):
+    assert page.asset(name) is None
+
+
+def test_an_asset_changes_its_name_with_its_content():
+    css = next(name for name in page._assets() if name.endswith(".css"))
+    assert re.fullmatch(r"share-[0-9a-f]{12}\.css", css)
+    assert "immutable" in page.ASSET_CACHE
+
+
+def test_search_engines_and_referrers_are_kept_out(html):
+    for document in (html, page.gone()):
+        meta = {attrs.get("name"): attrs.get("content") for attrs in Elements(document).all("meta")}
+        assert "noindex" in meta["robots"] and meta["referrer"] == "no-referrer"
+
+
+def test_the_data_block_holds_the_figures_and_both_grounds(html):
+    data = data_of(html)
+    assert set(data["figures"]) == {"curves", "confusion", "gradients", "firing", "energy"}
+    assert set(data["templates"]) == {"light", "dark"}
+    assert all("template" not in figure["layout"] for figure in data["figures"].values())
+
+
+def test_no_text_can_end_the_data_block():
+    block = page._data_block({"any": {"data": [EVIL, "\u2028", "a & b"]}})
+    assert not set(block) & set("<>&\u2028")
+    assert json.loads(block)["figures"]["any"]["data"] == [EVIL, "\u2028", "a & b"]
+
+
+def test_each_number_of_a_figure_also_stands_in_a_table(html):
+    elements = Elements(html)
+    assert {attrs["data-csv"] for attrs in elements.all("table") if "data-csv" in attrs} == {
+        "classes", "epochs", "gradients", "layers"
+    }  # fmt: skip
+    cells = {attrs.get("data-v") for attrs in elements.all("td")}
+    assert {"1.9", "0.8333333", "414", "0.001"} <= cells
+
+
+def test_an_error_is_marked_by_a_sign_and_a_word_beside_the_colour(html):
+    said = re.sub(r"\s+", " ", Elements(html).print)
+    assert "✗ wrong: one" in said and "✓ right: zero" in said
+
+
+def test_the_twin_is_compared_in_points_ratio_and_words():
+    # 78 % against 82 %: -4 points. 95 % by chance: 1.96 sqrt((.1716 + .1476) / 360) = 5.836 points.
+    said = compare(summary_of(), summary_of("cnn"))
+    assert said.accuracy_points == pytest.approx(-4)
+    assert said.chance_points == pytest.approx(5.836, abs=1e-3)
+    assert said.energy_ratio == pytest.approx(240 / 30)
+    text = " ".join(said.sentences)
+    assert "4.0 percentage points less accurate" in text and "may be chance" in text
+    assert "The CNN needs 8 times the estimated energy of the spiking network" in text
+    assert "one of the spiking network's 4 time steps" in text
+
+
+def test_the_comparison_reads_the_same_from_the_cnn_s_side():
+    said = compare(summary_of("cnn"), summary_of())
+    assert said.energy_ratio == pytest.approx(8)
+    assert said.sentences[0] == "The CNN is 4.0 percentage points more accurate than its twin, the spiking network."
+
+
+def test_where_the_cnn_is_cheaper_the_words_say_so():
+    said = compare(summary_of(energy_pj=300e6, mode="exact"), summary_of("cnn", energy_pj=150e6, mode="exact"))
+    assert any("The spiking network needs 2 times the estimated energy of the CNN" in line for line in said.sentences)
+
+
+def test_energies_of_different_modes_are_not_compared():
+    said = compare(summary_of(), summary_of("cnn", mode="exact"))
+    assert said.energy_ratio is None and not said.same_accounting
+    assert "Energy per inference" not in str(page._comparison_rows(shared(), said))
+
+
+def test_without_a_twin_the_page_has_no_comparison():
+    assert "Against its twin" not in page.render(shared(twin=False))
+
+
+@pytest.mark.parametrize(
+    ("changes", "warned"),
+    [({}, True), ({"n_train": 1149}, False), ({"n_train": 1149, "dataset_complete": False}, True)],
+)
+def test_less_than_the_full_benchmark_is_said_above_the_figures(changes, warned):
+    html = page.render(shared(summary=summary_of(**changes)))
+    assert ("Not the full benchmark" in html) is warned
+
+
+def test_the_energy_note_names_the_one_step_only_where_it_applies():
+    assert "one of the 4 time steps" in energy_note(summary_of())
+    assert "time steps" not in energy_note(summary_of(mode="exact"))
+    assert "time steps" not in energy_note(summary_of("cnn"))
+
+
+def test_a_cnn_has_no_firing_rate_among_its_headlines():
+    assert "Firing rate" not in [item.name for item in headlines(summary_of("cnn"))]
+
+
+def test_the_page_repeats_the_run_without_a_path_of_this_machine(html):
+    said = Elements(html).print
+    line = next(line for line in said.splitlines() if "spikefront train" in line)
+    assert "--mask F4,F6,F8,F9" in line and "--seed 5" in line and "/" not in line
+
+
+def test_a_page_of_a_typical_run_is_small(html):
+    assert len(html.encode()) < 100_000
+
+
+def test_the_page_of_a_dead_link_says_nothing_of_what_was_there():
+    html = page.gone()
+    assert "does not lead anywhere" in html and not Elements(html).all("script")

@@ -1,0 +1,186 @@
+"""A share shows one run to whoever holds its link, and nothing else to anybody."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from datetime import timedelta
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import update
+
+from backend.db import Database, utc_now
+from backend.models import ShareRow
+from core.schemas.api import NewShare, SharedRun, SharePage
+
+
+def share(client: TestClient, run_id: str, **body: object) -> NewShare:
+    answer = client.post("/api/v1/shares", json={"run_id": run_id, **body})
+    assert answer.status_code == 201, answer.text
+    return NewShare.model_validate_json(answer.content)
+
+
+def as_stranger(client: TestClient, path: str, **extra: object):
+    token = client.headers.pop("authorization")
+    try:
+        return client.get(path, **extra)
+    finally:
+        client.headers["authorization"] = token
+
+
+def test_a_share_shows_its_run_without_any_id_path_host_or_token(finisher, client: TestClient) -> None:
+    cnn, snn = finisher.succeeded("cnn"), finisher.succeeded("snn")
+    made = share(client, snn)
+    answer = as_stranger(client, f"/api/v1/shared/{made.token}")
+    assert answer.status_code == 200
+    shown = SharedRun.model_validate_json(answer.content)
+    run = client.get(f"/api/v1/runs/{snn}").json()
+    assert shown.summary.model_dump(mode="json") == run["summary"] and shown.label == run["label"]
+    assert shown.metrics.model_dump() == client.get(f"/api/v1/runs/{snn}/metrics").json()
+    assert shown.layers.model_dump(mode="json") == client.get(f"/api/v1/runs/{snn}/layers").json()
+    assert shown.confusion.model_dump() == client.get(f"/api/v1/runs/{snn}/confusion").json()
+    assert shown.twin is not None and shown.twin.label == "CNN-SqueezeNet F9"
+    assert shown.examples.twin_run_id == "twin" and shown.examples.which == "disagree"
+    assert {item.answer.run_id for item in shown.examples.items} == {"this"}
+    context = client.app.state.context
+    secrets = [snn, cnn, made.id, made.token, context.token, str(context.settings.home), "w@host", "127.0.0.1"]
+    page = as_stranger(client, f"/s/{made.token}")
+    for text in (answer.text, page.text):
+        assert not [secret for secret in secrets if secret in text]
+
+
+def test_a_share_is_sent_with_headers_that_keep_it_private(finisher, client: TestClient) -> None:
+    made = share(client, finisher.succeeded())
+    for path in (f"/api/v1/shared/{made.token}", f"/s/{made.token}", "/api/v1/shared/nothing", "/s/nothing"):
+        headers = as_stranger(client, path).headers
+        assert headers["x-robots-tag"] == "noindex"
+        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["cache-control"] == "no-store"
+        assert "frame-ancestors 'none'" in headers["content-security-policy"]
+
+
+def test_the_page_opens_and_its_assets_load_without_a_token(finisher, client: TestClient) -> None:
+    made = share(client, finisher.succeeded())
+    page = as_stranger(client, f"/s/{made.token}")
+    assert page.status_code == 200 and page.headers["content-type"].startswith("text/html")
+    assert "SNN-SqueezeNet" in page.text
+    assets = set(re.findall(r"""(?:src|href)="(assets/[^"]+)\"""", page.text)) | set(
+        re.findall(r'"(assets/plotly[^"]+)"', page.text)
+    )
+    assert len(assets) == 3  # style, script, Plotly
+    for asset in assets:
+        answer = as_stranger(client, f"/s/{asset}")
+        assert answer.status_code == 200 and "immutable" in answer.headers["cache-control"]
+    assert as_stranger(client, "/s/assets/page.py").status_code == 404
+    assert as_stranger(client, "/s/assets/..%2Fpage.py").status_code == 404
+
+
+def test_the_address_carries_a_token_of_256_bits_of_which_only_the_hash_is_kept(
+    finisher, client: TestClient, database: Database
+) -> None:
+    made = share(client, finisher.succeeded())
+    assert made.url == f"http://127.0.0.1:8000/s/{made.token}"
+    assert len(made.token) == 43  # 256 bits at 6 a character
+    with database.read() as session:
+        row = session.get_one(ShareRow, made.id)
+        assert row.token_hash == hashlib.sha256(made.token.encode()).hexdigest()
+    listed = client.get("/api/v1/shares")
+    assert made.token not in listed.text
+    stored = b"".join(path.read_bytes() for path in client.app.state.context.settings.home.glob("spikefront.db*"))
+    assert row.token_hash.encode() in stored and made.token.encode() not in stored
+
+
+def test_views_are_counted_and_listed(finisher, client: TestClient) -> None:
+    run_id = finisher.succeeded()
+    made = share(client, run_id, expires_in_days=None, with_twin=False)
+    as_stranger(client, f"/api/v1/shared/{made.token}")
+    as_stranger(client, f"/s/{made.token}")
+    (listed,) = SharePage.model_validate_json(client.get("/api/v1/shares").content).items
+    assert (listed.id, listed.run_id, listed.views, listed.expires_at) == (made.id, run_id, 2, None)
+    assert listed.last_viewed_at is not None and listed.last_viewed_at >= listed.created_at
+
+
+@pytest.mark.parametrize("end", ["never", "revoked", "expired", "deleted"])
+def test_a_link_that_leads_nowhere_looks_the_same_whatever_the_reason(
+    finisher, client: TestClient, database: Database, end: str
+) -> None:
+    run_id = finisher.succeeded()
+    made = share(client, run_id)
+    token = made.token
+    if end == "never":
+        token = "x" * 43
+    elif end == "revoked":
+        assert client.delete(f"/api/v1/shares/{made.id}").status_code == 204
+        assert client.delete(f"/api/v1/shares/{made.id}").status_code == 204
+    elif end == "expired":
+        with database.write() as session:
+            past = {"created_at": utc_now() - timedelta(days=2), "expires_at": utc_now() - timedelta(seconds=1)}
+            session.execute(update(ShareRow).values(**past))
+    else:
+        assert client.delete(f"/api/v1/runs/{run_id}").status_code == 204
+    gone = as_stranger(client, f"/api/v1/shared/{token}")
+    assert gone.status_code == 404
+    assert json.loads(gone.text.replace(token, "")) == {
+        "type": "urn:spikefront:problem:share-gone",
+        "title": "Link gone",
+        "status": 404,
+        "detail": "This link does not lead anywhere: it has expired, was withdrawn or never existed.",
+        "instance": "/api/v1/shared/",
+        "code": "share-gone",
+        "fields": {},
+    }
+    page, never = as_stranger(client, f"/s/{token}"), as_stranger(client, "/s/never-was-one")
+    assert (page.status_code, page.text) == (404, never.text)
+    if end in ("revoked", "expired"):
+        (listed,) = SharePage.model_validate_json(client.get("/api/v1/shares").content).items
+        assert listed.views == 0 and (listed.revoked_at is not None) == (end == "revoked")
+
+
+def test_what_was_shared_does_not_grow_and_a_twin_is_shown_only_if_asked_for(finisher, client: TestClient) -> None:
+    snn = finisher.succeeded("snn")
+    before = share(client, snn)
+    finisher.succeeded("cnn")
+    without, with_twin = share(client, snn, with_twin=False), share(client, snn)
+    shown = {
+        made.id: SharedRun.model_validate_json(as_stranger(client, f"/api/v1/shared/{made.token}").content)
+        for made in (before, without, with_twin)
+    }
+    assert shown[before.id].twin is None and shown[without.id].twin is None
+    assert all(item.twin_answer is None for item in shown[without.id].examples.items)
+    assert shown[with_twin.id].twin is not None
+
+
+def test_a_deleted_twin_leaves_the_share_standing(finisher, client: TestClient) -> None:
+    snn, cnn = finisher.succeeded("snn"), finisher.succeeded("cnn")
+    made = share(client, snn)
+    client.delete(f"/api/v1/runs/{cnn}")
+    shown = SharedRun.model_validate_json(as_stranger(client, f"/api/v1/shared/{made.token}").content)
+    assert shown.twin is None and shown.examples.twin_run_id is None
+
+
+def test_only_a_succeeded_run_can_be_shared(finisher, client: TestClient) -> None:
+    claim = finisher.claimed()
+    answer = client.post("/api/v1/shares", json={"run_id": claim.run_id})
+    assert (answer.status_code, answer.json()["code"]) == (409, "not-ready")
+    assert client.post("/api/v1/shares", json={"run_id": "nobody"}).status_code == 404
+    for days in (0, -1, 3651):
+        assert client.post("/api/v1/shares", json={"run_id": "x", "expires_in_days": days}).status_code == 422
+
+
+def test_a_share_token_opens_no_other_route(finisher, client: TestClient) -> None:
+    run_id = finisher.succeeded()
+    made = share(client, run_id)
+    closed = 0
+    for path, methods in client.get("/api/v1/openapi.json").json()["paths"].items():
+        for method in methods:
+            if path.startswith("/api/v1/health/") or path == "/api/v1/shared/{token}":
+                continue
+            address = path.replace("{run_id}", run_id).replace("{name}", "counts.json").replace("{share_id}", made.id)
+            answer = client.request(method, address, headers={"Authorization": f"Bearer {made.token}"})
+            assert answer.status_code == 401, f"{method} {address}"
+            closed += 1
+    assert closed >= 20
+    assert as_stranger(client, f"/api/v1/shared/{made.token}").status_code == 200
+    assert client.get(f"/api/v1/runs/{run_id}").status_code == 200  # nothing of it took effect

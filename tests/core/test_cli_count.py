@@ -1,0 +1,146 @@
+"""`spikefront count`: the contract of its JSON, its table, and its words for a wrong use."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+from core.cli.main import main
+from core.errors import SpikefrontError
+
+
+@pytest.fixture
+def count(capsys):
+    """Run the command in this process; returns (exit code, stdout, stderr)."""
+
+    def run(*args: str):
+        with pytest.raises(SystemExit) as ended:
+            main(["count", *args])
+            raise SystemExit(0)
+        out = capsys.readouterr()
+        return ended.value.code or 0, out.out, out.err
+
+    return run
+
+
+def as_json(count, *args):
+    code, out, _ = count(*args, "--json")
+    assert code == 0
+    return json.loads(out)
+
+
+def test_the_contract_of_the_design(count):
+    content = as_json(
+        count, "--backbone", "squeezenet", "--kind", "snn", "--mask", "F4,F6,F8,F9", "--dataset", "cifar10",
+        "--definition", "small", "--mode", "paper",
+    )  # fmt: skip
+    assert list(content) == ["params", "dense_macs", "macs", "layers"]
+    assert (content["params"], content["macs"]) == (549_114, 4_227_232)
+    stem = content["layers"][0]
+    assert stem == {
+        "name": "stem.conv",
+        "kind": "conv",
+        "output_shape": [128, 32, 32],
+        "params": 3 * 9 * 128 + 128,
+        "dense_macs": 3 * 9 * 128 * 32 * 32,
+    }
+    for key in ("params", "dense_macs"):
+        assert sum(layer[key] for layer in content["layers"]) == content[key]
+
+
+def test_a_real_process_gives_the_same_and_brings_in_no_torch():
+    code = (
+        "import sys; from core.cli.main import main\n"
+        "try: main(['count', '--mask', 'P', '--json'])\n"
+        "except SystemExit as e: assert not e.code\n"
+        "assert not {'torch', 'spikingjelly', 'syops'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["params"] == 549_114
+
+
+@pytest.mark.parametrize(
+    ("dataset", "params", "macs"),
+    [
+        ("cifar10", 736_458, 4_466_848),
+        ("cifar100", 782_628, 4_468_288),
+        ("tiny_imagenet", 833_928, 17_879_552),
+        ("digits", 736_458, None),
+    ],
+)
+def test_every_data_set_is_counted_without_its_files(count, dataset, params, macs):
+    content = as_json(count, "--mask", "Full", "--dataset", dataset)
+    assert content["params"] == params
+    assert macs is None or content["macs"] == macs
+
+
+def test_the_cnn_twin_has_the_printed_macs(count):
+    content = as_json(count, "--kind", "cnn", "--mask", "Full", "--dataset", "cifar10")
+    assert content["macs"] == 54_754_624
+    assert {layer["kind"] for layer in content["layers"]} == {"conv", "bn", "relu", "maxpool", "concat", "avgpool"}
+
+
+def test_the_imagenet_definition_is_counted_at_its_own_geometry(count):
+    content = as_json(count, "--definition", "imagenet", "--dataset", "imagenet")
+    assert content["params"] == 1_248_424
+    assert content["layers"][-1]["output_shape"] == [1000, 1, 1]
+
+
+def test_dense_macs_are_of_one_pass_and_the_mode_changes_only_macs(count):
+    paper = as_json(count, "--mode", "paper")
+    exact = as_json(count, "--mode", "exact", "--time-steps", "8")
+    assert paper["dense_macs"] == exact["dense_macs"] and paper["layers"] == exact["layers"]
+    assert exact["macs"] == (3 * 32 - 2) ** 2 * 3 * 128  # the stem alone, once, without the padding
+
+
+def test_the_table_shows_layers_total_and_what_the_mode_means(count):
+    code, out, _ = count("--mask", "ref-1")
+    assert code == 0
+    assert "F4,F6,F8,F9 (Ref-1)" in out.replace("\n", " ")
+    assert "classifier.conv" in out and "549,114" in out and "4,227,232" in out
+    assert "one time step" in re.sub(r"\s+", " ", out)
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("--backbone", "sqeezenet"), "Did you mean squeezenet"),
+        (("--kind", "ann"), "kind of network named 'ann'"),
+        (("--mask", "F1"), "F1"),
+        (("--mask", ""), "at least one"),
+        (("--mask", "F4,F4"), "once"),
+        (("--dataset", "cifar-10"), "Did you mean cifar10"),
+        (("--definition", "large"), "definition named 'large'"),
+        (("--mode", "papre"), "Did you mean paper"),
+        (("--definition", "imagenet", "--dataset", "digits"), "impossible"),
+    ],
+)
+def test_a_wrong_word_ends_in_one_sentence_and_exit_code_1(count, args, words):
+    code, out, err = count(*args)
+    assert code == 1 and out == ""
+    assert words in err and "Traceback" not in err and err.count("\n") == 1
+
+
+def test_a_wrong_word_is_json_too_when_json_was_asked_for(count):
+    code, out, _ = count("--mode", "papre", "--json")
+    assert code == 1
+    content = json.loads(out)
+    assert content["code"] == "unknown-name" and content["fields"]["near"] == ["paper"]
+
+
+@pytest.mark.parametrize("args", [("--time-steps", "0"), ("--time-steps", "x"), ("--surprise",)])
+def test_a_wrong_option_is_exit_code_2(count, args):
+    assert count(*args)[0] == 2
+
+
+def test_errors_of_the_domain_are_what_the_command_raises():
+    from core.cli.count import count as command
+
+    with pytest.raises(SpikefrontError):
+        command(
+            backbone="x", kind="snn", mask="P", dataset="cifar10", definition="small", mode="paper", time_steps=4,
+            as_json=True,
+        )  # fmt: skip

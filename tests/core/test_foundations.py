@@ -1,0 +1,168 @@
+"""Registry, errors, units and settings."""
+
+import stat
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core import errors
+from core.errors import BadValue, HomeUnusable, ImpossibleMask, SpikefrontError, UnknownName
+from core.registry import Registry
+from core.settings import Settings, prepare_home, read_token
+from core.units import format_count, format_duration, format_energy, mj_to_pj, pj_to_mj
+
+
+def test_a_registry_keeps_its_order_and_refuses_a_duplicate():
+    table = Registry("colour")
+    table.add("red", 1)
+    table.add("blue", 2)
+    assert list(table) == ["red", "blue"] and len(table) == 2 and table["blue"] == 2
+    assert "red" in table and "green" not in table
+    with pytest.raises(ValueError, match="colour 'red' is registered twice"):
+        table.add("red", 3)
+
+
+def test_an_unknown_name_suggests_near_ones_and_else_names_all():
+    table = Registry("colour")
+    for name in ("crimson", "blue"):
+        table.add(name, name)
+    with pytest.raises(UnknownName, match="There is no colour named 'crimsn'. Did you mean crimson?") as caught:
+        table["crimsn"]
+    assert caught.value.fields == {"kind": "colour", "name": "crimsn", "near": ["crimson"]}
+    with pytest.raises(UnknownName, match="Known: blue, crimson"):
+        table["xyz"]
+
+
+def test_every_error_has_a_code_of_its_own_and_a_docstring():
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, SpikefrontError)]
+    codes = [kind.code for kind in kinds]
+    assert len(set(codes)) == len(codes) > 20
+    assert all(kind.__doc__ for kind in kinds)
+
+
+def test_an_error_says_a_sentence_and_carries_its_fields():
+    error = BadValue(field="training.lr", value=-1, expected="above 0")
+    assert str(error) == error.message == "training.lr is -1; it must be above 0."
+    assert error.fields == {"field": "training.lr", "value": -1, "expected": "above 0"}
+    assert ImpossibleMask(mask=(), why="x").message == "The mask (empty) is impossible: x"
+    assert BadValue(field="f", value=[1], expected="x").fields["value"] == "[1]"  # JSON-ready
+
+
+@given(st.floats(-1e12, 1e12))
+def test_energy_survives_a_trip_through_millijoules(energy_pj):
+    assert mj_to_pj(pj_to_mj(energy_pj)) == pytest.approx(energy_pj)
+
+
+@pytest.mark.parametrize(
+    ("energy_pj", "text"),
+    [
+        (0, "0 pJ"),
+        (12.34, "12.3 pJ"),
+        (999.9, "1 nJ"),
+        (1e3, "1 nJ"),
+        (29.5e6, "29.5 µJ"),
+        (0.252e9, "252 µJ"),
+        (1.7797e9, "1.78 mJ"),
+    ],
+)
+def test_energy_is_shown_in_a_fitting_unit(energy_pj, text):
+    assert format_energy(energy_pj) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0"), (999, "999"), (4_466_848, "4.47 M"), (999_999, "1 M"), (2e9, "2 G")]
+)
+def test_a_count_is_shown_with_a_prefix(count, text):
+    assert format_count(count) == text
+
+
+@pytest.mark.parametrize(
+    ("wall_s", "text"),
+    [(0.4, "0 s"), (59.6, "1 min"), (200, "3 min 20 s"), (7200, "2 h"), (7500, "2 h 5 min")],
+)
+def test_a_duration_is_shown_for_people(wall_s, text):
+    assert format_duration(wall_s) == text
+
+
+@pytest.fixture
+def bare(monkeypatch, tmp_path):
+    """No SPIKEFRONT_ variable of the machine reaches the settings."""
+    import os
+
+    for name in [name for name in os.environ if name.startswith("SPIKEFRONT_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return monkeypatch
+
+
+def test_settings_have_working_defaults(bare, tmp_path):
+    settings = Settings()
+    assert settings.home == tmp_path / ".spikefront"
+    assert (settings.host, settings.api_port, settings.dashboard_port) == ("127.0.0.1", 8000, 8501)
+    assert settings.api_url == "http://127.0.0.1:8000"
+    assert settings.database_url == f"sqlite:///{settings.home}/spikefront.db"
+    assert settings.broker_url == f"redis+socket://{settings.home}/broker/valkey.sock?virtual_host=0"
+    assert settings.artifacts_url == f"file://{settings.home}/runs"
+    assert settings.data == settings.home / "data"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "field"),
+    [
+        ("SPIKEFRONT_HOME", "/srv/spikefront", "home"),
+        ("SPIKEFRONT_API_PORT", "9000", "api_port"),
+        ("SPIKEFRONT_DASHBOARD_PORT", "9001", "dashboard_port"),
+        ("SPIKEFRONT_DATABASE_URL", "postgresql://db/x", "database_url"),
+        ("SPIKEFRONT_BROKER_URL", "redis://broker:6379/1", "broker_url"),
+        ("SPIKEFRONT_ARTIFACTS_URL", "s3://bucket/runs", "artifacts_url"),
+        ("SPIKEFRONT_DATA", "/srv/data", "data"),
+    ],
+)
+def test_each_variable_sets_its_field(bare, variable, value, field):
+    bare.setenv(variable, value)
+    assert str(getattr(Settings(), field)) == value
+
+
+def test_the_data_folder_follows_the_home(bare, tmp_path):
+    bare.setenv("SPIKEFRONT_HOME", str(tmp_path / "h"))
+    assert Settings().data == tmp_path / "h" / "data"
+
+
+def test_a_token_is_made_once_and_readable_by_its_owner_alone(bare, tmp_path):
+    settings = Settings(home=tmp_path / "home")
+    token = read_token(settings)
+    assert len(token) >= 32 and read_token(settings) == token
+    assert stat.S_IMODE(settings.token_file.stat().st_mode) == 0o600
+
+
+def test_a_token_that_others_can_read_is_closed_again(bare, tmp_path):
+    settings = Settings(home=tmp_path)
+    read_token(settings)
+    settings.token_file.chmod(0o644)
+    read_token(settings)
+    assert stat.S_IMODE(settings.token_file.stat().st_mode) == 0o600
+
+
+def test_an_empty_token_is_an_error_and_not_a_key(bare, tmp_path):
+    settings = Settings(home=tmp_path)
+    settings.token_file.write_text("\n")
+    with pytest.raises(HomeUnusable, match="token"):
+        read_token(settings)
+
+
+def test_threads_that_ask_at_once_get_one_token(bare, tmp_path):
+    settings, tokens = Settings(home=tmp_path / "home"), []
+    threads = [threading.Thread(target=lambda: tokens.append(read_token(settings))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(tokens) == 8 and len(set(tokens)) == 1
+
+
+def test_a_home_below_a_file_is_unusable(bare, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(HomeUnusable, match="file"):
+        prepare_home(Settings(home=tmp_path / "file" / "home"))

@@ -1,0 +1,122 @@
+"""The real dashboard process: `python -m frontend`, guarded as a whole."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def environment(home: Path, port: int) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SPIKEFRONT_", "STREAMLIT_"))}
+    return {**kept, "SPIKEFRONT_HOME": str(home), "SPIKEFRONT_DASHBOARD_PORT": str(port), "SPIKEFRONT_API_PORT": "9"}
+
+
+@pytest.fixture(scope="module")
+def dashboard(tmp_path_factory):
+    """(base address, home, log file) of a dashboard whose API is away; the current folder holds a hostile config."""
+    home, folder = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("elsewhere")
+    (folder / ".streamlit").mkdir()
+    (folder / ".streamlit" / "config.toml").write_text("[server]\nenableCORS = false\nenableAgentApi = true\n")
+    port = free_port()
+    output = folder / "log"
+    with output.open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "frontend"], cwd=folder, env=environment(home, port), stdout=log, stderr=log
+        )
+        try:
+            end = time.monotonic() + 60
+            while True:
+                try:
+                    if httpx.get(f"http://127.0.0.1:{port}/_stcore/health").text == "ok":
+                        break
+                except httpx.HTTPError:
+                    pass
+                assert process.poll() is None and time.monotonic() < end, output.read_text()
+                time.sleep(0.1)
+            yield f"http://127.0.0.1:{port}", home, output
+        finally:
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=20) in (0, -signal.SIGTERM)
+
+
+@contextmanager
+def opened(dashboard) -> Iterator[httpx.Client]:
+    base, home, _ = dashboard
+    with httpx.Client(base_url=base) as client:
+        key = (home / "token").read_text().strip()
+        answer = client.get("/", params={"key": key})
+        assert (answer.status_code, answer.headers["location"]) == (303, "/")
+        yield client
+
+
+def test_every_path_is_shut_without_the_key(dashboard):
+    base, _, _ = dashboard
+    for path in ("/", "/run", "/_stcore/host-config", "/_stcore/metrics", "/static/x.js", "/media/x", "/_stcore/agent/openapi.json"):
+        assert httpx.get(base + path).status_code == 401, path
+
+
+def test_the_key_opens_the_page_and_its_scripts(dashboard):
+    with opened(dashboard) as client:
+        page = client.get("/")
+        assert page.status_code == 200 and "<title>Streamlit</title>" in page.text
+        script = page.text.split('src="./')[1].split('"')[0]
+        assert client.get(f"/{script}").status_code == 200
+        policy = page.headers["content-security-policy"]
+        assert "connect-src 'self'" in policy and "https:" not in policy
+
+
+def test_the_websocket_opens_with_the_cookie_from_our_own_page_and_else_not(dashboard):
+    base, _, _ = dashboard
+    url = base.replace("http", "ws") + "/_stcore/stream"
+    with opened(dashboard) as client:
+        cookie = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
+    with connect(url, origin=base, additional_headers={"Cookie": cookie}, subprotocols=["streamlit"]) as websocket:
+        assert websocket.protocol.state.name == "OPEN"
+    for origin, headers in ((base, {}), ("http://evil.example", {"Cookie": cookie}), (base, {"Cookie": cookie + "x"})):
+        with pytest.raises(InvalidStatus) as caught:
+            connect(url, origin=origin, additional_headers=headers)
+        assert caught.value.response.status_code == 403
+
+
+def test_options_of_the_current_folder_do_not_count(dashboard):
+    with opened(dashboard) as client:
+        answer = client.get("/_stcore/agent/openapi.json")
+        assert answer.status_code != 200 or '"enabled":true' not in answer.text.replace(" ", "")
+        assert "access-control-allow-origin" not in client.get("/_stcore/host-config", headers={"Origin": "http://x.example"}).headers
+
+
+def test_it_listens_on_loopback_alone_and_its_log_holds_no_key(dashboard):
+    base, home, output = dashboard
+    port = int(base.rsplit(":", 1)[1])
+    listening = [line.split()[1] for line in Path("/proc/net/tcp").read_text().splitlines()[1:] if line.split()[3] == "0A"]
+    assert [address for address in listening if address.endswith(f":{port:04X}")] == [f"0100007F:{port:04X}"]
+    assert (home / "token").read_text().strip() not in output.read_text()
+    assert "Traceback" not in output.read_text()
+
+
+def test_a_taken_port_is_a_sentence(dashboard, tmp_path):
+    port = int(dashboard[0].rsplit(":", 1)[1])
+    ended = subprocess.run(
+        [sys.executable, "-m", "frontend"], env=environment(tmp_path, port), capture_output=True, text=True, timeout=60,
+        check=False,
+    )  # fmt: skip
+    assert ended.returncode == 1
+    assert ended.stderr.strip().endswith("Choose another: SPIKEFRONT_DASHBOARD_PORT=<port>.")
+    assert "Traceback" not in ended.stderr
