@@ -1,4 +1,4 @@
-"""Claim: counting every synaptic operation exactly while evaluating costs at most a tenth of the time.
+"""What does counting every synaptic operation exactly cost an evaluation? The goal: at most a tenth of its time.
 
 The same trained-like spiking SqueezeNet evaluates the same images with and without a Counter; the counted
 contender also reads all its integers at the end of each call.

@@ -1,4 +1,4 @@
-"""Claim: a training step of the spiking SqueezeNet takes less than a third of SpikingJelly's time on a CPU.
+"""How many times faster than SpikingJelly's multi-step mode is our training step of the spiking SqueezeNet on a CPU?
 
 Both networks start from the same weights, see the same images and labels, run T = 4 steps in training mode,
 take cross-entropy of the time-averaged output, and step Adam. SpikingJelly's is written as its tutorial does

@@ -161,6 +161,10 @@ def stranger(browser: Browser, installation, share_url: str) -> None:
     ours = (installation.api, "data:", "blob:")
     page.on("request", lambda request: None if request.url.startswith(ours) else outside.append(request.url))
     assert page.goto(share_url).status == 200
+    charts = page.locator(".plot[data-chart]")
+    for place in range(charts.count()):  # they are drawn when they come near the screen
+        charts.nth(place).scroll_into_view_if_needed()
+        expect(charts.nth(place).locator("svg").first).to_be_attached()
     mark(page, at_least=10)
     picture(page, "share-phone")
     assert page.evaluate("document.documentElement.scrollWidth") <= 400, "it fits a phone"
