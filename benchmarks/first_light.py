@@ -59,9 +59,9 @@ def launch_latency(api: httpx.Client, seed: int) -> float:
 def measure(launches: int) -> dict:
     with tempfile.TemporaryDirectory(prefix="sf-bench-") as folder:
         environment = os.environ | PORTS | {"SPIKEFRONT_HOME": folder}
-        log = Path(folder, "up.log").open("w")
         start = time.perf_counter()
-        up = subprocess.Popen([sys.executable, "-m", "core.cli", "up"], env=environment, stdout=log, stderr=log)
+        with Path(folder, "up.log").open("w") as log:
+            up = subprocess.Popen([sys.executable, "-m", "core.cli", "up"], env=environment, stdout=log, stderr=log)
         try:
             root = f"http://127.0.0.1:{PORTS['SPIKEFRONT_API_PORT']}/api/v1"
             board = f"http://127.0.0.1:{PORTS['SPIKEFRONT_DASHBOARD_PORT']}/_stcore/health"
@@ -89,7 +89,6 @@ def measure(launches: int) -> dict:
         finally:
             if up.poll() is None:
                 up.kill()
-            log.close()
     return {
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "up_to_healthy_s": round(healthy_s, 2),

@@ -34,9 +34,7 @@ class UnknownName(SpikefrontError):
         known = sorted(known)
         near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
         hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(known)}."
-        super().__init__(
-            f"There is no {kind} named {name!r}. {hint}", kind=kind, name=name, near=near
-        )
+        super().__init__(f"There is no {kind} named {name!r}. {hint}", kind=kind, name=name, near=near)
 
 
 class BadValue(SpikefrontError):
@@ -96,9 +94,7 @@ class UnsafeArchive(SpikefrontError):
     code = "unsafe-archive"
 
     def __init__(self, *, archive: str, member: str, why: str) -> None:
-        super().__init__(
-            f"{archive} was not extracted: {member!r} {why}", archive=archive, member=member, why=why
-        )
+        super().__init__(f"{archive} was not extracted: {member!r} {why}", archive=archive, member=member, why=why)
 
 
 class ChecksumMismatch(SpikefrontError):
@@ -178,7 +174,9 @@ class Interrupted(SpikefrontError):
     code = "interrupted"
 
     def __init__(self, *, epoch: int, step: int) -> None:
-        super().__init__(f"Stopped on request at epoch {epoch}, step {step}; a checkpoint is kept.", epoch=epoch, step=step)
+        super().__init__(
+            f"Stopped on request at epoch {epoch}, step {step}; a checkpoint is kept.", epoch=epoch, step=step
+        )
 
 
 class NotFound(SpikefrontError):
@@ -228,7 +226,9 @@ class Unauthorised(SpikefrontError):
     code = "unauthorised"
 
     def __init__(self) -> None:
-        super().__init__("A bearer token is needed: send 'Authorization: Bearer <token>' (the file 'token' in SPIKEFRONT_HOME).")
+        super().__init__(
+            "A bearer token is needed: send 'Authorization: Bearer <token>' (the file 'token' in SPIKEFRONT_HOME)."
+        )
 
 
 class ShareGone(SpikefrontError):
@@ -293,7 +293,9 @@ class StorageFull(SpikefrontError):
     code = "storage-full"
 
     def __init__(self) -> None:
-        super().__init__("The disk is full, so nothing was written. Free some space or delete old runs, then try again.")
+        super().__init__(
+            "The disk is full, so nothing was written. Free some space or delete old runs, then try again."
+        )
 
 
 class DatabaseDown(SpikefrontError):

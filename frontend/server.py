@@ -32,7 +32,7 @@ LIGHT = {
     "borderColor": "#e1e4e6",
 }
 DARK = {
-    "primaryColor": "#3f9fc6",
+    "primaryColor": "#227fa4",
     "backgroundColor": "#101418",
     "secondaryBackgroundColor": "#191f25",
     "textColor": "#e7eaed",

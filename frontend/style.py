@@ -10,7 +10,7 @@ CSS = """
 :root{--line:color-mix(in srgb,currentColor 16%,transparent);--wash:color-mix(in srgb,currentColor 5%,transparent);
 --right:#009e73;--wrong:#c8443a}
 .stMainBlockContainer{padding-top:4.2rem;padding-bottom:4rem;max-width:1320px}
-.stMainBlockContainer h1{font-size:1.6rem;padding:0 0 .1rem;letter-spacing:-.01em}
+.stMainBlockContainer h1{font-size:1.6rem;padding:0 0 .3rem;letter-spacing:-.01em}
 .stMainBlockContainer h2{font-size:1.15rem;padding:.6rem 0 .1rem}
 .stMainBlockContainer h3{font-size:1rem;padding:.3rem 0 .1rem}
 [data-testid="stMetricValue"]{font-size:1.45rem;line-height:1.25;font-variant-numeric:tabular-nums}
@@ -29,7 +29,7 @@ border:1px solid var(--line);border-radius:999px;background:var(--wash);white-sp
 
 /* the Fire mask: real check boxes, drawn as modules in network order */
 .st-key-fire_row{gap:.35rem!important;align-items:stretch!important}
-.st-key-fire_row [data-testid="stCheckbox"] label{display:flex;flex-direction:column;justify-content:center;
+.st-key-fire_row [data-testid="stCheckbox"] label{display:flex;flex-direction:column;justify-content:center;align-items:center;
 min-width:4.1rem;min-height:3.6rem;padding:.3rem .5rem;border:1.5px dashed var(--line);border-radius:.5rem;
 cursor:pointer;opacity:.62;text-align:center;gap:0;transition:background .12s}
 .st-key-fire_row [data-testid="stCheckbox"] label>span:first-of-type,

@@ -90,15 +90,18 @@ class Upkeep:
             self._send(run_id)
 
     def _resend(self) -> None:
-        """Send runs whose message was lost; only while the queue is empty, so that messages do not pile up."""
+        """Send runs whose message was lost; only while the queue is empty, so that messages do not pile up.
+
+        With a GPU worker about, that is its part: what waits for a GPU is not lost to a CPU.
+        """
         waiting = self._queue_length()
         self._listen(waiting)
-        if waiting == 0:
+        if waiting == 0 and self._lifecycle.preferred_queue() == self._options.queue:
             for run_id in self._lifecycle.stranded(older_than_s=SENT_LATELY_S):
                 self._send(run_id)
 
     def _send(self, run_id: str) -> None:
-        self._queue.send(run_id, queue=self._options.queue)
+        self._queue.send(run_id, queue=self._lifecycle.preferred_queue())
         self._lifecycle.mark_sent(run_id)
         log.info("run.sent_again", extra={"run_id": run_id})
 

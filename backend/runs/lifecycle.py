@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from backend.artifacts import Artifacts
@@ -35,6 +35,7 @@ log = logging.getLogger("spikefront.runs")
 OWNED = (RunState.RUNNING, RunState.CANCELLING)  # the states in which an attempt holds a lease
 WAITING = RunProgress(phase="waiting")
 MAX_ATTEMPTS = 3
+WORKER_LATELY_S = 15.0  # three signs of life
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -297,7 +298,7 @@ class Lifecycle:
             return list(
                 session.scalars(
                     select(RunRow.id)
-                    .where(RunRow.state == RunState.QUEUED, RunRow.sent_at.is_(None) | (RunRow.sent_at < limit))
+                    .where(RunRow.state == RunState.QUEUED, func.coalesce(RunRow.sent_at, RunRow.created_at) < limit)
                     .order_by(RunRow.created_at, RunRow.id)
                 )
             )
@@ -311,6 +312,13 @@ class Lifecycle:
         """A worker's sign of life, for the health page."""
         with self._database.write() as session:
             session.merge(WorkerRow(name=name, queue=queue, slots=slots, busy=busy, seen_at=self._clock()))
+
+    def preferred_queue(self) -> str:
+        """Where a run is sent: `gpu` while a worker of that queue gave a sign of life lately, else `cpu`."""
+        lately = self._clock() - timedelta(seconds=WORKER_LATELY_S)
+        with self._database.read() as session:
+            alive = select(WorkerRow.name).where(WorkerRow.queue == "gpu", WorkerRow.seen_at > lately).limit(1)
+            return "cpu" if session.scalars(alive).first() is None else "gpu"
 
     # Parts
 

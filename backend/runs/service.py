@@ -113,7 +113,7 @@ class RunService:
     def _send(self, run_id: str) -> None:
         """After the commit. With the broker away the run stays queued, and the reaper sends it later."""
         try:
-            self._context.queue.send(run_id)
+            self._context.queue.send(run_id, queue=self._context.lifecycle.preferred_queue())
         except QueueDown:
             log.warning("run.not_sent", extra={"run_id": run_id, "reason": "queue-down"})
         else:

@@ -130,16 +130,37 @@ class PlanBuilder:
         self._nodes[node.name] = node
         return node.name
 
-    def conv(self, name: str, x: str, channels: int, *, kernel: int, stride: int = 1, padding: int = 0,
-             groups: int = 1, bias: bool = True) -> str:  # fmt: skip
+    def conv(
+        self,
+        name: str,
+        x: str,
+        channels: int,
+        *,
+        kernel: int,
+        stride: int = 1,
+        padding: int = 0,
+        groups: int = 1,
+        bias: bool = True,
+    ) -> str:
         c, h, w = self.shape(x)
         if c % groups or channels % groups:
             raise ValueError(f"{name}: {groups} groups do not divide {c} and {channels} channels")
         out = tuple((side + 2 * padding - kernel) // stride + 1 for side in (h, w))
         return self._add(
-            Node(name=name, op="conv", inputs=(x,), shape=(channels, *out), in_shape=(c, h, w), kernel=kernel,
-                 stride=stride, padding=padding, groups=groups, bias=bias, block=self.block,
-                 constant=self._nodes[x].constant)  # fmt: skip
+            Node(
+                name=name,
+                op="conv",
+                inputs=(x,),
+                shape=(channels, *out),
+                in_shape=(c, h, w),
+                kernel=kernel,
+                stride=stride,
+                padding=padding,
+                groups=groups,
+                bias=bias,
+                block=self.block,
+                constant=self._nodes[x].constant,
+            )
         )
 
     def bn(self, name: str, x: str) -> str:
@@ -169,17 +190,34 @@ class PlanBuilder:
                 size -= 1
             out.append(size)
         return self._add(
-            Node(name=name, op="maxpool", inputs=(x,), shape=(c, *out), in_shape=(c, h, w), kernel=kernel,
-                 stride=stride, ceil_mode=ceil_mode, block=self.block, spikes=self._nodes[x].spikes,
-                 constant=self._nodes[x].constant)  # fmt: skip
+            Node(
+                name=name,
+                op="maxpool",
+                inputs=(x,),
+                shape=(c, *out),
+                in_shape=(c, h, w),
+                kernel=kernel,
+                stride=stride,
+                ceil_mode=ceil_mode,
+                block=self.block,
+                spikes=self._nodes[x].spikes,
+                constant=self._nodes[x].constant,
+            )
         )
 
     def global_avgpool(self, name: str, x: str) -> str:
         """The mean over height and width: a real value even of spikes."""
         c, h, w = self.shape(x)
         return self._add(
-            Node(name=name, op="global_avgpool", inputs=(x,), shape=(c, 1, 1), in_shape=(c, h, w), block=self.block,
-                 constant=self._nodes[x].constant)  # fmt: skip
+            Node(
+                name=name,
+                op="global_avgpool",
+                inputs=(x,),
+                shape=(c, 1, 1),
+                in_shape=(c, h, w),
+                block=self.block,
+                constant=self._nodes[x].constant,
+            )
         )
 
     def concat(self, name: str, xs: tuple[str, ...]) -> str:
@@ -188,9 +226,19 @@ class PlanBuilder:
             raise ValueError(f"{name}: cannot join {[part.shape for part in parts]}")
         shape = (sum(part.shape[0] for part in parts), *parts[0].shape[1:])
         return self._add(
-            Node(name=name, op="concat", inputs=xs, shape=shape, in_shape=shape, block=self.block,
-                 spikes=all(p.spikes for p in parts), constant=all(p.constant for p in parts))  # fmt: skip
+            Node(
+                name=name,
+                op="concat",
+                inputs=xs,
+                shape=shape,
+                in_shape=shape,
+                block=self.block,
+                spikes=all(p.spikes for p in parts),
+                constant=all(p.constant for p in parts),
+            )
         )
 
     def finish(self, *, backbone: str, definition: str, blocks: tuple[str, ...], mask: tuple[str, ...]) -> Plan:
-        return Plan(backbone=backbone, definition=definition, blocks=blocks, mask=mask, nodes=tuple(self._nodes.values()))
+        return Plan(
+            backbone=backbone, definition=definition, blocks=blocks, mask=mask, nodes=tuple(self._nodes.values())
+        )

@@ -29,7 +29,9 @@ def build(*, definition: str, mask: tuple[str, ...], input_shape: Shape, n_class
         return b.act(f"{name}.act", x)
 
     def pool(name: str, x: str) -> str:
-        return b.maxpool(name, x, kernel=2, stride=2) if small else b.maxpool(name, x, kernel=3, stride=2, ceil_mode=True)
+        return (
+            b.maxpool(name, x, kernel=2, stride=2) if small else b.maxpool(name, x, kernel=3, stride=2, ceil_mode=True)
+        )
 
     x = unit("stem", "input", 128, 3, padding=1) if small else unit("stem", "input", 96, 7, stride=2)
     x = pool("pool1", x)
@@ -37,10 +39,13 @@ def build(*, definition: str, mask: tuple[str, ...], input_shape: Shape, n_class
         if block in mask:
             b.block = block
             squeezed = unit(f"{block}.squeeze", x, SQUEEZE[block], 1)
-            x = b.concat(f"{block}.concat", (
-                unit(f"{block}.expand1", squeezed, EXPAND[block], 1),
-                unit(f"{block}.expand3", squeezed, EXPAND[block], 3, padding=1),
-            ))  # fmt: skip
+            x = b.concat(
+                f"{block}.concat",
+                (
+                    unit(f"{block}.expand1", squeezed, EXPAND[block], 1),
+                    unit(f"{block}.expand3", squeezed, EXPAND[block], 3, padding=1),
+                ),
+            )
             b.block = None
         if block in POOL_AFTER:
             x = pool(f"pool{block[1:]}", x)

@@ -25,11 +25,15 @@ class Pace:
         self._max_epochs = max_epochs
         self._n_train, self._n_validation, self._n_test = n_train, n_validation, n_test
         self._last = 0.0
+        self._warm = False
         self._trained: tuple[int, float] = (0, 0.0)  # images, seconds
         self._evaluated: tuple[int, float] = (0, 0.0)
 
     def trained(self, images: int, seconds: float) -> None:
-        """Note one training step."""
+        """Note one training step. The first of a process also loads kernels, so it says nothing of the pace."""
+        if not self._warm:
+            self._warm = True
+            return
         self._trained = (self._trained[0] + images, self._trained[1] + seconds)
 
     def evaluated(self, images: int, seconds: float) -> None:

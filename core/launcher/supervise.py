@@ -21,6 +21,7 @@ from core.errors import ServiceFailed
 from core.launcher import broker, health
 from core.launcher.demo import queue_demo
 from core.launcher.home import HomeLock, make_folder
+from core.launcher.machine import gpus
 from core.launcher.ports import check_ports, origin
 from core.launcher.processes import Child, Service, bound_running_log, kill_group
 from core.launcher.screen import Screen
@@ -111,7 +112,7 @@ class Launcher:
         self._add(
             Service(
                 name="worker",
-                argv=[*python, "worker"],
+                argv=[*python, "worker", "-Q", "gpu" if gpus() else "cpu"],
                 log=logs / "worker.log",
                 env=env,
                 grace_s=WORKER_GRACE_S,

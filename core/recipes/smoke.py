@@ -27,7 +27,7 @@ def build(*, backbone: str, definition: str, kind: Kind, mask: tuple[str, ...], 
         training=TrainingConfig(
             lr=3e-3,
             batch_size=16 if digits else 32,
-            max_epochs=4 if digits else 3,
+            max_epochs=5 if digits else 3,
             schedule="cosine",
             warmup_epochs=0.5,
             patience=None,

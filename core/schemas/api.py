@@ -23,7 +23,7 @@ class RunRequest(Frozen):
     recipe: str = "smoke"
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
     overrides: dict[str, str | int | float | bool | None] = Field(
-        default={}, description="dotted config fields, such as {'training.max_epochs': 3, 'neuron.tau': 1.5}"
+        default_factory=dict, description="dotted config fields, such as {'training.max_epochs': 3, 'neuron.tau': 1.5}"
     )
 
 
@@ -43,7 +43,7 @@ class RunProgress(Frozen):
 class RunError(Frozen):
     code: str
     message: str
-    fields: dict[str, Any] = {}
+    fields: dict[str, Any] = Field(default_factory=dict)
 
 
 class TwinRef(Frozen):
@@ -82,7 +82,7 @@ class Run(Frozen):
     error: RunError | None = None
     twin: TwinRef | None = None
     command: str = Field(description="the shell command that repeats this run")
-    artifacts: list[Artifact] = []
+    artifacts: list[Artifact] = Field(default_factory=list)
 
 
 class RunPage(Frozen):
@@ -127,7 +127,9 @@ class Preview(Frozen):
     macs: int = Field(description="in `paper` mode, one time step")
     neurons: int
     layers: list[LayerPreview]
-    training_memory_bytes: int = Field(description="estimate: weights, gradients, optimiser and saved activations of one batch")
+    training_memory_bytes: int = Field(
+        description="estimate: weights, gradients, optimiser and saved activations of one batch"
+    )
     dataset_ready: bool
     dataset_note: str | None = Field(description="why the data set cannot be used, or that it is a subset")
     n_train: int | None
@@ -388,7 +390,7 @@ class Problem(Frozen):
     detail: str
     instance: str | None = None
     code: str
-    fields: dict[str, Any] = {}
+    fields: dict[str, Any] = Field(default_factory=dict)
 
 
 class ReadyCheck(Frozen):

@@ -136,7 +136,7 @@ class Failed(Frozen):
     type: Literal["failed"] = "failed"
     code: str
     message: str
-    fields: dict[str, Any] = {}
+    fields: dict[str, Any] = Field(default_factory=dict)
 
 
 Event = Annotated[Started | Progress | EpochDone | Finished | Failed, Field(discriminator="type")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from itertools import pairwise
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -73,7 +74,7 @@ class RunConfig(Frozen):
     @model_validator(mode="after")
     def _milestones_rise(self) -> RunConfig:
         steps = self.training.milestones
-        if any(b <= a for a, b in zip(steps, steps[1:], strict=False)) or any(s < 1 for s in steps):
+        if any(b <= a for a, b in pairwise(steps)) or any(s < 1 for s in steps):
             raise ValueError("training.milestones must be rising epochs from 1 on")
         return self
 

@@ -20,7 +20,7 @@ from sqlalchemy import select, update
 
 from backend.db import Database, migrate, utc_now
 from backend.models import RunEventRow, RunRow, WorkerRow
-from backend.runs.lifecycle import MAX_ATTEMPTS, Claim, Lifecycle, move
+from backend.runs.lifecycle import MAX_ATTEMPTS, WORKER_LATELY_S, Claim, Lifecycle, move
 from backend.runs.service import _new_row
 from core.bundle import Bundle
 from core.errors import BundleCorrupt, LeaseLost, NotFound, StateConflict
@@ -330,6 +330,15 @@ def test_a_worker_is_remembered_by_its_last_sign(life: Lifecycle, database: Data
     with database.read() as session:
         (row,) = session.scalars(select(WorkerRow))
     assert (row.busy, row.seen_at) == (1, START + timedelta(seconds=5))
+
+
+def test_runs_go_to_a_gpu_while_its_worker_lives(life: Lifecycle, clock: Clock) -> None:
+    life.worker_seen("c", queue="cpu", slots=2, busy=0)
+    assert life.preferred_queue() == "cpu"
+    life.worker_seen("g", queue="gpu", slots=1, busy=0)
+    assert life.preferred_queue() == "gpu"
+    clock.advance(WORKER_LATELY_S + 1)
+    assert life.preferred_queue() == "cpu"
 
 
 class RunMachine(RuleBasedStateMachine):

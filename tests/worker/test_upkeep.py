@@ -23,6 +23,10 @@ class Lifecycle:
         self.sent: list[str] = []
         self.waiting: list[str] = []
         self.down = False
+        self.gpu_is_there = False
+
+    def preferred_queue(self) -> str:
+        return "gpu" if self.gpu_is_there else "cpu"
 
     def record(self, claim: object, event: object) -> None:
         if self.down:
@@ -66,6 +70,17 @@ def test_a_forgotten_run_is_sent_again_once_and_only_when_the_queue_is_empty():
     assert lifecycle.sent == []
     keeper = upkeep(lifecycle, length=0, busy=0, deaf=[])
     keeper.round()
+    keeper.round()
+    assert lifecycle.sent == ["a"]
+
+
+def test_a_cpu_worker_leaves_waiting_runs_to_the_gpu_worker_that_is_there():
+    lifecycle = Lifecycle()
+    lifecycle.waiting, lifecycle.gpu_is_there = ["a"], True
+    keeper = upkeep(lifecycle, length=0, busy=0, deaf=[])
+    keeper.round()
+    assert lifecycle.sent == []
+    lifecycle.gpu_is_there = False
     keeper.round()
     assert lifecycle.sent == ["a"]
 
