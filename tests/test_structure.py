@@ -28,7 +28,7 @@ def test_the_package_under_test_is_this_checkout():
     "statement",
     [
         "import backend.app",
-        "import worker.app, worker.tasks",
+        "import worker.app, worker.supervisor, worker.__main__",
         "import frontend.server, frontend.api",
         "import core.cli.main",
         "import core.cli.count, core.cli.data, core.cli.up, core.cli.doctor",

@@ -50,23 +50,29 @@ def render(shared: SharedRun) -> str:
     }
     bare = {name: theme.untitled(chart) for name, chart in charts.items()}
     comparison = compare(shared.summary, shared.twin.summary) if shared.twin else None
-    return _environment().get_template("share.html").render(
-        shared=shared,
-        summary=shared.summary,
-        config=shared.config,
-        mask=mask_name(shared.config.backbone, shared.config.mask),
-        headlines=headlines(shared.summary),
-        facts=facts(shared.summary, shared.config),
-        energy_note=energy_note(shared.summary),
-        comparison=comparison,
-        comparison_rows=_comparison_rows(shared, comparison),
-        examples=[item for item in shared.examples.items if item.image.startswith("data:image/png;base64,")][:MOST_EXAMPLES],
-        worst=confusion.worst(shared.confusion),
-        findings=gradient_findings(shared.gradients),
-        command=command(shared.config),
-        charts={name: {"title": title, "caption": caption} for name, (_, title, caption) in bare.items()},
-        data=_data_block({name: content for name, (content, _, _) in bare.items()}),
-        best_epoch=_best_epoch(shared),
+    return (
+        _environment()
+        .get_template("share.html")
+        .render(
+            shared=shared,
+            summary=shared.summary,
+            config=shared.config,
+            mask=mask_name(shared.config.backbone, shared.config.mask),
+            headlines=headlines(shared.summary),
+            facts=facts(shared.summary, shared.config),
+            energy_note=energy_note(shared.summary),
+            comparison=comparison,
+            comparison_rows=_comparison_rows(shared, comparison),
+            examples=[item for item in shared.examples.items if item.image.startswith("data:image/png;base64,")][
+                :MOST_EXAMPLES
+            ],
+            worst=confusion.worst(shared.confusion),
+            findings=gradient_findings(shared.gradients),
+            command=command(shared.config),
+            charts={name: {"title": title, "caption": caption} for name, (_, title, caption) in bare.items()},
+            data=_data_block({name: content for name, (content, _, _) in bare.items()}),
+            best_epoch=_best_epoch(shared),
+        )
     )
 
 

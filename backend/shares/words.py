@@ -82,9 +82,15 @@ def facts(summary: Summary, config: RunConfig) -> list[tuple[str, str]]:
     """(name, value) of what the result rests on."""
     training = config.training
     found = [
-        ("Data set", f"{summary.dataset}, {'complete' if summary.dataset_complete else 'a subset of the published one'}"),
+        (
+            "Data set",
+            f"{summary.dataset}, {'complete' if summary.dataset_complete else 'a subset of the published one'}",
+        ),
         ("Trained on", f"{summary.n_train:,} of {summary.n_train_available:,} training images"),
-        ("Validation", f"{summary.n_validation:,} images, best accuracy {theme.percent(summary.best_validation_accuracy)}"),
+        (
+            "Validation",
+            f"{summary.n_validation:,} images, best accuracy {theme.percent(summary.best_validation_accuracy)}",
+        ),
         ("Test", f"{summary.n_test:,} images, used once, with the best epoch's weights"),
         ("Epochs", f"{summary.epochs_run} run of at most {training.max_epochs}, best {summary.best_epoch}"),
         ("Seed", str(summary.seed)),
@@ -119,7 +125,9 @@ def compare(run: Summary, twin: Summary) -> Comparison:
             "so this one may be chance."
         )
     else:
-        sentences.append(f"With this many test images chance alone makes up to {chance:.1f} points (95\u00a0%); this is more.")
+        sentences.append(
+            f"With this many test images chance alone makes up to {chance:.1f} points (95\u00a0%); this is more."
+        )
     sentences.append("Each is one seed: another seed moves both.")
     if ratio is not None:
         factor, cheaper, dearer = (ratio, NAMES[Kind.SNN], NAMES[Kind.CNN])

@@ -77,6 +77,19 @@ def test_the_page_opens_and_its_assets_load_without_a_token(finisher, client: Te
     assert as_stranger(client, "/s/assets/..%2Fpage.py").status_code == 404
 
 
+def test_the_page_and_its_assets_travel_packed_to_a_reader_who_takes_that(finisher, client: TestClient) -> None:
+    made = share(client, finisher.succeeded())
+    page = f"/s/{made.token}"
+    plotly = "/s/" + re.search(r'"(assets/plotly[^"]+)"', as_stranger(client, page).text).group(1)
+    for address in (page, plotly):
+        packed = client.get(address, headers={"Authorization": "", "Accept-Encoding": "gzip"})
+        plain = client.get(address, headers={"Authorization": "", "Accept-Encoding": "identity"})
+        assert packed.headers["content-encoding"] == "gzip" and "content-encoding" not in plain.headers
+        assert packed.headers["vary"] == plain.headers["vary"] == "Accept-Encoding"
+        assert packed.content == plain.content  # the client unpacks
+        assert int(packed.headers["content-length"]) < len(plain.content) / 2
+
+
 def test_the_address_carries_a_token_of_256_bits_of_which_only_the_hash_is_kept(
     finisher, client: TestClient, database: Database
 ) -> None:

@@ -145,7 +145,9 @@ def test_launching_makes_one_run_per_kind_and_leads_to_it_and_a_second_click_mak
     late.button(key=Key.LAUNCH_SUBMIT).click().run()
     assert total(stack) == before + 2
 
-    again = visit("launch")  # on purpose, from a page drawn anew
+    again = visit("launch")  # on purpose, from a page that was drawn anew in the same tab
+    again.session_state[Key.LAUNCH_NONCE] = nonce
+    again.session_state[Key.LAUNCH_SPENT] = True
     again.text_input(key=Key.LAUNCH_SEEDS).set_value("11").run()
     again.button(key=Key.LAUNCH_SUBMIT).click().run()
     assert total(stack) == before + 4
