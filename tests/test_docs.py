@@ -67,7 +67,7 @@ def test_every_name_is_documented(name):
     assert name in TEXT
 
 
-def tested_snippets() -> list[list[str]]:
+def marked_snippets() -> list[list[str]]:
     """Shell lines of each block that follows the mark `<!-- runs -->`."""
     blocks = []
     for text in DOCS.values():
@@ -76,7 +76,7 @@ def tested_snippets() -> list[list[str]]:
     return blocks
 
 
-@pytest.mark.parametrize("block", tested_snippets(), ids=lambda block: block[0])
+@pytest.mark.parametrize("block", marked_snippets(), ids=lambda block: block[0])
 def test_every_marked_snippet_runs(block, tmp_path, monkeypatch):
     monkeypatch.setenv("SPIKEFRONT_HOME", str(tmp_path / "home"))
     for line in block:
@@ -94,7 +94,7 @@ def test_every_marked_snippet_runs(block, tmp_path, monkeypatch):
 
 
 def test_some_snippets_are_marked():
-    assert len(tested_snippets()) >= 4
+    assert len(marked_snippets()) >= 4
 
 
 @pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
