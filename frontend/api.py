@@ -217,7 +217,11 @@ def _part(name: str) -> str:
     """An id as a path segment. One from the address bar may be anything, and must not reach another endpoint."""
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name):
         raise ApiProblem(
-            status=404, code="not-found", title="Not found", detail=f"There is nothing with id {name[:64]!r}.", fields={}
+            status=404,
+            code="not-found",
+            title="Not found",
+            detail=f"There is nothing with id {name[:64]!r}.",
+            fields={},
         )
     return name
 

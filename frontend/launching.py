@@ -106,7 +106,9 @@ def stages(full: Preview, blocks: Sequence[str]) -> list[Stage]:
             row.append(Stage(layer.name.split(".")[0], False, f"{layer.output_shape[0]} ch"))
         elif layer.kind == "maxpool":
             row.append(Stage("pool", False, "×".join(map(str, layer.output_shape[1:]))))
-    known = [stage if not stage.is_block else stage._replace(detail=f"{_width(by_block[stage.name])} ch") for stage in row]
+    known = [
+        stage if not stage.is_block else stage._replace(detail=f"{_width(by_block[stage.name])} ch") for stage in row
+    ]
     missing = [Stage(block, True, "") for block in blocks if block not in by_block]
     return known + missing
 

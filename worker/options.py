@@ -33,9 +33,7 @@ class Options:
         return "cuda" if self.queue == "gpu" else "cpu"
 
 
-def choose(
-    *, queue: str = "cpu", slots: int | None = None, lease_s: float = LEASE_S, standby: bool = True
-) -> Options:
+def choose(*, queue: str = "cpu", slots: int | None = None, lease_s: float = LEASE_S, standby: bool = True) -> Options:
     """The packing of this machine. Raises BadValue, or ServiceFailed when there is no GPU for `-Q gpu`.
 
     On the CPU a run gets one thread where it can: two one-thread runs side by side train 1.05 to 1.7

@@ -86,7 +86,9 @@ class Supervisor:
             log.info("run.dropped", extra={"run_id": run_id})
             return
         ending = self._supervise(claim, device)
-        log.info("run.ended", extra={"run_id": run_id, "attempt": claim.attempt, "end": ending.end, "code": ending.code})
+        log.info(
+            "run.ended", extra={"run_id": run_id, "attempt": claim.attempt, "end": ending.end, "code": ending.code}
+        )
         self._settle(claim, ending)
 
     def _supervise(self, claim: Claim, device: str | None) -> Ending:

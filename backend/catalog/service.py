@@ -147,7 +147,7 @@ class CatalogService:
             return TimeEstimate(total_s=seconds(ops, GUESSED_OPS_PER_S), basis=GUESS, measured=False)
         return TimeEstimate(
             total_s=seconds(ops, like.ops_per_s),
-            basis=f"the speed measured here on {row_label(like)}, {like.dataset}, {like.device}",
+            basis=f"speed on this machine of {row_label(like)}, {like.dataset}, {like.device}",
             measured=True,
         )
 

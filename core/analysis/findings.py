@@ -61,7 +61,9 @@ def _trend(gradients: Gradients) -> str | None:
         return None
     factor = max(last / first, first / last)
     way = "grew" if last > first else "fell"
-    return f"The median layer's norm {way} {factor:.2g}-fold from epoch {gradients.epochs[0]} to {gradients.epochs[-1]}."
+    return (
+        f"The median layer's norm {way} {factor:.2g}-fold from epoch {gradients.epochs[0]} to {gradients.epochs[-1]}."
+    )
 
 
 def _layers(names: list[str]) -> str:

@@ -63,15 +63,17 @@ def _left_in_cgroup() -> int | None:
 class _Need:
     plan: Plan
     config: RunConfig
+    device: torch.device
 
     def bytes_at(self, batch_size: int) -> int:
         training = self.config.training.model_copy(update={"batch_size": batch_size})
-        return training_memory_bytes(self.plan, self.config.model_copy(update={"training": training}))
+        config = self.config.model_copy(update={"training": training})
+        return training_memory_bytes(self.plan, config, fused=self.device.type == "cpu")
 
 
 def fitting_batch(plan: Plan, config: RunConfig, device: torch.device) -> int | None:
     """The largest halving of the batch size whose estimated need leaves a fifth of the memory; None if none does."""
-    need, left = _Need(plan=plan, config=config), available_bytes(device)
+    need, left = _Need(plan=plan, config=config, device=device), available_bytes(device)
     size = config.training.batch_size // 2
     while size >= 1:
         if left is None or need.bytes_at(size) <= 0.8 * left:
@@ -83,7 +85,7 @@ def fitting_batch(plan: Plan, config: RunConfig, device: torch.device) -> int | 
 def require_memory(plan: Plan, config: RunConfig, device: torch.device) -> None:
     """Raise OutOfMemory before a run that would be killed for memory, which no process can report itself."""
     left = available_bytes(device)
-    if left is not None and _Need(plan=plan, config=config).bytes_at(config.training.batch_size) > left:
+    if left is not None and _Need(plan=plan, config=config, device=device).bytes_at(config.training.batch_size) > left:
         raise OutOfMemory(
             device=device.type, batch_size=config.training.batch_size, fits=fitting_batch(plan, config, device)
         )

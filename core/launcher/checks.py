@@ -74,7 +74,9 @@ def _packages(_: Settings) -> Iterator[Check]:
     if wrong:
         yield Check(name="packages", status="fail", found="; ".join(wrong), advice="Run make install.")
     else:
-        yield Check(name="packages", status="ok", found=f"spikefront {version('spikefront')} and its {len(wanted)} packages")
+        yield Check(
+            name="packages", status="ok", found=f"spikefront {version('spikefront')} and its {len(wanted)} packages"
+        )
 
 
 def _engine(_: Settings) -> Iterator[Check]:
@@ -142,7 +144,9 @@ def _disk(settings: Settings) -> Iterator[Check]:
     free = shutil.disk_usage(next(folder for folder in (home, *home.parents) if folder.exists())).free
     found = f"{free / GIB:.1f} GiB free"
     if free < DISK_WANTED_GIB * GIB:
-        yield Check(name="disk", status="warn", found=found, advice=f"{DISK_WANTED_GIB} GiB are wanted for data and runs.")
+        yield Check(
+            name="disk", status="warn", found=found, advice=f"{DISK_WANTED_GIB} GiB are wanted for data and runs."
+        )
     else:
         yield Check(name="disk", status="ok", found=found)
 
@@ -162,7 +166,10 @@ def _token(settings: Settings) -> Iterator[Check]:
 
 def _ports(settings: Settings) -> Iterator[Check]:
     address = running_address(settings)
-    for name, port in (("SPIKEFRONT_API_PORT", settings.api_port), ("SPIKEFRONT_DASHBOARD_PORT", settings.dashboard_port)):
+    for name, port in (
+        ("SPIKEFRONT_API_PORT", settings.api_port),
+        ("SPIKEFRONT_DASHBOARD_PORT", settings.dashboard_port),
+    ):
         label = "API port" if "API" in name else "dashboard port"
         try:
             check_port(settings.host, port, setting=name)
@@ -197,13 +204,17 @@ def _external_broker(url: str) -> Check:
     from kombu import Connection
 
     parts = urlsplit(url)
-    shown = f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}"  # no password
+    shown = (
+        f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}"  # no password
+    )
     try:
         with Connection(url, connect_timeout=3) as connection:
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=5)
     except Exception as error:  # noqa: BLE001  each transport has errors of its own
         advice = "Start it, or correct SPIKEFRONT_BROKER_URL."
-        return Check(name="broker", status="fail", found=f"{shown} does not answer ({type(error).__name__})", advice=advice)
+        return Check(
+            name="broker", status="fail", found=f"{shown} does not answer ({type(error).__name__})", advice=advice
+        )
     return Check(name="broker", status="ok", found=f"{shown} answers")
 
 

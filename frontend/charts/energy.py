@@ -51,7 +51,10 @@ def figure(layers: Layers, *, source: str = "") -> go.Figure:
             y=[theme.escape(name) for name in names],
             orientation="h",
             name=title,
-            marker={"color": colour, "pattern": {"shape": pattern, "fillmode": "overlay", "fgcolor": "rgba(255,255,255,.6)", "size": 5}},
+            marker={
+                "color": colour,
+                "pattern": {"shape": pattern, "fillmode": "overlay", "fgcolor": "rgba(255,255,255,.6)", "size": 5},
+            },
             hovertext=hover,
             hoverinfo="text",
         )

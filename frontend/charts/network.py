@@ -38,7 +38,9 @@ def figure(preview: Preview) -> go.Figure:
         )
     )
     largest = max(layer.dense_macs for layer in layers)
-    chart.update_xaxes(title_text="multiply-accumulates of one pass", range=[0, 1.18 * largest], tickformat="~s", nticks=5)
+    chart.update_xaxes(
+        title_text="multiply-accumulates of one pass", range=[0, 1.18 * largest], tickformat="~s", nticks=5
+    )
     layer_axis(chart, names)
     steps = preview.config.steps
     caption = [

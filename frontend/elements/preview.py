@@ -50,7 +50,9 @@ def time_note(previews: Sequence[Preview]) -> None:
 
 def equal_runs(previews: Sequence[Preview]) -> None:
     """Runs that would give the same numbers exist: point at them instead of paying twice."""
-    found = {preview.equal_run.id: (preview, preview.equal_run) for preview in previews if preview.equal_run is not None}
+    found = {
+        preview.equal_run.id: (preview, preview.equal_run) for preview in previews if preview.equal_run is not None
+    }
     if not found:
         return
     with st.container(border=True):

@@ -17,7 +17,9 @@ def draw(run: Run) -> None:
     """The form for a new link, the link just made, and the links that there are."""
     st.subheader("Share")
     with st.container(border=True):
-        st.caption("A link opens this run's results for anyone who has it: read-only, without a login, and nothing else.")
+        st.caption(
+            "A link opens this run's results for anyone who has it: read-only, without a login, and nothing else."
+        )
         first, second, third = st.columns([1, 1.3, 1], vertical_alignment="bottom")
         days = first.selectbox("Valid for", list(DAYS), index=1, format_func=DAYS.__getitem__, key=Key.SHARE_DAYS)
         with_twin = second.checkbox("Show the twin's answers too", value=True, key=Key.SHARE_TWIN)

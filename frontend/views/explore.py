@@ -113,7 +113,9 @@ def _meanwhile(catalog: Catalog, dataset: str, chosen: lens.Lens) -> None:
             continue
         other = api().pareto(dataset=info.name, mode=chosen.mode, profile=chosen.profile)
         if other.published:
-            st.caption(f"No figures on {plain(dataset)} yet. Meanwhile, what the paper printed for {plain(info.title)}:")
+            st.caption(
+                f"No figures on {plain(dataset)} yet. Meanwhile, what the paper printed for {plain(info.title)}:"
+            )
             show(pareto_chart.figure(other, x_log=_log()), key=Key.EXPLORE_CHART.value + "_meanwhile")
             return
 

@@ -36,7 +36,9 @@ def render() -> None:
         dataset=dataset.name,
         recipe=recipe,
         seeds=seeds or [0],
-        overrides={name: st.session_state.get(Key.LAUNCH_OVERRIDE.of(name)) or "" for name, _, _ in launching.OVERRIDES},
+        overrides={
+            name: st.session_state.get(Key.LAUNCH_OVERRIDE.of(name)) or "" for name, _, _ in launching.OVERRIDES
+        },
     )
     previews, problem = _preview(wanted)
     with advanced:
@@ -151,7 +153,9 @@ def _beside(
 def _dataset_note(dataset: DatasetInfo) -> None:
     if dataset.ready:
         size = f"{dataset.n_train:,} training and {dataset.n_test:,} test images" if dataset.n_train else ""
-        part = "" if dataset.complete is not False else " A subset of the published set: figures do not compare with it."
+        part = (
+            "" if dataset.complete is not False else " A subset of the published set: figures do not compare with it."
+        )
         st.caption(f"{plain(dataset.title)}: {size}.{part}")
         return
     st.warning(f"**{plain(dataset.title)} is not on this machine yet.** {plain(dataset.note or '')}")
@@ -171,9 +175,7 @@ def _submit(wanted: list[RunRequest], *, clicked: bool) -> None:
         return
     nonce = memory.setdefault(Key.LAUNCH_NONCE, secrets.token_urlsafe(12))
     try:
-        runs = [
-            api().launch(request, idempotency_key=launching.idempotency_key(nonce, request)) for request in wanted
-        ]
+        runs = [api().launch(request, idempotency_key=launching.idempotency_key(nonce, request)) for request in wanted]
     except ApiProblem as problem:
         show_problem(problem)
         return

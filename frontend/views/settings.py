@@ -21,7 +21,9 @@ def render() -> None:
     st.subheader("API")
     st.markdown(f"Every page speaks to the API; scripts can too. Its description: {api().docs_url}")
     st.caption("It wants the bearer token from the file `token` in the data folder (SPIKEFRONT_HOME).")
-    st.caption(f"Spikefront {plain(catalog.version)}. Light or dark follows the system; the menu at the top right changes it.")
+    st.caption(
+        f"Spikefront {plain(catalog.version)}. Light or dark follows the system; the menu at the top right changes it."
+    )
 
 
 def _lens(catalog: Catalog) -> None:
@@ -48,7 +50,9 @@ def _dataset(info: DatasetInfo) -> None:
     shape = "×".join(map(str, info.image_shape))
     if info.ready:
         part_of = "complete" if info.complete else "a subset of the published set"
-        st.markdown(f"✓ **{plain(info.title)}** · {part_of} · {info.n_train or 0:,} training and {info.n_test or 0:,} test images")
+        st.markdown(
+            f"✓ **{plain(info.title)}** · {part_of} · {info.n_train or 0:,} training and {info.n_test or 0:,} test images"
+        )
     else:
         st.markdown(f"○ **{plain(info.title)}** · not on this machine")
     if info.note:

@@ -96,7 +96,9 @@ def test_a_broker_elsewhere_that_does_not_answer_fails_without_its_password(monk
 
 
 def test_a_missing_or_wrong_package_is_named(monkeypatch):
-    monkeypatch.setattr(checks, "requires", lambda _: ["torch==0.1", "no-such-package-here>=1", 'left-out; extra == "test"'])
+    monkeypatch.setattr(
+        checks, "requires", lambda _: ["torch==0.1", "no-such-package-here>=1", 'left-out; extra == "test"']
+    )
     check = only(checks._packages(Settings()))
     assert check.status == "fail"
     assert "torch is" in check.found
@@ -107,7 +109,9 @@ def test_a_missing_or_wrong_package_is_named(monkeypatch):
 def test_a_gpu_that_torch_cannot_use_is_a_warning(monkeypatch):
     monkeypatch.setattr(checks, "gpus", lambda: [Gpu(index="0", name="Some GPU", memory_mib=8192, driver="1.0")])
     monkeypatch.setattr(
-        checks.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 0, stdout="2.13.0+cpu False\n", stderr="")
+        checks.subprocess,
+        "run",
+        lambda *_, **__: subprocess.CompletedProcess([], 0, stdout="2.13.0+cpu False\n", stderr=""),
     )
     assert only(checks._engine(Settings())).status == "warn"
     assert "8 GiB" in only(checks._gpu(Settings())).found

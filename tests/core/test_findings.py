@@ -25,7 +25,9 @@ def test_a_layer_without_any_gradient_cannot_learn():
 
 
 def test_even_gradients_are_said_to_be_even():
-    assert findings((1.0, 0.5, 0.9)) == ["In epoch 1 each of 3 layers receives at least 1 % of the largest gradient (a)."]
+    assert findings((1.0, 0.5, 0.9)) == [
+        "In epoch 1 each of 3 layers receives at least 1 % of the largest gradient (a)."
+    ]
 
 
 def test_a_network_that_learns_nothing_is_called_that():

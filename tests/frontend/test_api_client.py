@@ -37,7 +37,9 @@ def test_a_new_token_is_read_once_when_the_old_one_is_refused():
 
     def handler(request):
         seen.append(request.headers["authorization"])
-        return answer(EMPTY) if len(seen) == 1 or request.headers["authorization"] == "Bearer new" else httpx.Response(401)
+        return (
+            answer(EMPTY) if len(seen) == 1 or request.headers["authorization"] == "Bearer new" else httpx.Response(401)
+        )
 
     made = client(handler, lambda: next(tokens))
     made.runs()
@@ -57,7 +59,9 @@ def test_a_refusal_keeps_its_words_and_its_field():
     assert not caught.value.concerns("training.batch_size")
 
 
-@pytest.mark.parametrize("error", [httpx.ConnectError("refused"), httpx.ReadTimeout("slow"), httpx.RemoteProtocolError("cut")])
+@pytest.mark.parametrize(
+    "error", [httpx.ConnectError("refused"), httpx.ReadTimeout("slow"), httpx.RemoteProtocolError("cut")]
+)
 def test_silence_is_api_down(error):
     def handler(request):
         raise error

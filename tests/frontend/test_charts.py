@@ -26,7 +26,9 @@ from frontend.charts import confusion, curves, energy, firing, gradients, networ
 EVIL = "<img src=x onerror=alert(1)>%{x}</script>"
 
 
-def point(run_id, *, energy_pj, accuracy, on_front=False, kind="snn", label="SNN-SqueezeNet Ref-1", backbone="squeezenet"):
+def point(
+    run_id, *, energy_pj, accuracy, on_front=False, kind="snn", label="SNN-SqueezeNet Ref-1", backbone="squeezenet"
+):
     return ParetoPoint(
         run_id=run_id, label=label, backbone=backbone, kind=kind, mask=("F4",), mask_name="Ref-1", dataset="digits",
         recipe="smoke", seed=3, accuracy=accuracy, f1_macro=0.7, params=549_114, acs=16_100_000, macs=4_230_000,
@@ -301,7 +303,9 @@ def test_gradients_without_a_positive_finite_value_still_draw(norm):
 
 def test_energy_of_a_layer_is_split_into_what_acs_and_macs_cost():
     figure = energy.figure(
-        layers_of(bill("F4.conv", "conv", acs=1000, dense=5000), bill("F4.bn", "bn", macs=200), bill("x", "conv", macs=500))
+        layers_of(
+            bill("F4.conv", "conv", acs=1000, dense=5000), bill("F4.bn", "bn", macs=200), bill("x", "conv", macs=500)
+        )
     )
     assert list(figure.data[0].y) == ["F4", "x"]
     assert figure.layout.xaxis.title.text == "energy per inference, nJ"
@@ -326,7 +330,9 @@ def test_the_energy_chart_says_how_many_steps_it_charges():
 
 
 def test_firing_shows_the_mean_and_each_step_of_layers_with_neurons_only():
-    figure = firing.figure(layers_of(bill("a.conv", "conv", acs=1), bill("a.act", "neuron", rate=0.2, steps=[0.1, 0.3])))
+    figure = firing.figure(
+        layers_of(bill("a.conv", "conv", acs=1), bill("a.act", "neuron", rate=0.2, steps=[0.1, 0.3]))
+    )
     assert list(trace(figure, "mean over steps").x) == [0.2]
     assert [list(trace(figure, f"step {t}").x) for t in (1, 2)] == [[0.1], [0.3]]
 

@@ -98,7 +98,9 @@ def test_a_websocket_without_a_cookie_is_refused():
     assert connect(make(), {"host": "127.0.0.1:8501", "origin": "http://127.0.0.1:8501"}) == "websocket.close"
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", "http://127.0.0.1:9999", "null", "http://127.0.0.1:8501.evil.example"])
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "http://127.0.0.1:9999", "null", "http://127.0.0.1:8501.evil.example"]
+)
 def test_a_websocket_from_another_site_is_refused_even_with_the_cookie(origin):
     guard = make()
     headers = {"host": "127.0.0.1:8501", "origin": origin, "cookie": cookie_of(guard)}
@@ -122,7 +124,9 @@ def test_a_cookie_of_another_port_does_not_open():
     assert visit(guard, "GET", "/", headers={"Cookie": f"spikefront_8501={stranger}"}).status_code == 401
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:8501", "127.0.0.1.evil.example", "", "localhost@evil.example"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:8501", "127.0.0.1.evil.example", "", "localhost@evil.example"]
+)
 def test_a_foreign_host_name_is_refused_even_with_the_cookie(host):
     guard = make()
     headers = {"Host": host, "Cookie": cookie_of(guard)}
@@ -150,7 +154,9 @@ def test_a_wrong_key_gets_a_sentence_and_no_cookie():
     assert visit(make(), "GET", "/?key=wrong").status_code == 401
 
 
-@pytest.mark.parametrize("target", ["//evil.example/x", "https://evil.example/x", "/\\evil.example", "\\\\evil.example"])
+@pytest.mark.parametrize(
+    "target", ["//evil.example/x", "https://evil.example/x", "/\\evil.example", "\\\\evil.example"]
+)
 def test_the_way_on_never_leaves_this_site(target):
     answer = visit(make(), "POST", "/_key", content=urlencode({"key": KEY, "next": target}))
     location = answer.headers["location"]

@@ -19,13 +19,22 @@ from frontend.elements import examples, state, tables
 
 @pytest.mark.parametrize(
     ("text", "seeds"),
-    [("0", [0]), ("0,1,2", [0, 1, 2]), (" 3 , 1 ", [3, 1]), ("0-4", [0, 1, 2, 3, 4]), ("1,1,0-1", [1, 0]), ("2 5;7", [2, 5, 7])],
+    [
+        ("0", [0]),
+        ("0,1,2", [0, 1, 2]),
+        (" 3 , 1 ", [3, 1]),
+        ("0-4", [0, 1, 2, 3, 4]),
+        ("1,1,0-1", [1, 0]),
+        ("2 5;7", [2, 5, 7]),
+    ],
 )
 def test_seeds_are_read_in_the_order_written_and_each_once(text, seeds):
     assert launching.parse_seeds(text) == seeds
 
 
-@pytest.mark.parametrize("text", ["", " ", "x", "1.5", "-1", "4-1", "0-999999999", "0-20", "2147483648", "1,,x", "0--3"])
+@pytest.mark.parametrize(
+    "text", ["", " ", "x", "1.5", "-1", "4-1", "0-999999999", "0-20", "2147483648", "1,,x", "0--3"]
+)
 def test_other_seeds_are_refused_in_words(text):
     with pytest.raises(BadValue, match="whole numbers such as"):
         launching.parse_seeds(text)
@@ -86,8 +95,12 @@ def test_progress_is_the_share_of_epochs_that_lies_behind(progress, share):
 
 
 def test_an_error_is_marked_and_names_of_classes_are_no_markup():
-    right = Answer(run_id="a", kind=Kind.SNN, prediction="cat", confidence=0.9, correct=True, confidence_per_step=[0.5, 0.9])
-    wrong = Answer(run_id="b", kind=Kind.CNN, prediction="<script>", confidence=0.6, correct=False, confidence_per_step=[0.6])
+    right = Answer(
+        run_id="a", kind=Kind.SNN, prediction="cat", confidence=0.9, correct=True, confidence_per_step=[0.5, 0.9]
+    )
+    wrong = Answer(
+        run_id="b", kind=Kind.CNN, prediction="<script>", confidence=0.6, correct=False, confidence_per_step=[0.6]
+    )
     item = Example(index=3, label='"><img src=x>', image="javascript:alert(1)", answer=wrong, twin_answer=right)
     made = examples.html(Examples(items=[item], which="first", twin_run_id="a", n_test=10))
     assert "<script>" not in made and "<img src=x>" not in made and "javascript:" not in made
@@ -105,7 +118,9 @@ def test_the_table_holds_own_runs_and_printed_points_and_the_csv_all_of_it():
     )  # fmt: skip
     printed = PublishedPoint(model="P", kind=Kind.SNN, table="table 1", accuracy=0.81, f1_macro=None, params=599_100,
                              acs=None, macs=None, energy_pj=29.5e6)  # fmt: skip
-    rows = tables.pareto_rows(Pareto(dataset="cifar10", mode="exact", profile="p", points=[own], front=["r1"], published=[printed]))
+    rows = tables.pareto_rows(
+        Pareto(dataset="cifar10", mode="exact", profile="p", points=[own], front=["r1"], published=[printed])
+    )
     assert [row["run"] for row in rows] == ["r1", None]
     assert rows[0]["energy_mj"] == pytest.approx((0.9 * 2 + 4.6) * 1e-3)  # 6.4e6 pJ = 6.4e-3 mJ
     read = list(csv.DictReader(io.StringIO(tables.as_csv(rows))))

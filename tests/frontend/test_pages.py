@@ -199,7 +199,9 @@ def test_a_running_run_says_asked_to_stop_until_its_process_is_gone(stack, visit
 
 def test_a_failed_run_says_why_and_its_text_is_no_markup(stack, visit, words):
     claim = stack.claimed("snn", seed=33)
-    stack.lifecycle.fail(claim, code="non-finite-loss", message="The loss became nan <b>at</b> [epoch](x) 2.", fields={})
+    stack.lifecycle.fail(
+        claim, code="non-finite-loss", message="The loss became nan <b>at</b> [epoch](x) 2.", fields={}
+    )
     page = visit("run", run=claim.run_id)
     assert "The loss became nan <b>at</b> [epoch](x) 2." in words(page)
     raw = next(item.value for item in page.markdown if "The run failed." in item.value)
@@ -272,7 +274,10 @@ def test_without_the_api_a_page_says_so_and_draws_itself_when_it_is_back(stack, 
     from frontend.connection import api
 
     address = stack.client.base_url
-    api().base_url, api()._http.base_url = "http://127.0.0.1:9", "http://127.0.0.1:9"  # nothing listens on the discard port
+    api().base_url, api()._http.base_url = (
+        "http://127.0.0.1:9",
+        "http://127.0.0.1:9",
+    )  # nothing listens on the discard port
     try:
         page = visit("runs")
         assert DOWN_TITLE in words(page)

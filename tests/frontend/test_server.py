@@ -68,7 +68,15 @@ def opened(dashboard) -> Iterator[httpx.Client]:
 
 def test_every_path_is_shut_without_the_key(dashboard):
     base, _, _ = dashboard
-    for path in ("/", "/run", "/_stcore/host-config", "/_stcore/metrics", "/static/x.js", "/media/x", "/_stcore/agent/openapi.json"):
+    for path in (
+        "/",
+        "/run",
+        "/_stcore/host-config",
+        "/_stcore/metrics",
+        "/static/x.js",
+        "/media/x",
+        "/_stcore/agent/openapi.json",
+    ):
         assert httpx.get(base + path).status_code == 401, path
 
 
@@ -99,13 +107,18 @@ def test_options_of_the_current_folder_do_not_count(dashboard):
     with opened(dashboard) as client:
         answer = client.get("/_stcore/agent/openapi.json")
         assert answer.status_code != 200 or '"enabled":true' not in answer.text.replace(" ", "")
-        assert "access-control-allow-origin" not in client.get("/_stcore/host-config", headers={"Origin": "http://x.example"}).headers
+        assert (
+            "access-control-allow-origin"
+            not in client.get("/_stcore/host-config", headers={"Origin": "http://x.example"}).headers
+        )
 
 
 def test_it_listens_on_loopback_alone_and_its_log_holds_no_key(dashboard):
     base, home, output = dashboard
     port = int(base.rsplit(":", 1)[1])
-    listening = [line.split()[1] for line in Path("/proc/net/tcp").read_text().splitlines()[1:] if line.split()[3] == "0A"]
+    listening = [
+        line.split()[1] for line in Path("/proc/net/tcp").read_text().splitlines()[1:] if line.split()[3] == "0A"
+    ]
     assert [address for address in listening if address.endswith(f":{port:04X}")] == [f"0100007F:{port:04X}"]
     assert (home / "token").read_text().strip() not in output.read_text()
     assert "Traceback" not in output.read_text()

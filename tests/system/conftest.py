@@ -72,7 +72,9 @@ def installation() -> Iterator[Installation]:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """An installed Chromium; its absence is a failure, since a test not run proves nothing."""
-    found = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+    found = next(
+        (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+    )
     if found is None:
         pytest.fail("No Chromium here: install it (Debian: apt-get install chromium), or run `make test` as root.")
     with sync_playwright() as playwright:

@@ -23,7 +23,9 @@ def page(browser: Browser, installation) -> Iterator[Page]:
     context.set_default_timeout(SLOW_MS)
     opened = context.new_page()
     outside: list[str] = []
-    opened.on("request", lambda request: outside.append(request.url) if not _inside(request.url, installation) else None)
+    opened.on(
+        "request", lambda request: outside.append(request.url) if not _inside(request.url, installation) else None
+    )
     opened.goto(installation.address)
     yield opened
     assert outside == [], "the dashboard asked another site"

@@ -125,13 +125,19 @@ def test_from_an_empty_folder_to_two_measured_points_and_to_nothing_left(home):
     second = Up(home)
     assert address in second.refused()
 
-    with httpx.Client(base_url=f"http://127.0.0.1:{API_PORT}/api/v1", headers={"Authorization": f"Bearer {token}"}) as api:
+    with httpx.Client(
+        base_url=f"http://127.0.0.1:{API_PORT}/api/v1", headers={"Authorization": f"Bearer {token}"}
+    ) as api:
 
         def runs() -> list[dict]:
             return api.get("/runs").json()["items"]
 
         assert sorted(run["config"]["kind"] for run in runs()) == ["cnn", "snn"]
-        until("the demo pair has ended", lambda: all(run["state"] in ("succeeded", "failed") for run in runs()), timeout_s=180)
+        until(
+            "the demo pair has ended",
+            lambda: all(run["state"] in ("succeeded", "failed") for run in runs()),
+            timeout_s=180,
+        )
         assert [run["state"] for run in runs()] == ["succeeded"] * 2, [run["error"] for run in runs()]
         pareto = api.get("/pareto", params={"dataset": "digits"}).json()
         assert len(pareto["points"]) == 2
@@ -166,7 +172,9 @@ def test_a_signal_during_the_start_stops_it(home):
     assert processes_of(home) == {}
 
 
-@pytest.mark.parametrize(("port", "setting"), [(API_PORT, "SPIKEFRONT_API_PORT"), (DASHBOARD_PORT, "SPIKEFRONT_DASHBOARD_PORT")])
+@pytest.mark.parametrize(
+    ("port", "setting"), [(API_PORT, "SPIKEFRONT_API_PORT"), (DASHBOARD_PORT, "SPIKEFRONT_DASHBOARD_PORT")]
+)
 def test_a_taken_port_names_its_setting(home, port, setting):
     with socket.create_server(("127.0.0.1", port)):
         text = Up(home).refused()

@@ -157,7 +157,9 @@ def test_a_stopping_worker_releases_and_a_foreign_sigterm_does_too(bench):
 def test_a_folder_that_a_dying_trainer_still_holds_is_waited_for(bench, monkeypatch):
     monkeypatch.setattr("worker.supervisor.BUSY_PAUSE_S", 0.3)
     busy = "print(json.dumps({'type': 'failed', 'code': 'bundle-busy', 'message': 'No.'}), flush=True); sys.exit(1)"
-    then = "print(json.dumps({'type': 'failed', 'code': 'non-finite-loss', 'message': 'NaN.'}), flush=True); sys.exit(1)"
+    then = (
+        "print(json.dumps({'type': 'failed', 'code': 'non-finite-loss', 'message': 'NaN.'}), flush=True); sys.exit(1)"
+    )
     bench.run(READY + busy, READY + busy, READY + then).join(30)
     assert bench.shown().error.code == "non-finite-loss"
     assert bench.shown().attempt == 1
