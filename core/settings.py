@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import stat
+import tempfile
 from pathlib import Path
 
 from pydantic import Field
@@ -74,9 +75,7 @@ def prepare_home(settings: Settings) -> None:
     home = settings.home
     try:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        probe = home / ".writable"
-        probe.write_bytes(b"")
-        probe.unlink()
+        home_file(home).unlink()
     except OSError as error:
         raise HomeUnusable(folder=str(home), why=error.strerror or str(error)) from None
 
@@ -96,11 +95,21 @@ def read_token(settings: Settings) -> str:
     except OSError as error:
         raise HomeUnusable(folder=str(settings.home), why=f"the file 'token': {error.strerror}") from None
     prepare_home(settings)
-    token = secrets.token_urlsafe(32)
+    made = home_file(settings.home)
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:  # another process made it between the two looks
-        return read_token(settings)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(token + "\n")
-    return token
+        made.write_text(secrets.token_urlsafe(32) + "\n")  # mkstemp's mode is 600
+        os.link(made, path)  # appears whole or not at all, and never replaces another process's
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise HomeUnusable(folder=str(settings.home), why=f"the file 'token': {error.strerror}") from None
+    finally:
+        made.unlink(missing_ok=True)
+    return read_token(settings)
+
+
+def home_file(home: Path) -> Path:
+    """A new empty file of a name of its own, readable by its owner alone."""
+    descriptor, name = tempfile.mkstemp(prefix=".new-", dir=home)
+    os.close(descriptor)
+    return Path(name)

@@ -39,9 +39,7 @@ def train_here(
             emit(Finished(summary=summary))
         else:
             from core.engine.experiment import run
-            from core.engine.memory import keep_freed_memory
 
-            keep_freed_memory()
             summary = run(
                 config,
                 out=out,

@@ -47,10 +47,8 @@ def trainer() -> None:
     step_back()
     with stop_on_signals() as stop:
         from core.engine import experiment
-        from core.engine.memory import keep_freed_memory
         from core.engine.warm import warm_up
 
-        keep_freed_memory()
         warm_up()
         print(json.dumps({"type": "ready"}), flush=True)
         line = _read_request(stop.is_set)

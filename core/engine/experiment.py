@@ -24,6 +24,7 @@ from core.engine.count import Counter
 from core.engine.data import LIMIT_SEED, Normaliser, Splits, evaluation_batches, split
 from core.engine.diagnose import choose_examples
 from core.engine.environment import choose_device, describe_device, environment, fitting_batch, require_memory
+from core.engine.memory import keep_freed_memory
 from core.engine.network import Network
 from core.engine.train import EVALUATION_BATCH, Trainer
 from core.errors import BundleBusy, HomeUnusable, Interrupted, OutOfMemory
@@ -63,6 +64,8 @@ def run(
             emit(Finished(summary=summary))
             return summary
         place = choose_device(device)
+        if place.type == "cpu":
+            keep_freed_memory()
         if threads is not None:
             torch.set_num_threads(threads)
         with _out_of_memory(config, place), _deterministic():

@@ -36,7 +36,7 @@ class Bench:
         migrate(settings)
         self.settings = settings
         self.context = build_context(settings)
-        self.context.queue.send = lambda run_id: None  # there is no broker here, and none is needed
+        self.context.queue.send = lambda run_id, queue: None  # there is no broker here, and none is needed
         self.stopping = threading.Event()
         self.scripts: list[str] = []
 
