@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException
 from core import errors
 from core.errors import SpikefrontError
 from core.schemas.api import Problem
+from core.schemas.faults import expected
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -170,33 +171,14 @@ def _fault(entry: Mapping[str, Any]) -> dict[str, Any]:
     """One pydantic error as field, value, and what would be right."""
     where = [str(part) for part in entry["loc"]]
     place = where.pop(0) if where and where[0] in ("body", "query", "path", "header") else "request"
-    limits = entry.get("ctx", {})
-    match entry["type"]:
-        case "missing":
-            expected = "given"
-        case "extra_forbidden":
-            expected = "left out: there is no such field"
-        case "greater_than":
-            expected = f"above {limits['gt']}"
-        case "greater_than_equal":
-            expected = f"at least {limits['ge']}"
-        case "less_than":
-            expected = f"below {limits['lt']}"
-        case "less_than_equal":
-            expected = f"at most {limits['le']}"
-        case "literal_error" | "enum":
-            expected = f"one of {limits['expected']}"
-        case "int_parsing" | "int_type" | "int_from_float":
-            expected = "a whole number"
-        case "json_invalid":
-            where, expected = [], f"JSON ({limits.get('error', 'unreadable')})"
-        case _:
-            expected = entry["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    wanted = expected(entry)
+    if entry["type"] == "json_invalid":
+        where, wanted = [], f"JSON ({entry.get('ctx', {}).get('error', 'unreadable')})"
     given = entry["type"] not in ("missing", "json_invalid")
     return {
         "field": ".".join(where) or place,
         "value": _short(entry.get("input")) if given else None,
-        "expected": expected,
+        "expected": wanted,
     }
 
 

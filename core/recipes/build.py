@@ -16,6 +16,7 @@ from core.recipes.catalog import RECIPES
 from core.registry import Registry
 from core.schemas.api import RunRequest
 from core.schemas.base import Frozen
+from core.schemas.faults import expected
 from core.schemas.run import RunConfig
 
 #: Fields of a config that a request names itself; a recipe is chosen by them, so they are no overrides.
@@ -103,33 +104,11 @@ def command(config: RunConfig) -> str:
 def translate(error: ValidationError) -> BadValue:
     """The first fault of a pydantic error as a domain error."""
     first = error.errors()[0]
-    limits = first.get("ctx", {})
-    match first["type"]:
-        case "greater_than":
-            expected = f"above {limits['gt']:g}"
-        case "greater_than_equal":
-            expected = f"at least {limits['ge']:g}"
-        case "less_than":
-            expected = f"below {limits['lt']:g}"
-        case "less_than_equal":
-            expected = f"at most {limits['le']:g}"
-        case "literal_error" | "enum":
-            expected = f"one of {limits['expected']}"
-        case "int_parsing" | "int_type" | "int_from_float" | "int_parsing_size":
-            expected = "a whole number"
-        case "float_parsing" | "float_type" | "finite_number":
-            expected = "a number"
-        case "missing":
-            expected = "given"
-        case "extra_forbidden":
-            expected = "left out: there is no such field"
-        case _:
-            expected = first["msg"].removeprefix("Value error, ")
     value = first["input"]
     return BadValue(
         field=".".join(str(part) for part in first["loc"]) or "config",
         value=None if first["type"] == "missing" or isinstance(value, dict) else value,
-        expected=expected,
+        expected=expected(first),
     )
 
 
