@@ -113,7 +113,7 @@ def _runs(chart: go.Figure, pareto: Pareto, x_of: Place, named: set[str]) -> Non
             x=[x_of(point.energy_pj) for point in points],
             y=[100 * point.accuracy for point in points],
             mode="markers+text",
-            name=f"{kind.value.upper()} {theme.escape(backbone)}",
+            name=theme.escape(points[0].label.rpartition(" ")[0]),  # the label without its mask
             legendrank=10 if kind is Kind.SNN else 20,
             text=[theme.escape(point.mask_name or "") if point.run_id in named else "" for point in points],
             textposition="bottom center",

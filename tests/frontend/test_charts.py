@@ -103,7 +103,7 @@ def confusion_of(matrix, classes=None):
 
 def test_own_runs_carry_their_ids_their_energy_in_the_axis_unit_and_percent():
     figure = pareto.figure(some_pareto())
-    snn = trace(figure, "SNN squeezenet")
+    snn = trace(figure, "SNN-SqueezeNet")
     # The median of 20, 30, 35.5, 200 and 252 µJ is 35.5 µJ, so the axis is in µJ = 1e6 pJ.
     assert figure.layout.xaxis.title.text == "energy per inference, µJ"
     assert [row[0] for row in snn.customdata] == ["cheap", "poor"]
@@ -114,8 +114,8 @@ def test_own_runs_carry_their_ids_their_energy_in_the_axis_unit_and_percent():
 
 def test_own_points_are_filled_and_printed_points_hollow_with_the_same_shape_a_kind():
     figure = pareto.figure(some_pareto())
-    assert set(trace(figure, "SNN squeezenet").marker.symbol) == {"circle"}
-    assert set(trace(figure, "CNN squeezenet").marker.symbol) == {"square"}
+    assert set(trace(figure, "SNN-SqueezeNet").marker.symbol) == {"circle"}
+    assert set(trace(figure, "CNN-SqueezeNet").marker.symbol) == {"square"}
     assert trace(figure, "SNN, printed").marker.symbol == "circle-open"
     assert trace(figure, "CNN, printed").marker.symbol == "square-open"
     assert "of one time step" in trace(figure, "SNN, printed").hovertext[0]
@@ -123,7 +123,7 @@ def test_own_points_are_filled_and_printed_points_hollow_with_the_same_shape_a_k
 
 
 def test_a_run_s_hover_says_every_figure_it_rests_on():
-    hover = trace(pareto.figure(some_pareto()), "SNN squeezenet").hovertext[0]
+    hover = trace(pareto.figure(some_pareto()), "SNN-SqueezeNet").hovertext[0]
     for figure in ("SNN-SqueezeNet Ref-1", "70.00 %", "n = 360", "F1 0.700", "20 µJ", "16.1 M AC", "4.23 M MAC", "549,114",
                    "T = 4", "0.112", "seed 3", "1,000 images", "subset"):  # fmt: skip
         assert figure in hover, figure
@@ -143,14 +143,14 @@ def test_a_run_that_costs_nothing_stands_on_the_left_edge_of_a_log_axis_and_says
     free = some_pareto(points=[point("free", energy_pj=0, accuracy=0.5), point("paid", energy_pj=8e6, accuracy=0.6)],
                        front=["paid"], published=[])  # fmt: skip
     figure = pareto.figure(free)
-    snn = trace(figure, "SNN squeezenet")
+    snn = trace(figure, "SNN-SqueezeNet")
     low, high = figure.layout.xaxis.range
     assert figure.layout.xaxis.type == "log"
     assert list(snn.x) == [8 / 2, 8]  # half of the cheapest: left of all others, and not at minus infinity
     assert low < math.log10(4) and high > math.log10(8)
     assert list(snn.marker.symbol) == ["triangle-left", "circle"]
     assert "0 pJ (no place on a log axis" in snn.hovertext[0]
-    assert list(trace(pareto.figure(free, x_log=False), "SNN squeezenet").x) == [0, 8]
+    assert list(trace(pareto.figure(free, x_log=False), "SNN-SqueezeNet").x) == [0, 8]
 
 
 def test_the_highlighted_run_is_ringed_and_an_unknown_one_is_not():
