@@ -34,6 +34,7 @@ def _pickers(catalog: Catalog) -> str:
             dataset = st.selectbox(
                 "Data set",
                 list(infos),
+                index=list(infos).index(_first_dataset(list(infos))),
                 format_func=lambda name: infos[name].title,
                 key=Key.EXPLORE_DATASET,
                 persist_state="session",
@@ -46,6 +47,15 @@ def _pickers(catalog: Catalog) -> str:
         with columns[3]:
             st.toggle("Log energy axis", value=True, key=Key.EXPLORE_LOG, persist_state="session")
     return dataset
+
+
+def _first_dataset(known: list[str]) -> str:
+    """Where the newest result is; a choice that was made in this window goes before it."""
+    chosen = st.session_state.get(Key.EXPLORE_DATASET)
+    if chosen is None:
+        newest = api().runs(state=[RunState.SUCCEEDED.value], limit=1).items
+        chosen = newest[0].config.dataset if newest else known[0]
+    return chosen if chosen in known else known[0]
 
 
 def _picture(catalog: Catalog, dataset: str, polling: bool) -> None:

@@ -73,7 +73,12 @@ def installation() -> Iterator[Installation]:
 def browser() -> Iterator[Browser]:
     """An installed Chromium; its absence is a failure, since a test not run proves nothing."""
     found = next(
-        (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+        (
+            path
+            for name in (os.environ.get("SPIKEFRONT_CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
+            if (path := shutil.which(name))
+        ),
+        None,
     )
     if found is None:
         pytest.fail("No Chromium here: install it (Debian: apt-get install chromium), or run `make test` as root.")
