@@ -29,8 +29,8 @@ def count(
     """Parameters, operations and MACs of a masked backbone, without data.
 
     `dense_macs` is of one pass, no zero skipped, without bias. `macs` is per inference in the accounting mode: in
-    `paper` of one time step; in `exact` an upper bound, since real-valued zeros are known only from data. ACs
-    depend on spikes, so they come from a run.
+    `paper` of one time step; in `exact` and `exact+neuron` an upper bound, since real-valued zeros are known only
+    from data. ACs depend on spikes, so they come from a run.
     """
     network = _kind(kind)
     accounting = MODES[mode]

@@ -8,7 +8,8 @@ from html.parser import HTMLParser
 import pytest
 
 from backend.shares import page
-from backend.shares.words import compare, energy_note, headlines
+from backend.shares.words import charged, compare, energy_note, headlines
+from core.energy.modes import MODES
 from core.schemas.api import (
     Answer,
     Confusion,
@@ -237,6 +238,14 @@ def test_the_energy_note_names_the_one_step_only_where_it_applies():
     assert "one of the 4 time steps" in energy_note(summary_of())
     assert "time steps" not in energy_note(summary_of(mode="exact"))
     assert "time steps" not in energy_note(summary_of("cnn"))
+
+
+@pytest.mark.parametrize("mode", [mode for mode in MODES if mode != "paper"])
+def test_every_other_mode_charges_all_steps_and_the_words_say_so(mode):
+    assert charged(summary_of(mode=mode)) == f"mode {mode}, all T = 4 time steps"
+    assert "time steps" not in energy_note(summary_of(mode=mode))
+    said = compare(summary_of(mode=mode), summary_of("cnn", mode=mode))
+    assert said.energy_ratio is not None and not any("over all steps" in line for line in said.sentences)
 
 
 def test_a_cnn_has_no_firing_rate_among_its_headlines():

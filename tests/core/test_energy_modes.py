@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.backbones.catalog import plan_for
+from core.backbones.catalog import BACKBONES, plan_for
 from core.backbones.plan import PlanBuilder
 from core.backbones.squeezenet import BLOCKS
-from core.energy.modes import FREE, KNOWN, MODES, in_bounds_ops, static_layer_macs, static_macs
+from core.energy.modes import MODES, static_layer_macs, static_macs
+from core.energy.rules import FREE, KNOWN, in_bounds_ops
 from core.errors import UnknownLayer, UnknownName
 from core.schemas.results import Counts, LayerCounts
 from core.schemas.run import Kind
@@ -74,6 +75,38 @@ def test_exact_charges_the_constant_stem_once_and_skips_the_padding():
     inside = (3 * 32 - 2) ** 2
     assert static_macs(plan(), Kind.SNN, "exact", T) == inside * 3 * 128
     assert static_macs(plan(), Kind.SNN, "exact", 64) == inside * 3 * 128
+
+
+def test_syops_charges_the_printed_macs_at_every_step_and_a_cnn_once():
+    assert static_macs(plan(), Kind.SNN, "syops", T) == 4 * 4_466_848
+    assert static_macs(plan(), Kind.SNN, "syops", 1) == 4_466_848
+    assert static_macs(plan(), Kind.CNN, "syops", T) == 54_754_624  # a CNN makes one pass, whatever T is
+
+
+def test_exact_with_neurons_adds_a_mac_per_neuron_and_step_to_the_stem():
+    stem = (3 * 32 - 2) ** 2 * 3 * 128
+    neurons = 128 * 32 * 32  # of the stem; then squeeze and both expands of each Fire block
+    for squeeze, expand, side in ((16, 64, 16), (16, 64, 16), (32, 128, 16), (32, 128, 8), (48, 192, 8), (48, 192, 8),
+                                  (64, 256, 8), (64, 256, 4)):  # fmt: skip
+        neurons += (squeeze + 2 * expand) * side * side
+    assert plan().neurons == neurons  # the small classifier has none
+    assert static_macs(plan(), Kind.SNN, "exact+neuron", T) == stem + 4 * neurons
+    layers = static_layer_macs(plan(), Kind.SNN, MODES["exact+neuron"], T)
+    assert layers["stem.act"] == 4 * 128 * 32 * 32  # its input is constant, its membrane is not
+    assert layers["stem.conv"] == stem and layers["F2.squeeze.bn"] == 0
+
+
+def test_a_relu_multiplies_nothing_so_the_cnns_static_macs_are_those_of_exact():
+    assert static_macs(plan(), Kind.CNN, "exact+neuron", 1) == static_macs(plan(), Kind.CNN, "exact", 1)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_every_convolution_before_a_normalisation_has_the_bias_that_takes_its_shift(name):
+    """`exact+neuron` charges the bias that a layer has; without one the folded shift would go uncharged."""
+    mask = BACKBONES[name].blocks
+    net = plan_for(backbone=name, mask=mask, input_shape=(3, 32, 32), n_classes=10, definition="small")
+    before = [net.node(node.inputs[0]) for node in net.nodes if node.op == "bn"]
+    assert before and all(node.op == "conv" and node.bias for node in before)
 
 
 def test_exact_charges_every_layer_of_a_cnn():
@@ -211,6 +244,29 @@ def test_paper_by_hand_on_a_small_cnn():
     assert tally.macs == (dense + out) + 2 * out + 0 + (dense + out) + 0 + out
 
 
+def test_syops_by_hand_is_the_sum_over_steps():
+    """Step by step with that step's own rate, as a hook that fires at each step would add it."""
+    counts = random_counts(0, n=3, steps=2)
+    tally = MODES["syops"].tally(counts)
+    by_name = {layer.name: (layer.acs, layer.macs) for layer in tally.layers}
+    dense, out, numel = 2 * 9 * 3 * 16, 3 * 16, 2 * 16
+    first, second = counts.layers[3].input_nonzero
+    assert by_name["conv"][0] == pytest.approx((dense + out) * (first / (3 * numel) + second / (3 * numel)))
+    assert by_name["stem"] == (0, 2 * (dense + out))  # constant, and charged at both steps
+    assert by_name["bn"] == (0, 2 * 2 * out)
+    assert by_name["act"] == (2 * numel, 0)
+    assert by_name["pool"][0] == pytest.approx((first + second) / 3)
+    assert by_name["mean"] == (0, 2 * out)
+
+
+@given(st.integers(0, 10_000), st.integers(1, 3), st.integers(1, 5), st.sampled_from(Kind))
+def test_syops_is_t_times_paper(seed, n, steps, kind):
+    counts = random_counts(seed, n=n, steps=steps if kind is Kind.SNN else 1, kind=kind)
+    syops, paper = (MODES[mode].tally(counts) for mode in ("syops", "paper"))
+    assert syops.acs == pytest.approx(counts.time_steps * paper.acs)
+    assert syops.macs == counts.time_steps * paper.macs
+
+
 def test_exact_by_hand_on_a_small_spiking_net():
     """One image pixel in a corner reaches 4 positions of 3 channels; one spike in the middle reaches 9."""
     counts = Counts(
@@ -227,6 +283,46 @@ def test_exact_by_hand_on_a_small_spiking_net():
     assert (tally.acs, tally.macs) == (9 * 3 + 2 * 9 * 3, 4 * 3)
 
 
+def test_exact_with_neurons_by_hand_on_a_small_spiking_net():
+    counts = random_counts(0, n=3, steps=2)
+    tally, exact = (MODES[mode].tally(counts) for mode in ("exact+neuron", "exact"))
+    added = {
+        with_.name: (with_.acs - without.acs, with_.macs - without.macs)
+        for with_, without in zip(tally.layers, exact.layers, strict=True)
+    }
+    assert added == {
+        "stem": (3 * 16, 0),  # the bias is part of the result that is kept
+        "bn": (0, 0),
+        "act": (2 * 32, 2 * 32),  # 2 x 4 x 4 neurons, 2 steps: a comparison and a MAC each
+        "conv": (pytest.approx(2 * 3 * 16), 0),
+        "pool": (0, 0),
+        "mean": (0, 0),
+    }
+
+
+def test_exact_with_neurons_by_hand_on_a_small_cnn():
+    """A bias add per output of both convolutions and a comparison per ReLU; no MAC comes in."""
+    counts = random_counts(0, steps=1, kind=Kind.CNN)
+    tally, exact = (MODES[mode].tally(counts) for mode in ("exact+neuron", "exact"))
+    assert exact.acs == 0 and tally.acs == 3 * 16 + 3 * 16 + 2 * 16
+    assert tally.macs == exact.macs
+
+
+def test_a_silent_net_still_pays_for_its_biases_and_neurons():
+    counts = random_counts(5, n=2, steps=3, rate=0.0)
+    tally = MODES["exact+neuron"].tally(counts)
+    assert tally.acs == 3 * 16 + 3 * (3 * 16) + 3 * 32
+    assert tally.macs == counts.layers[0].mac[0] / 2 + 3 * 32
+
+
+@given(st.integers(0, 10_000), st.integers(1, 3), st.integers(1, 3), st.sampled_from(Kind))
+def test_exact_with_neurons_is_never_below_exact(seed, n, steps, kind):
+    counts = random_counts(seed, n=n, steps=steps if kind is Kind.SNN else 1, kind=kind)
+    tally, exact = (MODES[mode].tally(counts) for mode in ("exact+neuron", "exact"))
+    for with_, without in zip(tally.layers, exact.layers, strict=True):
+        assert with_.acs >= without.acs and with_.macs >= without.macs
+
+
 @given(st.integers(0, 10_000), st.integers(1, 3), st.integers(1, 3))
 def test_effective_operations_never_exceed_dense_ones(seed, n, steps):
     counts = random_counts(seed, n=n, steps=steps)
@@ -235,7 +331,7 @@ def test_effective_operations_never_exceed_dense_ones(seed, n, steps):
         assert ops.acs + ops.macs <= layer.dense_ops * steps
 
 
-@given(st.integers(0, 10_000), st.integers(1, 3), st.integers(1, 3), st.sampled_from(["paper", "exact"]))
+@given(st.integers(0, 10_000), st.integers(1, 3), st.integers(1, 3), st.sampled_from(list(MODES)))
 def test_tallies_of_batches_add_up_to_the_tally_of_all(seed, n, m, mode):
     first, second = random_counts(seed, n=n), random_counts(seed + 1, n=m)
     together = MODES[mode].tally(merged(first, second))
@@ -253,6 +349,18 @@ def test_doubling_time_steps_doubles_exact_acs_and_leaves_the_constant_stem_and_
     assert MODES["exact"].tally(twice).macs == MODES["exact"].tally(once).macs
     assert MODES["paper"].tally(twice).acs == pytest.approx(MODES["paper"].tally(once).acs)
     assert MODES["paper"].tally(twice).macs == MODES["paper"].tally(once).macs
+
+
+@given(st.integers(0, 10_000), st.integers(1, 3))
+def test_doubling_time_steps_doubles_syops_and_what_a_step_adds_to_exact(seed, steps):
+    once = random_counts(seed, steps=steps)
+    twice = repeated(once)
+    before, after = (MODES["syops"].tally(counts) for counts in (once, twice))
+    assert (after.acs, after.macs) == (pytest.approx(2 * before.acs), 2 * before.macs)
+    before, after = (MODES["exact+neuron"].tally(counts) for counts in (once, twice))
+    stem_bias, stem_macs = 3 * 16, MODES["exact"].tally(once).macs  # what is computed once
+    assert after.acs - stem_bias == pytest.approx(2 * (before.acs - stem_bias))
+    assert after.macs - stem_macs == pytest.approx(2 * (before.macs - stem_macs))
 
 
 @given(st.integers(0, 10_000))
@@ -280,7 +388,7 @@ def test_layers_that_cost_nothing_are_listed_by_name():
 
 
 def test_modes_say_what_they_are_and_an_unknown_one_suggests_a_near_one():
-    assert list(MODES) == ["paper", "exact"]
+    assert list(MODES) == ["paper", "syops", "exact", "exact+neuron"]
     for name, mode in MODES.items():
         assert mode.name == name and mode.title and mode.description
     with pytest.raises(UnknownName, match="Did you mean exact"):

@@ -10,7 +10,7 @@ from spikingjelly.activation_based.op_counter import DispatchCounterMode, SynOpC
 from core.backbones.catalog import plan_for
 from core.backbones.plan import Node, Plan, PlanBuilder
 from core.backbones.squeezenet import BLOCKS
-from core.energy.modes import MODES
+from core.energy.modes import MODES, static_macs
 from core.engine.adapters_spikingjelly import SpikingSqueezeNet
 from core.engine.adapters_syops import PlainNetwork, measure
 from core.engine.count import Counter, nonzero_map
@@ -144,19 +144,47 @@ def test_synaptic_operations_equal_spikingjelly_to_the_unit():
     assert by_scope.get("stem.conv", 0) == sum(layers["stem.conv"].ac) == 0
 
 
-@pytest.mark.parametrize("mask", [REF_1, BLOCKS])
-def test_paper_mode_equals_syops_over_one_step(mask):
-    network = squeezenet(mask)
+@pytest.mark.parametrize("mask, steps", [(REF_1, 4), (REF_1, 1), (REF_1, 3), (BLOCKS, 4)])
+def test_paper_mode_equals_syops_over_one_step_and_syops_mode_over_all(mask, steps):
+    network = squeezenet(mask, steps=steps)
     x = images(6, network.plan.input_shape)
     theirs = measure(PlainNetwork(network), [x[:3], x[3:]])
-    paper = MODES["paper"].tally(count(network, x[:3], x[3:]).counts(6))
-    steps = network.config.time_steps
-    assert theirs.macs / steps == paper.macs
-    assert theirs.acs / steps == pytest.approx(paper.acs, rel=1e-5)  # its rates are float32
-    ours = {layer.name: layer for layer in paper.layers}
+    counts = count(network, x[:3], x[3:]).counts(6)
+    for mode, times in (("paper", steps), ("syops", 1)):
+        tally = MODES[mode].tally(counts)
+        assert theirs.macs == times * tally.macs
+        assert theirs.acs == pytest.approx(times * tally.acs, rel=1e-5)  # its rates are float32
+        ours = {layer.name: layer for layer in tally.layers}
+        for name, (acs, macs) in theirs.layers.items():
+            layer = ours[name.removeprefix("layers.").replace("/", ".")]
+            assert (acs, macs) == (pytest.approx(times * layer.acs, rel=1e-5), times * layer.macs), name
+
+
+def test_syops_itself_bills_the_twins_relus_and_max_pools_and_agrees_in_the_rest():
+    """The printed CNN macs leave out comparisons, so the mode does; the package calls each one a MAC."""
+    network = squeezenet(kind="cnn")
+    x = images(4, network.plan.input_shape)
+    theirs = measure(PlainNetwork(network), [x])
+    ours = {layer.name: layer for layer in MODES["syops"].tally(count(network, x).counts(4)).layers}
+    nodes = {node.name: node for node in network.plan.nodes}
     for name, (acs, macs) in theirs.layers.items():
-        layer = ours[name.removeprefix("layers.").replace("/", ".")]
-        assert (acs / steps, macs / steps) == (pytest.approx(layer.acs, rel=1e-5), layer.macs), name
+        name = name.removeprefix("layers.").replace("/", ".")
+        compared = nodes[name].in_numel if nodes[name].op in ("act", "maxpool") else 0
+        assert (acs, macs - compared) == (ours[name].acs, ours[name].macs), name
+
+
+def test_exact_with_neurons_adds_what_the_plan_says_whatever_fires():
+    network = squeezenet()
+    plan, steps = network.plan, network.config.time_steps
+    counts = count(network, images(3, plan.input_shape)).counts(3)
+    tally, exact = (MODES[mode].tally(counts) for mode in ("exact+neuron", "exact"))
+    biases = sum(node.bias_ops for node in plan.nodes)
+    stem = plan.node("stem.conv").bias_ops
+    assert tally.acs - exact.acs == pytest.approx(stem + steps * (biases - stem) + steps * plan.neurons)
+    assert tally.macs - exact.macs == steps * plan.neurons
+    # no pixel of these images is 0, so the arithmetic beforehand is not only a bound
+    assert tally.macs == static_macs(plan, network.config.kind, "exact+neuron", steps)
+    assert MODES["syops"].tally(counts).macs == static_macs(plan, network.config.kind, "syops", steps)
 
 
 def test_macs_of_the_full_network_by_syops_rules_are_the_printed_ones():

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
+from core.energy.modes import MODES
 from core.schemas.api import (
     Confusion,
     Gradients,
@@ -327,6 +328,14 @@ def test_a_mode_in_which_nothing_costs_is_a_sentence():
 def test_the_energy_chart_says_how_many_steps_it_charges():
     assert "one time step of 2" in energy.figure(layers_of(bill("a", "conv", acs=1))).layout.meta["caption"]
     assert "all 2 time steps" in energy.figure(layers_of(bill("a", "conv", acs=1), mode="exact")).layout.meta["caption"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_only_the_mode_paper_is_said_to_charge_one_time_step(mode):
+    words = energy.figure(layers_of(bill("a", "conv", acs=1), mode=mode)).layout.meta["caption"]
+    assert f"mode {mode}: " + ("one time step of 2" if mode == "paper" else "all 2 time steps") in words
+    words = pareto.figure(some_pareto(mode=mode)).layout.meta["caption"]
+    assert f"mode {mode} " + ("(one time step)" if mode == "paper" else "(all time steps)") in words
 
 
 def test_firing_shows_the_mean_and_each_step_of_layers_with_neurons_only():
