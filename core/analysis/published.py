@@ -25,7 +25,8 @@ class PublishedMask:
 
 
 @cache
-def _tables() -> dict[str, Any]:
+def tables() -> dict[str, Any]:
+    """All tables as they lie in the file; do not change what this returns."""
     return json.loads(files("core.analysis").joinpath("published.json").read_text(encoding="utf-8"))
 
 
@@ -47,7 +48,7 @@ def published(dataset: str) -> list[PublishedPoint]:
             macs=row["mac_k"] * 1000,
             energy_pj=mj_to_pj(row["energy_mj"]),
         )
-        for row in _tables()["table1_snn"]
+        for row in tables()["table1_snn"]
         if row["dataset"] == dataset
     ]
     if dataset == "cifar10":
@@ -63,7 +64,7 @@ def published(dataset: str) -> list[PublishedPoint]:
                 macs=None,
                 energy_pj=mj_to_pj(row["energy_mj"]),
             )
-            for row in _tables()["table2_cnn_cifar10"]
+            for row in tables()["table2_cnn_cifar10"]
         ]
     return points
 
@@ -78,5 +79,5 @@ def published_masks() -> list[PublishedMask]:
             params=row["params"],
             energy_pj=mj_to_pj(row["energy_mj"]),
         )
-        for row in _tables()["table3_masks_cifar10"]
+        for row in tables()["table3_masks_cifar10"]
     ]

@@ -34,6 +34,7 @@ COMMANDS: dict[str, Command] = {
     "train": Command(help="Train one network and write its bundle."),
     "trainer": Command(help="Wait with the engine loaded for one run on standard input.", hidden=True),
     "count": Command(help="Parameters, operations and MACs of a masked backbone, without data."),
+    "audit": Command(help="Recompute the paper's printed tables, or a table of your own."),
     "data": Command(help="List, fetch, add and verify data sets.", group=True),
     "bundle": Command(help="Show or verify a run's bundle.", group=True),
     "doctor": Command(help="Check this machine and say what is missing."),
