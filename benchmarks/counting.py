@@ -8,10 +8,9 @@ contender also reads all its integers at the end of each call.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 
-from benchmarks.harness import compare, report
+from benchmarks.harness import run_from_shell
 
 BATCHES = 2  # evaluated in one call
 
@@ -71,28 +70,12 @@ def counted(batch: int, steps: int) -> Callable[[], None]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--small", action="store_true", help="batch 32 only, few rounds")
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--rounds", type=int)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--batch", type=int, nargs="+")
-    arguments = parser.parse_args()
-    rounds = arguments.rounds or (5 if arguments.small else 30)
-    report(
-        [
-            compare(
-                "Evaluation of SNN-SqueezeNet, 32x32, plain against counted",
-                {"plain": plain, "with Counter": counted},
-                images=BATCHES * batch,
-                rounds=rounds,
-                threads=arguments.threads,
-                batch=batch,
-                steps=4,
-            )
-            for batch in arguments.batch or ([32] if arguments.small else [32, 128])
-        ],
-        as_json=arguments.json,
+    run_from_shell(
+        "Evaluation of SNN-SqueezeNet, 32x32, plain against counted",
+        {"plain": plain, "with Counter": counted},
+        doc=__doc__,
+        batches=(32, 128),
+        batches_per_call=BATCHES,
     )
 
 

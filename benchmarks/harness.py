@@ -7,6 +7,7 @@ round, and the median of those ratios is the result.
 
 from __future__ import annotations
 
+import argparse
 import json
 import multiprocessing
 import os
@@ -152,3 +153,35 @@ def report(comparisons: list[Comparison], *, as_json: bool) -> None:
                 f"  {result.name:<24}{result.images_per_s:>9.1f} images/s   "
                 f"median {result.median_s * 1e3:8.1f} ms   x{result.speed_ratio:.3f} (quartiles {low:.3f} to {high:.3f})"
             )
+
+
+def run_from_shell(
+    title: str, contenders: dict[str, Factory], *, doc: str | None, batches: tuple[int, ...], batches_per_call: int = 1
+) -> None:
+    """The command line of a benchmark that compares contenders at several batch sizes; `--small` takes the first.
+
+    One call of a contender works on `batches_per_call` batches.
+    """
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--small", action="store_true", help=f"batch {batches[0]} only, few rounds")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--batch", type=int, nargs="+")
+    arguments = parser.parse_args()
+    rounds = arguments.rounds or (5 if arguments.small else 30)
+    report(
+        [
+            compare(
+                title,
+                contenders,
+                images=batches_per_call * batch,
+                rounds=rounds,
+                threads=arguments.threads,
+                batch=batch,
+                steps=4,
+            )
+            for batch in arguments.batch or (batches[:1] if arguments.small else batches)
+        ],
+        as_json=arguments.json,
+    )

@@ -9,10 +9,9 @@ take cross-entropy of the time-averaged output, and step Adam. SpikingJelly's is
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 
-from benchmarks.harness import compare, report
+from benchmarks.harness import run_from_shell
 
 N_CLASSES, SIDE = 10, 32
 
@@ -76,29 +75,11 @@ def spikingjelly(batch: int, steps: int) -> Callable[[], None]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--small", action="store_true", help="batch 8 only, few rounds")
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--rounds", type=int)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--batch", type=int, nargs="+")
-    arguments = parser.parse_args()
-    rounds = arguments.rounds or (5 if arguments.small else 30)
-    contenders = {"SpikingJelly multi-step": spikingjelly, "spikefront": spikefront}
-    report(
-        [
-            compare(
-                "Training step of SNN-SqueezeNet, 32x32",
-                contenders,
-                images=batch,
-                rounds=rounds,
-                threads=arguments.threads,
-                batch=batch,
-                steps=4,
-            )
-            for batch in arguments.batch or ([8] if arguments.small else [8, 32])
-        ],
-        as_json=arguments.json,
+    run_from_shell(
+        "Training step of SNN-SqueezeNet, 32x32",
+        {"SpikingJelly multi-step": spikingjelly, "spikefront": spikefront},
+        doc=__doc__,
+        batches=(8, 32),
     )
 
 

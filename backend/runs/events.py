@@ -47,9 +47,7 @@ def read_batch(database: Database, run_id: str, after: int) -> Batch:
     """One look; raises NotFound for an unknown run."""
     with database.read() as session:
         repository = RunRepository(session)
-        row = repository.get(run_id)
-        if row is None:
-            raise NotFound(kind="run", id=run_id)
+        row = repository.require(run_id)
         # the state is read in the same transaction, so a final state comes with all its events
         return Batch(rows=repository.events_after(run_id, after), ended=RunState(row.state).is_final)
 

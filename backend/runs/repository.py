@@ -10,6 +10,7 @@ from sqlalchemy import Row, Select, and_, case, delete, func, or_, select
 from sqlalchemy.orm import Session, defer
 
 from backend.models import RunEventRow, RunRow, RunTallyRow
+from core.errors import NotFound, NotReady
 from core.schemas.run import Kind, RunState
 
 Cursor = tuple[datetime, str]  # created_at and id of the last row seen
@@ -52,6 +53,20 @@ class RunRepository:
 
     def get(self, run_id: str) -> RunRow | None:
         return self._session.get(RunRow, run_id)
+
+    def require(self, run_id: str) -> RunRow:
+        """The run; raises NotFound."""
+        row = self.get(run_id)
+        if row is None:
+            raise NotFound(kind="run", id=run_id)
+        return row
+
+    def require_succeeded(self, run_id: str, *, what: str) -> RunRow:
+        """The run with its results; raises NotFound, or NotReady naming `what` it does not have yet."""
+        row = self.require(run_id)
+        if row.state != RunState.SUCCEEDED:
+            raise NotReady(run_id=run_id, state=row.state, what=what)
+        return row
 
     def page(self, where: RunWhere, *, after: Cursor | None, limit: int) -> list[RunRow]:
         """Newest first; rows after the cursor's."""

@@ -22,7 +22,6 @@ from core.analysis.confusion import confusion
 from core.analysis.predictions import answer_confidences, predict
 from core.bundle import Bundle, Predictions
 from core.energy import price
-from core.errors import NotFound, NotReady
 from core.recipes.build import plan_of
 from core.schemas.api import Answer, Confusion, Example, Examples, Gradients, Layers, Metrics
 from core.schemas.run import Kind, RunState
@@ -137,7 +136,7 @@ class ResultService:
         """Epoch by epoch: from the bundle of a finished run, else from the events so far."""
         with self._context.database.read() as session:
             repository = RunRepository(session)
-            row = self._row(repository, run_id)
+            row = repository.require(run_id)
             epochs = [event.payload for event in repository.epochs(run_id)]
         if row.state == RunState.SUCCEEDED:
             return self._context.artifacts.bundle(run_id).metrics()
@@ -156,7 +155,7 @@ class ResultService:
         """With the answers of the newest succeeded twin, where there is one."""
         with self._context.database.read() as session:
             repository = RunRepository(session)
-            row = self._succeeded(repository, run_id, "examples")
+            row = repository.require_succeeded(run_id, what="examples")
             twin = repository.succeeded_twin(row)
         return examples_of(
             measured(self._context, row), measured(self._context, twin) if twin else None, which=which, limit=limit
@@ -169,21 +168,8 @@ class ResultService:
 
     def _measured(self, run_id: str, what: str) -> Measured:
         with self._context.database.read() as session:
-            row = self._succeeded(RunRepository(session), run_id, what)
+            row = RunRepository(session).require_succeeded(run_id, what=what)
         return measured(self._context, row)
-
-    def _succeeded(self, repository: RunRepository, run_id: str, what: str) -> RunRow:
-        row = self._row(repository, run_id)
-        if row.state != RunState.SUCCEEDED:
-            raise NotReady(run_id=run_id, state=row.state, what=what)
-        return row
-
-    @staticmethod
-    def _row(repository: RunRepository, run_id: str) -> RunRow:
-        row = repository.get(run_id)
-        if row is None:
-            raise NotFound(kind="run", id=run_id)
-        return row
 
 
 def measured(context: Context, row: RunRow, *, name: str | None = None) -> Measured:

@@ -20,7 +20,7 @@ from backend.runs.lifecycle import WAITING, add_state_event, plain
 from backend.runs.present import present, signed_artifacts
 from backend.runs.repository import Cursor, RunRepository, RunWhere
 from core.datasets.load import status
-from core.errors import BadValue, DatasetMissing, NotFound, QueueDown, StateConflict
+from core.errors import BadValue, DatasetMissing, QueueDown, StateConflict
 from core.recipes.build import build_config
 from core.schemas.api import Run, RunPage, RunRequest, TwinRef
 from core.schemas.base import digest
@@ -45,7 +45,7 @@ class RunService:
     def retry(self, run_id: str, *, key: str | None) -> tuple[Run, bool]:
         """A new run with the config of one that did not come to a result."""
         with self._database.read() as session:
-            row = self._row(RunRepository(session), run_id)
+            row = RunRepository(session).require(run_id)
         if row.state not in RETRIABLE:
             raise StateConflict(run_id=run_id, state=row.state, wanted="trying it again")
         return self._create(RunConfig.model_validate(row.config), asked={"retry": run_id}, key=key)
@@ -53,7 +53,7 @@ class RunService:
     def show(self, run_id: str) -> Run:
         with self._database.read() as session:
             repository = RunRepository(session)
-            row = self._row(repository, run_id)
+            row = repository.require(run_id)
             return self._present(repository, [row], with_artifacts=True)[0]
 
     def page(self, where: RunWhere, *, cursor: str | None, limit: int) -> RunPage:
@@ -76,7 +76,7 @@ class RunService:
         """Remove a run that has ended, with its bundle. Raises StateConflict while it may still change."""
         with self._database.write() as session:
             repository = RunRepository(session)
-            row = self._row(repository, run_id)
+            row = repository.require(run_id)
             if not repository.delete_final(run_id):
                 raise StateConflict(run_id=run_id, state=row.state, wanted="deleting it")
         # after the commit: a bundle without a row is only lost space, a row without its bundle would be a broken run
@@ -130,13 +130,6 @@ class RunService:
                 files = signed_artifacts(row.id, self._context.artifacts, self._context.urls)
             runs.append(present(row, twin=newest.get((row.twin_hash, Kind(row.kind).twin)), artifacts=files))
         return runs
-
-    @staticmethod
-    def _row(repository: RunRepository, run_id: str) -> RunRow:
-        row = repository.get(run_id)
-        if row is None:
-            raise NotFound(kind="run", id=run_id)
-        return row
 
 
 def _require_dataset(name: str, data: Path) -> None:

@@ -18,10 +18,10 @@ from backend.runs.results import Measured, confusion_of, examples_of, layers_of,
 from backend.shares.repository import ShareRepository
 from core.energy.modes import DEFAULT_MODE
 from core.energy.profiles import DEFAULT_PROFILE
-from core.errors import NotFound, NotReady, ShareGone
+from core.errors import NotFound, ShareGone
 from core.schemas.api import Examples, NewShare, Share, SharedRun, SharedTwin, SharePage, ShareRequest
 from core.schemas.results import Summary
-from core.schemas.run import RunConfig, RunState
+from core.schemas.run import RunConfig
 
 log = logging.getLogger("spikefront.shares")
 
@@ -63,11 +63,7 @@ class ShareService:
         now, token = utc_now(), secrets.token_urlsafe(TOKEN_BYTES)
         with self._database.write() as session:
             runs = RunRepository(session)
-            run = runs.get(request.run_id)
-            if run is None:
-                raise NotFound(kind="run", id=request.run_id)
-            if run.state != RunState.SUCCEEDED:
-                raise NotReady(run_id=run.id, state=run.state, what="results to share")
+            run = runs.require_succeeded(request.run_id, what="results to share")
             twin = runs.succeeded_twin(run) if request.with_twin else None
             days = request.expires_in_days
             share = ShareRow(
