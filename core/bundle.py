@@ -7,10 +7,13 @@
     counts_per_sample.npz   the same counts per test image, one array a layer and quantity
     predictions.npz         index [N], label [N], outputs [N, T, C] float32, classes
     gradients.json          gradient norm per layer and epoch (core.schemas.api.Gradients)
+    diagnostics.json        activations of a probe batch per layer, epoch and step (core.schemas.diagnostics.Diagnostics)
     examples.npz            index [M], image [M, H, W, 3] uint8: images worth looking at
     weights.safetensors     parameters and running statistics of the best epoch
     summary.json            core.schemas.results.Summary
     manifest.json           written last: a folder without it is unfinished
+
+Bundles from before a file of LATER_FILES was introduced are whole without it.
 
 `checkpoint/` stands beside them only while the run is unfinished. Nothing is pickled. Every file is
 written beside its place, synced and renamed, so a reader sees the old content or the new, never half.
@@ -35,12 +38,13 @@ from pydantic import Field, ValidationError
 from core.errors import BadValue, BundleCorrupt, HomeUnusable
 from core.schemas.api import Gradients, Metrics
 from core.schemas.base import Frozen
+from core.schemas.diagnostics import Diagnostics
 from core.schemas.results import Counts, Summary
 from core.schemas.run import RunConfig
 
 MANIFEST = "manifest.json"
 CHECKPOINT = "checkpoint"
-#: Every file of a finished bundle but the manifest itself.
+#: What every finished bundle has, beside the manifest itself.
 FILES = (
     "config.json",
     "environment.json",
@@ -53,6 +57,8 @@ FILES = (
     "weights.safetensors",
     "summary.json",
 )
+#: What a bundle has only if it was written since the file was introduced.
+LATER_FILES = ("diagnostics.json",)
 
 Model = TypeVar("Model", bound=Frozen)
 
@@ -137,7 +143,7 @@ class Bundle:
                 raise BadValue(
                     field="out", value=str(self.path), expected="another folder: this one holds a run of another config"
                 )
-        elif taken := [name for name in FILES if (self.path / name).exists()]:
+        elif taken := [name for name in FILES + LATER_FILES if (self.path / name).exists()]:
             raise BadValue(
                 field="out",
                 value=str(self.path),
@@ -158,6 +164,12 @@ class Bundle:
 
     def gradients(self) -> Gradients:
         return self._model("gradients.json", Gradients)
+
+    def diagnostics(self) -> Diagnostics | None:
+        """None for a run from before they were measured."""
+        if all(entry.name != "diagnostics.json" for entry in self.files()):
+            return None
+        return self._model("diagnostics.json", Diagnostics)
 
     def environment(self) -> dict[str, Any]:
         try:
@@ -273,7 +285,7 @@ class Bundle:
     def seal(self) -> None:
         """Write the manifest over every file, then drop the checkpoint: from here on the bundle is complete."""
         entries = []
-        for name in FILES:
+        for name in FILES + tuple(name for name in LATER_FILES if (self.path / name).exists()):
             content = self.read(name)
             entries.append(ManifestEntry(name=name, bytes=len(content), sha256=hashlib.sha256(content).hexdigest()))
         self.write_model(MANIFEST, Manifest(files=tuple(entries)))

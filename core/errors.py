@@ -51,14 +51,30 @@ class BadValue(SpikefrontError):
         )
 
 
+class NoClassFolders(BadValue):
+    """A folder that is no data set of class folders at all."""
+
+    code = "no-class-folders"
+
+    def __init__(self, *, folder: str) -> None:
+        super().__init__(
+            field="path",
+            value=folder,
+            expected="a folder of class folders with images (.png, .jpg, ...), or of train and test folders of them",
+        )
+
+
 class ImpossibleMask(SpikefrontError):
-    """A mask that leaves no buildable network."""
+    """A mask that leaves no buildable network; `trace` says block by block what arrived where."""
 
     code = "impossible-mask"
 
-    def __init__(self, *, mask: Iterable[str], why: str) -> None:
-        mask = list(mask)
-        super().__init__(f"The mask {','.join(mask) or '(empty)'} is impossible: {why}", mask=mask, why=why)
+    def __init__(self, *, mask: Iterable[str], why: str, trace: Iterable[str] = ()) -> None:
+        mask, trace = list(mask), list(trace)
+        message = f"The mask {','.join(mask) or '(empty)'} is impossible: {why}"
+        if before := trace[:-1]:  # the last line is the reason itself
+            message += f" Before that: {'; '.join(before)}."
+        super().__init__(message, mask=mask, why=why, trace=trace)
 
 
 class UnknownLayer(SpikefrontError):
@@ -143,13 +159,14 @@ class NonFiniteLoss(SpikefrontError):
 
     code = "non-finite-loss"
 
-    def __init__(self, *, epoch: int, step: int, loss: str) -> None:
+    def __init__(self, *, epoch: int, step: int, loss: str, term: str) -> None:
         super().__init__(
-            f"The loss became {loss} at epoch {epoch}, step {step}. The last good checkpoint is kept; "
-            "try a lower training.lr.",
+            f"The loss became {loss} at epoch {epoch}, step {step}, first in its term {term}. The last good checkpoint "
+            "is kept; try a lower training.lr.",
             epoch=epoch,
             step=step,
             loss=loss,
+            term=term,
         )
 
 
@@ -202,9 +219,9 @@ class NotReady(SpikefrontError):
 
     code = "not-ready"
 
-    def __init__(self, *, run_id: str, state: str, what: str) -> None:
+    def __init__(self, *, run_id: str, state: str, what: str, why: str = "they come when it has succeeded") -> None:
         super().__init__(
-            f"The run is {state} and has no {what}; they come when it has succeeded.",
+            f"The run is {state} and has no {what}; {why}.",
             run_id=run_id,
             state=state,
             what=what,
@@ -285,6 +302,15 @@ class LeaseLost(SpikefrontError):
 
     def __init__(self, *, run_id: str, attempt: int) -> None:
         super().__init__(f"Attempt {attempt} no longer owns run {run_id}.", run_id=run_id, attempt=attempt)
+
+
+class InferenceFailed(SpikefrontError):
+    """A trained network that could not be run on an image just now."""
+
+    code = "inference-failed"
+
+    def __init__(self, *, why: str) -> None:
+        super().__init__(f"The network could not be run on the image: {why}", why=why)
 
 
 class StorageFull(SpikefrontError):

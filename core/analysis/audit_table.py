@@ -52,10 +52,17 @@ KNOWN = ", ".join(["model", *COLUMNS])
 
 def table_audit(path: Path) -> Audit:
     """The findings of a CSV file. Raises BadValue, naming line and column, for whatever cannot be used."""
-    return audit(path.name, _findings(_text(path), path.name))
+    return audit(path.name, _findings(_text(_content(path), "--csv"), path.name))
 
 
-def _text(path: Path) -> str:
+def content_audit(content: bytes, name: str) -> Audit:
+    """The same for a file's content that lies in memory; `name` is the table's in the findings."""
+    if len(content) > MAX_BYTES:
+        raise BadValue(field=name, value=f"{len(content):,} bytes", expected=f"a table of at most {MAX_BYTES:,} bytes")
+    return audit(name, _findings(_text(content, name), name))
+
+
+def _content(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
@@ -63,10 +70,15 @@ def _text(path: Path) -> str:
         raise BadValue(field="--csv", value=str(path), expected=f"a readable file ({error.strerror})") from None
     if len(content) > MAX_BYTES:
         raise BadValue(field="--csv", value=str(path), expected=f"a file of at most {MAX_BYTES:,} bytes")
+    return content
+
+
+def _text(content: bytes, field: str) -> str:
     try:
         return content.decode("utf-8-sig")  # spreadsheets put a byte order mark first
     except UnicodeDecodeError as error:
-        raise BadValue(field="--csv", value=str(path), expected=f"UTF-8 text (byte {error.start} is not)") from None
+        shown = content[:20].decode("utf-8", "replace")
+        raise BadValue(field=field, value=shown, expected=f"UTF-8 text (byte {error.start} is not)") from None
 
 
 def _findings(text: str, name: str) -> Iterator[AuditFinding]:

@@ -6,8 +6,17 @@ import math
 from statistics import median
 
 from core.schemas.api import Gradients
+from core.schemas.diagnostics import Diagnostics
 
 FAINT = 0.01  # of the largest layer's norm: below this a layer learns at least a hundred times slower
+
+#: Of a layer's neurons. A few never fire in any network (borders of an image, say), and on a small probe a rare
+#: feature looks dead; from a quarter on the layer is clearly wider than what it uses.
+DEAD = 0.25
+#: Of a layer's neurons: firing always, such a neuron is a constant, and costs its operations at every step.
+SATURATED = 0.25
+#: Of a layer's neurons at its liveliest step: with fewer in the active zone nearly all of the gradient is cut there.
+INACTIVE = 0.05
 
 
 def gradient_findings(gradients: Gradients) -> list[str]:
@@ -48,6 +57,99 @@ def gradient_findings(gradients: Gradients) -> list[str]:
     if (trend := _trend(gradients)) is not None:
         found.append(trend)
     return found
+
+
+def diagnostic_findings(diagnostics: Diagnostics) -> list[str]:
+    """What the probe saw after the last epoch: silence, dead and saturated neurons, where the gradient is lost.
+
+    Shares are of the probe's images: a neuron that is dead there may fire for others. No sentence where nothing was
+    measured or nothing stands out.
+    """
+    if not diagnostics.epochs:
+        return []
+    found = []
+    for place, name in enumerate(diagnostics.layers):
+        rates, dead = diagnostics.firing_rate[-1][place], diagnostics.dead[-1][place]
+        saturated = diagnostics.saturated[-1][place]
+        if (silence := _silence(name, rates)) is not None:
+            found.append(silence)
+        if DEAD <= dead < 1:
+            found.append(f"{name}: {dead:.0%} of its neurons never fire.")
+        if saturated >= SATURATED:
+            always = "fire at every step for every image" if len(rates) > 1 else "are positive for every image"
+            found.append(f"{name}: {saturated:.0%} of its neurons are saturated: they {always}.")
+        if diagnostics.active is not None and max(diagnostics.active[-1][place]) < INACTIVE:
+            found.append(
+                f"{name}: at no step are more than {INACTIVE:.0%} of its neurons in the surrogate's active zone, so it "
+                "passes little gradient on."
+            )
+    if (lost := _lost_gradient(diagnostics)) is not None:
+        found.append(lost)
+    return found
+
+
+def diagnostic_headlines(diagnostics: Diagnostics) -> list[str]:
+    """The same, gravest first, with a sentence a kind of finding where `diagnostic_findings` has one a layer."""
+    if not diagnostics.epochs:
+        return []
+    layers, last = diagnostics.layers, -1
+    rates, dead, saturated = diagnostics.firing_rate[last], diagnostics.dead[last], diagnostics.saturated[last]
+    silent = [name for name, steps in zip(layers, rates, strict=True) if not any(steps)]
+    found = []
+    if silent:
+        verb, it = ("fires", "it") if len(silent) == 1 else ("fire", "them")
+        found.append(f"{_of(silent, layers)} never {verb}: nothing behind depends on the image through {it}.")
+    if (lost := _lost_gradient(diagnostics)) is not None:
+        found.append(lost)
+    for name, steps in zip(layers, rates, strict=True):
+        if any(steps) and (silence := _silence(name, steps)) is not None:
+            found.append(silence)
+    many = [f"{name} ({share:.0%})" for name, share in zip(layers, dead, strict=True) if DEAD <= share < 1]
+    if many:
+        found.append(f"{_of(many, layers)}: a quarter or more of the neurons never fires.")
+    full = [f"{name} ({share:.0%})" for name, share in zip(layers, saturated, strict=True) if share >= SATURATED]
+    if full:
+        found.append(f"{_of(full, layers)}: a quarter or more of the neurons is saturated.")
+    if diagnostics.active is not None:
+        shares = zip(layers, diagnostics.active[last], strict=True)
+        faint = [name for name, steps in shares if max(steps) < INACTIVE]
+        if faint:
+            found.append(
+                f"{_of(faint, layers)}: at no step are more than {INACTIVE:.0%} of the neurons in the surrogate's active "
+                "zone, so little gradient passes."
+            )
+    return found
+
+
+def _of(names: list[str], layers: list[str]) -> str:
+    """One layer by name; several by number and names."""
+    return names[0] if len(names) == 1 else f"{len(names)} of {len(layers)} layers ({', '.join(names)})"
+
+
+def _silence(name: str, rates: list[float]) -> str | None:
+    """At which steps a layer gives nothing; None where it fires at the first and at the last."""
+    if not any(rates):
+        return f"{name} never fires: nothing behind it depends on the image through it."
+    if rates[-1] == 0:
+        last = max(t for t, rate in enumerate(rates, start=1) if rate)
+        return f"{name} is silent from step {last + 1}."
+    if rates[0] == 0:
+        return f"{name} is silent until step {next(t for t, rate in enumerate(rates, start=1) if rate)}."
+    return None
+
+
+def _lost_gradient(diagnostics: Diagnostics) -> str | None:
+    """The layers at the front whose spikes are reached by under FAINT of the largest layer's gradient."""
+    norms = [math.hypot(*steps) for steps in diagnostics.gradient_norm[-1]]
+    top = max(norms, default=0.0)
+    if not 0 < top < math.inf:
+        return None
+    first = next(place for place, norm in enumerate(norms) if norm >= FAINT * top)
+    if first == 0:
+        return None
+    which = "the first layer" if first == 1 else f"the first {first} layers"
+    largest = diagnostics.layers[norms.index(top)]
+    return f"The gradients at the spikes of {which} are below 1 % of the largest ({largest}): they vanish on the way."
 
 
 def _trend(gradients: Gradients) -> str | None:

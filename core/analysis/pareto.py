@@ -42,3 +42,22 @@ def hypervolume(cost: np.ndarray, value: np.ndarray, *, worst_cost: float, worst
         raise ValueError("a hypervolume needs finite points and a finite reference")
     widths = np.diff(np.append(pairs[:, 0], worst_cost))
     return float((widths * (pairs[:, 1] - worst_value)).sum())
+
+
+def history(cost: np.ndarray, value: np.ndarray, *, worst_cost: float, worst_value: float) -> np.ndarray:
+    """The hypervolume after the first 1..N points, in their order: [N] float64, never falling.
+
+    cost, value: [N] float; points with a NaN add nothing. The reference is that of `hypervolume`, and raises as it
+    does. A point that others dominate changes nothing, so the area is worked out anew only when the front moves.
+    """
+    cost, value = np.asarray(cost, dtype=np.float64), np.asarray(value, dtype=np.float64)
+    areas = np.zeros(len(cost))
+    kept_cost, kept_value, area = np.empty(0), np.empty(0), 0.0
+    for place, (c, v) in enumerate(zip(cost, value, strict=True)):
+        if not (np.isnan(c) or np.isnan(v) or np.any((kept_cost <= c) & (kept_value >= v))):
+            kept_cost, kept_value = np.append(kept_cost, c), np.append(kept_value, v)
+            on = front(kept_cost, kept_value)
+            kept_cost, kept_value = kept_cost[on], kept_value[on]
+            area = hypervolume(kept_cost, kept_value, worst_cost=worst_cost, worst_value=worst_value)
+        areas[place] = area
+    return areas

@@ -8,6 +8,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from core.backbones.catalog import BACKBONES, FIRE_MASKS
+from core.registry import Registry
 from core.schemas.api import PublishedPoint
 from core.schemas.run import Kind
 from core.units import mj_to_pj
@@ -22,6 +24,46 @@ class PublishedMask:
     accuracy: float
     params: int
     energy_pj: float
+
+
+#: The printed names of networks: backbone here, and the kept blocks; None for all.
+MODELS: dict[str, tuple[str, tuple[str, ...] | None]] = {
+    "SqueezeNet": ("squeezenet", None),
+    "SqueezeNet-P": ("squeezenet", FIRE_MASKS["Ref-1"]),
+    "ShuffleNetV2": ("shufflenetv2", None),
+    "MnasNet": ("mnasnet", None),
+    "MixNet": ("mixnet", None),
+    "Xception": ("xception", None),
+}
+#: Backbones whose small definition is recovered from the printed numbers; the others are reconstructions.
+RECOVERED = frozenset({"squeezenet"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrintedRow:
+    """One row of tables 1 to 3: the network it names and its figures, each None where the row has none.
+
+    Counts and energies are per inference, of one time step. A row of table 2 is about a CNN.
+    """
+
+    id: str
+    table: str
+    model: str
+    backbone: str
+    kept: tuple[str, ...] | None  # None: all blocks
+    kind: Kind
+    dataset: str
+    accuracy: float
+    energy_pj: float
+    f1_macro: float | None = None
+    params: float | None = None
+    acs: float | None = None
+    macs: float | None = None
+
+    @property
+    def mask(self) -> tuple[str, ...]:
+        """Raises UnknownName for a backbone that is not here."""
+        return self.kept or BACKBONES[self.backbone].blocks
 
 
 @cache
@@ -80,4 +122,53 @@ def published_masks() -> list[PublishedMask]:
             energy_pj=mj_to_pj(row["energy_mj"]),
         )
         for row in tables()["table3_masks_cifar10"]
+    ]
+
+
+@cache
+def printed_rows() -> Registry[PrintedRow]:
+    """Every row by its id, such as `table1/cifar10/SqueezeNet-P`, `table2/cifar10/MixNet` or `table3/Alt-1`."""
+    rows: Registry[PrintedRow] = Registry("printed row")
+    for dataset in dict.fromkeys(row["dataset"] for row in tables()["table1_snn"]):
+        for point in published(dataset):
+            backbone, kept = MODELS[point.model]
+            row = PrintedRow(
+                id=f"{point.table.replace(' ', '').lower()}/{dataset}/{point.model}",
+                table=point.table,
+                model=point.model,
+                backbone=backbone,
+                kept=kept,
+                kind=point.kind,
+                dataset=dataset,
+                accuracy=point.accuracy,
+                energy_pj=point.energy_pj,
+                f1_macro=point.f1_macro,
+                params=point.params,
+                acs=point.acs,
+                macs=point.macs,
+            )
+            rows.add(row.id, row)
+    for mask in published_masks():
+        row = PrintedRow(
+            id=f"table3/{mask.schedule}",
+            table="Table 3",
+            model=mask.schedule,
+            backbone="squeezenet",
+            kept=mask.kept,
+            kind=Kind.SNN,
+            dataset="cifar10",
+            accuracy=mask.accuracy,
+            energy_pj=mask.energy_pj,
+            params=mask.params,
+        )
+        rows.add(row.id, row)
+    return rows
+
+
+def printed_for(*, backbone: str, mask: tuple[str, ...], kind: Kind, dataset: str) -> list[PrintedRow]:
+    """The printed rows about a network; of the full SqueezeNet and of Ref-1 on CIFAR-10 there are two."""
+    return [
+        row
+        for row in printed_rows().values()
+        if (row.backbone, row.kind, row.dataset) == (backbone, kind, dataset) and row.mask == mask
     ]

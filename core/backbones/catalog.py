@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from core.backbones import squeezenet
-from core.backbones.plan import Plan, Shape
+from core.backbones import mixnet, mnasnet, shufflenetv2, squeezenet, xception
+from core.backbones.plan import Encoding, Plan, Shape, Unbuildable
 from core.errors import BadValue, ImpossibleMask, UnknownName
 from core.registry import Registry
 
@@ -52,6 +52,50 @@ BACKBONES.add(
         masks=FIRE_MASKS,
     ),
 )
+BACKBONES.add(
+    "shufflenetv2",
+    Backbone(
+        name="shufflenetv2",
+        title="ShuffleNetV2",
+        blocks=shufflenetv2.BLOCKS,
+        build=shufflenetv2.build,
+        source="Ma et al., arXiv:1807.11164; small definition: a reconstruction for Kabir et al., arXiv:2602.09717",
+        masks=shufflenetv2.MASKS,
+    ),
+)
+BACKBONES.add(
+    "mnasnet",
+    Backbone(
+        name="mnasnet",
+        title="MnasNet",
+        blocks=mnasnet.BLOCKS,
+        build=mnasnet.build,
+        source="Tan et al., arXiv:1807.11626; small definition: a reconstruction for Kabir et al., arXiv:2602.09717",
+        masks=mnasnet.MASKS,
+    ),
+)
+BACKBONES.add(
+    "mixnet",
+    Backbone(
+        name="mixnet",
+        title="MixNet",
+        blocks=mixnet.BLOCKS,
+        build=mixnet.build,
+        source="Tan and Le, arXiv:1907.09595; small definition: a reconstruction for Kabir et al., arXiv:2602.09717",
+        masks=mixnet.MASKS,
+    ),
+)
+BACKBONES.add(
+    "xception",
+    Backbone(
+        name="xception",
+        title="Xception",
+        blocks=xception.BLOCKS,
+        build=xception.build,
+        source="Chollet, arXiv:1610.02357; small definition: a reconstruction for Kabir et al., arXiv:2602.09717",
+        masks=xception.MASKS,
+    ),
+)
 
 
 def parse_mask(backbone: str, text: str | Iterable[str]) -> tuple[str, ...]:
@@ -83,21 +127,29 @@ def parse_mask(backbone: str, text: str | Iterable[str]) -> tuple[str, ...]:
 
 
 def mask_name(backbone: str, mask: tuple[str, ...]) -> str | None:
-    """The published name of a mask, if it has one."""
+    """The name of a mask in the backbone's table, if it has one."""
     return next((name for name, kept in BACKBONES[backbone].masks.items() if kept == tuple(mask)), None)
 
 
 @lru_cache(maxsize=1024)
 def plan_for(
-    *, backbone: str, mask: tuple[str, ...], input_shape: Shape, n_classes: int, definition: str = "small"
+    *,
+    backbone: str,
+    mask: tuple[str, ...],
+    input_shape: Shape,
+    n_classes: int,
+    definition: str = "small",
+    encoding: Encoding = "direct",
 ) -> Plan:
-    """The plan of a masked backbone. Raises UnknownName, BadValue or ImpossibleMask."""
+    """The plan of a masked backbone under an input coding. Raises UnknownName, BadValue or ImpossibleMask."""
     entry = BACKBONES[backbone]
     if definition not in DEFINITIONS:
         raise UnknownName(kind="definition", name=definition, known=DEFINITIONS)
     mask = parse_mask(backbone, mask)
     try:
-        return entry.build(definition=definition, mask=mask, input_shape=input_shape, n_classes=n_classes)
-    except ValueError as error:  # a shape that shrinks to nothing
+        plan = entry.build(definition=definition, mask=mask, input_shape=input_shape, n_classes=n_classes)
+    except Unbuildable as error:
         size = "x".join(map(str, input_shape))
-        raise ImpossibleMask(mask=mask, why=f"{error} (input {size}, definition {definition}).") from None
+        why = f"{error} (input {size}, definition {definition})."
+        raise ImpossibleMask(mask=mask, why=why, trace=error.trace) from None
+    return plan if encoding == "direct" else plan.encoded(encoding)

@@ -6,25 +6,38 @@ CNN; the only node that differs between the two is `act` (a spiking neuron or a 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from math import prod
-from typing import Literal
+from typing import Any, Literal, NoReturn, get_args
 
 Shape = tuple[int, ...]  # (C, H, W) of one sample
-OpKind = Literal["input", "conv", "bn", "act", "maxpool", "global_avgpool", "concat", "dropout"]
+OpKind = Literal[
+    "input", "conv", "bn", "act", "maxpool", "global_avgpool", "concat", "dropout",
+    "split",  # some of the channels, from `start` on
+    "shuffle",  # channels as [groups, C / groups], transposed (ShuffleNet)
+    "add",  # the sum of its inputs
+    "sigmoid",  # the gate of a squeeze-and-excitation unit
+    "scale",  # the first input times the second, one factor a channel
+]  # fmt: skip
 
 #: Nodes that hold weights and are charged synaptic operations.
 SYNAPTIC: frozenset[str] = frozenset({"conv"})
-#: Nodes that cost no synaptic operation, each named so that a new op cannot slip through unseen.
-FREE: frozenset[str] = frozenset({"input", "bn", "act", "maxpool", "global_avgpool", "concat", "dropout"})
+#: Nodes that cost no synaptic operation; a node in neither set is refused by the counter.
+FREE: frozenset[str] = frozenset(get_args(OpKind)) - SYNAPTIC
+#: What passes spikes on as spikes: they move them, drop them or (the maximum) join them by OR.
+_KEEPS_SPIKES: frozenset[str] = frozenset({"maxpool", "concat", "dropout", "split", "shuffle"})
+
+Encoding = Literal["direct", "rate", "latency"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
     """One operation. `inputs` are names of earlier nodes; `shape` is the output's (C, H, W).
 
-    `spikes` and `constant` hold for the spiking network with direct coding: `spikes` says that every
-    element of the output is 0 or 1; `constant` says that it is the same at every time step.
+    `spikes` and `constant` hold for the spiking network: `spikes` says that every element of the output
+    is 0 or 1; `constant` says that it is the same at every time step. Under direct coding the input is
+    constant, under the others it is spikes (`Plan.encoded`).
     """
 
     name: str
@@ -35,7 +48,9 @@ class Node:
     kernel: int = 1
     stride: int = 1
     padding: int = 0
+    dilation: int = 1
     groups: int = 1
+    start: int = 0
     bias: bool = False
     ceil_mode: bool = False
     rate: float = 0.0
@@ -109,26 +124,89 @@ class Plan:
     def node(self, name: str) -> Node:
         return next(node for node in self.nodes if node.name == name)
 
+    def encoded(self, encoding: Encoding) -> Plan:
+        """The same network under another input coding: what is spikes and what is constant follows from it."""
+        direct = encoding == "direct"
+        nodes = {"input": replace(self.nodes[0], constant=direct, spikes=not direct)}
+        for node in self.nodes[1:]:
+            nodes[node.name] = replace(node, **_flags(node.op, [nodes[name] for name in node.inputs]))
+        return replace(self, nodes=tuple(nodes.values()))
+
+
+def _flags(op: str, parents: Iterable[Node]) -> dict[str, bool]:
+    """`spikes` and `constant` of a node's output, from those of its inputs."""
+    parents = list(parents)
+    return {
+        "spikes": op == "act" or (op in _KEEPS_SPIKES and all(parent.spikes for parent in parents)),
+        "constant": op != "act" and all(parent.constant for parent in parents),  # neurons have a state that moves
+    }
+
+
+class Unbuildable(ValueError):
+    """A shape that does not fit what it arrives at. `trace`: a line for each block up to there, the last says why."""
+
+    def __init__(self, trace: tuple[str, ...]) -> None:
+        super().__init__(trace[-1])
+        self.trace = trace
+
 
 class PlanBuilder:
-    """Adds nodes one after another; each method returns the new node's name."""
+    """Adds nodes one after another; each method returns the new node's name.
 
-    def __init__(self, input_shape: Shape) -> None:
+    `mask` are the kept blocks. Raises Unbuildable, with a shape trace, where a shape does not fit.
+    """
+
+    def __init__(self, input_shape: Shape, mask: tuple[str, ...] = ()) -> None:
         self._nodes: dict[str, Node] = {
             "input": Node(name="input", op="input", inputs=(), shape=input_shape, constant=True)
         }
-        self.block: str | None = None  # the removable block that new nodes belong to
+        self._mask = mask
+        self._block: str | None = None  # the removable block that new nodes belong to
+        self._trace: list[str] = []
 
     def shape(self, name: str) -> Shape:
         return self._nodes[name].shape
 
-    def _add(self, node: Node) -> str:
-        if node.name in self._nodes:
-            raise ValueError(f"node {node.name!r} is in the plan twice")
-        if min(node.shape) < 1:
-            raise ValueError(f"node {node.name!r} would have the empty shape {node.shape}")
-        self._nodes[node.name] = node
-        return node.name
+    def is_activated(self, name: str) -> bool:
+        """Whether the value comes from an activation with nothing but moves in between."""
+        return self._nodes[name].spikes
+
+    def removable(self, block: str, x: str, build: Callable[[str], str]) -> str:
+        """`build(x)`, whose nodes belong to `block`, where the mask keeps it; else x itself passes on."""
+        if block not in self._mask:
+            self._trace.append(f"{block} left out")
+            return x
+        self._trace.append(f"{self._arrival(x)} arrives at {block}")
+        self._block = block
+        out = build(x)
+        self._block = None
+        return out
+
+    def refuse(self, name: str, x: str, why: str) -> NoReturn:
+        """Raise Unbuildable: x cannot be what `name` takes. `why` completes "arrives at name, which ..."."""
+        before = self._trace[:-1] if self._block else self._trace  # its own arrival is said below
+        raise Unbuildable((*before, f"{self._arrival(x)} arrives at {name}, which {why}"))
+
+    def _arrival(self, x: str) -> str:
+        """Where a value comes from, a block or a part of the fixed network, and its shape: `stem 24x32x32`."""
+        node = self._nodes[x]
+        return f"{node.block or x.partition('.')[0]} {_text(node.shape)}"
+
+    def _add(self, name: str, op: OpKind, xs: tuple[str, ...], shape: Shape, **extra: Any) -> str:
+        if name in self._nodes:
+            raise ValueError(f"node {name!r} is in the plan twice")
+        if min(shape) < 1:
+            self.refuse(name, xs[0], "leaves nothing of it")
+        parents = [self._nodes[x] for x in xs]
+        self._nodes[name] = Node(
+            name=name,
+            op=op,
+            inputs=xs,
+            shape=shape,
+            block=self._block,
+            **({"in_shape": parents[0].shape} | extra | _flags(op, parents)),
+        )
+        return name
 
     def conv(
         self,
@@ -139,106 +217,98 @@ class PlanBuilder:
         kernel: int,
         stride: int = 1,
         padding: int = 0,
+        dilation: int = 1,
         groups: int = 1,
         bias: bool = True,
     ) -> str:
         c, h, w = self.shape(x)
         if c % groups or channels % groups:
-            raise ValueError(f"{name}: {groups} groups do not divide {c} and {channels} channels")
-        out = tuple((side + 2 * padding - kernel) // stride + 1 for side in (h, w))
+            self.refuse(name, x, f"has {groups} groups: they do not divide {c} and {channels} channels")
+        span = dilation * (kernel - 1) + 1
+        out = tuple((side + 2 * padding - span) // stride + 1 for side in (h, w))
         return self._add(
-            Node(
-                name=name,
-                op="conv",
-                inputs=(x,),
-                shape=(channels, *out),
-                in_shape=(c, h, w),
-                kernel=kernel,
-                stride=stride,
-                padding=padding,
-                groups=groups,
-                bias=bias,
-                block=self.block,
-                constant=self._nodes[x].constant,
-            )
+            name,
+            "conv",
+            (x,),
+            (channels, *out),
+            kernel=kernel,
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+            groups=groups,
+            bias=bias,
         )
 
     def bn(self, name: str, x: str) -> str:
         """Batch normalisation, affine: two parameters a channel."""
-        return self._same(name, "bn", x, constant=self._nodes[x].constant)
+        return self._add(name, "bn", (x,), self.shape(x))
 
     def act(self, name: str, x: str) -> str:
         """The activation: spiking neurons or ReLU, the one difference between the twins."""
-        return self._same(name, "act", x, spikes=True)
+        return self._add(name, "act", (x,), self.shape(x))
 
     def dropout(self, name: str, x: str, rate: float) -> str:
-        before = self._nodes[x]
-        return self._same(name, "dropout", x, rate=rate, spikes=before.spikes, constant=before.constant)
+        return self._add(name, "dropout", (x,), self.shape(x), rate=rate)
 
-    def _same(self, name: str, op: OpKind, x: str, **extra: bool | float) -> str:
-        shape = self.shape(x)
-        return self._add(Node(name=name, op=op, inputs=(x,), shape=shape, in_shape=shape, block=self.block, **extra))
-
-    def maxpool(self, name: str, x: str, *, kernel: int, stride: int, ceil_mode: bool = False) -> str:
-        """The maximum of spikes is their OR, so spikes stay spikes."""
+    def maxpool(self, name: str, x: str, *, kernel: int, stride: int, padding: int = 0, ceil_mode: bool = False) -> str:
+        """The maximum of spikes is their OR, so spikes stay spikes; padding never wins."""
         c, h, w = self.shape(x)
         out = []
         for side in (h, w):
-            span = side - kernel
+            span = side + 2 * padding - kernel
             size = (-(-span // stride) if ceil_mode else span // stride) + 1
-            if ceil_mode and (size - 1) * stride >= side:  # a window must start inside, as in torch
+            if ceil_mode and (size - 1) * stride >= side + padding:  # a window must start inside, as in torch
                 size -= 1
             out.append(size)
         return self._add(
-            Node(
-                name=name,
-                op="maxpool",
-                inputs=(x,),
-                shape=(c, *out),
-                in_shape=(c, h, w),
-                kernel=kernel,
-                stride=stride,
-                ceil_mode=ceil_mode,
-                block=self.block,
-                spikes=self._nodes[x].spikes,
-                constant=self._nodes[x].constant,
-            )
+            name, "maxpool", (x,), (c, *out), kernel=kernel, stride=stride, padding=padding, ceil_mode=ceil_mode
         )
 
     def global_avgpool(self, name: str, x: str) -> str:
         """The mean over height and width: a real value even of spikes."""
-        c, h, w = self.shape(x)
-        return self._add(
-            Node(
-                name=name,
-                op="global_avgpool",
-                inputs=(x,),
-                shape=(c, 1, 1),
-                in_shape=(c, h, w),
-                block=self.block,
-                constant=self._nodes[x].constant,
-            )
-        )
+        return self._add(name, "global_avgpool", (x,), (self.shape(x)[0], 1, 1))
 
     def concat(self, name: str, xs: tuple[str, ...]) -> str:
-        parts = [self._nodes[x] for x in xs]
-        if len({part.shape[1:] for part in parts}) != 1:
-            raise ValueError(f"{name}: cannot join {[part.shape for part in parts]}")
-        shape = (sum(part.shape[0] for part in parts), *parts[0].shape[1:])
-        return self._add(
-            Node(
-                name=name,
-                op="concat",
-                inputs=xs,
-                shape=shape,
-                in_shape=shape,
-                block=self.block,
-                spikes=all(p.spikes for p in parts),
-                constant=all(p.constant for p in parts),
-            )
-        )
+        shapes = [self.shape(x) for x in xs]
+        if len({shape[1:] for shape in shapes}) != 1:
+            self.refuse(name, xs[0], f"cannot join {' and '.join(map(_text, shapes))}")
+        shape = (sum(shape[0] for shape in shapes), *shapes[0][1:])
+        return self._add(name, "concat", xs, shape, in_shape=shape)
+
+    def split(self, name: str, x: str, *, start: int, channels: int) -> str:
+        """Channels start..start + channels - 1."""
+        c, h, w = self.shape(x)
+        if not 0 <= start < start + channels <= c:
+            self.refuse(name, x, f"takes channels {start} to {start + channels - 1}")
+        return self._add(name, "split", (x,), (channels, h, w), start=start)
+
+    def shuffle(self, name: str, x: str, *, groups: int) -> str:
+        """Channel shuffle (Zhang et al., arXiv:1707.01083): channel g C/groups + i goes to i groups + g."""
+        if self.shape(x)[0] % groups:
+            self.refuse(name, x, f"has {groups} groups: they do not divide {self.shape(x)[0]} channels")
+        return self._add(name, "shuffle", (x,), self.shape(x), groups=groups)
+
+    def add(self, name: str, a: str, b: str) -> str:
+        """The sum of two values of one shape: of spikes it is in {0, 1, 2}, so a real value."""
+        if self.shape(a) != self.shape(b):
+            self.refuse(name, b, f"adds it to {_text(self.shape(a))}")
+        return self._add(name, "add", (a, b), self.shape(a))
+
+    def sigmoid(self, name: str, x: str) -> str:
+        """A gate in (0, 1); a real value in both twins."""
+        return self._add(name, "sigmoid", (x,), self.shape(x))
+
+    def scale(self, name: str, x: str, gate: str) -> str:
+        """Every channel of x times its value in gate, [C, 1, 1]: real even where x is spikes."""
+        if self.shape(gate) != (self.shape(x)[0], 1, 1):
+            self.refuse(name, gate, f"multiplies it with {_text(self.shape(x))}")
+        return self._add(name, "scale", (x, gate), self.shape(x))
 
     def finish(self, *, backbone: str, definition: str, blocks: tuple[str, ...], mask: tuple[str, ...]) -> Plan:
         return Plan(
             backbone=backbone, definition=definition, blocks=blocks, mask=mask, nodes=tuple(self._nodes.values())
         )
+
+
+def _text(shape: Shape) -> str:
+    return "x".join(map(str, shape))

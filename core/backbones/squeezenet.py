@@ -9,6 +9,8 @@ normalisation, 1,248,424 parameters for 1000 classes.
 
 from __future__ import annotations
 
+from functools import partial
+
 from core.backbones.plan import Plan, PlanBuilder, Shape
 
 BLOCKS = ("F2", "F3", "F4", "F5", "F6", "F7", "F8", "F9")
@@ -20,7 +22,7 @@ POOL_AFTER = ("F4", "F8")  # by position: the pool stays when its Fire module go
 def build(*, definition: str, mask: tuple[str, ...], input_shape: Shape, n_classes: int) -> Plan:
     """The plan for `mask`, the kept Fire modules in network order. A removed one lets its input pass on."""
     small = definition == "small"
-    b = PlanBuilder(input_shape)
+    b = PlanBuilder(input_shape, mask)
 
     def unit(name: str, x: str, channels: int, kernel: int, *, stride: int = 1, padding: int = 0) -> str:
         x = b.conv(f"{name}.conv", x, channels, kernel=kernel, stride=stride, padding=padding)
@@ -33,20 +35,18 @@ def build(*, definition: str, mask: tuple[str, ...], input_shape: Shape, n_class
             b.maxpool(name, x, kernel=2, stride=2) if small else b.maxpool(name, x, kernel=3, stride=2, ceil_mode=True)
         )
 
+    def fire(block: str, x: str) -> str:
+        squeezed = unit(f"{block}.squeeze", x, SQUEEZE[block], 1)
+        expanded = (
+            unit(f"{block}.expand1", squeezed, EXPAND[block], 1),
+            unit(f"{block}.expand3", squeezed, EXPAND[block], 3, padding=1),
+        )
+        return b.concat(f"{block}.concat", expanded)
+
     x = unit("stem", "input", 128, 3, padding=1) if small else unit("stem", "input", 96, 7, stride=2)
     x = pool("pool1", x)
     for block in BLOCKS:
-        if block in mask:
-            b.block = block
-            squeezed = unit(f"{block}.squeeze", x, SQUEEZE[block], 1)
-            x = b.concat(
-                f"{block}.concat",
-                (
-                    unit(f"{block}.expand1", squeezed, EXPAND[block], 1),
-                    unit(f"{block}.expand3", squeezed, EXPAND[block], 3, padding=1),
-                ),
-            )
-            b.block = None
+        x = b.removable(block, x, partial(fire, block))
         if block in POOL_AFTER:
             x = pool(f"pool{block[1:]}", x)
     if not small:

@@ -6,9 +6,13 @@ from pathlib import Path
 
 import typer
 
+from core.analysis import exits, steps
+from core.analysis.calibration import calibration
+from core.analysis.findings import diagnostic_findings, gradient_findings
 from core.bundle import Bundle
 from core.cli.console import print_json
 from core.recipes.build import command
+from core.schemas.diagnostics import Calibration, Exits, Steps
 from core.units import format_count, format_energy
 
 app = typer.Typer(help="Show or verify a run's bundle.", no_args_is_help=True)
@@ -19,9 +23,16 @@ def show(
     path: Path = typer.Argument(..., help="Folder of the bundle."),
     as_json: bool = typer.Option(False, "--json", help="Print as JSON."),
 ) -> None:
-    """The figures of a run, the command that repeats it, and its files."""
+    """The figures of a run, its diagnostics, the command that repeats it, and its files."""
     bundle = Bundle(path)
     config, summary, files = bundle.config(), bundle.summary(), bundle.files()
+    predictions, counts = bundle.predictions(), bundle.counts()
+    scores = calibration(predictions.label, predictions.outputs)
+    priced = {"mode": summary.mode, "profile": summary.profile}
+    stopped = steps.curve(predictions, counts, **priced)
+    left = exits.curve(predictions, counts, bundle.counts_per_sample(), **priced)
+    diagnostics = bundle.diagnostics()
+    findings = gradient_findings(bundle.gradients()) + (diagnostic_findings(diagnostics) if diagnostics else [])
     if as_json:
         print_json(
             {
@@ -29,6 +40,11 @@ def show(
                 "summary": summary.model_dump(mode="json"),
                 "environment": bundle.environment(),
                 "command": command(config),
+                "calibration": scores.model_dump(mode="json"),
+                "steps": stopped.model_dump(mode="json"),
+                "exits": left.model_dump(mode="json"),
+                "diagnostics": diagnostics.model_dump(mode="json") if diagnostics else None,
+                "findings": findings,
                 "files": [entry.model_dump() for entry in files],
             }
         )
@@ -42,9 +58,24 @@ def show(
     print(f"per image    {format_count(summary.acs)} ACs, {format_count(summary.macs)} MACs (mode {summary.mode})")
     print(f"energy       {format_energy(summary.energy_pj)} per image, estimated ({summary.profile})")
     print(f"firing rate  {rate}")
+    _print_diagnostics(scores, stopped, left, findings)
     print(f"repeat       {command(config)}")
     for entry in files:
         print(f"{entry.bytes:>12}  {entry.name}")
+
+
+def _print_diagnostics(scores: Calibration, stopped: Steps, left: Exits, findings: list[str]) -> None:
+    print(f"calibration  ECE {scores.ece:.4f}, Brier {scores.brier:.4f}, NLL {scores.nll:.4f} nats")
+    for point in stopped.points:
+        print(f"T' = {point.steps:<8} {point.accuracy:.2%}, {format_energy(point.energy_pj)} per image")
+    if stopped.time_steps > 1:
+        for point in left.points:
+            print(
+                f"exit {point.threshold:<8g}{point.accuracy:.2%}, {format_energy(point.energy_pj)} per image, "
+                f"{point.mean_steps:.2f} steps"
+            )
+    for sentence in findings:
+        print(f"finding      {sentence}")
 
 
 @app.command()

@@ -19,7 +19,7 @@ from core.units import format_count
 def count(
     backbone: str = typer.Option("squeezenet", help="The network's architecture."),
     kind: str = typer.Option("snn", help="snn or cnn."),
-    mask: str = typer.Option("Full", help="Kept blocks, as F4,F6,F8,F9 or as a published mask's name."),
+    mask: str = typer.Option("Full", help="Kept blocks, as F4,F6,F8,F9, or a mask's name."),
     dataset: str = typer.Option("cifar10", help="Gives the input's shape and the classes; no data is read."),
     definition: str = typer.Option("small", help="small or imagenet."),
     mode: str = typer.Option("paper", help="Accounting mode of `macs`."),

@@ -13,8 +13,9 @@ import typer
 
 from core.cli.console import EXIT_FAILED, print_json
 from core.datasets.add import add as add_dataset
-from core.datasets.catalog import DATASETS
+from core.datasets.catalog import all_specs, find
 from core.datasets.fetch import fetch as fetch_dataset
+from core.datasets.fetch import mirrored
 from core.datasets.load import status
 from core.datasets.load import verify as verify_dataset
 from core.datasets.spec import DatasetStatus, Progress, Report
@@ -32,7 +33,8 @@ REPLACE = typer.Option(False, "--replace", help="Exchange a complete copy, even 
 def list_(data: Path | None = FOLDER, as_json: bool = AS_JSON) -> None:
     """What data sets there are, and which of them are on this machine."""
     folder = _folder(data)
-    rows = [info(name, folder) for name in DATASETS]
+    specs = all_specs(folder)
+    rows = [info(name, folder) for name in specs]
     if as_json:
         print_json([row.model_dump(mode="json") for row in rows])
         return
@@ -47,7 +49,7 @@ def list_(data: Path | None = FOLDER, as_json: bool = AS_JSON) -> None:
             str(row.n_classes),
             "" if row.n_train is None else f"{row.n_train:,}",
             "" if row.n_test is None else f"{row.n_test:,}",
-            _state(row),
+            _state(row, counting_only=specs[row.name].reader is None),
         )
     console = Console()
     console.print(table)
@@ -60,31 +62,45 @@ def list_(data: Path | None = FOLDER, as_json: bool = AS_JSON) -> None:
 @app.command()
 def fetch(
     name: str = typer.Argument(help="Such as cifar10."),
-    url: str | None = typer.Option(None, help="A mirror of the authors' archive; its checksum must be the same."),
+    url: str | None = typer.Option(
+        None, help="A mirror of the authors' archive, or of the folder of their files; checksums must be the same."
+    ),
     replace: bool = REPLACE,
     data: Path | None = FOLDER,
     as_json: bool = AS_JSON,
 ) -> None:
     """Download a data set from its authors' site; goes on where an earlier try stopped."""
-    folder, spec = _folder(data), DATASETS[name]
-    remote = dataclasses.replace(spec.remote, url=url) if url and spec.remote else None
+    folder = _folder(data)
+    remotes = find(name, folder).remotes
+    if url and remotes:
+        remotes = mirrored(remotes, url)
     with _progress() as progress:
-        state = fetch_dataset(name, folder, remote=remote, replace=replace, progress=progress)
+        state = fetch_dataset(name, folder, remotes=remotes, replace=replace, progress=progress)
     _print_state(name, state, folder, as_json)
 
 
 @app.command()
 def add(
-    name: str = typer.Argument(help="Such as cifar10."),
+    name: str = typer.Argument(help="Such as cifar10, or a new name for images of your own."),
     path: Path = typer.Argument(help="A folder or an archive (.tar.gz, .tar.xz, .tar, .zip) that holds the set."),
+    size: int | None = typer.Option(
+        None, help="Side of your own images in pixels; else their commonest one, at most 64."
+    ),
+    mirrors: bool = typer.Option(
+        False, "--mirrors", help="Your own images may be mirrored in training: none becomes another thing."
+    ),
     replace: bool = REPLACE,
     data: Path | None = FOLDER,
     as_json: bool = AS_JSON,
 ) -> None:
-    """Add a copy that is on this machine: checked whole before it is taken in."""
+    """Add a copy that is on this machine: checked whole before it is taken in.
+
+    A name that no data set has makes one of your own, of images in class folders: train/<class>/* and test/<class>/*
+    (or val), or <class>/* alone, of which a fifth becomes the test set. Images are brought to one square size.
+    """
     folder = _folder(data)
     with _progress() as progress:
-        state = add_dataset(name, path, folder, replace=replace, progress=progress)
+        state = add_dataset(name, path, folder, replace=replace, size=size, mirrors=mirrors, progress=progress)
     _print_state(name, state, folder, as_json)
 
 
@@ -96,7 +112,7 @@ def verify(
 ) -> None:
     """Read every byte of a data set and report on each file. Exit code 1 if anything is corrupt or missing."""
     folder = _folder(data)
-    names = [name] if name else [known for known in DATASETS if status(known, folder).ready]
+    names = [name] if name else [known for known in all_specs(folder) if status(known, folder).ready]
     reports = []
     with _progress() as progress:
         for known in names:
@@ -106,14 +122,14 @@ def verify(
         print_json(contents[0] if name else contents)
     else:
         for report in reports:
-            _print_report(report)
+            _print_report(report, find(report.name, folder).title)
     if any(report.state in ("corrupt", "missing") for report in reports):
         raise typer.Exit(EXIT_FAILED)
 
 
 def info(name: str, data_dir: Path) -> DatasetInfo:
     """A data set's facts and its state on this machine."""
-    spec, state = DATASETS[name], status(name, data_dir)
+    spec, state = find(name, data_dir), status(name, data_dir)
     return DatasetInfo(
         name=name,
         title=spec.title,
@@ -133,8 +149,8 @@ def _folder(data: Path | None) -> Path:
     return data.expanduser() if data is not None else Settings().data
 
 
-def _state(row: DatasetInfo) -> str:
-    if DATASETS[row.name].reader is None:
+def _state(row: DatasetInfo, *, counting_only: bool) -> str:
+    if counting_only:
         return "counting only"
     if not row.ready:
         return "not here"
@@ -142,21 +158,22 @@ def _state(row: DatasetInfo) -> str:
 
 
 def _print_state(name: str, state: DatasetStatus, folder: Path, as_json: bool) -> None:
+    row = info(name, folder)
     if as_json:
-        print_json(info(name, folder).model_dump(mode="json"))
+        print_json(row.model_dump(mode="json"))
         return
     if state.n_train is None or state.n_test is None:
-        typer.echo(f"{DATASETS[name].title} is in {folder / name}. {state.note or ''}".rstrip())
+        typer.echo(f"{row.title} is in {folder / name}. {state.note or ''}".rstrip())
         return
-    what = f"{state.n_train:,} training and {state.n_test:,} test images"
-    typer.echo(f"{DATASETS[name].title} is ready: {what}{', complete' if state.complete else ''}.")
+    what = f"{state.n_train:,} training and {state.n_test:,} test images{', complete' if state.complete else ''}"
+    typer.echo(f"{row.title} is ready: {what}; {row.image_shape[1]}x{row.image_shape[2]} pixels.")
     if state.note:
         typer.echo(state.note)
 
 
-def _print_report(report: Report) -> None:
+def _print_report(report: Report, title: str) -> None:
     what = f"{report.n_train:,} training and {report.n_test:,} test images"
-    typer.echo(f"{DATASETS[report.name].title}: {report.state}, {what}.{' ' + report.note if report.note else ''}")
+    typer.echo(f"{title}: {report.state}, {what}.{' ' + report.note if report.note else ''}")
     for file in report.files:
         official = {True: ", the authors' own file", False: ", not bit for bit the authors' file", None: ""}
         images = "" if file.n is None else f" {file.n:,} images{official[file.official]}"

@@ -24,6 +24,7 @@ def train_here(
     data_dir: Path,
     device: str,
     threads: int | None,
+    teacher: Path | None,
     stream: Callable[[Event], None] | None,
     as_json: bool,
 ) -> None:
@@ -48,6 +49,7 @@ def train_here(
                 threads=threads,
                 emit=emit,
                 should_stop=stop.is_set,
+                teacher=teacher,
             )
     if as_json:
         print_json(summary.model_dump(mode="json"))

@@ -59,6 +59,8 @@ class Show:
                 self._console.print(f"bundle: {self._out}")
 
     def _started(self, event: Started) -> None:
+        if event.part == "teacher":
+            self._console.print("first the CNN twin, which this run learns from")
         self._console.print(
             f"{event.n_train} training, {event.n_validation} validation, {event.n_test} test images; "
             f"{event.steps_per_epoch} steps an epoch, at most {event.max_epochs} epochs, on {event.device}"
@@ -77,12 +79,15 @@ class Show:
         if event.eta_s is not None:
             parts.append(f"{format_duration(event.eta_s)} left")
         name = f"epoch {event.epoch}/{event.max_epochs}" if event.phase == "training" else event.phase
+        if event.part == "teacher":
+            name = f"twin {name}"
         self._bar.update(self._task, description=name, completed=event.step, total=event.steps, detail="  ".join(parts))
 
     def _epoch(self, event: EpochDone) -> None:
         rate = "" if event.firing_rate is None else f"  firing rate {event.firing_rate:.3f}"
+        twin = "twin " if event.part == "teacher" else ""
         self._console.print(
-            f"epoch {event.epoch:>3}  loss {event.train_loss:.4f}  train {event.train_accuracy:.2%}  "
+            f"{twin}epoch {event.epoch:>3}  loss {event.train_loss:.4f}  train {event.train_accuracy:.2%}  "
             f"validation {event.validation_accuracy:.2%}{' *' if event.is_best else '  '}{rate}  "
             f"{event.wall_s:.1f} s"
         )
@@ -105,6 +110,9 @@ def result_table(summary: Summary) -> Table:
         "training": f"{format_duration(summary.train_wall_s)}, {summary.train_images_per_s:.0f} images/s, "
         f"seed {summary.seed} (n = 1)",
     }
+    if not summary.epochs_run:  # a converted network, as it comes
+        del rows["best epoch"]
+        rows["training"] = f"none after conversion, seed {summary.seed} (n = 1)"
     for name, value in rows.items():
         table.add_row(name, value)
     return table

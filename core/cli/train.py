@@ -9,6 +9,7 @@ from typing import Any
 import typer
 from pydantic import ValidationError
 
+from core.datasets.catalog import DATASETS
 from core.errors import BadValue, SpikefrontError
 from core.recipes.build import build_config, override, translate
 from core.schemas.api import RunRequest
@@ -25,7 +26,7 @@ def train(
     kind: Kind = typer.Option(Kind.SNN, help="Spiking network or its CNN twin."),
     mask: str = typer.Option("Full", help="Kept blocks such as F4,F6,F8,F9, or a mask's name such as Ref-1."),
     dataset: str = typer.Option("digits", help="Data set."),
-    recipe: str = typer.Option("smoke", help="smoke, fast or paper."),
+    recipe: str = typer.Option("smoke", help="smoke, fast, best or paper."),
     seed: int = typer.Option(0, min=0, max=2**31 - 1, help="Seed of weights, order and augmentation."),
     settings: list[str] = typer.Option(
         [],
@@ -34,6 +35,9 @@ def train(
         help="Change a field of the recipe, such as training.max_epochs=3; repeatable.",
     ),
     config: Path | None = typer.Option(None, "--config", help="A config.json instead of the options above."),
+    teacher: Path | None = typer.Option(
+        None, help="Finished bundle of the CNN twin to learn from [default: the twin is trained first, if needed]."
+    ),
     data: Path | None = typer.Option(None, "--data", help="Folder with the data sets [default: SPIKEFRONT_DATA]."),
     device: str = typer.Option("auto", help="auto, cpu or cuda."),
     threads: int | None = typer.Option(None, min=1, help="CPU threads [default: all, or OMP_NUM_THREADS]."),
@@ -48,6 +52,8 @@ def train(
         raise BadValue(field="--events", value=events, expected="-, for standard output")
     if events and as_json:
         raise BadValue(field="--json", value=True, expected="left out with --events, whose last event has the summary")
+    data = data or Settings().data
+    context.with_resource(DATASETS.looking_in(data))  # the user's own data sets are those of this folder
     try:
         if config is not None:
             _refuse_choices(context)
@@ -70,9 +76,10 @@ def train(
         train_here(
             run_config,
             out=out,
-            data_dir=data or Settings().data,
+            data_dir=data,
             device=device,
             threads=threads,
+            teacher=teacher,
             stream=print_event if events else None,
             as_json=as_json,
         )

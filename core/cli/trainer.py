@@ -1,7 +1,7 @@
 """`spikefront trainer`: a process with the engine loaded, waiting for one run of its supervisor.
 
 Protocol, JSON lines. It prints `{"type": "ready"}`, reads one request `{"config", "out", "data",
-"threads", "device"}` and prints the events of core.schemas.results. Exit code 0: succeeded; 1: failed,
+"threads", "device", "teacher"}` and prints the events of core.schemas.results. Exit code 0: succeeded; 1: failed,
 after a Failed event; 75: stopped by SIGTERM, checkpoint written; 3: standard input closed, which means
 that the supervisor is gone: nothing more is written. Standard error is for people.
 """
@@ -24,7 +24,7 @@ from pydantic import Field, ValidationError
 from core.cli.console import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_ORPHANED
 from core.cli.session import step_back, stop_on_signals
 from core.cli.train import failed, print_event
-from core.errors import Interrupted, SpikefrontError
+from core.errors import BadValue, BundleCorrupt, Interrupted, SpikefrontError
 from core.recipes.build import translate
 from core.schemas.base import Frozen
 from core.schemas.results import Failed
@@ -39,6 +39,9 @@ class TrainRequest(Frozen):
     data: Path
     threads: int | None = Field(default=1, ge=1)
     device: str = "auto"
+    teacher: Path | None = Field(
+        default=None, description="a bundle that may be the twin which the config trains first"
+    )
 
 
 def trainer() -> None:
@@ -65,6 +68,7 @@ def trainer() -> None:
                 threads=request.threads,
                 emit=print_event,
                 should_stop=stop.is_set,
+                teacher=_usable_teacher(request),
             )
         except ValidationError as error:
             _fail(failed(translate(error)))
@@ -79,6 +83,20 @@ def trainer() -> None:
             traceback.print_exc()
             _fail(Failed(code="internal", message=f"The trainer failed: {type(error).__name__}.", fields={}))
         _leave(0)
+
+
+def _usable_teacher(request: TrainRequest) -> Path | None:
+    """The teacher that was offered; None where it is not what it should be, so that the run trains its own."""
+    if request.teacher is None:
+        return None
+    from core.engine.teacher import check
+
+    try:
+        check(request.config, request.teacher)
+    except (BadValue, BundleCorrupt) as error:
+        print(f"spikefront: the teacher is not used: {error.message}", file=sys.stderr)
+        return None
+    return request.teacher
 
 
 def _leave(code: int) -> NoReturn:

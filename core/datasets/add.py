@@ -2,65 +2,134 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import logging
 import lzma
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from filelock import FileLock
 
+from core.datasets.add_user import build, require_name
 from core.datasets.archive import CHUNK, Damaged, extract, is_archive
-from core.datasets.catalog import DATASETS
+from core.datasets.catalog import DATASETS, find
+from core.datasets.class_folders import passed_over
 from core.datasets.load import reader_of
 from core.datasets.spec import DatasetSpec, DatasetStatus, Progress, Reader, no_progress
-from core.errors import BadValue, DatasetCorrupt, HomeUnusable
+from core.errors import BadValue, DatasetCorrupt, HomeUnusable, NoClassFolders, UnknownName
 
 log = logging.getLogger(__name__)
 
+FORMS = "a folder, or a .tar.gz, .tar.xz, .tar or .zip file"
 MAX_FILE_BYTES = 1 << 30  # one unpacked file of any data set here
 
 
 def add(
-    name: str, source: Path, data_dir: Path, *, replace: bool = False, progress: Progress = no_progress
+    name: str,
+    source: Path,
+    data_dir: Path,
+    *,
+    replace: bool = False,
+    size: int | None = None,
+    mirrors: bool = False,
+    progress: Progress = no_progress,
 ) -> DatasetStatus:
     """Add the data set from a folder, an archive, or single packed files, and return its new status.
 
-    `source` may be a folder in the official layout, one that holds the official files (plain or `.xz`), or a
-    tar or zip archive of either. Everything is copied beside the final place, read and checked; only then is it
-    moved in, so an interrupted or refused copy leaves what was there before. A set that is complete is not
-    exchanged for a subset unless `replace`.
+    Of a data set of the catalogue, `source` may be a folder in the official layout, one that holds the official
+    files (plain or packed), or a tar or zip archive of either. Any other name becomes a data set of the user's own:
+    `source` is then a folder or archive of class folders (core.datasets.class_folders), `size` the side of its images
+    in pixels and `mirrors` whether they may be mirrored.
+    Everything is copied beside the final place, read and checked; only then is it moved in, so an interrupted or
+    refused copy leaves what was there before. A set that is complete is not exchanged for a subset, nor a user's
+    for another, unless `replace`.
     Raises UnknownName, BadValue, DatasetMissing, DatasetCorrupt, UnsafeArchive, or HomeUnusable (disk full).
     """
-    spec = DATASETS[name]
-    reader = reader_of(spec, data_dir)
-    if reader.built_in:
-        raise BadValue(field="name", value=name, expected="a data set that is not built in; this one always is there")
     source, data_dir = Path(source).expanduser(), Path(data_dir)
+    spec = DATASETS.built_in.get(name)
+    if spec is None:
+        require_name(name)
+    else:
+        reader = reader_of(spec, data_dir)
+        if reader.built_in:
+            expected = "a data set that is not built in; this one always is there"
+            raise BadValue(field="name", value=name, expected=expected)
+        if size is not None or mirrors:
+            expected = "left out: only a data set of your own is given a size or mirrored"
+            raise BadValue(
+                field="--size" if size is not None else "--mirrors", value=size or mirrors, expected=expected
+            )
     if not source.exists():
         raise BadValue(field="path", value=str(source), expected="a folder or an archive that exists")
     with disk_errors(data_dir, source), _alone(data_dir, name):
-        before = reader.status(spec, data_dir / name)
         temp = data_dir / f".{name}-{secrets.token_hex(4)}"
         try:
-            _gather(spec, reader, source, temp, progress)
-            dataset = reader.load(spec, temp, progress)
-            if before.complete and not dataset.complete and not replace:
-                raise BadValue(
-                    field="path",
-                    value=str(source),
-                    expected="complete, as the copy already there is (--replace takes the subset all the same)",
-                )
-            del dataset  # its arrays are mapped from the folder that moves now
+            if spec is None:
+                _make_own(name, source, temp, data_dir, replace=replace, size=size, mirrors=mirrors, progress=progress)
+            else:
+                _take_official(spec, reader, source, temp, data_dir, replace=replace, progress=progress)
             _exchange(temp, data_dir / name)
         finally:
             shutil.rmtree(temp, ignore_errors=True)
-        status = reader.status(spec, data_dir / name)
+        spec = find(name, data_dir)
+        status = reader_of(spec, data_dir).status(spec, data_dir / name)
     log.info("datasets.added", extra={"dataset": name, "complete": status.complete})
     return status
+
+
+def _take_official(
+    spec: DatasetSpec, reader: Reader, source: Path, temp: Path, data_dir: Path, *, replace: bool, progress: Progress
+) -> None:
+    """Bring the official files to `temp` and read them all."""
+    before = reader.status(spec, data_dir / spec.name)
+    _gather(spec, reader, source, temp, progress)
+    dataset = reader.load(spec, temp, progress)
+    if before.complete and not dataset.complete and not replace:
+        raise BadValue(
+            field="path",
+            value=str(source),
+            expected="complete, as the copy already there is (--replace takes the subset all the same)",
+        )
+
+
+def _make_own(
+    name: str,
+    source: Path,
+    temp: Path,
+    data_dir: Path,
+    *,
+    replace: bool,
+    size: int | None,
+    mirrors: bool,
+    progress: Progress,
+) -> None:
+    """Make the user's data set in `temp`; an archive is unpacked in there for as long as it is read."""
+    if (data_dir / name).exists() and not replace:
+        expected = "a new name: results that exist are of the images there now (--replace exchanges them all the same)"
+        raise BadValue(field="name", value=name, expected=expected)
+    temp.mkdir()
+    folder, unpacked = source, temp / "unpacked"
+    if not source.is_dir():
+        if not is_archive(source):
+            raise BadValue(field="path", value=str(source), expected=FORMS)
+        unpacked.mkdir()
+        try:
+            extract(source, lambda member: None if passed_over(PurePosixPath(member)) else member, unpacked, progress)
+        except Damaged as error:
+            raise DatasetCorrupt(name=name, file=source.name, why=f"{error}.") from None
+        folder = unpacked
+    try:
+        build(name, folder, temp, size=size, mirrors=mirrors, progress=progress)
+    except NoClassFolders:
+        if difflib.get_close_matches(name, DATASETS.built_in, cutoff=0.6):
+            raise UnknownName(kind=DATASETS.kind, name=name, known=DATASETS.built_in) from None
+        raise NoClassFolders(folder=str(source)) from None
+    shutil.rmtree(unpacked, ignore_errors=True)
 
 
 def _gather(spec: DatasetSpec, reader: Reader, source: Path, temp: Path, progress: Progress) -> None:
@@ -78,7 +147,7 @@ def _gather(spec: DatasetSpec, reader: Reader, source: Path, temp: Path, progres
         for where in filled:
             _unpack_in_place(spec, temp / where)
     else:
-        raise BadValue(field="path", value=str(source), expected="a folder, or a .tar.gz, .tar.xz, .tar or .zip file")
+        raise BadValue(field="path", value=str(source), expected=FORMS)
     if not filled:
         raise BadValue(field="path", value=str(source), expected=f"a copy of {spec.title}: none of its files is there")
 
@@ -92,13 +161,9 @@ def _best_copy(source: Path, reader: Reader) -> dict[str, Path]:
     best: dict[str, Path] = {}
     for folder in (source, *inside):
         try:
-            files = sorted(file for file in folder.iterdir() if file.is_file())
+            found = reader.files_of(folder)
         except PermissionError:  # somebody else's folder beside the data
             continue
-        found: dict[str, Path] = {}
-        for file in sorted(files, key=lambda file: file.suffix == ".xz"):  # plain before packed
-            if (where := reader.place(file.name)) is not None:
-                found.setdefault(where, file)
         if len(found) > len(best):
             best = found
     return best
@@ -152,7 +217,8 @@ def _alone(data_dir: Path, name: str) -> Iterator[None]:
     """One process adds at a time; what a killed one left behind is cleared."""
     data_dir.mkdir(parents=True, exist_ok=True)
     with FileLock(data_dir / f".{name}.lock"):
-        for left in data_dir.glob(f".{name}-*"):
+        own = re.compile(rf"\.{name}-[0-9a-f]{{8}}(-old)?")  # not those of a data set called <name>-2
+        for left in [entry for entry in data_dir.iterdir() if own.fullmatch(entry.name)]:
             if left.name.endswith("-old") and not (data_dir / name).exists():
                 left.rename(data_dir / name)  # killed between the two renames: the old set comes back
             else:

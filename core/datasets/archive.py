@@ -11,6 +11,7 @@ import bz2
 import gzip
 import io
 import lzma
+import os
 import stat
 import tarfile
 import zipfile
@@ -28,6 +29,7 @@ ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 MAX_MEMBERS = 200_000  # Tiny ImageNet has 120,000 files
 MAX_BYTES = 2 << 30  # of everything unpacked; the largest archive read so far unpacks to 186 MB
 MAX_NAME = 4096
+MAX_PART = 255  # bytes of one folder's or file's name, as file systems have it
 CHUNK = 1 << 20
 
 
@@ -62,7 +64,7 @@ def is_archive(path: Path) -> bool:
 def extract(
     archive: Path, place: Callable[[str], str | None], into: Path, progress: Progress = no_progress
 ) -> list[str]:
-    """Copy every member whose file name `place` knows to that place below `into`; returns the places filled.
+    """Copy every member whose path `place` knows to that place below `into`; returns the places filled.
 
     Raises UnsafeArchive for a dangerous member, Damaged for a broken archive, OSError where the disk refuses.
     """
@@ -72,12 +74,24 @@ def extract(
         if head.startswith(ZIP):
             return _from_zip(archive, place, into, progress)
         return _from_tar(archive, place, into, progress)
-    except (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError, NotImplementedError) as error:
+    except (
+        tarfile.TarError,
+        zipfile.BadZipFile,
+        lzma.LZMAError,
+        zlib.error,
+        EOFError,
+        NotImplementedError,
+        UnicodeError,
+    ) as error:
         raise Damaged(f"it is cut off or no archive ({error})") from None
     except OSError as error:
         if error.errno is None:  # gzip.BadGzipFile and its kin: bad content, not a bad disk
             raise Damaged(f"it is cut off or no archive ({error})") from None
         raise
+
+
+def _posix(name: str) -> str:
+    return str(PurePosixPath(name))  # without "./" and doubled strokes
 
 
 def _check(archive: Path, name: str, *, members: int, size: int, total: int, kind: str | None) -> None:
@@ -87,7 +101,7 @@ def _check(archive: Path, name: str, *, members: int, size: int, total: int, kin
         why = "leads out of the folder"
     elif kind is not None:
         why = f"is a {kind}"
-    elif len(name) > MAX_NAME or "\0" in name:
+    elif len(name) > MAX_NAME or "\0" in name or any(len(os.fsencode(part)) > MAX_PART for part in path.parts):
         why = "has an impossible name"
     elif members > MAX_MEMBERS:
         why = f"is member number {MAX_MEMBERS + 1}; no data set here has as many"
@@ -100,7 +114,10 @@ def _check(archive: Path, name: str, *, members: int, size: int, total: int, kin
 def _copy(source: IO[bytes], target: Path, size: int, archive: Path, progress: Progress) -> None:
     if target.exists():
         raise UnsafeArchive(archive=archive.name, member=target.name, why="is in it twice")
-    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise UnsafeArchive(archive=archive.name, member=target.name, why="lies in a folder that is a file") from None
     done = 0
     with open(target, "xb") as out:
         while chunk := source.read(min(CHUNK, size - done + 1)):
@@ -121,7 +138,7 @@ def _from_tar(archive: Path, place: Callable[[str], str | None], into: Path, pro
             link = "link" if member.issym() or member.islnk() else None
             odd = link or (None if member.isfile() or member.isdir() else "device or other special file")
             _check(archive, member.name, members=number, size=member.size, total=total, kind=odd)
-            where = place(PurePosixPath(member.name).name) if member.isfile() else None
+            where = place(_posix(member.name)) if member.isfile() else None
             if where is not None and (source := tar.extractfile(member)) is not None:
                 _copy(source, into / where, member.size, archive, progress)
                 filled.append(where)
@@ -148,7 +165,7 @@ def _from_zip(archive: Path, place: Callable[[str], str | None], into: Path, pro
             if member.flag_bits & 1:
                 raise Damaged(f"{member.filename} is encrypted")
         for member in members:
-            where = None if member.is_dir() else place(PurePosixPath(member.filename).name)
+            where = None if member.is_dir() else place(_posix(member.filename))
             if where is not None:
                 with zipped.open(member) as source:
                     _copy(source, into / where, member.file_size, archive, progress)

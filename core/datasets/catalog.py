@@ -1,13 +1,109 @@
-"""The table of data sets. A new one is a row here, and a reader where its format is new."""
+"""The table of data sets. A new one is a row here, and a reader where its format is new.
+
+Beside the rows stand the data sets that users add from folders of their own (core.datasets.user). They live in the
+data folder, so the table looks there whenever a name is none of its rows: one that is added while a program runs is
+known to it at the next look, and every `DATASETS[name]` of the program finds it without being told.
+
+Which folder? That of the settings (SPIKEFRONT_DATA), read at each look. A caller that was given another one says
+`find(name, folder)` or `all_specs(folder)`, or, around code that asks the table itself, `with DATASETS.looking_in(folder)`.
+"""
 
 from __future__ import annotations
 
-from core.datasets.cifar import CIFAR10, CifarReader
-from core.datasets.digits import DigitsReader
-from core.datasets.spec import DatasetSpec, Remote
-from core.registry import Registry
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from types import MappingProxyType
 
-DATASETS: Registry[DatasetSpec] = Registry("data set")
+from core.datasets.cifar import CIFAR10, CIFAR100, CifarReader
+from core.datasets.digits import DigitsReader
+from core.datasets.idx import FASHION_MNIST, IdxReader
+from core.datasets.spec import DatasetSpec, Remote
+from core.datasets.tiny_imagenet import TinyImagenetReader
+from core.datasets.user import user_spec, user_specs
+from core.errors import UnknownName
+from core.registry import Registry
+from core.settings import Settings
+
+
+class Catalogue(Registry[DatasetSpec]):
+    """The rows, then the user's data sets of one data folder by name. A row's name is never looked for elsewhere."""
+
+    def __init__(self) -> None:
+        super().__init__("data set")
+        self._folder: ContextVar[Path | None] = ContextVar("data folder", default=None)
+
+    @property
+    def built_in(self) -> Mapping[str, DatasetSpec]:
+        """The rows alone."""
+        return MappingProxyType(self._entries)
+
+    @property
+    def folder(self) -> Path:
+        """Where the user's data sets are looked for now."""
+        return self._folder.get() or Settings().data
+
+    @contextmanager
+    def looking_in(self, folder: Path) -> Iterator[None]:
+        """Look in `folder` meanwhile, in this thread, instead of in that of the settings."""
+        token = self._folder.set(Path(folder))
+        try:
+            yield
+        finally:
+            self._folder.reset(token)
+
+    def __getitem__(self, name: str) -> DatasetSpec:
+        """Raises UnknownName, or DatasetCorrupt where a user's data set has an unreadable table."""
+        if (spec := self._entries.get(name)) is not None:
+            return spec
+        if isinstance(name, str) and (spec := user_spec(name, self.folder)) is not None:
+            return spec
+        raise UnknownName(kind=self.kind, name=name, known=self)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries or name in user_specs(self.folder)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((*self._entries, *self._users()))
+
+    def __len__(self) -> int:
+        return len(self._entries) + len(self._users())
+
+    def _users(self) -> list[str]:
+        return [name for name in user_specs(self.folder) if name not in self._entries]
+
+
+DATASETS = Catalogue()
+
+CIFAR100_CLASSES = (
+    "apple", "aquarium_fish", "baby", "bear", "beaver", "bed", "bee", "beetle", "bicycle", "bottle", "bowl", "boy",
+    "bridge", "bus", "butterfly", "camel", "can", "castle", "caterpillar", "cattle", "chair", "chimpanzee", "clock",
+    "cloud", "cockroach", "couch", "crab", "crocodile", "cup", "dinosaur", "dolphin", "elephant", "flatfish",
+    "forest", "fox", "girl", "hamster", "house", "kangaroo", "keyboard", "lamp", "lawn_mower", "leopard", "lion",
+    "lizard", "lobster", "man", "maple_tree", "motorcycle", "mountain", "mouse", "mushroom", "oak_tree", "orange",
+    "orchid", "otter", "palm_tree", "pear", "pickup_truck", "pine_tree", "plain", "plate", "poppy", "porcupine",
+    "possum", "rabbit", "raccoon", "ray", "road", "rocket", "rose", "sea", "seal", "shark", "shrew", "skunk",
+    "skyscraper", "snail", "snake", "spider", "squirrel", "streetcar", "sunflower", "sweet_pepper", "table", "tank",
+    "telephone", "television", "tiger", "tractor", "train", "trout", "tulip", "turtle", "wardrobe", "whale",
+    "willow_tree", "wolf", "woman", "worm",
+)  # fmt: skip
+
+
+def find(name: str, data_dir: Path) -> DatasetSpec:
+    """The row of that name, or the user's data set in `data_dir`, or else the one that DATASETS knows.
+
+    Raises UnknownName or DatasetCorrupt.
+    """
+    spec = DATASETS.built_in.get(name) or user_spec(name, data_dir)
+    return spec or DATASETS[name]
+
+
+def all_specs(data_dir: Path) -> dict[str, DatasetSpec]:
+    """Every row, then the user's data sets of `data_dir`, by name."""
+    with DATASETS.looking_in(data_dir):
+        return dict(DATASETS)
+
 
 DATASETS.add(
     "digits",
@@ -23,6 +119,7 @@ DATASETS.add(
         citation="E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI, 1998",
         licence="CC BY 4.0",
         home="https://archive.ics.uci.edu/dataset/80",
+        mirrors=False,
         reader=DigitsReader(),
     ),
 )
@@ -40,10 +137,12 @@ DATASETS.add(
         citation="A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009",
         licence="no licence stated; the authors ask to be cited",
         home="https://www.cs.toronto.edu/~kriz/cifar.html",
-        remote=Remote(
-            url="https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
-            md5="c58f30108f718f92721af3b95e74349a",
-            bytes=170_498_071,
+        remotes=(
+            Remote(
+                url="https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
+                md5="c58f30108f718f92721af3b95e74349a",
+                bytes=170_498_071,
+            ),
         ),
         reader=CifarReader(CIFAR10),
     ),
@@ -53,13 +152,23 @@ DATASETS.add(
     DatasetSpec(
         name="cifar100",
         title="CIFAR-100",
-        class_count=100,
+        classes=CIFAR100_CLASSES,
         image_shape=(3, 32, 32),
         n_train=50_000,
         n_test=10_000,
+        mean=(0.5071, 0.4865, 0.4409),  # of the 50,000 training images, as commonly published
+        std=(0.2673, 0.2564, 0.2762),
         citation="A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009",
         licence="no licence stated; the authors ask to be cited",
         home="https://www.cs.toronto.edu/~kriz/cifar.html",
+        remotes=(
+            Remote(
+                url="https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
+                md5="eb9058c3a382ffc7106e4002c42a8d85",
+                bytes=169_001_437,
+            ),
+        ),
+        reader=CifarReader(CIFAR100),
     ),
 )
 DATASETS.add(
@@ -67,15 +176,50 @@ DATASETS.add(
     DatasetSpec(
         name="tiny_imagenet",
         title="Tiny ImageNet",
-        class_count=200,
+        class_count=200,  # their names are in its words.txt
         image_shape=(3, 64, 64),
         n_train=100_000,
         n_test=10_000,  # the validation set: the official test images have no labels
+        mean=(0.4802, 0.4481, 0.3975),  # of the 100,000 training images, as commonly published
+        std=(0.2770, 0.2691, 0.2821),
         citation="Y. Le and X. Yang, Tiny ImageNet Visual Recognition Challenge, Stanford CS 231N, 2015",
         licence="non-commercial research only",
         home="http://cs231n.stanford.edu/tiny-imagenet-200.zip",
+        remotes=(
+            Remote(
+                url="http://cs231n.stanford.edu/tiny-imagenet-200.zip",
+                md5="90528d7ca1a48142e341f4ef8d21d0de",
+                bytes=248_100_043,
+            ),
+        ),
+        reader=TinyImagenetReader(),
     ),
 )
+DATASETS.add(
+    "fashion_mnist",
+    DatasetSpec(
+        name="fashion_mnist",
+        title="Fashion-MNIST",
+        classes=(
+            "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+        ),
+        image_shape=(3, 28, 28),  # grey in the files, three equal channels here
+        n_train=60_000,
+        n_test=10_000,
+        mean=(0.2860, 0.2860, 0.2860),  # of the 60,000 training images, as commonly published
+        std=(0.3530, 0.3530, 0.3530),
+        citation="H. Xiao, K. Rasul and R. Vollgraf, Fashion-MNIST, arXiv:1708.07747, 2017",
+        licence="MIT",
+        home="https://github.com/zalandoresearch/fashion-mnist",
+        remotes=tuple(
+            Remote(url=f"http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/{name}.gz", md5=md5, bytes=size)
+            for (name, md5), size in zip(
+                FASHION_MNIST.md5.items(), (26_421_880, 29_515, 4_422_102, 5_148), strict=True
+            )
+        ),
+        reader=IdxReader(FASHION_MNIST),
+    ),
+)  # fmt: skip
 DATASETS.add(
     "imagenet",
     DatasetSpec(

@@ -5,19 +5,19 @@ from __future__ import annotations
 import hashlib
 import lzma
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
-from core.datasets import cache, unpickle
-from core.datasets.spec import Dataset, DatasetSpec, DatasetStatus, FileReport, Progress, Report, no_progress
-from core.errors import DatasetCorrupt, DatasetMissing
+from core.datasets import unpickle
+from core.datasets.cached import HOW_TO_GET, CachedReader, flat_files
+from core.datasets.spec import DatasetSpec, FileReport, Progress, Report, completeness, no_progress
+from core.errors import DatasetCorrupt
 
 SIDE = 32
 ROW = 3 * SIDE * SIDE  # all red values of an image, then green, then blue, row by row
 MAX_FILE_BYTES = 256 << 20  # CIFAR-100's one training file has 155 MB; anything far beyond is no batch
-ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,22 +62,39 @@ CIFAR10 = Layout(
     },
 )
 
+CIFAR100 = Layout(
+    folder="cifar-100-python",
+    train=("train",),
+    test="test",
+    meta="meta",
+    train_rows=50_000,
+    test_rows=10_000,
+    label_key="fine_labels",
+    names_key="fine_label_names",
+    md5={
+        "train": "16019d7e3df5f24257cddd939b257f8d",
+        "test": "f0ef6b0ae62326f3e7ffdfab6717acfc",
+        "meta": "7973b15100ade9c7d40fb424638fde48",
+    },
+)
 
-class CifarReader:
+
+class CifarReader(CachedReader):
     """Reads a layout from the data set's folder, or from the layout's own folder inside it.
 
-    Each file may be there as it is or packed as `.xz`. A set that lacks training files, or whose files
-    hold fewer images than published, is a subset: usable, and never called complete.
+    Each file may be there as it is or packed as `.xz`. A set that lacks training files is a subset, and so is one
+    whose files hold fewer images than published.
     """
-
-    built_in = False
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
 
     def place(self, member: str) -> str | None:
-        plain = member.removesuffix(".xz")
+        plain = PurePosixPath(member).name.removesuffix(".xz")
         return f"{self.layout.folder}/{plain}" if plain in self.layout.files else None
+
+    def files_of(self, home: Path) -> dict[str, Path]:
+        return flat_files(home, self.place)
 
     def find(self, folder: Path) -> dict[str, Path]:
         """The files that are there, by their official names."""
@@ -87,27 +104,6 @@ class CifarReader:
             if (path := next((place for place in places if place.is_file()), None)) is not None:
                 found[name] = path
         return found
-
-    def status(self, spec: DatasetSpec, folder: Path) -> DatasetStatus:
-        files = self.find(folder)
-        if (why := self._lacking(files)) is not None:
-            return DatasetStatus(ready=False, note=why)
-        info = cache.read_info(folder / "cache", cache.key_of(files.values()))
-        if info is not None:
-            return DatasetStatus(ready=True, **info)
-        return DatasetStatus(ready=True, note="Not read yet; its images are counted and checked at the first use.")
-
-    def load(self, spec: DatasetSpec, folder: Path, progress: Progress = no_progress) -> Dataset:
-        files = self.find(folder)
-        if (why := self._lacking(files)) is not None:
-            raise DatasetMissing(name=spec.name, folder=str(folder), how=why)
-        key = cache.key_of(files.values())
-        info, arrays = cache.read_info(folder / "cache", key), cache.read(folder / "cache", key, ARRAYS)
-        if info is None or arrays is None:
-            arrays = self._decode(spec, files, progress)
-            info = self._describe(spec, files, arrays)
-            cache.write(folder / "cache", key, arrays, info)
-        return Dataset(spec=spec, classes=spec.classes, complete=info["complete"], note=info["note"], **arrays)
 
     def verify(self, spec: DatasetSpec, folder: Path, progress: Progress = no_progress) -> Report:
         files, reports, batches = self.find(folder), [], {}
@@ -134,8 +130,8 @@ class CifarReader:
         progress("done", len(self.layout.files), len(self.layout.files))
         train = [batches[name][1] for name in self.layout.train if name in batches]
         test = [batches[self.layout.test][1]] if self.layout.test in batches else []
-        complete, note = self._completeness(spec, train, test)
-        missing = self._lacking(files)
+        complete, note = completeness(spec, _joined(train), _joined(test))
+        missing = self.lacking(files)
         corrupt = any(report.state == "corrupt" for report in reports)
         return Report(
             name=spec.name,
@@ -146,17 +142,16 @@ class CifarReader:
             note=missing or note,
         )
 
-    def _lacking(self, files: dict[str, Path]) -> str | None:
-        """Why these files are not enough to train and test on; None when they are."""
+    def lacking(self, files: dict[str, Path]) -> str | None:
         if not any(name in files for name in self.layout.train):
             what = "None of its training files is there."
         elif self.layout.test not in files:
             what = f"Its test file {self.layout.test} is not there."
         else:
             return None
-        return f"{what} Fetch it with 'spikefront data fetch', or add a copy with 'spikefront data add'."
+        return f"{what} {HOW_TO_GET}"
 
-    def _decode(self, spec: DatasetSpec, files: dict[str, Path], progress: Progress) -> dict[str, np.ndarray]:
+    def decode(self, spec: DatasetSpec, files: dict[str, Path], progress: Progress) -> dict[str, np.ndarray]:
         parts: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         prints: dict[str, tuple[bytes, np.ndarray]] = {}
         for done, (name, path) in enumerate(files.items()):
@@ -176,26 +171,6 @@ class CifarReader:
             "test_images": np.ascontiguousarray(parts[self.layout.test][0]),
             "test_labels": parts[self.layout.test][1],
         }
-
-    def _describe(self, spec: DatasetSpec, files: dict[str, Path], arrays: dict[str, np.ndarray]) -> dict[str, Any]:
-        complete, note = self._completeness(spec, [arrays["train_labels"]], [arrays["test_labels"]])
-        n_train, n_test = len(arrays["train_labels"]), len(arrays["test_labels"])
-        return {"complete": complete, "n_train": n_train, "n_test": n_test, "note": note}
-
-    def _completeness(
-        self, spec: DatasetSpec, train: list[np.ndarray], test: list[np.ndarray]
-    ) -> tuple[bool, str | None]:
-        """Whether this is the whole published set, and if not, what sets it apart."""
-        n_train, n_test = sum(map(len, train)), sum(map(len, test))
-        if (n_train, n_test) != (spec.n_train, spec.n_test):
-            return False, (
-                f"A subset: {n_train:,} of {spec.n_train:,} training and {n_test:,} of {spec.n_test:,} test images."
-            )
-        for labels, n in ((train, n_train), (test, n_test)):
-            per_class = np.bincount(np.concatenate(labels), minlength=spec.n_classes)
-            if (per_class != n // spec.n_classes).any():
-                return False, "Not the published set: its classes are not equally large."
-        return True, None
 
     def _batch(self, spec: DatasetSpec, name: str, data: bytes) -> tuple[np.ndarray, np.ndarray]:
         """(images [n, 32, 32, 3] uint8, labels [n] int64) of one file. Raises DatasetCorrupt."""
@@ -238,6 +213,10 @@ class CifarReader:
         for other, (theirs, _) in others.items():
             if theirs == mine:
                 raise DatasetCorrupt(name=spec.name, file=name, why=f"it holds the same images as {other}.")
+
+
+def _joined(labels: list[np.ndarray]) -> np.ndarray:
+    return np.concatenate(labels) if labels else np.zeros(0, dtype=np.int64)
 
 
 def _fingerprint(images: np.ndarray) -> bytes:

@@ -91,3 +91,6 @@ class DigitsReader:
 
     def place(self, member: str) -> str | None:
         return None
+
+    def files_of(self, home: Path) -> dict[str, Path]:
+        return {}

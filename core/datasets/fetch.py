@@ -1,10 +1,12 @@
-"""Downloads a data set from its authors' own site, resuming where it stopped, and adds it."""
+"""Downloads a data set from its authors' own site, file by file, resuming where it stopped, and adds it."""
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import http.client
 import logging
+import shutil
 import ssl
 import urllib.error
 import urllib.request
@@ -13,7 +15,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from core.datasets.add import add, disk_errors
-from core.datasets.catalog import DATASETS
+from core.datasets.catalog import find
 from core.datasets.load import reader_of
 from core.datasets.spec import DatasetStatus, Progress, Remote, no_progress
 from core.errors import BadValue, ChecksumMismatch, FetchFailed
@@ -26,32 +28,48 @@ SLACK = 2  # no download grows beyond this many times the size on record
 
 
 def fetch(
-    name: str, data_dir: Path, *, remote: Remote | None = None, replace: bool = False, progress: Progress = no_progress
+    name: str,
+    data_dir: Path,
+    *,
+    remotes: tuple[Remote, ...] = (),
+    replace: bool = False,
+    progress: Progress = no_progress,
 ) -> DatasetStatus:
     """Fetch and add the data set; one that is there and complete is left as it is unless `replace`.
 
-    `remote` overrides the authors' address, for a mirror. Raises UnknownName, BadValue for a set without an
+    `remotes` override the authors' addresses, for a mirror. Raises UnknownName, BadValue for a set without an
     address, FetchFailed (what came is kept for the next try), ChecksumMismatch, and what `add` raises.
     """
-    spec, data_dir = DATASETS[name], Path(data_dir)
+    data_dir = Path(data_dir)
+    spec = find(name, data_dir)
     reader = reader_of(spec, data_dir)
     status = reader.status(spec, data_dir / name)
-    if reader.built_in or (status.complete and not replace):
+    remotes = remotes or spec.remotes
+    if reader.built_in or (remotes and status.complete and not replace):
         return status
-    remote = remote or spec.remote
-    if remote is None:
-        raise BadValue(
-            field="name", value=name, expected=f"a data set with an address; see {spec.home} to get this one"
-        )
+    if not remotes:
+        expected = f"a data set with an address; {f'see {spec.home} to get this one' if spec.home else 'add this one'}"
+        raise BadValue(field="name", value=name, expected=expected)
     with disk_errors(data_dir):
         downloads = data_dir / "downloads"
-        downloads.mkdir(parents=True, exist_ok=True)
-        archive = downloads / remote.url.rpartition("/")[2]
-        with FileLock(downloads / f".{archive.name}.lock"):
-            download(remote, archive, progress)
-            status = add(name, archive, data_dir, replace=replace, progress=progress)
-            archive.unlink()
+        folder = downloads / name  # two sets may have files of the same name
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(downloads / f".{name}.lock"):
+            files = [folder / remote.url.rpartition("/")[2] for remote in remotes]
+            for remote, file in zip(remotes, files, strict=True):
+                download(remote, file, progress)
+            status = add(name, files[0] if len(files) == 1 else folder, data_dir, replace=replace, progress=progress)
+            shutil.rmtree(folder)
     return status
+
+
+def mirrored(remotes: tuple[Remote, ...], url: str) -> tuple[Remote, ...]:
+    """The same files from elsewhere: `url` is the one file's address, or of the folder that holds all of several."""
+    if len(remotes) == 1:
+        return (dataclasses.replace(remotes[0], url=url),)
+    return tuple(
+        dataclasses.replace(remote, url=f"{url.rstrip('/')}/{remote.url.rpartition('/')[2]}") for remote in remotes
+    )
 
 
 def download(remote: Remote, target: Path, progress: Progress = no_progress) -> None:

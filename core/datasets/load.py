@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from core.datasets.catalog import DATASETS
+from core.datasets.catalog import find
 from core.datasets.spec import Dataset, DatasetSpec, DatasetStatus, Progress, Reader, Report, no_progress
 from core.errors import DatasetMissing
 
@@ -13,7 +13,7 @@ COUNTING_ONLY = "Networks for it can be counted; training on it is not possible 
 
 def status(name: str, data_dir: Path) -> DatasetStatus:
     """What of the data set is in `data_dir/<name>`, from names and sizes alone. Raises UnknownName."""
-    spec = DATASETS[name]
+    spec = find(name, data_dir)
     if spec.reader is None:
         return DatasetStatus(ready=False, note=COUNTING_ONLY)
     return spec.reader.status(spec, Path(data_dir) / name)
@@ -24,13 +24,13 @@ def load(name: str, data_dir: Path, progress: Progress = no_progress) -> Dataset
 
     Raises UnknownName, DatasetMissing or DatasetCorrupt.
     """
-    spec = DATASETS[name]
+    spec = find(name, data_dir)
     return reader_of(spec, data_dir).load(spec, Path(data_dir) / name, progress)
 
 
 def verify(name: str, data_dir: Path, progress: Progress = no_progress) -> Report:
     """Read every byte and report on the set and each of its files. Raises UnknownName or DatasetMissing."""
-    spec = DATASETS[name]
+    spec = find(name, data_dir)
     return reader_of(spec, data_dir).verify(spec, Path(data_dir) / name, progress)
 
 

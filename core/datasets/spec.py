@@ -19,7 +19,7 @@ def no_progress(what: str, done: int, total: int) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Remote:
-    """The authors' own archive. `bytes` is only shown beforehand; `md5` decides."""
+    """A file of the authors' own site. `bytes` is only shown beforehand; `md5` decides."""
 
     url: str
     md5: str
@@ -95,16 +95,21 @@ class Reader(Protocol):
     def verify(self, spec: DatasetSpec, folder: Path, progress: Progress = no_progress) -> Report: ...
 
     def place(self, member: str) -> str | None:
-        """Where a file of that name belongs below `folder`; None for a file that is no part of the set."""
+        """Where the file of an archive belongs below `folder`; None for a file that is no part of the set."""
+
+    def files_of(self, home: Path) -> dict[str, Path]:
+        """The set's files in `home`, itself taken as the layout's own folder: place below `folder` -> file."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetSpec:
     """One row of the catalogue.
 
-    mean, std: of each channel of the training images, as pixel / 255. `reader` is None for a data set whose
-    geometry is known, so that networks for it can be counted, but that cannot be trained on yet; its class
-    names then stay out, and `class_count` says how many there are.
+    mean, std: of each channel of the training images, as pixel / 255. `mirrors`: whether a picture seen in a
+    mirror is still one of the same class, so that training may flip it. `remotes` are the authors' files, all of
+    them needed. `class_count` stands in for `classes` where the names are known from the set's own files alone.
+    `reader` is None for a data set whose geometry is known, so that networks for it can be counted, but that
+    cannot be trained on yet.
     """
 
     name: str
@@ -119,9 +124,23 @@ class DatasetSpec:
     citation: str
     licence: str
     home: str
-    remote: Remote | None = None
+    mirrors: bool = True
+    remotes: tuple[Remote, ...] = ()
     reader: Reader | None = field(default=None, repr=False, compare=False)
 
     @property
     def n_classes(self) -> int:
         return self.class_count if self.class_count is not None else len(self.classes)
+
+
+def completeness(spec: DatasetSpec, train_labels: np.ndarray, test_labels: np.ndarray) -> tuple[bool, str | None]:
+    """Whether labels [N] int64 are those of the whole published set, and if not, the sentence that sets them apart."""
+    n_train, n_test = len(train_labels), len(test_labels)
+    if (n_train, n_test) != (spec.n_train, spec.n_test):
+        return False, (
+            f"A subset: {n_train:,} of {spec.n_train:,} training and {n_test:,} of {spec.n_test:,} test images."
+        )
+    for labels in (train_labels, test_labels):
+        if (np.bincount(labels, minlength=spec.n_classes) != len(labels) // spec.n_classes).any():
+            return False, "Not the published set: its classes are not equally large."
+    return True, None

@@ -1,14 +1,27 @@
-"""Hardware profiles: what one operation costs, in pJ, with the source of every constant."""
+"""Hardware profiles: what one operation costs, in pJ, with the source of every constant.
+
+A profile is a TOML file: those beside this module, and those that a user puts into
+`<SPIKEFRONT_HOME>/profiles`. `docs/accounting.md` explains the format.
+"""
 
 from __future__ import annotations
 
+import logging
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import lru_cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
+from core.energy.memory import EVENT
+from core.energy.rules import EACH_STEP, HOST_ADD, UPDATES
+from core.errors import BadValue
 from core.registry import Registry
+from core.settings import Settings
+
+log = logging.getLogger("spikefront.energy")
 
 DEFAULT_PROFILE = "horowitz-45nm"
 
@@ -26,8 +39,12 @@ class Constant:
 class Profile:
     """Prices of one piece of hardware.
 
-    ac_pj, mac_pj: pJ of one accumulate and one multiply-accumulate. `constants` holds every priced kind of
-    operation. Not modelled: memory, routing, control, leakage.
+    ac_pj, mac_pj: pJ of one accumulate and one multiply-accumulate; ac_range, mac_range: the lowest and the
+    highest published, (pj, pj) where one value is known. `constants` holds every priced kind of operation.
+    `mac_from`: the profile from which all prices come that this hardware does not publish; a neuromorphic chip
+    has a price of a synaptic operation and none of a MAC, so its MACs are done on a host at that profile's prices.
+    `synop_with_memory`: the AC price contains the memory traffic of event-driven layers. `neuron_pj`: a whole
+    neuron update, where published; `host_ac_pj`: an accumulate on the host; `word_bits`: what a memory access moves. Not modelled: routing between chips, control, leakage, idle power.
     """
 
     name: str
@@ -38,39 +55,158 @@ class Profile:
     ac_pj: float
     mac_pj: float
     constants: dict[str, Constant] = field(repr=False, hash=False)
+    ac_range: tuple[float, float]
+    mac_range: tuple[float, float]
+    mac_from: str | None = None
+    synop_with_memory: bool = False
+    neuron_pj: float | None = None
+    host_ac_pj: float | None = None
+    word_bits: int = 32
+
+    def constant_pj(self, name: str) -> float:
+        """The price of a kind of operation; raises BadValue where the profile has none."""
+        if name not in self.constants:
+            raise BadValue(field="profile", value=self.name, expected=f"one that has a price of {name}")
+        return self.constants[name].pj
+
+    def other_pj(self, name: str) -> float:
+        """The price of one of `Tally.other`: a constant, or the difference to the ACs and MACs it was counted as.
+
+        Raises BadValue where the profile has no such price.
+        """
+        kind = next((kind for kind, update in UPDATES.items() if update == name), None)
+        if kind is not None:
+            acs, macs = EACH_STEP[kind]
+            return 0.0 if self.neuron_pj is None else self.neuron_pj - acs * self.ac_pj - macs * self.mac_pj
+        if name == HOST_ADD:
+            return 0.0 if self.host_ac_pj is None else self.host_ac_pj - self.ac_pj
+        constant, event, _ = name.partition(EVENT)
+        return 0.0 if event and self.synop_with_memory else self.constant_pj(constant)
 
 
-def read_profile(text: str, *, origin: str) -> Profile:
-    """A profile from TOML. Raises ValueError, naming `origin`, where a part or a source is missing."""
+def read_profile(text: str, *, origin: str, hosts: Mapping[str, Profile] | None = None) -> Profile:
+    """A profile from TOML; `hosts` are those that `mac_from` may name.
+
+    Raises ValueError, naming `origin`, where a part or a source is missing.
+    """
     try:
-        content: dict[str, Any] = tomllib.loads(text)
-        constants: dict[str, Constant] = {}
-        for entry in content["constants"]:
-            constant = Constant(name=entry["name"], pj=float(entry["pj"]), source=entry["source"].strip())
-            if constant.name in constants:
-                raise ValueError(f"{constant.name} is priced twice")
-            if not (constant.pj >= 0.0 and constant.source):
-                raise ValueError(f"{constant.name} needs a price of at least 0 and a source")
-            constants[constant.name] = constant
-        return Profile(
-            **{key: content[key] for key in ("name", "title", "source", "process", "status")},
-            ac_pj=constants[content["ac"]].pj,
-            mac_pj=constants[content["mac"]].pj,
-            constants=constants,
-        )
+        return _profile(tomllib.loads(text), hosts or {})
     except KeyError as error:
         raise ValueError(f"{origin}: {error} is missing") from None
     except (ValueError, AttributeError, TypeError) as error:
         raise ValueError(f"{origin}: {error}") from None
 
 
-@cache
-def profiles() -> Registry[Profile]:
-    """All profiles, read once from the files beside this one."""
-    registry: Registry[Profile] = Registry("hardware profile")
-    folder = files("core.energy").joinpath("profiles")
-    for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
-        if file.name.endswith(".toml"):
-            profile = read_profile(file.read_text(encoding="utf-8"), origin=file.name)
+def _profile(content: dict[str, Any], hosts: Mapping[str, Profile]) -> Profile:
+    host = None
+    if "mac_from" in content:
+        if content["mac_from"] not in hosts:
+            raise ValueError(f"mac_from names {content['mac_from']!r}; known are {', '.join(hosts) or 'none here'}")
+        host = hosts[content["mac_from"]]
+    words = {key: content[key] for key in ("name", "title", "source", "process", "status")}
+    for key, word in words.items():
+        if not isinstance(word, str) or not word.strip():
+            raise ValueError(f"{key} must be a text that is not empty")
+    own = _constants(content["constants"])
+    ac_pj = own[content["ac"]].pj
+    mac_pj = own[content["mac"]].pj if host is None else host.mac_pj
+    if unknown := content.keys() - _PARTS:
+        raise ValueError(f"{', '.join(sorted(unknown))} is no part of a profile; parts are {', '.join(_PARTS)}")
+    return Profile(
+        **words,
+        ac_pj=ac_pj,
+        mac_pj=mac_pj,
+        constants=(host.constants if host else {}) | own,
+        ac_range=_range(content, "ac_range", own, ac_pj),
+        mac_range=_range(content, "mac_range", own, mac_pj) if host is None else host.mac_range,
+        mac_from=host.name if host else None,
+        synop_with_memory=bool(content.get("synop_with_memory", False)),
+        neuron_pj=own[content["neuron"]].pj if "neuron" in content else None,
+        host_ac_pj=host.ac_pj if host else None,
+        word_bits=host.word_bits if host else int(content.get("word_bits", 32)),
+    )
+
+
+_PARTS = (
+    "name", "title", "source", "process", "status", "ac", "mac", "mac_from", "ac_range", "mac_range", "neuron",
+    "synop_with_memory", "word_bits", "constants",
+)  # fmt: skip
+
+
+def _constants(entries: list[dict[str, Any]]) -> dict[str, Constant]:
+    constants: dict[str, Constant] = {}
+    for entry in entries:
+        constant = Constant(name=entry["name"], pj=float(entry["pj"]), source=entry["source"].strip())
+        if constant.name in constants:
+            raise ValueError(f"{constant.name} is priced twice")
+        if not (0.0 <= constant.pj < float("inf") and constant.source):
+            raise ValueError(f"{constant.name} needs a price of at least 0 and a source")
+        constants[constant.name] = constant
+    return constants
+
+
+def _range(content: dict[str, Any], key: str, own: dict[str, Constant], pj: float) -> tuple[float, float]:
+    """The prices of the two constants that `key` names, around `pj`."""
+    if key not in content:
+        return pj, pj
+    low, high = (own[name].pj for name in content[key])
+    if not low <= pj <= high:
+        raise ValueError(f"{key} is {low:g} to {high:g} pJ, which leaves out the price of {pj:g} pJ")
+    return low, high
+
+
+def profiles(home: Path | None = None) -> Registry[Profile]:
+    """All profiles: the shipped ones, then those in the folder `profiles` of `home`.
+
+    `home` is SPIKEFRONT_HOME unless given. Files are read again only when the folder changes. A faulty file is left
+    out and logged; `faulty_profiles` says why.
+    """
+    return _read(*_own_files(home))[0]
+
+
+def faulty_profiles(home: Path | None = None) -> dict[str, str]:
+    """File name -> what is wrong with it, of the user's profiles that cannot be used."""
+    return _read(*_own_files(home))[1]
+
+
+def _own_files(home: Path | None) -> tuple[Path, tuple[tuple[str, int, int], ...]]:
+    """The user's folder, and name, time and size of each file in it: a key that changes when they do."""
+    folder = (home or Settings().home) / "profiles"
+    found = []
+    for file in sorted(folder.glob("*.toml")):
+        try:
+            stat = file.stat()
+        except OSError:  # gone, or a link to nothing; reading says which
+            found.append((file.name, 0, 0))
+        else:
+            found.append((file.name, stat.st_mtime_ns, stat.st_size))
+    return folder, tuple(found)
+
+
+@lru_cache(maxsize=8)
+def _read(folder: Path, own: tuple[tuple[str, int, int], ...]) -> tuple[Registry[Profile], dict[str, str]]:
+    registry = _shipped()
+    faults: dict[str, str] = {}
+    for name, _, _ in own:
+        try:
+            text = (folder / name).read_text(encoding="utf-8")
+            profile = read_profile(text, origin=name, hosts=registry)
             registry.add(profile.name, profile)
+        except (OSError, ValueError) as error:
+            faults[name] = str(error) if str(error).startswith(name) else f"{name}: {error}"
+            log.warning("profile.skipped", extra={"file": name, "reason": faults[name]})
+    return registry, faults
+
+
+def _shipped() -> Registry[Profile]:
+    """A new registry of the files beside this one: those with a MAC price first, since others borrow it."""
+    registry: Registry[Profile] = Registry("hardware profile")
+    texts = {
+        file.name: file.read_text(encoding="utf-8")
+        for file in sorted(files("core.energy").joinpath("profiles").iterdir(), key=lambda entry: entry.name)
+        if file.name.endswith(".toml")
+    }
+    for name in sorted(texts, key=lambda name: ("mac_from" in tomllib.loads(texts[name]), name.removesuffix(".toml"))):
+        profile = read_profile(texts[name], origin=name, hosts=registry)
+        registry.add(profile.name, profile)
     return registry

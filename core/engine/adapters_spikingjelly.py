@@ -13,17 +13,40 @@ from torch import Tensor, nn
 from core.backbones.squeezenet import BLOCKS, EXPAND, POOL_AFTER, SQUEEZE
 from core.schemas.run import NeuronConfig
 
+#: SpikingJelly's surrogates that have the same sigma'(u) at the same alpha, by our names.
+SURROGATES: dict[str, type[surrogate.SurrogateFunctionBase]] = {
+    "atan": surrogate.ATan,
+    "sigmoid": surrogate.Sigmoid,
+    "fast_sigmoid": surrogate.SoftSign,
+    "piecewise_linear": surrogate.PiecewiseQuadratic,
+    "exponential": surrogate.PiecewiseExp,
+}
+
+
+def neuron_of(config: NeuronConfig, step_mode: str = "s") -> neuron.base_node.BaseNode:
+    """SpikingJelly's neuron of a config; its soft reset is v_reset None, and the reset carries its gradient."""
+    shared = {
+        "v_threshold": config.v_threshold,
+        "v_reset": 0.0 if config.reset == "hard" else None,
+        "surrogate_function": SURROGATES[config.surrogate](alpha=config.alpha),
+        "detach_reset": False,
+        "step_mode": step_mode,
+    }
+    if config.model == "if":
+        return neuron.IFNode(**shared)
+    if config.model == "plif":
+        return neuron.ParametricLIFNode(init_tau=config.tau, decay_input=True, **shared)
+    return neuron.LIFNode(tau=config.tau, decay_input=True, **shared)
+
 
 class Unit(nn.Module):
-    """Convolution, batch normalisation, LIF."""
+    """Convolution, batch normalisation, neurons."""
 
     def __init__(self, c_in: int, c_out: int, kernel: int, lif: NeuronConfig) -> None:
         super().__init__()
         self.conv = layer.Conv2d(c_in, c_out, kernel, padding=kernel // 2)
         self.bn = layer.BatchNorm2d(c_out)
-        self.act = neuron.LIFNode(
-            tau=lif.tau, v_threshold=lif.v_threshold, surrogate_function=surrogate.ATan(alpha=lif.alpha)
-        )
+        self.act = neuron_of(lif)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.act(self.bn(self.conv(x)))
@@ -55,7 +78,7 @@ class Classifier(nn.Module):
 
 
 class SpikingSqueezeNet(nn.Module):
-    """The small definition with the Fire modules of `mask`; x: [N, C, H, W] -> [T, N, classes].
+    """The small definition with the Fire modules of `mask` and any neuron (`lif`); x: [N, C, H, W] -> [T, N, classes].
 
     Stateful: call `functional.reset_net` before each new batch.
     """

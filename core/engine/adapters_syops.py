@@ -7,7 +7,7 @@ for the import, and an unknown layer raises.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -70,7 +70,7 @@ class PlainNetwork(nn.Module):
         self.layers = nn.ModuleDict()
         for node in self.plan.nodes:
             if (layer := _plain_layer(network, node)) is not None:
-                self.layers[node.name.replace(".", "/")] = layer
+                self.layers[node.name.replace(".", "__")] = layer
 
     def forward(self, x: Tensor) -> Tensor:
         functional.reset_net(self)
@@ -80,12 +80,26 @@ class PlainNetwork(nn.Module):
         values = {}
         for node in self.plan.nodes:
             inputs = [values[name] for name in node.inputs] or [x]
-            name = node.name.replace(".", "/")
+            name = node.name.replace(".", "__")
             if name in self.layers:
                 values[node.name] = self.layers[name](inputs[0])
-            else:  # input, concat, and dropout, which passes everything in evaluation
-                values[node.name] = torch.cat(inputs, 1)
+            else:
+                values[node.name] = _FUNCTIONS[node.op](node, inputs)
         return values[node.name].flatten(1)
+
+
+#: Operations without a module: the counters that watch modules take them for free, as all modes do but
+#: `exact+neuron` and `memory`, which charge sums and gates. Dropout passes everything in evaluation.
+_FUNCTIONS: dict[str, Callable[[Node, list[Tensor]], Tensor]] = {
+    "input": lambda node, xs: xs[0],
+    "dropout": lambda node, xs: xs[0],
+    "concat": lambda node, xs: torch.cat(xs, 1),
+    "split": lambda node, xs: xs[0][:, node.start : node.start + node.shape[0]],
+    "shuffle": lambda node, xs: nn.functional.channel_shuffle(xs[0], node.groups),
+    "add": lambda node, xs: xs[0] + xs[1],
+    "scale": lambda node, xs: xs[0] * xs[1],
+    "sigmoid": lambda node, xs: xs[0].sigmoid(),
+}
 
 
 def _plain_layer(network: Network, node: Node) -> nn.Module | None:
@@ -94,18 +108,26 @@ def _plain_layer(network: Network, node: Node) -> nn.Module | None:
     if node.op == "act":
         return _neuron(network.config.neuron) if network.spiking else nn.ReLU()
     if node.op == "maxpool":
-        return nn.MaxPool2d(node.kernel, node.stride, ceil_mode=node.ceil_mode)
+        return nn.MaxPool2d(node.kernel, node.stride, node.padding, ceil_mode=node.ceil_mode)
     if node.op == "global_avgpool":
         return nn.AdaptiveAvgPool2d(1)
-    if node.op in ("input", "concat", "dropout"):
+    if node.op in _FUNCTIONS:
         return None
     raise UnknownLayer(layer=node.name, kind=node.op)
 
 
 def _neuron(config: NeuronConfig) -> nn.Module:
-    return neuron.LIFNode(
-        tau=config.tau, v_threshold=config.v_threshold, surrogate_function=surrogate.ATan(alpha=config.alpha)
-    )
+    """SpikingJelly's neuron for LIF and IF. Raises UnknownLayer for another: a learned tau is not in the config."""
+    shared = {
+        "v_threshold": config.v_threshold,
+        "v_reset": 0.0 if config.reset == "hard" else None,
+        "surrogate_function": surrogate.ATan(alpha=config.alpha),
+    }
+    if config.model == "lif":
+        return neuron.LIFNode(tau=config.tau, **shared)
+    if config.model == "if":
+        return neuron.IFNode(**shared)
+    raise UnknownLayer(layer="the neurons", kind=config.model)
 
 
 def measure(model: nn.Module, batches: Iterable[Tensor]) -> SyopsResult:

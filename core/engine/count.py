@@ -88,11 +88,11 @@ class Counter:
         if node.op == "input":
             self._maps.clear()
             self._sums.clear()
-            self._batch = output.shape[0]
+            self._batch = output.shape[0] // (1 if self.network.is_constant(node) else self.network.steps)
             self.n_samples += self._batch
         elif node.op == "concat" and all(name in self._maps for name in node.inputs):
             self._maps[node.name] = sum(self._widened(name, node) for name in node.inputs)
-        elif node.op == "dropout" and node.inputs[0] in self._maps:
+        elif node.op in ("dropout", "shuffle") and node.inputs[0] in self._maps:
             self._maps[node.name] = self._maps[node.inputs[0]]
         elif node.op == "act" and self.network.spiking:
             tally.spikes.append(self._nonzero(node.name, output))
@@ -152,11 +152,11 @@ class Counter:
             layers.append(
                 LayerCounts(
                     name=node.name,
-                    kind=layer_kind(node, network.config.kind),
+                    kind=layer_kind(node, network.config.kind, network.config.neuron.model),
                     output_shape=node.shape,
                     params=node.params,
                     dense_ops=node.dense_ops,
-                    bias_ops=node.bias_ops,
+                    bias_ops=self._bias_ops(node),
                     input_numel=node.in_numel,
                     output_numel=node.numel,
                     input_is_spikes=spiking_input,
@@ -191,6 +191,12 @@ class Counter:
             "spikes": self._stacked([self._tallies[node.name].spikes for node in acts]),
         }
 
+    def _bias_ops(self, node: Node) -> int:
+        """Adds of one pass for the bias; for a normalisation those of its shift, unless a bias before it takes it."""
+        if node.op != "bn":
+            return node.bias_ops
+        return 0 if self._nodes[node.inputs[0]].bias else node.numel
+
     def _input_is_spikes(self, node: Node) -> bool:
         return self.network.spiking and all(self._nodes[name].spikes for name in node.inputs)
 
@@ -210,7 +216,7 @@ def _taps(size: int, out_size: int, node: Node) -> np.ndarray:
     """For each of `size` input positions along one side: how many outputs read it."""
     taps = np.zeros(size, np.int64)
     for tap in range(node.kernel):
-        read = np.arange(out_size) * node.stride - node.padding + tap
+        read = np.arange(out_size) * node.stride - node.padding + tap * node.dilation
         np.add.at(taps, read[(read >= 0) & (read < size)], 1)
     return taps
 

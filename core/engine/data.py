@@ -89,13 +89,19 @@ def split(dataset: Dataset, training: TrainingConfig, device: torch.device) -> S
 
 
 class Normaliser:
-    """uint8 [N, H, W, 3] to float32 [N, 3, H, W]: (pixel / 255 - mean) / std per channel."""
+    """uint8 [N, H, W, 3] to float32 [N, 3, H, W], as the input coding wants it.
 
-    def __init__(self, spec: DatasetSpec, device: torch.device) -> None:
-        std = torch.tensor(spec.std, dtype=torch.float64)
-        mean = torch.tensor(spec.mean, dtype=torch.float64)
+    direct: (pixel / 255 - mean) / std per channel. Every other: pixel / 255, an intensity in [0, 1].
+    """
+
+    def __init__(self, spec: DatasetSpec, device: torch.device, encoding: str = "direct") -> None:
+        direct = encoding == "direct"
+        std = torch.tensor(spec.std if direct else (1.0, 1.0, 1.0), dtype=torch.float64)
+        mean = torch.tensor(spec.mean if direct else (0.0, 0.0, 0.0), dtype=torch.float64)
         self._scale = (1 / (255 * std)).float().to(device)
         self._shift = (-mean / std).float().to(device)
+        #: [3] uint8, the mean colour of the training images.
+        self.mean_pixel = (255 * torch.tensor(spec.mean, dtype=torch.float64)).round().to(device, torch.uint8)
 
     def __call__(self, images: Tensor) -> Tensor:
         return torch.addcmul(self._shift, images.float(), self._scale).permute(0, 3, 1, 2)
@@ -117,6 +123,7 @@ class TrainBatches:
         self._config = config
         self._normalise = normalise
         self._bounds = batch_bounds(len(part), config.training.batch_size)
+        self._grey = normalise.mean_pixel
         self._order: tuple[int, Tensor] | None = None
 
     @property
@@ -131,32 +138,59 @@ class TrainBatches:
 
     def get(self, epoch: int, step: int) -> tuple[Tensor, Tensor]:
         """x: [N, 3, H, W] float32 and labels: [N] int64; epoch from 1, step from 0."""
+        images, labels = self.pixels(epoch, step)
+        return self._normalise(images), labels
+
+    def pixels(self, epoch: int, step: int) -> tuple[Tensor, Tensor]:
+        """The same batch, augmented but not normalised: [N, H, W, 3] uint8 and labels."""
         if self._order is None or self._order[0] != epoch:
             order = torch.randperm(len(self._part), generator=stream(self._config.seed, "order", epoch))
             self._order = (epoch, order.to(self._part.labels.device))
         chosen = self._order[1][slice(*self._bounds[step])]
-        if self._config.training.augment == "crop-flip":
-            images = crop_flip(self._part.images, chosen, stream(self._config.seed, "augment", epoch, step))
-        else:
-            images = self._part.images[chosen]
-        return self._normalise(images), self._part.labels[chosen]
+        return self._augmented(chosen, epoch, step), self._part.labels[chosen]
+
+    def _augmented(self, chosen: Tensor, epoch: int, step: int) -> Tensor:
+        kind = self._config.training.augment
+        if kind == "none":
+            return self._part.images[chosen]
+        generator = stream(self._config.seed, "augment", epoch, step)
+        images = crop_flip(self._part.images, chosen, generator, flip=kind != "crop")
+        return cutout(images, generator, self._grey) if kind == "crop-flip-cutout" else images
 
 
-def crop_flip(images: Tensor, chosen: Tensor, generator: torch.Generator) -> Tensor:
+def crop_flip(images: Tensor, chosen: Tensor, generator: torch.Generator, *, flip: bool = True) -> Tensor:
     """The `chosen` images, each shifted by up to an eighth of its side (edges mirrored) and mirrored half the time.
 
     images: [M, H, W, 3]; chosen: [N] int64; returns [N, H, W, 3]. Shifting and mirroring are one gather.
+    With `flip` off they are shifted only.
     """
     device, n = images.device, len(chosen)
     height, width = images.shape[1:3]
     # drawn on the CPU, so that every device sees the same shifts
     down = torch.randint(-(height // 8), height // 8 + 1, (n, 1), generator=generator).to(device)
     right = torch.randint(-(width // 8), width // 8 + 1, (n, 1), generator=generator).to(device)
-    mirrored = torch.randint(0, 2, (n, 1), generator=generator).bool().to(device)
+    mirrored = torch.zeros(n, 1, dtype=torch.bool, device=device)
+    if flip:
+        mirrored = torch.randint(0, 2, (n, 1), generator=generator).bool().to(device)
     rows = _reflect(torch.arange(height, device=device) + down, height)
     columns = torch.arange(width, device=device).expand(n, width)
     columns = _reflect(torch.where(mirrored, width - 1 - columns, columns) + right, width)
     return images[chosen[:, None, None], rows[:, :, None], columns[:, None, :]]
+
+
+def cutout(images: Tensor, generator: torch.Generator, fill: Tensor) -> Tensor:
+    """A square of each image covered with `fill`: a quarter of the side, 8 pixels of 32 (DeVries & Taylor 2017).
+
+    The centre is any pixel, so that squares may stick out (arXiv:1708.04552, section 3.2). images: [N, H, W, 3] uint8;
+    fill: [3] uint8, the mean colour, which normalises to 0.
+    """
+    n, height, width, _ = images.shape
+    inside = torch.ones(n, 1, 1, dtype=torch.bool, device=images.device)
+    for size, view in ((height, (1, height, 1)), (width, (1, 1, width))):
+        start = torch.randint(0, size, (n, 1, 1), generator=generator).to(images.device) - size // 8
+        place = torch.arange(size, device=images.device).view(view)
+        inside = inside & (place >= start) & (place < start + size // 4)
+    return torch.where(inside.unsqueeze(3), fill, images)
 
 
 def _reflect(position: Tensor, size: int) -> Tensor:

@@ -68,7 +68,9 @@ class _Need:
     def bytes_at(self, batch_size: int) -> int:
         training = self.config.training.model_copy(update={"batch_size": batch_size})
         config = self.config.model_copy(update={"training": training})
-        return training_memory_bytes(self.plan, config, fused=self.device.type == "cpu")
+        twice = training.differentiates_twice  # plain torch, with the backward pass kept beside the forward one
+        need = training_memory_bytes(self.plan, config, fused=self.device.type == "cpu" and not twice)
+        return 2 * need if twice else need
 
 
 def fitting_batch(plan: Plan, config: RunConfig, device: torch.device) -> int | None:
@@ -80,6 +82,12 @@ def fitting_batch(plan: Plan, config: RunConfig, device: torch.device) -> int | 
             return size
         size //= 2
     return None
+
+
+def require_precision(config: RunConfig, device: torch.device) -> None:
+    """Raise BadValue for mixed precision on a CPU, whose compiled kernels know float32 and float64."""
+    if config.training.precision == "mixed" and device.type != "cuda":
+        raise BadValue(field="training.precision", value="mixed", expected="float32 here: mixed needs a GPU")
 
 
 def require_memory(plan: Plan, config: RunConfig, device: torch.device) -> None:

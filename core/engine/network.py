@@ -3,7 +3,8 @@
 Time is folded into the batch: every value is [T x N, C, H, W] with time outermost, so that a
 convolution or a batch normalisation sees T x N images at once. With direct coding the image is the
 same current at every step: what depends on it alone (the stem's convolution and normalisation) is
-computed once over N, and only the neurons see T steps of it.
+computed once over N, and only the neurons see T steps of it. With the other codings
+(`core.engine.encodings`) the image becomes T steps of spikes first.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from core.backbones.plan import Node, Plan
+from core.engine.data import stream
+from core.engine.encodings import ENCODINGS
 from core.engine.fused import DTYPES, FusedMaxPool, lif
 from core.engine.fused_norm import Part, norm_act
 from core.engine.groups import Group, find_groups
-from core.engine.neurons import run_steps
+from core.engine.neurons import V_RESET, initial_w, is_compiled, run_steps
 from core.errors import BadValue, UnknownLayer
 from core.schemas.base import digest
 from core.schemas.run import Kind, RunConfig
@@ -33,25 +36,37 @@ class Network(nn.Module):
     """The network of `plan` under `config` (kind, time steps, neuron, seed).
 
     Parameters and buffers are named after the plan's nodes (`F4.squeeze.conv.weight`), equal for a
-    network and its twin. Neurons hold no state between calls: a forward pass starts from V = 0.
-    `fused=False` runs everything in plain torch, which can be differentiated twice.
+    network and its twin, but for a PLIF layer's w (`F4.squeeze.act.w`). Neurons hold no state between
+    calls: a forward pass starts from V = 0. `fused=False` runs everything in plain torch, which can be
+    differentiated twice. `encoding` is the config's, and direct for a CNN.
+
+    In a network that is converted and never trained rates stand for values. There max-pooling and gates work on
+    the sums so far, and V starts at `v_start` = v_threshold / 2, so that a rate is rounded and not cut (Bu et
+    al., AAAI 2022, arXiv:2202.01440).
     """
 
     def __init__(self, plan: Plan, config: RunConfig, *, fused: bool = True) -> None:
         super().__init__()
-        self.plan = plan
         self.config = config
         self.fused = fused
         self.spiking = config.kind is Kind.SNN
+        self.encoding = config.encoding if self.spiking else "direct"
+        self.plan = plan = plan.encoded(self.encoding)
         self.steps = config.steps
+        self.is_converted = self.spiking and config.start == "converted" and config.training.max_epochs == 0
+        self.v_start = config.neuron.v_threshold / 2 if self.is_converted else V_RESET
+        self._compiled = not self.spiking or is_compiled(config.neuron)
+        self._mixed = config.training.precision == "mixed"
         self._observers: list[Observer] = []
         self._every_node = 0  # observers that want each node by itself
         self._maps: dict[str, Tensor] | None = None  # non-zero channels of each pixel by activation, for a counter
         self._layers: dict[str, nn.Module] = {}
+        self.seed_encoding()
+        learns_tau = self.spiking and config.neuron.model == "plif"
         for node in plan.nodes:
             if node.op not in _RULES:
                 raise UnknownLayer(layer=node.name, kind=node.op)
-            if (layer := _layer(node)) is not None:
+            if (layer := _layer(node, learns_tau=learns_tau)) is not None:
                 _attach(self, node.name, layer)
                 self._layers[node.name] = layer
         last_use = {name: node.name for node in plan.nodes for name in node.inputs}
@@ -71,8 +86,19 @@ class Network(nn.Module):
         """Whether the node's value is kept once for all time steps."""
         return self.spiking and node.constant
 
+    def seed_encoding(self, *key: int | str) -> None:
+        """Start the random numbers of rate coding anew from (seed, "encoding", *key); other codings draw none.
+
+        Successive forward passes go on where the last one stopped, image by image. So one call before an
+        evaluation (say with "test") makes it repeatable whatever its batch size, and one call a training step
+        with (epoch, step) makes a resumed run equal to an uninterrupted one. A new network stands where a call
+        without a key puts it.
+        """
+        self._draw = stream(self.config.seed, "encoding", *key)
+
     def forward(self, x: Tensor) -> Tensor:
-        """x: [N, C, H, W] real, normalised; returns the output of every step, [T, N, classes].
+        """x: [N, C, H, W] real, as `Normaliser(..., encoding)` gives it; returns the output of every step,
+        [T, N, classes].
 
         A CNN has T = 1. Raises BadValue for images of another shape.
         """
@@ -80,10 +106,8 @@ class Network(nn.Module):
             raise BadValue(
                 field="images", value=str(tuple(x.shape)), expected=f"[N, {', '.join(map(str, self.plan.input_shape))}]"
             )
-        if x.device.type == "cpu":
-            x = x.contiguous(memory_format=torch.channels_last)
         values: dict[str, Tensor] = {}
-        fast = self.fused and not self._every_node and x.device.type == "cpu" and x.dtype in DTYPES
+        fast = self._may_fuse(x) and self._compiled and not self._every_node
         for node in self.plan.nodes:
             inputs = tuple(values[name] for name in node.inputs if name in values) if node.inputs else (x,)
             if fast and node.name in self._chained:
@@ -95,6 +119,10 @@ class Network(nn.Module):
                 values.pop(name, None)
         return self._every_step(node, values[node.name]).reshape(self.steps, x.shape[0], -1)
 
+    def _may_fuse(self, x: Tensor) -> bool:
+        """Whether the compiled kernels take such a tensor."""
+        return self.fused and x.device.type == "cpu" and x.dtype in DTYPES
+
     def _tell(self, node: Node, inputs: tuple[Tensor, ...], output: Tensor | None) -> None:
         for observer in self._observers:
             observer(node, inputs, output)
@@ -105,7 +133,7 @@ class Network(nn.Module):
         if node.op == "conv":
             layer = self._layers[node.name]
             self._tell(node, inputs, None)
-            out = F.conv2d(inputs[0], layer.weight, None, layer.stride, layer.padding, 1, layer.groups)
+            out = F.conv2d(inputs[0], layer.weight, None, layer.stride, layer.padding, layer.dilation, layer.groups)
             return {f"{node.name} without bias": out}
         if node is not group.out:
             return {}
@@ -153,10 +181,16 @@ class Network(nn.Module):
         return value.expand(self.steps, *value.shape).flatten(0, 1)
 
     def _input(self, node: Node, inputs: tuple[Tensor, ...]) -> Tensor:
-        return inputs[0]
+        out = ENCODINGS[self.encoding](inputs[0], self.steps, self._draw)
+        return out.contiguous(memory_format=torch.channels_last) if out.device.type == "cpu" else out
 
     def _conv(self, node: Node, inputs: tuple[Tensor, ...]) -> Tensor:
-        return self._layers[node.name](inputs[0])
+        layer, (x,) = self._layers[node.name], inputs
+        if not (self._mixed and self.training):
+            return layer(x)
+        # bfloat16 keeps float32's range, so no loss has to be scaled; all but the products stays in float32
+        with torch.autocast(x.device.type, torch.bfloat16):
+            return layer(x).float()
 
     def _bn(self, node: Node, inputs: tuple[Tensor, ...]) -> Tensor:
         """Normalises over T x N x H x W. One evaluation over N has the mean and variance of T copies."""
@@ -183,25 +217,68 @@ class Network(nn.Module):
         if not self.spiking:
             return F.relu(x)
         constant = self.is_constant(self.plan.node(node.inputs[0]))
-        if self.fused and x.device.type == "cpu" and x.dtype in DTYPES:
+        if self._may_fuse(x) and self._compiled:
             return lif(x, self.steps, constant, self.config.neuron)
         unfolded = x.unsqueeze(0) if constant else x.unflatten(0, (self.steps, -1))
-        return run_steps(unfolded, self.steps, self.config.neuron).flatten(0, 1)
+        w = getattr(self._layers.get(node.name), "w", None)
+        return run_steps(unfolded, self.steps, self.config.neuron, w, self.v_start).flatten(0, 1)
+
+    def _so_far(self, node: Node, x: Tensor) -> Tensor | None:
+        """The sums of x over the steps so far, [T, N, ...], where rates stand for values: in a converted network."""
+        if not self.is_converted or self.is_constant(node):
+            return None
+        return x.unflatten(0, (self.steps, -1)).cumsum(0)
 
     def _maxpool(self, node: Node, inputs: tuple[Tensor, ...]) -> Tensor:
+        """Max-pooling. Of spikes it is their OR, whose rate is above every rate that goes in.
+
+        In a converted network it is what the maximum of the sums so far grows by: still 0 or 1 for spikes, and
+        its rate is the largest rate (the purpose of the gate in Rueckauer et al. 2017, met exactly).
+        """
         (x,) = inputs
-        if self.fused and x.device.type == "cpu" and x.dtype in DTYPES:
+        if (sums := self._so_far(node, x)) is not None:
+            most = F.max_pool2d(sums.flatten(0, 1), node.kernel, node.stride, node.padding, ceil_mode=node.ceil_mode)
+            most = most.unflatten(0, sums.shape[:2])
+            return most.diff(dim=0, prepend=torch.zeros_like(most[:1])).flatten(0, 1)
+        if self._may_fuse(x) and not node.padding:
             return FusedMaxPool.apply(x, node.kernel, node.stride, node.shape[1:])
-        return F.max_pool2d(x, node.kernel, node.stride, ceil_mode=node.ceil_mode)
+        return F.max_pool2d(x, node.kernel, node.stride, node.padding, ceil_mode=node.ceil_mode)
 
     def _global_avgpool(self, node: Node, inputs: tuple[Tensor, ...]) -> Tensor:
         return inputs[0].mean((2, 3), keepdim=True)
 
+    def _alike(self, node: Node, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """The inputs of `node`, all with T x N rows unless all are constant."""
+        if self.is_constant(node):
+            return inputs
+        return tuple(
+            self._every_step(self.plan.node(name), value) for name, value in zip(node.inputs, inputs, strict=True)
+        )
+
     def _concat(self, node: Node, inputs: tuple[Tensor, ...]) -> Tensor:
-        if not self.is_constant(node):
-            parts = zip(node.inputs, inputs, strict=True)
-            inputs = tuple(self._every_step(self.plan.node(name), value) for name, value in parts)
-        return torch.cat(inputs, 1)
+        return torch.cat(self._alike(node, inputs), 1)
+
+    def _add(self, node: Node, inputs: tuple[Tensor, ...]) -> Tensor:
+        a, b = self._alike(node, inputs)
+        return a + b
+
+    def _scale(self, node: Node, inputs: tuple[Tensor, ...]) -> Tensor:
+        x, gate = self._alike(node, inputs)
+        return x * gate
+
+    def _sigmoid(self, node: Node, inputs: tuple[Tensor, ...]) -> Tensor:
+        """The gate of each step; in a converted network that of the mean over the steps so far."""
+        (x,) = inputs
+        if (sums := self._so_far(node, x)) is not None:
+            steps = torch.arange(1, self.steps + 1, device=x.device, dtype=x.dtype)
+            return (sums / steps.view(-1, 1, 1, 1, 1)).sigmoid().flatten(0, 1)
+        return x.sigmoid()
+
+    def _split(self, node: Node, inputs: tuple[Tensor, ...]) -> Tensor:
+        return inputs[0][:, node.start : node.start + node.shape[0]]
+
+    def _shuffle(self, node: Node, inputs: tuple[Tensor, ...]) -> Tensor:
+        return F.channel_shuffle(inputs[0], node.groups)
 
     def _dropout(self, node: Node, inputs: tuple[Tensor, ...]) -> Tensor:
         """One mask for all time steps, as SpikingJelly's Dropout: a dropped connection stays dropped."""
@@ -222,11 +299,26 @@ _RULES: dict[str, Callable[[Network, Node, tuple[Tensor, ...]], Tensor]] = {
     "global_avgpool": Network._global_avgpool,
     "concat": Network._concat,
     "dropout": Network._dropout,
+    "split": Network._split,
+    "shuffle": Network._shuffle,
+    "add": Network._add,
+    "sigmoid": Network._sigmoid,
+    "scale": Network._scale,
 }
 
 
-def _layer(node: Node) -> nn.Module | None:
+class TimeConstant(nn.Module):
+    """What a PLIF layer learns: w, [] real, with 1 / tau = sigmoid(w)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.empty(()))
+
+
+def _layer(node: Node, *, learns_tau: bool) -> nn.Module | None:
     """The module that holds a node's weights, uninitialised; None where it has none."""
+    if node.op == "act" and learns_tau:
+        return TimeConstant()
     if node.op == "conv":
         return nn.utils.skip_init(
             nn.Conv2d,
@@ -235,6 +327,7 @@ def _layer(node: Node) -> nn.Module | None:
             node.kernel,
             stride=node.stride,
             padding=node.padding,
+            dilation=node.dilation,
             groups=node.groups,
             bias=node.bias,
         )
@@ -257,13 +350,15 @@ def initialise(network: Network, seed: int) -> None:
 
     Convolutions before a normalisation or without neurons: torch's default, weights and biases uniform
     in +-1 / sqrt(fan_in). Convolutions that feed an activation directly: He et al. 2015 (arXiv:1502.01852),
-    uniform in +-sqrt(6 / fan_in), biases 0. Normalisations: weight 1, bias 0.
+    uniform in +-sqrt(6 / fan_in), biases 0. Normalisations: weight 1, bias 0. PLIF: w at the config's tau.
     """
     feeds_act = {name for node in network.plan.nodes if node.op == "act" for name in node.inputs}
     for node in network.plan.nodes:
         layer = network._layers.get(node.name)
         if isinstance(layer, nn.BatchNorm2d):
             layer.reset_parameters()
+        if isinstance(layer, TimeConstant):
+            layer.w.fill_(initial_w(network.config.neuron))
         if not isinstance(layer, nn.Conv2d):
             continue
         generator = torch.Generator().manual_seed(int(digest([seed, node.name])[:15], 16))

@@ -1,7 +1,7 @@
 """The training loop: epochs, validation, early stopping, checkpoints, and resuming as if nothing had happened.
 
 All that decides the numbers is the config, the weights, the optimiser's state and (epoch, step): order,
-augmentation and dropout draw from generators keyed by them. What an epoch has gathered so far (loss,
+augmentation, dropout and rate coding draw from generators keyed by them. What an epoch has gathered so far (loss,
 hits, gradient norms, one row a step) is saved too, so the metrics of a resumed run are those of an
 uninterrupted one.
 """
@@ -22,12 +22,15 @@ from core.engine.data import Normaliser, Splits, TrainBatches, evaluation_batche
 from core.engine.diagnose import FiringRate, GradientNorms
 from core.engine.losses import cross_entropy_of_mean
 from core.engine.network import Network
+from core.engine.objective import Objective
+from core.engine.probe import Probe
 from core.engine.progress import Pace
 from core.engine.schedules import learning_rate, mean_rate
 from core.errors import Interrupted, NonFiniteLoss
 from core.schemas.api import Gradients, Metrics
+from core.schemas.diagnostics import Diagnostics
 from core.schemas.results import EpochDone, Event
-from core.schemas.run import RunConfig
+from core.schemas.run import RunConfig, TrainingConfig
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +42,8 @@ EVALUATION_BATCH = {"cpu": 128, "cuda": 512}  # batch statistics are frozen, so 
 class Trainer:
     """Trains `network` in place; afterwards `best` holds the weights of the best validation accuracy.
 
-    Raises Interrupted (checkpoint written) when `should_stop()` turns true, NonFiniteLoss when the
+    With max_epochs = 0 nothing is trained, and the best are the weights it came with. `teacher` is the trained CNN
+    twin, where the objective distils. Raises Interrupted (checkpoint written) when `should_stop()` turns true, NonFiniteLoss when the
     loss does.
     """
 
@@ -53,16 +57,19 @@ class Trainer:
         folder: Path,
         emit: Callable[[Event], None],
         should_stop: Callable[[], bool],
+        teacher: Network | None = None,
     ) -> None:
         self.network, self.config, self.splits = network, config, splits
         self._device, self._folder, self._emit, self._should_stop = device, folder, emit, should_stop
-        self._normalise = Normaliser(splits.spec, device)
+        self._normalise = Normaliser(splits.spec, device, network.encoding)
         self._batches = TrainBatches(splits.train, config, self._normalise)
         self.steps = self._batches.steps
-        self._optimizer = torch.optim.Adam(
-            network.parameters(), lr=config.training.lr, weight_decay=config.training.weight_decay, fused=True
-        )
+        self._objective = Objective(network, config)
+        self._teacher = teacher.eval() if teacher and self._objective.needs_teacher else None
+        self._teacher_normalise = Normaliser(splits.spec, device)
+        self._optimizer = optimizer(network, config.training)
         self._norms = GradientNorms(network)
+        self.probe = Probe(network, splits.train, self._normalise)
         self._draws = any(node.op == "dropout" for node in network.plan.nodes)
         self._pace = Pace(
             emit,
@@ -88,6 +95,7 @@ class Trainer:
         self._loss_S = torch.zeros(self.steps, device=self._device)
         self._hits_S = torch.zeros(self.steps, dtype=torch.int64, device=self._device)
         self._norm_SL = torch.zeros(self.steps, len(self._norms.layers), device=self._device)
+        self._terms_S: dict[str, Tensor] = {}  # the loss apart, to name the term that leaves the finite
         self._looked = 0
 
     @property
@@ -105,14 +113,20 @@ class Trainer:
 
     def train(self) -> None:
         """Go on from where the run stands to its end."""
+        if self.config.training.max_epochs == 0 and not self.best:
+            _, self.best_accuracy, _ = self._validate(time.monotonic())
+            self.probe.measure(epoch=0)
+            self._keep_best()
         while not self.is_done:
             started = time.monotonic() - self._epoch_wall_s
             self._train_epoch(started)
             loss, accuracy, firing_rate = self._validate(started)
+            self.probe.measure(self.epoch)
             self._end_epoch(loss, accuracy, firing_rate, wall_s=time.monotonic() - started)
 
     def _train_epoch(self, started: float) -> None:
         self.network.train()
+        self.network.fused = not self.config.training.differentiates_twice
         while self.step < self.steps:
             self._train_step()
             self.step += 1
@@ -124,7 +138,7 @@ class Trainer:
                 step=done,
                 steps=self.steps,
                 images_left=round(len(self.splits.train) * (1 - done / self.steps)),
-                loss=lambda done=done: float(self._loss_S[max(0, done - 20) : done].mean()),
+                loss=self._recent_loss,
             )
             if self._should_stop():
                 self._stop()
@@ -132,20 +146,26 @@ class Trainer:
                 self.save()
         self._look()
 
+    def _recent_loss(self) -> float:
+        """Mean over the last steps, at most 20."""
+        return float(self._loss_S[max(0, self.step - 20) : self.step].mean())
+
     def _train_step(self) -> None:
         begun = time.monotonic()
-        x, labels = self._batches.get(self.epoch, self.step)
+        images, labels = self._batches.pixels(self.epoch, self.step)
         rate = learning_rate(self.config.training, self.epoch, self.step, self.steps)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         if self._draws:
             torch.manual_seed(stream(self.config.seed, "dropout", self.epoch, self.step).initial_seed())
-        outputs_TNC = self.network(x)
-        loss = cross_entropy_of_mean(outputs_TNC, labels)
+        self.network.seed_encoding("train", self.epoch, self.step)
+        done = self._objective(self._normalise(images), labels, self._taught(images))
         self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self._loss_S[self.step] = loss.detach()
-        self._hits_S[self.step] = (outputs_TNC.detach().mean(0).argmax(1) == labels).sum()
+        done.loss.backward()
+        self._loss_S[self.step] = done.loss.detach()
+        for name, value in done.terms.items():
+            self._terms_S.setdefault(name, torch.zeros_like(self._loss_S))[self.step] = value.detach()
+        self._hits_S[self.step] = (done.outputs_TNC.detach().mean(0).argmax(1) == labels).sum()
         self._norm_SL[self.step] = self._norms.read()
         if self._device.type == "cpu" or (self.step + 1) % LOOK_EVERY == 0:
             self._look(upto=self.step + 1)
@@ -155,6 +175,11 @@ class Trainer:
         self.images_trained += len(labels)
         self._pace.trained(len(labels), spent)
 
+    @torch.no_grad()
+    def _taught(self, images: Tensor) -> Tensor | None:
+        """The teacher's outputs, [N, C], for the very pictures that the network sees."""
+        return None if self._teacher is None else self._teacher(self._teacher_normalise(images))[0]
+
     def _look(self, upto: int | None = None) -> None:
         """Raise NonFiniteLoss at the first step, not looked at before, whose loss is not finite."""
         upto = self.step if upto is None else upto
@@ -162,7 +187,9 @@ class Trainer:
         bad = (~torch.isfinite(losses)).nonzero()
         if len(bad):
             step = self._looked + int(bad[0])
-            raise NonFiniteLoss(epoch=self.epoch, step=step + 1, loss=str(float(self._loss_S[step])))
+            # all terms may be finite where only their sum is not
+            term = next((name for name, value in self._terms_S.items() if not value[step].isfinite()), "sum")
+            raise NonFiniteLoss(epoch=self.epoch, step=step + 1, loss=str(float(self._loss_S[step])), term=term)
         self._looked = upto
 
     def _validate(self, started: float) -> tuple[float, float, float | None]:
@@ -174,6 +201,8 @@ class Trainer:
         hits = torch.zeros((), dtype=torch.int64, device=self._device)
         firing = FiringRate(self.network)
         self.network.eval()
+        self.network.fused = True
+        self.network.seed_encoding("validation")
         with torch.inference_mode(), firing.watch():
             for step, (x, labels) in enumerate(evaluation_batches(part, self._normalise, size), start=1):
                 begun = time.monotonic()
@@ -181,13 +210,14 @@ class Trainer:
                 total += cross_entropy_of_mean(outputs_TNC, labels).double() * len(labels)
                 hits += (outputs_TNC.mean(0).argmax(1) == labels).sum()
                 self._pace.evaluated(len(labels), time.monotonic() - begun)
-                self._pace.report("validating", epoch=self.epoch, step=step, steps=steps)
+                recent = self._recent_loss if self.step else None
+                self._pace.report("validating", epoch=self.epoch, step=step, steps=steps, loss=recent)
                 if self._should_stop():
                     self._epoch_wall_s = time.monotonic() - started
                     self._stop()
         loss = float(total) / len(part)
         if not torch.isfinite(torch.tensor(loss)):
-            raise NonFiniteLoss(epoch=self.epoch, step=self.steps, loss=str(loss))
+            raise NonFiniteLoss(epoch=self.epoch, step=self.steps, loss=str(loss), term="validation")
         return loss, int(hits) / len(part), firing.read()
 
     def _end_epoch(self, loss: float, accuracy: float, firing_rate: float | None, *, wall_s: float) -> None:
@@ -211,13 +241,16 @@ class Trainer:
         self.gradients.norm.append(self._norm_SL.cpu().double().mean(0).tolist())
         if is_best:
             self.best_epoch, self.best_accuracy = self.epoch, accuracy
-            self.best = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
+            self._keep_best()
         self.train_wall_s += wall_s
         self.epoch, self.step, self._epoch_wall_s = self.epoch + 1, 0, 0.0
         self._clear_epoch()
         log.info("epoch.finished", extra={"epoch": done.epoch, "validation_accuracy": accuracy})
         self._emit(done)  # before the checkpoint: a repeated event is harmless, a lost one is not
         self.save()
+
+    def _keep_best(self) -> None:
+        self.best = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
 
     def _stop(self) -> None:
         self._look()
@@ -235,6 +268,7 @@ class Trainer:
         tensors |= {"epoch.loss": self._loss_S, "epoch.hits": self._hits_S, "epoch.norm": self._norm_SL}
         state = {name: getattr(self, name) for name in _STATE}
         state |= {"metrics": self.metrics.model_dump(), "gradients": self.gradients.model_dump()}
+        state["diagnostics"] = self.probe.diagnostics.model_dump()
         save_checkpoint(self._folder, tensors, state)
         self._saved_at = time.monotonic()
         log.info("checkpoint.saved", extra={"epoch": self.epoch, "step": self.step})
@@ -262,8 +296,24 @@ class Trainer:
             setattr(self, name, state[name])
         self.metrics = Metrics.model_validate(state["metrics"])
         self.gradients = Gradients.model_validate(state["gradients"])
+        if "diagnostics" in state:  # not in a checkpoint from before they were measured
+            self.probe.diagnostics = Diagnostics.model_validate(state["diagnostics"])
         self._looked = self.step
         return True
+
+
+def optimizer(network: Network, training: TrainingConfig) -> torch.optim.Optimizer:
+    """Adam (Kingma & Ba 2015), or AdamW (Loshchilov & Hutter 2019), which decays convolution weights only.
+
+    A bias, a normalisation's scale and a neuron's time constant do not grow with depth, and decay would pull them
+    from their meaning. Adam's L2 term touches everything, as in torch.
+    """
+    if training.optimizer == "adam":
+        return torch.optim.Adam(network.parameters(), lr=training.lr, weight_decay=training.weight_decay, fused=True)
+    weights = [parameter for parameter in network.parameters() if parameter.dim() > 1]
+    others = [parameter for parameter in network.parameters() if parameter.dim() <= 1]
+    groups = [{"params": weights}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=training.lr, weight_decay=training.weight_decay, fused=True)
 
 
 #: Plain numbers of a Trainer that a checkpoint holds.

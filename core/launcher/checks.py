@@ -18,6 +18,7 @@ from packaging.requirements import Requirement
 
 from core.datasets.catalog import DATASETS
 from core.datasets.load import status
+from core.energy.profiles import faulty_profiles
 from core.errors import BadValue, PortTaken, SpikefrontError
 from core.launcher import broker
 from core.launcher.home import running_address
@@ -43,7 +44,7 @@ class Check:
 
 def examine(settings: Settings) -> Iterator[Check]:
     """All checks, quick ones first; one that breaks reports itself."""
-    for check in (_python, _packages, _engine, _cpu, _gpu, _home, _disk, _token, _ports, _broker, _data):
+    for check in (_python, _packages, _engine, _cpu, _gpu, _home, _disk, _token, _ports, _broker, _data, _profiles):
         try:
             yield from check(settings)
         except SpikefrontError as error:
@@ -234,3 +235,10 @@ def _data(settings: Settings) -> Iterator[Check]:
         else:
             advice = f"Optional: spikefront data fetch {name}, or data add {name} <folder or archive>."
             yield Check(name=f"data {name}", status="warn", found=f"not in {folder}", advice=advice)
+
+
+def _profiles(settings: Settings) -> Iterator[Check]:
+    """The user's own hardware profiles; those that come along are tested elsewhere."""
+    for file, why in faulty_profiles(settings.home).items():
+        advice = f"Mend or remove {settings.home / 'profiles' / file}; until then it is left out."
+        yield Check(name="profile", status="warn", found=why, advice=advice)

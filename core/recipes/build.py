@@ -17,7 +17,7 @@ from core.registry import Registry
 from core.schemas.api import RunRequest
 from core.schemas.base import Frozen
 from core.schemas.faults import expected
-from core.schemas.run import RunConfig
+from core.schemas.run import Kind, RunConfig
 
 #: Fields of a config that a request names itself; a recipe is chosen by them, so they are no overrides.
 CHOSEN = ("backbone", "definition", "kind", "mask", "dataset", "recipe", "seed")
@@ -54,6 +54,7 @@ def plan_of(config: RunConfig) -> Plan:
         input_shape=dataset.image_shape,
         n_classes=dataset.n_classes,
         definition=config.definition,
+        encoding=config.encoding if config.kind is Kind.SNN else "direct",
     )
 
 
@@ -75,12 +76,14 @@ def override(config: RunConfig, overrides: Mapping[str, Any]) -> RunConfig:
         changed = RunConfig.model_validate(content)
     except ValidationError as error:
         raise translate(error) from None
-    if changed.training.warmup_epochs > changed.training.max_epochs:
-        raise BadValue(
-            field="training.warmup_epochs",
-            value=changed.training.warmup_epochs,
-            expected=f"at most training.max_epochs, {changed.training.max_epochs}",
-        )
+    for name in ("max_epochs", "teacher_epochs"):
+        epochs = getattr(changed.training, name)
+        if epochs and changed.training.warmup_epochs > epochs:
+            raise BadValue(
+                field="training.warmup_epochs",
+                value=changed.training.warmup_epochs,
+                expected=f"at most training.{name}, {epochs}",
+            )
     return changed
 
 

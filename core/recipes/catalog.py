@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from core.recipes import fast, paper, smoke
+from core.recipes import best, fast, paper, smoke
 from core.registry import Registry
 from core.schemas.run import Kind, RunConfig
 
@@ -33,6 +33,6 @@ class Recipe:
 
 
 RECIPES: Registry[Recipe] = Registry("recipe")
-for _module in (smoke, fast, paper):
+for _module in (smoke, fast, best, paper):
     _name = _module.__name__.rpartition(".")[2]
     RECIPES.add(_name, Recipe(name=_name, title=_module.TITLE, description=_module.DESCRIPTION, build=_module.build))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from core.recipes.images import mirrors
 from core.schemas.run import Kind, NeuronConfig, RunConfig, TrainingConfig
 
 TITLE = "Fast"
@@ -12,7 +13,7 @@ DESCRIPTION = (
 
 
 def build(*, backbone: str, definition: str, kind: Kind, mask: tuple[str, ...], dataset: str, seed: int) -> RunConfig:
-    """Augmentation for natural images only: a mirrored digit is another sign."""
+    """Augmentation only for what may be mirrored."""
     return RunConfig(
         backbone=backbone,
         definition=definition,
@@ -30,7 +31,7 @@ def build(*, backbone: str, definition: str, kind: Kind, mask: tuple[str, ...], 
             schedule="cosine",
             warmup_epochs=1.0,
             patience=None,  # a cosine gains most in its last epochs
-            augment="none" if dataset == "digits" else "crop-flip",
+            augment="crop-flip" if mirrors(dataset) else "none",
             validation_share=0.2,
             split_seed=0,
         ),

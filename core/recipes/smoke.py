@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from core.recipes.images import is_small
 from core.schemas.run import Kind, NeuronConfig, RunConfig, TrainingConfig
 
 TITLE = "Smoke"
@@ -12,8 +13,8 @@ DESCRIPTION = (
 
 
 def build(*, backbone: str, definition: str, kind: Kind, mask: tuple[str, ...], dataset: str, seed: int) -> RunConfig:
-    """The digits whole; of anything larger a stratified part."""
-    digits = dataset == "digits"
+    """A small data set whole; of anything larger a stratified part."""
+    small = is_small(dataset)
     return RunConfig(
         backbone=backbone,
         definition=definition,
@@ -26,15 +27,15 @@ def build(*, backbone: str, definition: str, kind: Kind, mask: tuple[str, ...], 
         neuron=NeuronConfig(tau=1.08, v_threshold=1.0, alpha=2.0),
         training=TrainingConfig(
             lr=3e-3,
-            batch_size=16 if digits else 32,
-            max_epochs=5 if digits else 3,
+            batch_size=16 if small else 32,
+            max_epochs=5 if small else 3,
             schedule="cosine",
             warmup_epochs=0.5,
             patience=None,
             augment="none",
-            train_limit=None if digits else 8000,
+            train_limit=None if small else 8000,
             # a fifth of a large set would cost more than the training
-            validation_share=0.2 if digits else 0.04,
+            validation_share=0.2 if small else 0.04,
             split_seed=0,
         ),
     )

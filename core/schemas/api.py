@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from core.schemas.base import Frozen
-from core.schemas.results import Summary
+from core.schemas.results import Part, Summary
 from core.schemas.run import Kind, RunConfig, RunState
+
+Tag = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=40, pattern=r"^[^\x00-\x1f\x7f]+$")
+]
 
 
 class RunRequest(Frozen):
@@ -38,6 +42,7 @@ class RunProgress(Frozen):
     loss: float | None = None
     images_per_s: float | None = None
     eta_s: float | None = None
+    part: Part = "run"
 
 
 class RunError(Frozen):
@@ -83,12 +88,47 @@ class Run(Frozen):
     twin: TwinRef | None = None
     command: str = Field(description="the shell command that repeats this run")
     artifacts: list[Artifact] = Field(default_factory=list)
+    bundle_url: str | None = Field(default=None, description="all of them as one zip; signed like theirs")
+    tags: list[str] = Field(default_factory=list)
+    note: str = ""
+    sweep_ids: list[str] = Field(default_factory=list)
+    imported: bool = Field(default=False, description="its bundle was trained elsewhere and uploaded")
+    deleted_at: datetime | None = Field(default=None, description="in the bin since then; purged a day later")
 
 
 class RunPage(Frozen):
     items: list[Run]
     next_cursor: str | None = None
     total: int
+
+
+class ForkRequest(Frozen):
+    """Body of `POST /runs/{id}/fork`: what to change in an existing run's config.
+
+    With `recipe` the neuron and training settings are that recipe's; without it they are the run's own.
+    `overrides` come last.
+    """
+
+    overrides: dict[str, str | int | float | bool | None] = Field(default_factory=dict)
+    seed: int | None = Field(default=None, ge=0, le=2**31 - 1)
+    kind: Kind | None = None
+    mask: str | list[str] | None = None
+    recipe: str | None = None
+
+
+class RunChange(Frozen):
+    """Body of `PATCH /runs/{id}`: what is left out stays as it is."""
+
+    tags: list[Tag] = Field(default_factory=list, max_length=20)
+    note: str = Field(default="", max_length=4000)
+
+
+class BulkRequest(Frozen):
+    """Body of `POST /runs/bulk`: one action on many runs, each by itself."""
+
+    action: Literal["cancel", "retry", "delete", "restore", "tag"]
+    ids: list[Annotated[str, StringConstraints(max_length=64)]] = Field(min_length=1, max_length=200)
+    tag: Tag | None = Field(default=None, description="for `tag`: the word to add")
 
 
 class LayerPreview(Frozen):
@@ -162,6 +202,7 @@ class LayerBill(Frozen):
     acs: float
     macs: float
     energy_pj: float
+    memory_energy_pj: float = Field(default=0.0, description="the part of energy_pj that is memory and addresses")
     firing_rate: float | None = Field(description="of the layer's own neurons; None where it has none")
     firing_rate_per_step: list[float] | None
 
@@ -248,6 +289,14 @@ class ParetoPoint(Frozen):
     dataset_complete: bool
     on_front: bool
     finished_at: datetime
+    sweep_ids: list[str] = Field(default_factory=list)
+    tags: list[str] = Field(default_factory=list)
+    model_bytes: int | None = Field(default=None, description="weights in float32: 4 bytes a parameter")
+    other: dict[str, float] = Field(
+        default_factory=dict, description="operations beside ACs and MACs, per inference: memory accesses and addresses"
+    )
+    repeat: str = Field(default="", description="equal for runs that differ in nothing but their seed")
+    twin: str = Field(default="", description="equal for a spiking run and its CNN twin")
 
 
 class PublishedPoint(Frozen):
@@ -271,6 +320,22 @@ class Pareto(Frozen):
     points: list[ParetoPoint]
     front: list[str] = Field(description="run ids on the front, cheapest first")
     published: list[PublishedPoint]
+    steps: int | None = Field(default=None, description="every run stopped after so many steps; null: after all its T")
+    missing: int = Field(default=0, description="runs left out since their figures at these steps are not known")
+
+
+class ParetoColumns(Frozen):
+    """The same plot with its points as columns of equal length, one a field of ParetoPoint: smaller for many runs."""
+
+    dataset: str
+    mode: str
+    profile: str
+    n: int
+    columns: dict[str, list[Any]]
+    front: list[str]
+    published: list[PublishedPoint]
+    steps: int | None = None
+    missing: int = 0
 
 
 class DatasetInfo(Frozen):
@@ -301,12 +366,31 @@ class RecipeInfo(Frozen):
     description: str
 
 
+class PriceInfo(Frozen):
+    """One price of a hardware profile and where it is printed."""
+
+    name: str
+    pj: float
+    source: str
+
+
 class ProfileInfo(Frozen):
     name: str
     title: str
     source: str
     ac_pj: float
     mac_pj: float
+    process: str = ""
+    status: str = Field(default="", description="how sure the prices are: published, simulated, disputed")
+    ac_range: tuple[float, float] | None = Field(
+        default=None, description="lowest and highest published price of an AC"
+    )
+    mac_range: tuple[float, float] | None = None
+    mac_from: str | None = Field(default=None, description="the profile that lends the prices this hardware lacks")
+    constants: list[PriceInfo] = Field(default_factory=list, description="every priced kind of operation")
+    synop_with_memory: bool = Field(default=False, description="the AC price contains the memory traffic of spikes")
+    neuron_pj: float | None = Field(default=None, description="a whole neuron update, where published")
+    host_ac_pj: float | None = Field(default=None, description="an accumulate of the host that lends prices")
 
 
 class ModeInfo(Frozen):
@@ -326,61 +410,6 @@ class Catalog(Frozen):
     default_profile: str
 
 
-class ShareRequest(Frozen):
-    """Body of `POST /shares`."""
-
-    run_id: str
-    expires_in_days: int | None = Field(default=30, ge=1, le=3650, description="null: until revoked")
-    with_twin: bool = Field(default=True, description="show the twin's answers and figures too")
-
-
-class Share(Frozen):
-    """A share without its secret: only the token's hash is stored."""
-
-    id: str
-    run_id: str
-    label: str
-    with_twin: bool
-    created_at: datetime
-    expires_at: datetime | None
-    revoked_at: datetime | None
-    views: int
-    last_viewed_at: datetime | None
-
-
-class NewShare(Share):
-    """The one answer that carries the token and the address."""
-
-    token: str
-    url: str
-
-
-class SharePage(Frozen):
-    items: list[Share]
-
-
-class SharedRun(Frozen):
-    """All that a share shows; no id, host, path or user. `GET /shared/{token}`."""
-
-    label: str
-    config: RunConfig
-    summary: Summary
-    metrics: Metrics
-    layers: Layers
-    confusion: Confusion
-    examples: Examples
-    gradients: Gradients
-    twin: SharedTwin | None = None
-    shared_at: datetime
-    expires_at: datetime | None
-    version: str
-
-
-class SharedTwin(Frozen):
-    label: str
-    summary: Summary
-
-
 class Problem(Frozen):
     """RFC 9457 problem details; `code` and the error's own fields are extensions."""
 
@@ -391,6 +420,19 @@ class Problem(Frozen):
     instance: str | None = None
     code: str
     fields: dict[str, Any] = Field(default_factory=dict)
+
+
+class BulkAnswer(Frozen):
+    """What became of one id; `run_id` is the new run of a retry, else the run itself."""
+
+    id: str
+    ok: bool
+    run_id: str | None = None
+    problem: Problem | None = None
+
+
+class BulkAnswers(Frozen):
+    items: list[BulkAnswer]
 
 
 class AuditFinding(Frozen):
@@ -422,6 +464,52 @@ class Audit(Frozen):
     findings: list[AuditFinding]
 
 
+class RunBrief(Frozen):
+    """A run as a worker holds it."""
+
+    id: str
+    label: str
+    state: RunState
+    started_at: datetime | None
+
+
+class WorkerInfo(Frozen):
+    """A worker that gave a sign of life lately."""
+
+    name: str
+    queue: str
+    slots: int
+    busy: int
+    seen_at: datetime
+    runs: list[RunBrief]
+
+
+class Workers(Frozen):
+    items: list[WorkerInfo]
+
+
+class QueuedRun(Frozen):
+    """A run that waits; times are estimates from the forecast."""
+
+    position: int = Field(description="from 1: the next one to start")
+    id: str
+    label: str
+    created_at: datetime
+    waiting_s: float
+    run_s: float = Field(description="how long it will train")
+    starts_in_s: float | None = Field(description="null while no worker takes runs")
+
+
+class WaitingRuns(Frozen):
+    """`GET /queue`: oldest first, which is the order in which workers take them."""
+
+    queue: str
+    slots: int = Field(description="of all workers of this queue that answered lately")
+    total: int
+    ends_in_s: float | None = Field(description="until all that waits has run; null while no worker takes runs")
+    items: list[QueuedRun]
+
+
 class ReadyCheck(Frozen):
     """`GET /health/ready`: each part with `ok` or a sentence."""
 
@@ -429,6 +517,3 @@ class ReadyCheck(Frozen):
     database: str
     broker: str
     workers: list[str] = Field(description="workers that answered lately")
-
-
-SharedRun.model_rebuild()

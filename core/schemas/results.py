@@ -23,7 +23,10 @@ class LayerCounts(Frozen):
     output_shape: tuple[int, ...]
     params: int = 0
     dense_ops: int = Field(default=0, description="weights x positions, padding included, no zero skipped, no bias")
-    bias_ops: int = Field(default=0, description="one add per output where the layer has a bias")
+    bias_ops: int = Field(
+        default=0,
+        description="one add per output where the layer has a bias; for a normalisation, where none before takes its shift",
+    )
     input_numel: int = 0
     output_numel: int = 0
     input_is_spikes: bool = False
@@ -85,7 +88,16 @@ class Summary(Frozen):
     config_hash: str
 
 
+class Environment(Frozen):
+    """`GET /runs/{id}/environment`: what the numbers were made with; the names are those of `environment.json`."""
+
+    noted: dict[str, Any]
+
+
 # Events: what a trainer prints, one JSON object a line, and the API passes on.
+
+#: Which network trains: the run's own, or the CNN twin that it learns from and that is trained first.
+Part = Literal["run", "teacher"]
 
 
 class Started(Frozen):
@@ -98,6 +110,7 @@ class Started(Frozen):
     max_epochs: int
     resumed_epoch: int | None = None
     resumed_step: int | None = None
+    part: Part = "run"
 
 
 class Progress(Frozen):
@@ -111,7 +124,8 @@ class Progress(Frozen):
     steps: int = Field(description="steps of this phase")
     loss: float | None = None
     images_per_s: float | None = None
-    eta_s: float | None = Field(default=None, description="to the end of the run, if it uses all its epochs")
+    eta_s: float | None = Field(default=None, description="to the end of this part, if it uses all its epochs")
+    part: Part = "run"
 
 
 class EpochDone(Frozen):
@@ -125,6 +139,7 @@ class EpochDone(Frozen):
     firing_rate: float | None
     wall_s: float
     is_best: bool
+    part: Part = "run"
 
 
 class Finished(Frozen):

@@ -1,6 +1,7 @@
-"""Small CIFAR-10 files in the official layout, for every test that reads, adds or fetches them."""
+"""Small files of each data set in its official layout, for every test that reads, adds or fetches them."""
 
 import dataclasses
+import gzip
 import pickle
 import struct
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 from hypothesis import settings
+from PIL import Image
 
 from core.datasets.catalog import DATASETS
 from core.datasets.cifar import CIFAR10, CifarReader
@@ -92,3 +94,55 @@ def small_cifar10(monkeypatch):
     spec = dataclasses.replace(DATASETS["cifar10"], n_train=5 * ROWS, n_test=ROWS, reader=CifarReader(layout))
     monkeypatch.setitem(DATASETS._entries, "cifar10", spec)
     return spec
+
+
+def idx(values: np.ndarray) -> bytes:
+    """Bytes of an IDX file: 0, 0, 8 (bytes), the number of axes, their lengths as big-endian words, the values."""
+    return bytes((0, 0, 8, values.ndim)) + struct.pack(f">{values.ndim}I", *values.shape) + values.tobytes()
+
+
+def write_idx_set(folder: Path, *, train: int = 40, test: int = 20, packed: bool = True) -> Path:
+    """The four files of Fashion-MNIST with random images; returns the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(7)
+    for part, n in (("train", train), ("t10k", test)):
+        images = random.integers(0, 256, (n, 28, 28), dtype=np.uint8)
+        labels = (np.arange(n) % 10).astype(np.uint8)
+        for name, values in ((f"{part}-images-idx3-ubyte", images), (f"{part}-labels-idx1-ubyte", labels)):
+            content = idx(values)
+            (folder / (f"{name}.gz" if packed else name)).write_bytes(gzip.compress(content) if packed else content)
+    return folder
+
+
+@pytest.fixture
+def idx_files() -> Callable[..., Path]:
+    return write_idx_set
+
+
+@pytest.fixture
+def idx_bytes() -> Callable[[np.ndarray], bytes]:
+    return idx
+
+
+@pytest.fixture
+def small_fashion(monkeypatch):
+    """Fashion-MNIST as if it had 40 training and 20 test images."""
+    spec = dataclasses.replace(DATASETS["fashion_mnist"], n_train=40, n_test=20)
+    monkeypatch.setitem(DATASETS._entries, "fashion_mnist", spec)
+    return spec
+
+
+def write_class_folders(folder: Path, classes: dict[str, int], *, side: int = 20, end: str = "png") -> Path:
+    """`classes[name]` images of side x side in each folder `name`, which may be a path; returns the folder."""
+    random = np.random.default_rng(3)
+    for name, n in classes.items():
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for number in range(n):
+            pixels = random.integers(0, 256, (side, side, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{number}.{end}")
+    return folder
+
+
+@pytest.fixture
+def class_folders() -> Callable[..., Path]:
+    return write_class_folders

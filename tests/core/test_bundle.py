@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from core.bundle import FILES, Bundle, Predictions, write_atomic
+from core.bundle import FILES, LATER_FILES, Bundle, Predictions, write_atomic
 from core.errors import BundleCorrupt, HomeUnusable
 from core.schemas.api import Gradients, Metrics
+from core.schemas.diagnostics import Diagnostics
 from core.schemas.results import Counts, LayerCounts, Summary
 from core.schemas.run import Kind, RunConfig
 
@@ -30,6 +31,11 @@ METRICS = Metrics(
 COUNTS = Counts(
     kind=Kind.SNN, time_steps=2, n_samples=3, layers=(LayerCounts(name="a", kind="conv", output_shape=(1, 1, 1)),)
 )
+DIAGNOSTICS = Diagnostics(
+    kind=Kind.SNN, time_steps=2, n_probe=3, layers=["a"], epochs=[1], gradient_norm=[[[0.1 + 0.2, float("nan")]]],
+    firing_rate=[[[0.5, 0.0]]], active=[[[0.25, 0.5]]], dead=[[0.5]], saturated=[[0.0]],
+)  # fmt: skip
+EVERY_FILE = FILES + LATER_FILES
 
 
 def make(path: Path) -> Bundle:
@@ -47,6 +53,7 @@ def make(path: Path) -> Bundle:
     bundle.write_arrays("examples.npz", {"index": np.array([1]), "image": np.zeros((1, 2, 2, 3), np.uint8)})
     bundle.write_bytes("weights.safetensors", save({"w": np.ones(3, np.float32)}))
     bundle.write_model("summary.json", SUMMARY)
+    bundle.write_model("diagnostics.json", DIAGNOSTICS)
     return bundle
 
 
@@ -76,10 +83,27 @@ def test_what_is_written_comes_back_equal(bundle: Bundle) -> None:
     assert bundle.examples().image.shape == (1, 2, 2, 3)
     assert bundle.counts_per_sample()["ac"].tolist() == [[[0, 1]], [[2, 3]], [[4, 5]]]
     assert bundle.weights()["w"].tolist() == [1, 1, 1]
+    found = bundle.diagnostics()
+    assert found is not None and found.model_dump_json() == DIAGNOSTICS.model_dump_json()  # a NaN is not itself
+    assert [entry.name for entry in bundle.files()] == list(EVERY_FILE)
+
+
+def test_a_bundle_from_before_a_file_was_introduced_is_whole_without_it(tmp_path: Path) -> None:
+    bundle = make(tmp_path)
+    (tmp_path / "diagnostics.json").unlink()
+    bundle.seal()
     assert [entry.name for entry in bundle.files()] == list(FILES)
+    bundle.verify()
+    assert bundle.diagnostics() is None
 
 
-@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_the_manifest_lists_and_that_is_gone_is_no_old_bundle(bundle: Bundle) -> None:
+    (bundle.path / "diagnostics.json").unlink()
+    with pytest.raises(BundleCorrupt, match=r"diagnostics\.json cannot be used: it is missing"):
+        bundle.diagnostics()
+
+
+@pytest.mark.parametrize("name", EVERY_FILE)
 def test_one_altered_byte_is_noticed(bundle: Bundle, name: str) -> None:
     path = bundle.path / name
     content = bytearray(path.read_bytes())
@@ -91,7 +115,7 @@ def test_one_altered_byte_is_noticed(bundle: Bundle, name: str) -> None:
     assert "SHA-256" in caught.value.message
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", EVERY_FILE)
 def test_a_missing_or_shortened_file_is_named(bundle: Bundle, name: str) -> None:
     path = bundle.path / name
     path.write_bytes(path.read_bytes()[:-1])
@@ -107,9 +131,12 @@ def test_every_reader_refuses_rubbish_with_the_file_named(bundle: Bundle) -> Non
         "config.json": bundle.config, "summary.json": bundle.summary, "metrics.json": bundle.metrics,
         "counts.json": bundle.counts, "gradients.json": bundle.gradients, "environment.json": bundle.environment,
         "predictions.npz": bundle.predictions, "examples.npz": bundle.examples, "weights.safetensors": bundle.weights,
-        "counts_per_sample.npz": bundle.counts_per_sample, "manifest.json": bundle.files,
+        "counts_per_sample.npz": bundle.counts_per_sample, "diagnostics.json": bundle.diagnostics,
+        "manifest.json": bundle.files,
     }  # fmt: skip
+    manifest = (bundle.path / "manifest.json").read_bytes()
     for rubbish in (b"", b"\x00\xff rubbish", b"[]", b"PK\x03\x04 no zip"):
+        (bundle.path / "manifest.json").write_bytes(manifest)
         for name, read in readers.items():
             (bundle.path / name).write_bytes(rubbish)
             with pytest.raises(BundleCorrupt) as caught:

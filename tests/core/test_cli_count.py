@@ -144,3 +144,26 @@ def test_errors_of_the_domain_are_what_the_command_raises():
             backbone="x", kind="snn", mask="P", dataset="cifar10", definition="small", mode="paper", time_steps=4,
             as_json=True,
         )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("backbone", "params"),
+    [("shufflenetv2", 911_794), ("mnasnet", 149_756), ("mixnet", 88_244), ("xception", 1_038_710)],
+)
+def test_every_backbone_is_counted_for_both_kinds(count, backbone, params):
+    snn, cnn = (
+        as_json(count, "--backbone", backbone, "--kind", kind, "--dataset", "cifar10") for kind in ("snn", "cnn")
+    )
+    assert snn["params"] == cnn["params"] == params
+    assert snn["dense_macs"] == cnn["dense_macs"]
+    assert [layer["name"] for layer in snn["layers"]] == [layer["name"] for layer in cnn["layers"]]
+    assert 0 < snn["macs"] < cnn["macs"]  # layers of spikes have no MACs
+
+
+def test_an_impossible_mask_is_told_block_by_block(count):
+    args = ("--backbone", "shufflenetv2", "--mask", "S2.2", "--dataset", "cifar10")
+    line = "pool1 24x8x8 arrives at S2.2, which needs 116 channels"
+    code, _, err = count(*args)
+    assert code == 1 and line in err and "Before that: S2.1 left out." in err
+    code, out, _ = count(*args, "--json")
+    assert json.loads(out)["fields"]["trace"] == ["S2.1 left out", line]

@@ -30,7 +30,7 @@ def data(capsys, tmp_path, monkeypatch):
 def test_list_names_every_data_set_and_its_state(data, tmp_path):
     code, out, _ = data("list")
     assert code == 0
-    for word in ("digits", "complete", "cifar10", "not here", "cifar100", "counting only", str(tmp_path / "data")):
+    for word in ("digits", "complete", "cifar10", "not here", "imagenet", "counting only", str(tmp_path / "data")):
         assert word in out
 
 
@@ -85,20 +85,77 @@ def test_verify_of_a_set_that_is_not_here_exits_with_1(data):
     assert code == 1 and "missing" in out and "data fetch" in out
 
 
+def test_images_of_ones_own_are_added_listed_and_verified(data, tmp_path, class_folders):
+    source = class_folders(tmp_path / "copy", {"cat": 5, "dog": 5})
+    code, out, _ = data("add", "pets", str(source), "--size", "24")
+    assert code == 0 and "Pets is ready: 8 training and 2 test images, complete; 24x24 pixels." in out
+    assert "a fifth of each class" in out
+    row = json.loads(data("list", "--json")[1])[-1]
+    assert (row["name"], row["image_shape"], row["n_classes"], row["ready"]) == ("pets", [3, 24, 24], 2, True)
+    assert "pets" in data("list")[1]
+    assert [report["name"] for report in json.loads(data("verify", "--json")[1])] == ["digits", "pets"]
+    with open(tmp_path / "data" / "pets" / "test_images.npy", "r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(b"?")
+    code, out, _ = data("verify", "pets")
+    assert code == 1 and "Pets: corrupt" in out and "test_images.npy: corrupt" in out
+
+
+def test_a_set_in_a_folder_of_its_own_is_listed_there_alone(data, tmp_path, class_folders):
+    source = class_folders(tmp_path / "copy", {"cat": 5, "dog": 5})
+    other = str(tmp_path / "other")
+    added = json.loads(data("add", "pets", str(source), "--data", other, "--json")[1])
+    assert added["ready"] and added["complete"] is True and (added["n_train"], added["n_test"]) == (8, 2)
+    assert "pets" in data("list", "--data", other)[1] and "pets" not in data("list")[1]
+    assert json.loads(data("verify", "pets", "--data", other, "--json")[1])["state"] == "complete"
+
+
+def test_bad_images_are_named_in_one_line(data, tmp_path, class_folders):
+    source = class_folders(tmp_path / "copy", {"cat": 5, "dog": 5})
+    for name in ("cat/0.png", "dog/4.png"):
+        (source / name).write_bytes(b"")
+    code, out, err = data("add", "pets", str(source))
+    assert code == 1 and out == "" and err.count("\n") == 1
+    assert "cat/0.png" in err and "2 files cannot be used" in err and "dog/4.png (it is empty)" in err
+
+
+def test_a_network_for_images_of_ones_own_is_counted_and_trained_from_another_folder(tmp_path, class_folders, capsys):
+    """`--data` decides which data set a name means, from the plan to the bundle."""
+    source = class_folders(tmp_path / "copy", {"cat": 20, "dog": 20, "owl": 20}, side=16)
+    for arguments in (
+        ["data", "add", "birds", str(source), "--data", str(tmp_path / "other")],
+        ["train", "--dataset", "birds", "--data", str(tmp_path / "other"), "--mask", "F9", "--recipe", "smoke",
+         "--kind", "cnn", "--set", "max_epochs=1", "--set", "batch_size=16", "--out", str(tmp_path / "run"), "--json"],
+    ):  # fmt: skip
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+            raise SystemExit(0)
+        assert not ended.value.code
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["dataset"] == "birds" and summary["dataset_complete"] is True and summary["n_test"] == 12
+
+
 @pytest.mark.parametrize(
     ("args", "words"),
     [
+        (("add", "Pets", "."), "a name of at most 40"),
+        (("add", "pets", "/nonexistent/folder"), "exists"),
+        (("add", "pets", ".", "--size", "8"), "from 16 to 256"),
+        (("add", "cifar10", ".", "--size", "16"), "data set of your own"),
+        (("verify", "pets"), "no data set named 'pets'"),
         (("add", "cifar1", "."), "Did you mean cifar10"),
         (("add", "cifar10", "/nonexistent/folder"), "exists"),
-        (("add", "cifar100", "."), "not possible yet"),
+        (("add", "imagenet", "."), "not possible yet"),
         (("add", "digits", "."), "built in"),
-        (("fetch", "cifar100"), "not possible yet"),
+        (("fetch", "imagenet"), "not possible yet"),
         (("fetch", "cifar10", "--url", "file:///etc/passwd"), "http"),
         (("fetch", "cifar10", "--url", "http://127.0.0.1:1/x.tar.gz"), "refused"),
         (("verify", "imagenet"), "not possible yet"),
     ],
 )
-def test_a_wrong_use_ends_in_one_sentence_and_exit_code_1(data, args, words):
+def test_a_wrong_use_ends_in_one_sentence_and_exit_code_1(data, args, words, tmp_path, monkeypatch):
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")  # what "." means
     code, out, err = data(*args)
     assert code == 1 and out == ""
     assert words in err and "Traceback" not in err and err.count("\n") == 1

@@ -108,6 +108,27 @@ def test_a_killed_run_resumes_from_its_last_checkpoint_to_the_same_bits(whole: P
     assert same_numbers(whole, tmp_path / "run")
 
 
+def test_a_run_killed_while_its_teacher_trains_goes_on_there_and_a_finished_teacher_can_be_given(
+    tmp_path: Path,
+) -> None:
+    taught = {"distillation": "0.5", "train_limit": "300", "max_epochs": "3"}
+    words = [*train_words(tmp_path / "cut", **taught), "--events", "-"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT) as process:
+        read_until(process, lambda event: event["type"] == "epoch" and event["epoch"] == 2)
+        process.kill()
+        process.communicate(timeout=60)
+    assert not Bundle(tmp_path / "cut" / "teacher").complete
+    again = run(*words)
+    assert again.returncode == 0, again.stderr
+    first = events_of(again.stdout)[0]
+    assert (first.part, first.resumed_epoch) in (("teacher", 2), ("teacher", 3))
+
+    given = run(*train_words(tmp_path / "given", **taught), "--teacher", str(tmp_path / "cut" / "teacher"))
+    assert given.returncode == 0, given.stderr
+    assert "twin" not in given.stderr  # nothing of it was trained
+    assert same_numbers(tmp_path / "given", tmp_path / "cut")
+
+
 def test_json_prints_the_summary_and_nothing_else(whole: Path) -> None:
     done = run(*train_words(whole, **LONG), "--json")
     assert done.returncode == 0
@@ -145,7 +166,7 @@ def test_the_bundle_commands_show_and_verify(whole: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["--backbone", "sqeezenet"], 1, "Did you mean squeezenet?"),
+        (["--backbone", "sqeezenet"], 1, "Did you mean squeezenet"),
         (["--mask", "F1"], 1, "F1"),
         (["--set", "tau=0.5"], 1, "neuron.tau is '0.5'; it must be above 1."),
         (["--set", "tau"], 1, "FIELD=VALUE"),
@@ -153,6 +174,8 @@ def test_the_bundle_commands_show_and_verify(whole: Path, tmp_path: Path) -> Non
         (["--config", "/nonexistent.json"], 1, "a readable file"),
         (["--device", "tpu"], 1, "one of auto, cpu, cuda"),
         (["--events", "file"], 1, "standard output"),
+        (["--teacher", "/nonexistent"], 1, "this config learns from no teacher"),
+        (["--device", "cpu", "--set", "precision=mixed"], 1, "mixed needs a GPU"),
         (["--kind", "rnn"], 2, "rnn"),
         (["--seed", "-1"], 2, "seed"),
         (["--nonsense"], 2, "nonsense"),
@@ -262,6 +285,16 @@ def test_a_trainer_stopped_by_sigterm_keeps_a_checkpoint(standby: subprocess.Pop
     assert (tmp_path / "run" / "checkpoint" / "last.safetensors").exists()
 
 
+def test_a_trainer_that_is_offered_a_broken_teacher_trains_its_own(standby: subprocess.Popen, tmp_path: Path) -> None:
+    line = json.loads(request(tmp_path / "run", distillation="0.5", max_epochs="1"))
+    standby.stdin.write(json.dumps({**line, "teacher": str(tmp_path / "gone")}) + "\n")
+    standby.stdin.flush()
+    events = [EVENTS.validate_json(said) for said in standby.stdout]
+    assert standby.wait(timeout=60) == 0
+    assert [event.part for event in events if event.type == "started"] == ["teacher", "run"]
+    assert "the teacher is not used" in standby.stderr.read()
+
+
 # The protocol alone, with a stand-in for the engine that is there at once
 
 
@@ -324,10 +357,13 @@ def test_a_request_that_is_none_is_a_failed_event(protocol, line: str) -> None:
 
 
 def test_a_domain_error_is_a_failed_event_with_its_fields(protocol, tmp_path: Path) -> None:
-    process = protocol("raise NonFiniteLoss(epoch=2, step=3, loss='nan')")
+    process = protocol("raise NonFiniteLoss(epoch=2, step=3, loss='nan', term='tet')")
     send(process, request(tmp_path))
     event = EVENTS.validate_json(process.stdout.readline())
-    assert (event.code, event.fields) == ("non-finite-loss", {"epoch": 2, "step": 3, "loss": "nan"})
+    assert (event.code, event.fields) == (
+        "non-finite-loss",
+        {"epoch": 2, "step": 3, "loss": "nan", "term": "tet"},
+    )
     assert process.wait(timeout=20) == 1
 
 

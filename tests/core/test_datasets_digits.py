@@ -96,6 +96,7 @@ def test_digits_verify_as_complete():
         ("cifar10", 10, (3, 32, 32)),
         ("cifar100", 100, (3, 32, 32)),
         ("tiny_imagenet", 200, (3, 64, 64)),
+        ("fashion_mnist", 10, (3, 28, 28)),
         ("imagenet", 1000, (3, 224, 224)),
     ],
 )
@@ -106,11 +107,11 @@ def test_every_data_sets_geometry_is_known_without_its_files(name, classes, shap
 
 
 def test_a_data_set_for_counting_only_says_that_it_cannot_be_trained_on():
-    state = status("cifar100", NOWHERE)
+    state = status("imagenet", NOWHERE)
     assert not state.ready and "not possible yet" in state.note
     for question in (load, verify):
         with pytest.raises(DatasetMissing, match="not possible yet"):
-            question("cifar100", NOWHERE)
+            question("imagenet", NOWHERE)
 
 
 def test_an_unknown_data_set_suggests_a_near_one():

@@ -5,11 +5,13 @@ import http.server
 import tarfile
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from core.datasets.fetch import download, fetch
+from core.datasets.add import add
+from core.datasets.catalog import DATASETS
+from core.datasets.fetch import download, fetch, mirrored
+from core.datasets.idx import FASHION_MNIST
 from core.datasets.load import status
 from core.datasets.spec import Remote
 from core.errors import BadValue, ChecksumMismatch, DatasetMissing, FetchFailed
@@ -30,6 +32,9 @@ class Server(http.server.ThreadingHTTPServer):
         self.chunked = False
         self.code: int | None = None
         self.asked: list[str | None] = []
+        self.files: dict[str, bytes] = {}  # where there are several
+        self.cut_file: str | None = None  # the one of them that breaks after ten bytes
+        self.paths: list[str] = []
 
     @property
     def url(self) -> str:
@@ -51,7 +56,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_error(self.server.code)
             return
         start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and self.server.ranges else 0
-        content = self.server.content
+        name = self.path.rpartition("/")[2]
+        self.server.paths.append(name)
+        content = self.server.files.get(name, self.server.content)
+        cut = 10 if name == self.server.cut_file else self.server.cut
         if start >= len(content):
             self.send_error(416)
             return
@@ -70,8 +78,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         else:
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body[: self.server.cut])
-        if self.server.cut is not None:
+            self.wfile.write(body[:cut])
+        if cut is not None:
             self.close_connection = True
 
     def log_message(self, *_) -> None:
@@ -176,30 +184,77 @@ def served_set(tmp_path, server, cifar10_files, small_cifar10) -> Server:
 
 
 def test_a_fetched_set_is_added_and_its_archive_removed(tmp_path, served_set):
-    state = fetch("cifar10", tmp_path / "data", remote=served_set.remote())
+    state = fetch("cifar10", tmp_path / "data", remotes=(served_set.remote(),))
     assert state.complete and status("cifar10", tmp_path / "data").n_train == 100
     left = [file for file in (tmp_path / "data" / "downloads").iterdir() if not file.name.startswith(".")]
     assert left == []
 
 
 def test_a_complete_set_is_not_fetched_again_unless_asked(tmp_path, served_set):
-    fetch("cifar10", tmp_path / "data", remote=served_set.remote())
-    fetch("cifar10", tmp_path / "data", remote=served_set.remote())
+    fetch("cifar10", tmp_path / "data", remotes=(served_set.remote(),))
+    fetch("cifar10", tmp_path / "data", remotes=(served_set.remote(),))
     assert len(served_set.asked) == 1
-    fetch("cifar10", tmp_path / "data", remote=served_set.remote(), replace=True)
+    fetch("cifar10", tmp_path / "data", remotes=(served_set.remote(),), replace=True)
     assert len(served_set.asked) == 2
 
 
 def test_digits_need_no_fetching_and_counting_sets_cannot_be_fetched(tmp_path):
     assert fetch("digits", tmp_path).complete
     with pytest.raises(DatasetMissing, match="not possible yet"):
-        fetch("cifar100", tmp_path)
+        fetch("imagenet", tmp_path)
 
 
-def test_the_address_on_record_is_the_authors_own():
-    from core.datasets.catalog import DATASETS
+FASHION = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
+ON_RECORD = {
+    "cifar10": {"https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz": "c58f30108f718f92721af3b95e74349a"},
+    "cifar100": {"https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz": "eb9058c3a382ffc7106e4002c42a8d85"},
+    "tiny_imagenet": {"http://cs231n.stanford.edu/tiny-imagenet-200.zip": "90528d7ca1a48142e341f4ef8d21d0de"},
+    "fashion_mnist": {
+        f"{FASHION}train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+        f"{FASHION}train-labels-idx1-ubyte.gz": "25c81989df183df01b3e8a0aad5dffbe",
+        f"{FASHION}t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79",
+        f"{FASHION}t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
+    },
+}
 
-    remote = DATASETS["cifar10"].remote
-    assert remote.url == "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
-    assert remote.md5 == "c58f30108f718f92721af3b95e74349a"
-    assert Path(remote.url).name == "cifar-10-python.tar.gz"
+
+def test_the_addresses_on_record_are_the_authors_own():
+    found = {name: {remote.url: remote.md5 for remote in spec.remotes} for name, spec in DATASETS.built_in.items()}
+    assert {name: remotes for name, remotes in found.items() if remotes} == ON_RECORD
+
+
+def test_a_mirror_of_several_files_is_a_folder_and_of_one_file_its_address():
+    several = mirrored(DATASETS["fashion_mnist"].remotes, "http://mirror.test/fashion/")
+    assert [remote.url for remote in several][3] == "http://mirror.test/fashion/t10k-labels-idx1-ubyte.gz"
+    assert [remote.md5 for remote in several] == [remote.md5 for remote in DATASETS["fashion_mnist"].remotes]
+    (one,) = mirrored(DATASETS["cifar10"].remotes, "http://mirror.test/cifar.tgz")
+    assert one.url == "http://mirror.test/cifar.tgz"
+
+
+def test_a_set_of_several_files_is_fetched_file_by_file_and_goes_on_with_the_one_that_broke(
+    tmp_path, server, small_fashion, idx_files
+):
+    """The second of four breaks; the next try asks for the first no more and for the rest of the second."""
+    folder = idx_files(tmp_path / "source")
+    server.files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    remotes = tuple(
+        Remote(url=server.url.replace("set.tar.gz", name), md5=hashlib.md5(content).hexdigest(), bytes=len(content))
+        for name, content in ((f"{file}.gz", server.files[f"{file}.gz"]) for file in FASHION_MNIST.files)
+    )
+    server.cut_file = "train-labels-idx1-ubyte.gz"
+    with pytest.raises(FetchFailed, match="again"):
+        fetch("fashion_mnist", tmp_path / "data", remotes=remotes)
+    part = tmp_path / "data" / "downloads" / "fashion_mnist" / "train-labels-idx1-ubyte.gz.part"
+    came = part.stat().st_size
+    assert came == 10 and not (tmp_path / "data" / "fashion_mnist").exists()
+    server.cut_file, server.asked, server.paths = None, [], []
+    assert fetch("fashion_mnist", tmp_path / "data", remotes=remotes).complete
+    assert server.paths == [f"{file}.gz" for file in FASHION_MNIST.files[1:]]
+    assert server.asked == [f"bytes={came}-", None, None]
+    assert not (tmp_path / "data" / "downloads" / "fashion_mnist").exists()
+
+
+def test_a_data_set_of_ones_own_has_no_address(tmp_path, class_folders):
+    add("pets", class_folders(tmp_path / "pets", {"cat": 3, "dog": 3}), tmp_path / "data")
+    with pytest.raises(BadValue, match="with an address"):
+        fetch("pets", tmp_path / "data")

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from core.backbones.catalog import BACKBONES, plan_for
+from core.backbones.catalog import plan_for
 from core.backbones.plan import PlanBuilder
 from core.backbones.squeezenet import BLOCKS
 from core.energy.modes import MODES, static_layer_macs, static_macs
@@ -83,6 +83,36 @@ def test_syops_charges_the_printed_macs_at_every_step_and_a_cnn_once():
     assert static_macs(plan(), Kind.CNN, "syops", T) == 54_754_624  # a CNN makes one pass, whatever T is
 
 
+def test_an_if_network_has_no_leak_and_so_no_mac_beside_the_stem():
+    """LIF: 1 MAC a neuron and step; IF: an add and a comparison. PLIF leaks as LIF does."""
+    stem = (3 * 32 - 2) ** 2 * 3 * 128
+    macs = {name: static_macs(plan(), Kind.SNN, "exact+neuron", T, name) for name in ("lif", "plif", "if")}
+    assert macs == {"lif": stem + T * plan().neurons, "plif": stem + T * plan().neurons, "if": stem}
+
+
+@pytest.mark.parametrize(
+    ("kind", "each"),
+    [("if_neuron", (2, 0)), ("neuron", (1, 1)), ("relu", (1, 0)), ("add", (1, 0)), ("scale", (0, 1)),
+     ("sigmoid", (0, 1)), ("split", (0, 0)), ("shuffle", (0, 0)), ("concat", (0, 0)), ("bn", (0, 0))],
+)  # fmt: skip
+def test_exact_with_neurons_charges_each_element_and_step(kind, each):
+    layer = LayerCounts(name="x", kind=kind, output_shape=(6, 1, 1), input_numel=6, output_numel=6)
+    counts = Counts(kind=Kind.SNN, time_steps=3, n_samples=2, layers=(layer,))
+    tally = MODES["exact+neuron"].tally(counts)
+    assert (tally.acs, tally.macs) == (6 * 3 * each[0], 6 * 3 * each[1])
+    exact = MODES["exact"].tally(counts)
+    assert (exact.acs, exact.macs) == (0, 0)
+
+
+def test_what_depends_on_a_constant_input_alone_is_done_once_and_a_neuron_behind_it_at_every_step():
+    gate, neuron = (
+        LayerCounts(name=kind, kind=kind, output_shape=(6, 1, 1), output_numel=6, constant_input=True)
+        for kind in ("scale", "neuron")
+    )
+    tallies = MODES["exact+neuron"].tally(Counts(kind=Kind.SNN, time_steps=3, n_samples=1, layers=(gate, neuron)))
+    assert [layer.macs for layer in tallies.layers] == [6, 3 * 6]
+
+
 def test_exact_with_neurons_adds_a_mac_per_neuron_and_step_to_the_stem():
     stem = (3 * 32 - 2) ** 2 * 3 * 128
     neurons = 128 * 32 * 32  # of the stem; then squeeze and both expands of each Fire block
@@ -98,15 +128,6 @@ def test_exact_with_neurons_adds_a_mac_per_neuron_and_step_to_the_stem():
 
 def test_a_relu_multiplies_nothing_so_the_cnns_static_macs_are_those_of_exact():
     assert static_macs(plan(), Kind.CNN, "exact+neuron", 1) == static_macs(plan(), Kind.CNN, "exact", 1)
-
-
-@pytest.mark.parametrize("name", BACKBONES)
-def test_every_convolution_before_a_normalisation_has_the_bias_that_takes_its_shift(name):
-    """`exact+neuron` charges the bias that a layer has; without one the folded shift would go uncharged."""
-    mask = BACKBONES[name].blocks
-    net = plan_for(backbone=name, mask=mask, input_shape=(3, 32, 32), n_classes=10, definition="small")
-    before = [net.node(node.inputs[0]) for node in net.nodes if node.op == "bn"]
-    assert before and all(node.op == "conv" and node.bias for node in before)
 
 
 def test_exact_charges_every_layer_of_a_cnn():
@@ -126,20 +147,19 @@ def test_a_real_input_that_changes_is_charged_at_every_step():
 
 @given(
     size=st.integers(3, 9), kernel=st.integers(1, 4), stride=st.integers(1, 3), padding=st.integers(0, 2),
-    groups=st.sampled_from([1, 2]),
+    dilation=st.integers(1, 3), groups=st.sampled_from([1, 2]),
 )  # fmt: skip
-def test_in_bounds_ops_equal_a_walk_over_every_tap(size, kernel, stride, padding, groups):
-    if size + 2 * padding < kernel:
-        return
+def test_in_bounds_ops_equal_a_walk_over_every_tap(size, kernel, stride, padding, dilation, groups):
+    assume(dilation * (kernel - 1) < size + 2 * padding)
     builder = PlanBuilder((2, size, size))
-    builder.conv("c", "input", 4, kernel=kernel, stride=stride, padding=padding, groups=groups)
+    builder.conv("c", "input", 4, kernel=kernel, stride=stride, padding=padding, dilation=dilation, groups=groups)
     node = builder.finish(backbone="x", definition="small", blocks=(), mask=()).node("c")
     walked = 0
     for y in range(node.shape[1]):
         for x in range(node.shape[2]):
             for dy in range(kernel):
                 for dx in range(kernel):
-                    row, column = y * stride - padding + dy, x * stride - padding + dx
+                    row, column = y * stride - padding + dy * dilation, x * stride - padding + dx * dilation
                     walked += (0 <= row < size and 0 <= column < size) * (2 // groups) * 4
     assert in_bounds_ops(node) == walked <= node.dense_ops
 
@@ -384,11 +404,11 @@ def test_spikes_that_nobody_counted_are_not_taken_for_silence():
 
 
 def test_layers_that_cost_nothing_are_listed_by_name():
-    assert FREE == {"concat", "dropout", "flatten", "input"} and FREE < KNOWN
+    assert FREE == {"concat", "dropout", "flatten", "input", "shuffle", "split"} and FREE < KNOWN
 
 
 def test_modes_say_what_they_are_and_an_unknown_one_suggests_a_near_one():
-    assert list(MODES) == ["paper", "syops", "exact", "exact+neuron"]
+    assert list(MODES) == ["paper", "syops", "exact", "exact+neuron", "memory"]
     for name, mode in MODES.items():
         assert mode.name == name and mode.title and mode.description
     with pytest.raises(UnknownName, match="Did you mean exact"):

@@ -1,12 +1,16 @@
 """Prices: every constant with its source, and the bill of a network."""
 
+import os
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.energy.price import energy_pj, layers
-from core.energy.profiles import profiles, read_profile
-from core.errors import UnknownName
+from core.energy.memory import EVENT
+from core.energy.modes import MODES
+from core.energy.price import energy_pj, layers, price_range
+from core.energy.profiles import faulty_profiles, profiles, read_profile
+from core.errors import BadValue, UnknownName
 from core.schemas.results import Counts, LayerCounts
 from core.schemas.run import Kind
 from core.units import pj_to_mj
@@ -87,6 +91,138 @@ def test_a_profile_with_a_gap_is_refused_with_its_file(change, words):
     assert str(caught.value).startswith("x.toml")
 
 
+CHIP = """
+name = "chip"
+title = "Chip"
+source = "a paper"
+process = "1 nm"
+status = "published"
+ac = "synop"
+ac_range = ["low", "synop"]
+mac_from = "x"
+neuron = "update"
+synop_with_memory = true
+constants = [
+  {name = "synop", pj = 10, source = "table 1"},
+  {name = "low", pj = 4, source = "table 2"},
+  {name = "update", pj = 50, source = "table 3"},
+]
+"""
+
+
+def test_a_chip_without_a_mac_price_names_the_profile_it_borrows_from():
+    host = read_profile(GOOD, origin="x.toml")
+    chip = read_profile(CHIP, origin="chip.toml", hosts={"x": host})
+    assert (chip.ac_pj, chip.ac_range, host.ac_range) == (10, (4, 10), (1, 1))
+    assert (chip.mac_pj, chip.mac_range, chip.mac_from) == (2.5, (2.5, 2.5), "x")
+    assert chip.constant_pj("add") == 1  # the host's
+    with pytest.raises(ValueError, match=r"chip\.toml: mac_from names 'x'"):
+        read_profile(CHIP, origin="chip.toml")
+    with pytest.raises(ValueError, match="leaves out the price of 10 pJ"):
+        read_profile(CHIP.replace("pj = 4", "pj = 11"), origin="chip.toml", hosts={"x": host})
+    with pytest.raises(ValueError, match="mac_form is no part"):
+        read_profile(GOOD.replace('mac = "mac"', 'mac = "mac"\nmac_form = "y"'), origin="x.toml")
+
+
+def test_a_chips_own_price_of_a_neuron_update_stands_for_its_operations():
+    """100 LIF updates are 100 ACs and 100 MACs; the chip bills 50 pJ for each update, the host its operations."""
+    host = read_profile(GOOD, origin="x.toml")
+    chip = read_profile(CHIP, origin="chip.toml", hosts={"x": host})
+    assert energy_pj(100, 100, chip, {"lif-update": 100}) == pytest.approx(100 * 50)
+    assert energy_pj(100, 100, host, {"lif-update": 100}) == pytest.approx(100 * 1 + 100 * 2.5)
+    assert energy_pj(200, 0, chip, {"if-update": 100}) == pytest.approx(100 * 50)
+
+
+def test_adds_beside_the_macs_cost_what_the_host_charges():
+    host = read_profile(GOOD, origin="x.toml")
+    chip = read_profile(CHIP, origin="chip.toml", hosts={"x": host})
+    assert energy_pj(7, 0, chip, {"host-add": 7}) == pytest.approx(7 * 1)
+    assert energy_pj(7, 0, host, {"host-add": 7}) == pytest.approx(7 * 1)
+    assert energy_pj(7, 0, chip) == pytest.approx(7 * 10)
+
+
+def test_a_range_prices_spikes_at_both_published_ends_and_the_hosts_adds_at_the_hosts():
+    """26 pJ of TrueNorth's whole chip, 2.5 pJ marginal; COUNTS has 6 ACs of spikes and 70 MACs an image."""
+    assert price_range(MODES["exact"].tally(COUNTS), "truenorth") == pytest.approx(
+        (6 * 2.5 + 70 * 4.6, 6 * 26 + 70 * 4.6)
+    )
+    assert len(set(price_range(MODES["exact"].tally(COUNTS), HOROWITZ))) == 1
+    low, high = price_range(MODES["exact+neuron"].tally(CNN), "truenorth")
+    assert low == pytest.approx(high)
+
+
+def test_memory_of_events_is_in_a_chips_price_and_that_of_the_host_is_not():
+    loihi, horowitz = profiles()["loihi"], profiles()[HOROWITZ]
+    assert energy_pj(0, 0, loihi, {"sram-8k@event": 5}) == 0
+    assert energy_pj(0, 0, loihi, {"sram-8k": 5}) == energy_pj(0, 0, horowitz, {"sram-8k@event": 5}) == 5 * 10
+
+
+def test_a_profile_without_a_price_that_the_mode_needs_says_which():
+    with pytest.raises(BadValue, match="one that has a price of sram-8k"):
+        energy_pj(0, 0, read_profile(GOOD, origin="x.toml"), {"sram-8k": 1})
+
+
+def test_every_shipped_profile_prices_everything_that_a_mode_can_count():
+    names = [
+        f"{name}{mark}" for name in ("sram-8k", "sram-32k", "sram-1m", "add-int32", "mac-int32") for mark in ("", EVENT)
+    ]
+    for profile in profiles().values():
+        assert all(profile.other_pj(name) >= 0 for name in names), profile.name
+        assert profile.ac_range[0] <= profile.ac_pj <= profile.ac_range[1]
+
+
+def test_a_cnn_costs_on_a_chip_what_it_costs_on_its_host():
+    """Its few ACs beside the MACs too: the chip sees no spike of it."""
+    for mode in MODES:
+        bills = {name: layers(CNN, {}, mode, name).total_energy_pj for name in (HOROWITZ, "loihi", "truenorth")}
+        assert bills["loihi"] == bills["truenorth"] == pytest.approx(bills[HOROWITZ]) and bills[HOROWITZ] > 0
+
+
+def test_users_profiles_are_read_from_the_home_and_read_again_when_they_change(tmp_path):
+    folder = tmp_path / "profiles"
+    assert list(profiles(tmp_path)) == list(profiles())
+    folder.mkdir()
+    (folder / "mine.toml").write_text(GOOD)
+    assert list(profiles(tmp_path)) == [*profiles(), "x"]
+    (folder / "mine.toml").write_text(GOOD.replace("pj = 2.5", "pj = 3.5"))  # as many bytes as before
+    os.utime(folder / "mine.toml", ns=(1, 1))
+    assert profiles(tmp_path)["x"].mac_pj == 3.5
+    (folder / "chip.toml").write_text(CHIP.replace('mac_from = "x"', 'mac_from = "horowitz-45nm"'))
+    assert profiles(tmp_path)["chip"].mac_pj == 4.6
+    assert faulty_profiles(tmp_path) == {}
+
+
+def test_the_home_is_the_environments_unless_given(tmp_path, monkeypatch):
+    (tmp_path / "profiles").mkdir()
+    (tmp_path / "profiles" / "mine.toml").write_text(GOOD)
+    assert "x" not in profiles()
+    monkeypatch.setenv("SPIKEFRONT_HOME", str(tmp_path))
+    assert energy_pj(2, 2, "x") == 2 * 1 + 2 * 2.5
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (GOOD.replace('mac = "mac"', 'mac = "mul"'), "'mul' is missing"),
+        (GOOD.replace('name = "x"', 'name = "horowitz-45nm"', 1), "registered twice"),
+        ("name = ", "mine.toml"),
+        (b"\xff\xfe", "mine.toml"),
+        (GOOD.replace('title = "X"', "title = 7"), "title must be a text"),
+        (GOOD.replace("[[constants]]", "[[prices]]"), "'constants' is missing"),
+    ],
+)
+def test_a_faulty_profile_is_named_and_left_out_and_the_others_stay(tmp_path, text, words, caplog):
+    (tmp_path / "profiles").mkdir()
+    (tmp_path / "profiles" / "mine.toml").write_bytes(text if isinstance(text, bytes) else text.encode())
+    (tmp_path / "profiles" / "other.toml").write_text(GOOD.replace('name = "x"', 'name = "y"', 1))
+    (tmp_path / "profiles" / "gone.toml").symlink_to(tmp_path / "nowhere")
+    assert list(profiles(tmp_path)) == [*profiles(), "y"]
+    faults = faulty_profiles(tmp_path)
+    assert faults.keys() == {"gone.toml", "mine.toml"}
+    assert faults["mine.toml"].startswith("mine.toml: ") and words in faults["mine.toml"]
+    assert [record.getMessage() for record in caplog.records] == ["profile.skipped"] * 2
+
+
 def test_an_unknown_profile_suggests_a_near_one():
     with pytest.raises(UnknownName, match="Did you mean horowitz-45nm"):
         energy_pj(1, 1, "horowitz-45")
@@ -102,6 +238,16 @@ COUNTS = Counts(
         LayerCounts(name="F4.conv", kind="conv", output_shape=(1, 2, 2), params=3, dense_ops=8, bias_ops=4,
                     input_numel=8, output_numel=4, input_is_spikes=True, ac=(20, 40), mac=(0, 0),
                     input_nonzero=(20, 40)),
+    ),
+)  # fmt: skip
+
+
+CNN = Counts(
+    kind=Kind.CNN, time_steps=1, n_samples=2,
+    layers=(
+        LayerCounts(name="conv", kind="conv", output_shape=(2, 2, 2), params=20, dense_ops=80, bias_ops=8,
+                    input_numel=12, output_numel=8, mac=(140,), ac=(0,), input_nonzero=(24,)),
+        LayerCounts(name="act", kind="relu", output_shape=(2, 2, 2), input_numel=8, output_numel=8),
     ),
 )  # fmt: skip
 

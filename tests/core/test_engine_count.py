@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from spikingjelly.activation_based.op_counter import DispatchCounterMode, SynOpCounter
 
@@ -11,6 +11,7 @@ from core.backbones.catalog import plan_for
 from core.backbones.plan import Node, Plan, PlanBuilder
 from core.backbones.squeezenet import BLOCKS
 from core.energy.modes import MODES, static_macs
+from core.energy.price import price
 from core.engine.adapters_spikingjelly import SpikingSqueezeNet
 from core.engine.adapters_syops import PlainNetwork, measure
 from core.engine.count import Counter, nonzero_map
@@ -48,10 +49,10 @@ def count(network, *batches):
     return counter
 
 
-def conv_after_spikes(*, channels, side, out, kernel, stride, padding, groups):
+def conv_after_spikes(*, channels, side, out, **shape):
     """input -> neurons -> convolution -> mean."""
     b = PlanBuilder((channels, *side))
-    x = b.conv("conv", b.act("spikes", "input"), out, kernel=kernel, stride=stride, padding=padding, groups=groups)
+    x = b.conv("conv", b.act("spikes", "input"), out, **shape)
     b.global_avgpool("pool", x)
     return b.finish(backbone="t", definition="small", blocks=(), mask=())
 
@@ -63,8 +64,8 @@ def operations_by_hand(spikes_TNCHW, node):
     total = np.zeros((steps, n))
     for t, i, _, y, x in np.argwhere(spikes_TNCHW != 0):
         for ky, kx in itertools.product(range(node.kernel), repeat=2):
-            row, rest_y = divmod(y + node.padding - ky, node.stride)
-            column, rest_x = divmod(x + node.padding - kx, node.stride)
+            row, rest_y = divmod(y + node.padding - ky * node.dilation, node.stride)
+            column, rest_x = divmod(x + node.padding - kx * node.dilation, node.stride)
             if rest_y == rest_x == 0 and 0 <= row < out_height and 0 <= column < out_width:
                 total[t, i] += out_channels // node.groups
     return total
@@ -104,13 +105,14 @@ def test_operations_equal_a_loop_over_the_spikes(kernel, stride, padding, groups
 
 @settings(max_examples=40, deadline=None)
 @given(
-    kernel=st.integers(1, 5), stride=st.integers(1, 4), padding=st.integers(0, 4), groups=st.sampled_from([1, 3]),
-    height=st.integers(5, 9), width=st.integers(5, 9), steps=st.integers(1, 4), n=st.integers(1, 3),
+    kernel=st.sampled_from([1, 2, 3, 4, 5, 7]), stride=st.integers(1, 4), padding=st.integers(0, 4),
+    dilation=st.integers(1, 3), groups=st.sampled_from([1, 3]), height=st.integers(5, 9), width=st.integers(5, 9),
+    steps=st.integers(1, 4), n=st.integers(1, 3),
 )  # fmt: skip
-def test_operations_equal_the_loop_for_any_geometry(kernel, stride, padding, groups, height, width, steps, n):
-    plan = conv_after_spikes(
-        channels=3, side=(height, width), out=6, kernel=kernel, stride=stride, padding=padding, groups=groups
-    )
+def test_operations_equal_the_loop_for_any_geometry(kernel, stride, padding, dilation, groups, height, width, steps, n):
+    assume(dilation * (kernel - 1) < min(height, width) + 2 * padding)
+    shape = {"kernel": kernel, "stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    plan = conv_after_spikes(channels=3, side=(height, width), out=6, **shape)
     check_against_hand(plan, steps=steps, n=n, seed=height * width)
 
 
@@ -156,7 +158,7 @@ def test_paper_mode_equals_syops_over_one_step_and_syops_mode_over_all(mask, ste
         assert theirs.acs == pytest.approx(times * tally.acs, rel=1e-5)  # its rates are float32
         ours = {layer.name: layer for layer in tally.layers}
         for name, (acs, macs) in theirs.layers.items():
-            layer = ours[name.removeprefix("layers.").replace("/", ".")]
+            layer = ours[name.removeprefix("layers.").replace("__", ".")]
             assert (acs, macs) == (pytest.approx(times * layer.acs, rel=1e-5), times * layer.macs), name
 
 
@@ -168,7 +170,7 @@ def test_syops_itself_bills_the_twins_relus_and_max_pools_and_agrees_in_the_rest
     ours = {layer.name: layer for layer in MODES["syops"].tally(count(network, x).counts(4)).layers}
     nodes = {node.name: node for node in network.plan.nodes}
     for name, (acs, macs) in theirs.layers.items():
-        name = name.removeprefix("layers.").replace("/", ".")
+        name = name.removeprefix("layers.").replace("__", ".")
         compared = nodes[name].in_numel if nodes[name].op in ("act", "maxpool") else 0
         assert (acs, macs - compared) == (ours[name].acs, ours[name].macs), name
 
@@ -185,6 +187,25 @@ def test_exact_with_neurons_adds_what_the_plan_says_whatever_fires():
     # no pixel of these images is 0, so the arithmetic beforehand is not only a bound
     assert tally.macs == static_macs(plan, network.config.kind, "exact+neuron", steps)
     assert MODES["syops"].tally(counts).macs == static_macs(plan, network.config.kind, "syops", steps)
+
+
+@pytest.mark.parametrize("kind", ["snn", "cnn"])
+def test_a_shift_of_normalisation_costs_the_same_with_and_without_a_bias_to_take_it(kind):
+    """Folding puts it into the bias where there is one; else it is an add of its own."""
+    added = []
+    for bias in (True, False):
+        b = PlanBuilder((2, 4, 4))
+        x = b.act("a1", b.bn("n1", b.conv("c1", "input", 3, kernel=3, bias=bias)))
+        b.bn("n2", b.conv("c2", x, 5, kernel=1, bias=bias))
+        network = network_of(b.finish(backbone="t", definition="small", blocks=(), mask=()), kind=kind, steps=3)
+        counts = count(network, images(2, (2, 4, 4))).counts(2)
+        exact, both = (MODES[mode].tally(counts) for mode in ("exact", "exact+neuron"))
+        passes = 3 if kind == "snn" else 1
+        shifts = 3 * 4 + passes * 5 * 4  # 3 and 5 channels of 2 x 2; the first input is constant
+        compared = passes * 3 * 4
+        assert both.acs - exact.acs == pytest.approx(shifts + compared)
+        added.append(price(both, "loihi") - price(exact, "loihi"))  # on the host or on the chip alike
+    assert added[0] == pytest.approx(added[1]) and added[0] > 0
 
 
 def test_macs_of_the_full_network_by_syops_rules_are_the_printed_ones():

@@ -10,6 +10,8 @@ from core.backbones.plan import Node, Plan, PlanBuilder
 from core.backbones.squeezenet import BLOCKS
 from core.engine.adapters_spikingjelly import SpikingSqueezeNet
 from core.engine.network import Network, initialise, observe
+from core.engine.neurons import RESETS, STEPS
+from core.engine.surrogates import SURROGATES
 from core.errors import BadValue, UnknownLayer
 from core.schemas.run import Kind, NeuronConfig, RunConfig
 
@@ -204,6 +206,52 @@ def test_float32_gradients_agree_with_spikingjelly_to_1e5():
         if name.endswith("conv.bias") and not name.startswith("classifier"):
             continue
         assert (ours.grad - gradients[name].grad).norm() <= 1e-5 * gradients[name].grad.norm(), name
+
+
+@pytest.mark.parametrize("model, reset", [("if", "hard"), ("if", "soft"), ("lif", "soft"), ("plif", "hard")])
+def test_training_step_with_other_neurons_equals_spikingjelly(model, reset):
+    neuron = NeuronConfig(model=model, reset=reset, surrogate="exponential", tau=1.3, v_threshold=0.6)
+    network = make(dtype=torch.float64, neuron=neuron)
+    reference = spikingjelly_twin(network)  # takes the weights by name, w among them
+    x, labels = images(dtype=torch.float64), torch.tensor([0, 1, 2, 3])
+    outputs = network(x), reference(x)
+    torch.testing.assert_close(*outputs, rtol=0, atol=1e-12)
+    for out in outputs:
+        F.cross_entropy(out.mean(0), labels).backward()
+    gradients = dict(reference.named_parameters())
+    for name, ours in network.named_parameters():
+        if not name.endswith("conv.bias") or name.startswith("classifier"):
+            torch.testing.assert_close(ours.grad, gradients[name].grad, rtol=1e-8, atol=1e-12, msg=name)
+
+
+def test_a_plif_network_learns_one_time_constant_a_layer_starting_at_the_configs():
+    network = make(neuron=NeuronConfig(model="plif", tau=3.0))
+    names = [name for name, _ in network.named_parameters() if name.endswith(".w")]
+    assert names == [f"{node.name}.w" for node in network.act_nodes]
+    assert all(1 / network.get_parameter(name).sigmoid().item() == pytest.approx(3.0) for name in names)
+    network(images()).mean(0).logsumexp(1).sum().backward()
+    assert network.get_parameter("F4.squeeze.act.w").grad != 0
+    assert make(kind="cnn", neuron=NeuronConfig(model="plif")).state_dict().keys() == make().state_dict().keys()
+    with torch.no_grad():
+        network.get_parameter(names[0]).fill_(9.0)
+    initialise(network, 0)
+    assert 1 / network.get_parameter(names[0]).sigmoid().item() == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize("model, reset, surrogate", list(itertools.product(STEPS, RESETS, SURROGATES)))
+def test_every_plain_network_can_be_differentiated_twice(model, reset, surrogate):
+    neuron = NeuronConfig(model=model, reset=reset, surrogate=surrogate, tau=1.3, v_threshold=0.5, alpha=1.0)
+    network = make(make_plan(("F2",), side=8), fused=False, steps=2, neuron=neuron)
+    loss = F.cross_entropy(network(images(side=8)).mean(0), torch.tensor([0, 1, 2, 3]))
+    weights = dict(network.named_parameters())
+    first = torch.autograd.grad(loss, weights.values(), create_graph=True)
+    second = torch.autograd.grad(
+        sum(part.square().sum() for part in first), weights.values(), allow_unused=True, materialize_grads=True
+    )
+    for name, one, two in zip(weights, first, second, strict=True):
+        assert bool(one.isfinite().all() and two.isfinite().all()), name
+        if name.endswith(("conv.weight", "act.w")):
+            assert bool(one.any()) and bool(two.any()), name
 
 
 @pytest.mark.parametrize("kind", list(Kind))

@@ -1,12 +1,18 @@
+import itertools
+from typing import get_args
+
 import pytest
 import torch
 from spikingjelly.activation_based import neuron as sj_neuron
 from spikingjelly.activation_based import surrogate as sj_surrogate
 
+from core.engine.adapters_spikingjelly import neuron_of
 from core.engine.fused import FusedMaxPool, lif
-from core.engine.neurons import lif_step, run_steps
-from core.engine.surrogates import ATan
-from core.schemas.run import NeuronConfig
+from core.engine.neurons import RESETS, STEPS, initial_w, is_compiled, lif_step, run_steps
+from core.engine.surrogates import SURROGATES, Spike, atan
+from core.errors import BadValue
+from core.recipes.build import override
+from core.schemas.run import NeuronConfig, RunConfig
 
 LAYOUTS = (torch.contiguous_format, torch.channels_last)
 
@@ -33,10 +39,156 @@ def test_a_membrane_exactly_at_the_threshold_fires():
     assert s.item() == 1.0
 
 
+def test_every_name_of_the_config_has_its_function_and_the_other_way_round():
+    for field, table in (("model", STEPS), ("reset", RESETS), ("surrogate", SURROGATES)):
+        assert set(get_args(NeuronConfig.model_fields[field].annotation)) == set(table)
+
+
+def one_neuron(currents, **config):
+    """The membrane after each step and the spikes of one neuron, by the step function."""
+    neuron, v, w = NeuronConfig(**config), torch.zeros(1, dtype=torch.float64), None
+    if neuron.model == "plif":
+        w = torch.tensor(initial_w(neuron), dtype=torch.float64)
+    spikes, membranes = [], []
+    for x in currents:
+        s, v = STEPS[neuron.model](torch.tensor([x], dtype=torch.float64), v, neuron, w)
+        spikes.append(s.item())
+        membranes.append(round(v.item(), 12))
+    return spikes, membranes
+
+
+def test_an_integrator_adds_up_and_forgets_or_keeps_what_is_above_the_threshold():
+    # H = 0.7, 1.4 (fires), then 0 + 0.7 after a hard reset, 0.4 + 0.7 = 1.1 (fires) after a soft one
+    assert one_neuron([0.7] * 3, model="if", reset="hard") == ([0, 1, 0], [0.7, 0.0, 0.7])
+    assert one_neuron([0.7] * 3, model="if", reset="soft") == ([0, 1, 1], [0.7, 0.4, 0.1])
+
+
+@pytest.mark.parametrize("model", ["lif", "plif"])
+def test_a_leaky_neuron_with_soft_reset_keeps_what_is_above_the_threshold(model):
+    # tau = 4: H = 6 / 4 = 1.5 fires, V = 0.5; H = 0.5 + (2 - 0.5) / 4 = 0.875
+    assert one_neuron([6.0, 2.0], model=model, tau=4.0, reset="soft") == ([1, 0], [0.5, 0.875])
+
+
+def test_the_time_constant_of_a_plif_starts_at_the_configs_and_learns():
+    config = NeuronConfig(model="plif", tau=3.0)
+    w = torch.tensor(initial_w(config), dtype=torch.float64, requires_grad=True)
+    assert 1 / w.sigmoid().item() == pytest.approx(3.0)
+    x = torch.tensor([[1.2]], dtype=torch.float64)
+    run_steps(x, 1, config, w).sum().backward()
+    # S = [x q >= 1], q = sigmoid(w): dS/dw = sigma'(1.2 q - 1) x q (1 - q)
+    q = torch.tensor(1 / 3, dtype=torch.float64)
+    expected = atan(1.2 * q - 1, config.alpha) * 1.2 * q * (1 - q)
+    torch.testing.assert_close(w.grad, expected, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("constant", [False, True])
+@pytest.mark.parametrize("model, reset, surrogate", list(itertools.product(STEPS, RESETS, SURROGATES)))
+def test_every_combination_equals_spikingjelly_spikes_exactly_and_gradients_to_1e5(model, reset, surrogate, constant):
+    steps = 5
+    config = NeuronConfig(model=model, reset=reset, surrogate=surrogate, tau=1.7, v_threshold=0.8, alpha=1.6)
+    node = neuron_of(config, "m")
+    theirs_in, ours_in = (folded_input(steps, constant=constant) for _ in range(2))
+    theirs = node(theirs_in.expand(steps, *theirs_in.shape) if constant else theirs_in.unflatten(0, (steps, 3)))
+    w = torch.tensor(initial_w(config), requires_grad=True) if model == "plif" else None
+    ours = run_steps(ours_in.unsqueeze(0) if constant else ours_in.unflatten(0, (steps, 3)), steps, config, w)
+    assert 0.05 < ours.mean() < 0.95
+    assert torch.equal(ours, theirs)
+    upstream = torch.randn(theirs.shape, generator=torch.Generator().manual_seed(1))
+    theirs.backward(upstream)
+    ours.backward(upstream)
+    assert (ours_in.grad - theirs_in.grad).norm() <= 1e-5 * theirs_in.grad.norm()
+    if model == "plif":  # one sum over all neurons and steps, of terms that cancel
+        assert abs(w.grad - node.w.grad) <= 1e-5 * ours_in.grad.norm()
+
+
+@pytest.mark.parametrize("reset, surrogate", list(itertools.product(RESETS, SURROGATES)))
+def test_gradients_of_a_plifs_time_constant_equal_spikingjelly_in_float64(reset, surrogate):
+    config = NeuronConfig(model="plif", reset=reset, surrogate=surrogate, tau=1.7, v_threshold=0.8, alpha=1.6)
+    node = neuron_of(config, "m").double()
+    w = node.w.detach().clone().requires_grad_()
+    x = folded_input(5, dtype=torch.float64).unflatten(0, (5, 3))
+    upstream = torch.randn(x.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    node(x).backward(upstream)
+    run_steps(x, 5, config, w).backward(upstream)
+    torch.testing.assert_close(w.grad, node.w.grad, rtol=1e-9, atol=0)
+
+
+@pytest.mark.parametrize("alpha", [0.8, 3.0])
+@pytest.mark.parametrize(
+    "name, peak",  # sigma'(0) / alpha
+    [("atan", 1 / 2), ("sigmoid", 1 / 4), ("fast_sigmoid", 1 / 2), ("piecewise_linear", 1), ("exponential", 1 / 2)],
+)
+def test_surrogates_are_even_have_area_1_and_the_stated_peak(name, peak, alpha):
+    # u = tan(phi) maps all of the axis to a finite one: area = sum of sigma'(tan phi) / cos^2 phi
+    phi = (torch.arange(200_000, dtype=torch.float64) + 0.5) / 200_000 * torch.pi - torch.pi / 2
+    u = phi.tan()
+    derivative = SURROGATES[name](u, alpha)
+    torch.testing.assert_close(derivative, derivative.flip(0), rtol=1e-6, atol=1e-12)
+    assert float((derivative / phi.cos().square()).mean() * torch.pi) == pytest.approx(1.0, rel=1e-4)
+    assert float(SURROGATES[name](torch.zeros(1), alpha)) == pytest.approx(peak * alpha)
+    assert float(derivative.max()) <= peak * alpha * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("name", SURROGATES)
+def test_surrogates_can_be_differentiated_again_and_the_spike_uses_that_derivative(name):
+    # away from the kinks at 0 and +-1 / alpha, where a difference quotient means nothing
+    u = torch.tensor([-1.3, -0.3, 0.2, 0.4, 0.9], dtype=torch.float64, requires_grad=True)
+    derivative = SURROGATES[name]
+    assert torch.autograd.gradcheck(lambda u: derivative(u, 1.5), u)
+    assert torch.autograd.gradgradcheck(lambda u: derivative(u, 1.5), u)
+    weights = torch.tensor([1.0, 2.0, -1.0, 3.0, 0.5], dtype=torch.float64)
+    (first,) = torch.autograd.grad((Spike.apply(u, 1.5, derivative) * weights).sum(), u, create_graph=True)
+    assert torch.equal(first, weights * derivative(u, 1.5))
+    (second,) = torch.autograd.grad(first.sum(), u)
+    (expected,) = torch.autograd.grad((weights * derivative(u, 1.5)).sum(), u)
+    assert torch.equal(second, expected) and bool((second != 0).any())
+
+
+@pytest.mark.parametrize("name", ["fast_sigmoid", "piecewise_linear", "exponential"])
+def test_second_derivatives_are_0_at_the_kinks(name):
+    u = torch.tensor([0.0, 0.5, -0.5], dtype=torch.float64, requires_grad=True)  # 1 / alpha = 0.5
+    (second,) = torch.autograd.grad(SURROGATES[name](u, 2.0).sum(), u)
+    assert second[0] == 0
+    if name == "piecewise_linear":
+        assert second[1] == second[2] == 0
+
+
+def test_the_kernels_know_one_combination():
+    known = [
+        names for names in itertools.product(STEPS, RESETS, SURROGATES)
+        if is_compiled(NeuronConfig(model=names[0], reset=names[1], surrogate=names[2]))
+    ]  # fmt: skip
+    assert known == [("lif", "hard", "atan")]
+
+
+@pytest.mark.parametrize(
+    "name, value, expected",
+    [
+        ("neuron.tau", "1", "above 1"),
+        ("tau", "0.5", "above 1"),
+        ("neuron.v_threshold", "0", "above 0"),
+        ("v_threshold", "-1", "above 0"),
+        ("neuron.alpha", "0", "above 0"),
+        ("neuron.model", "izhikevich", "'plif'"),
+        ("neuron.reset", "none", "'soft'"),
+        ("surrogate", "relu", "'exponential'"),
+        ("encoding", "phase", "'latency'"),
+        ("conversion_percentile", "101", "at most 100"),
+        ("conversion_percentile", "50", "above 50"),
+        ("time_steps", "0", "at least 1"),
+    ],
+)
+def test_a_bad_value_is_refused_with_its_field_and_what_it_must_be(name, value, expected):
+    with pytest.raises(BadValue) as caught:
+        override(RunConfig(mask=("F2",)), {name: value})
+    assert caught.value.fields["field"].endswith(name)
+    assert expected in caught.value.fields["expected"]
+
+
 @pytest.mark.parametrize("alpha", [1.0, 2.0, 5.0])
 def test_surrogate_gradient_is_the_arctangent_formula(alpha):
     u = torch.linspace(-2, 2, 41, dtype=torch.float64, requires_grad=True)
-    ATan.apply(u, alpha).sum().backward()
+    Spike.apply(u, alpha, atan).sum().backward()
     expected = (alpha / 2) / (1 + (torch.pi * alpha * u.detach() / 2) ** 2)
     torch.testing.assert_close(u.grad, expected, rtol=1e-12, atol=0)
 

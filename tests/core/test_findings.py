@@ -1,9 +1,10 @@
-"""Findings say in words what the gradient chart shows."""
+"""Findings say in words what the charts show."""
 
 import math
 
-from core.analysis.findings import gradient_findings
+from core.analysis.findings import diagnostic_findings, gradient_findings
 from core.schemas.api import Gradients
+from core.schemas.diagnostics import Diagnostics
 
 
 def findings(*norms, layers=("a", "b", "c")):
@@ -47,3 +48,61 @@ def test_the_trend_is_told_from_a_factor_of_two_on():
 
 def test_nothing_recorded_is_no_sentence():
     assert gradient_findings(Gradients(layers=[], epochs=[], norm=[])) == []
+
+
+# The probe.
+
+
+def probed(*, kind="snn", layers=("a", "b"), **changes):
+    """Two healthy layers over three steps, but for what a test changes of the last epoch."""
+    steps, n = (3 if kind == "snn" else 1), len(layers)
+    found = {
+        "gradient_norm": [[1.0] * steps] * n, "firing_rate": [[0.2] * steps] * n, "dead": [0.1] * n,
+        "saturated": [0.0] * n, "active": [[0.3] * steps] * n if kind == "snn" else None,
+    } | changes  # fmt: skip
+    bad = {"gradient_norm": [[0.0] * steps] * n, "dead": [1.0] * n}  # of epoch 1, which is not told
+    epochs = {name: None if value is None else [bad.get(name, value), value] for name, value in found.items()}
+    return diagnostic_findings(
+        Diagnostics(kind=kind, time_steps=steps, n_probe=4, layers=list(layers), epochs=[1, 2], **epochs)
+    )
+
+
+def test_a_healthy_last_epoch_is_no_sentence():
+    assert probed() == [] == probed(kind="cnn")
+    assert diagnostic_findings(Diagnostics(kind="snn", time_steps=3, n_probe=4, layers=["a"])) == []
+
+
+def test_silence_is_told_with_its_step():
+    assert probed(firing_rate=[[0.2, 0.1, 0.0], [0.0, 0.1, 0.1]]) == [
+        "a is silent from step 3.",
+        "b is silent until step 2.",
+    ]
+    never = probed(firing_rate=[[0.0] * 3, [0.2] * 3], dead=[1.0, 0.0])
+    assert never == ["a never fires: nothing behind it depends on the image through it."]
+
+
+def test_dead_and_saturated_neurons_are_told_from_a_quarter_on():
+    assert probed(dead=[0.43, 0.24]) == ["a: 43% of its neurons never fire."]
+    assert probed(saturated=[0.24, 0.25]) == [
+        "b: 25% of its neurons are saturated: they fire at every step for every image."
+    ]
+    assert "are positive for every image" in probed(kind="cnn", saturated=[0.5, 0])[0]
+
+
+def test_an_inactive_layer_is_judged_by_its_liveliest_step():
+    assert probed(active=[[0.0, 0.05, 0.0], [0.04, 0.04, 0.04]]) == [
+        "b: at no step are more than 5% of its neurons in the surrogate's active zone, so it passes little gradient on."
+    ]
+
+
+def test_vanishing_gradients_are_told_of_the_layers_at_the_front():
+    # the norm of all steps: sqrt(3) x; a and b are below 1 % of the largest, c's
+    layers = ("a", "b", "c", "d")
+    norms = [[0.009] * 3, [0.001] * 3, [1.0] * 3, [0.5] * 3]
+    assert probed(layers=layers, gradient_norm=norms) == [
+        "The gradients at the spikes of the first 2 layers are below 1 % of the largest (c): they vanish on the way."
+    ]
+    assert probed(layers=layers, gradient_norm=[[0.011] * 3, *norms[1:]]) == []  # the first one still learns
+    one = probed(layers=layers, gradient_norm=[[0.009] * 3, *norms[2:], [0.5] * 3])
+    assert one[0].startswith("The gradients at the spikes of the first layer are below")
+    assert probed(layers=layers, gradient_norm=[[0.0] * 3] * 4) == []  # told by the gradients of the weights

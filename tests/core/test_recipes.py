@@ -32,12 +32,58 @@ def test_the_paper_recipe_is_the_published_training() -> None:
     assert (training.batch_size, training.lr, training.max_epochs, training.patience) == (8, 1e-3, 150, 10)
     assert (training.schedule, training.milestones, training.gamma) == ("multistep", (50, 100), 0.1)
     assert (training.augment, training.validation_share, training.train_limit) == ("none", 0.2, None)
+    assert training.gradient_aware > 0 and training.grad_cam_aware == 0
+    assert (training.loss, training.label_smoothing, training.distillation, training.rate_penalty) == ("mean", 0, 0, 0)
     assert (config.time_steps, config.neuron.tau, config.neuron.v_threshold) == (4, 1.08, 1.0)
 
 
-def test_only_natural_images_are_mirrored() -> None:
-    assert build_config(request(recipe="fast", dataset="cifar10")).training.augment == "crop-flip"
-    assert build_config(request(recipe="fast", dataset="digits")).training.augment == "none"
+@pytest.mark.parametrize(
+    ("recipe", "natural", "signs"), [("fast", "crop-flip", "none"), ("best", "crop-flip-cutout", "crop")]
+)
+def test_only_natural_images_are_mirrored(recipe: str, natural: str, signs: str) -> None:
+    assert build_config(request(recipe=recipe, dataset="cifar10")).training.augment == natural
+    assert build_config(request(recipe=recipe, dataset="digits")).training.augment == signs
+
+
+def test_the_best_recipe_has_everything_that_the_field_knows() -> None:
+    config = build_config(request(recipe="best", dataset="cifar10"))
+    training = config.training
+    assert (training.optimizer, training.schedule, training.loss) == ("adamw", "cosine", "tet")
+    assert min(training.warmup_epochs, training.label_smoothing, training.rate_penalty, training.weight_decay) > 0
+    assert config.needs_teacher and not config.twin().needs_teacher
+    paper = build_config(request(recipe="paper", dataset="cifar10"))
+    assert (config.neuron, config.time_steps) == (paper.neuron, paper.time_steps)
+
+
+OLD_HASHES = {
+    ("smoke", "digits"): "c8f2e5cabe56",
+    ("smoke", "cifar10"): "6b17026f2496",
+    ("fast", "digits"): "a02f669c514f",
+    ("fast", "cifar10"): "17a56e405456",
+}
+
+
+def test_old_recipes_make_the_runs_that_they_made() -> None:
+    """Recorded before the newer fields were there: another value would make equal runs look new."""
+    made = {
+        (recipe, dataset): build_config(request(recipe=recipe, dataset=dataset)).config_hash[:12]
+        for recipe in ("smoke", "fast")
+        for dataset in ("digits", "cifar10")
+    }
+    assert made == OLD_HASHES
+
+
+def test_a_converted_network_as_it_comes_needs_its_twins_epochs_and_shares_its_twin() -> None:
+    without = {"start": "converted", "max_epochs": 0}
+    with pytest.raises(BadValue, match="teacher_epochs"):
+        build_config(request(overrides=without))
+    with pytest.raises(BadValue, match="max_epochs"):
+        build_config(request(kind="cnn", overrides={**without, "teacher_epochs": 5}))
+    config = build_config(request(overrides={**without, "teacher_epochs": 5}))
+    assert config.twin().training.max_epochs == 5
+    assert config.twin() != build_config(request(kind="cnn"))  # it still says what its pupil does,
+    assert config.twin().config_hash == build_config(request(kind="cnn")).config_hash  # which changes no number
+    assert config.twin_hash == build_config(request()).twin_hash == config.twin().twin_hash
 
 
 def test_a_mask_may_be_a_name_a_text_or_a_list_in_any_order() -> None:
@@ -84,6 +130,14 @@ def test_overrides_take_dotted_paths_unique_last_parts_and_text() -> None:
     assert (config.neuron.tau, config.time_steps) == (1.5, 2)
 
 
+def test_a_second_derivative_and_mixed_precision_are_refused_together() -> None:
+    build_config(request(overrides={"precision": "mixed"}))
+    with pytest.raises(BadValue, match="float32"):
+        build_config(request(overrides={"precision": "mixed", "gradient_aware": 0.01}))
+    with pytest.raises(BadValue, match="float32"):
+        build_config(request(recipe="paper", overrides={"precision": "mixed"}))
+
+
 @pytest.mark.parametrize(
     ("name", "value", "field", "expected"),
     [
@@ -102,6 +156,10 @@ def test_overrides_take_dotted_paths_unique_last_parts_and_text() -> None:
         ("warmup_epochs", "inf", "training.warmup_epochs", "at most training.max_epochs"),
         ("seed", 3, "overrides", "an option of its own"),
         ("time_steps", 65, "time_steps", "at most 64"),
+        ("max_epochs", 0, "config", "at least 1"),
+        ("optimizer", "sgd", "training.optimizer", "one of 'adam' or 'adamw'"),
+        ("distillation", 1.5, "training.distillation", "at most 1"),
+        ("label_smoothing", 1, "training.label_smoothing", "below 1"),
     ],
 )
 def test_a_bad_override_names_its_field_and_what_it_must_be(name: str, value, field: str, expected: str) -> None:

@@ -10,12 +10,22 @@ from torch.nn import functional as F
 from core.backbones.catalog import plan_for
 from core.datasets.catalog import DATASETS
 from core.engine.checkpoint import FILE, load_checkpoint, save_checkpoint
-from core.engine.data import Images, Normaliser, TrainBatches, batch_bounds, crop_flip, evaluation_batches, stream
+from core.engine.data import (
+    Images,
+    Normaliser,
+    TrainBatches,
+    batch_bounds,
+    crop_flip,
+    cutout,
+    evaluation_batches,
+    stream,
+)
 from core.engine.diagnose import FiringRate, GradientNorms, choose_examples
 from core.engine.losses import cross_entropy_of_mean
 from core.engine.network import Network, observe
 from core.engine.progress import Pace
 from core.engine.schedules import learning_rate, mean_rate
+from core.engine.train import optimizer
 from core.errors import BundleCorrupt
 from core.schemas.run import Kind, RunConfig, TrainingConfig
 
@@ -100,6 +110,55 @@ def test_crop_flip_gives_the_windows_of_the_mirrored_padded_image() -> None:
         assert matches
         seen.update(matches)
     assert len(seen) > 12  # of 18
+
+
+def test_crop_alone_mirrors_nothing() -> None:
+    part, key = images(2, size=8), 0
+    mirrored = crop_flip(part.images.flip(2), torch.tensor([1] * 200), stream(key), flip=False)
+    straight = crop_flip(part.images, torch.tensor([1] * 200), stream(key), flip=False)
+    assert len({image.numpy().tobytes() for image in straight}) == 9  # 3 x 3 shifts and no more
+    assert {image.numpy().tobytes() for image in straight}.isdisjoint(image.numpy().tobytes() for image in mirrored)
+
+
+@pytest.mark.parametrize("size", [32, 16])
+def test_cutout_covers_a_square_of_a_quarter_of_the_side_about_any_pixel(size: int) -> None:
+    fill = torch.tensor([7, 8, 9], dtype=torch.uint8)
+    white = torch.full((3000, size, size, 3), 255, dtype=torch.uint8)
+    out = cutout(white, stream(1), fill)
+    covered = (out == fill).all(3)
+    assert ((out == 255).all(3) ^ covered).all()
+    heights, widths = covered.any(2).sum(1), covered.any(1).sum(1)
+    assert torch.equal(covered.sum((1, 2)), heights * widths)  # one rectangle each
+    # a centre at the edge leaves half the square inside, one well inside all of it; both sides alike
+    side = size // 4
+    assert set(heights.tolist()) == set(widths.tolist()) == set(range(side // 2, side + 1))
+    assert covered.any(0).all()
+    share = float(covered.float().mean())
+    inside = sum(min(side, c + side // 2) - max(0, c + side // 2 - size) for c in range(size)) / size**2
+    assert share == pytest.approx(inside**2, rel=0.05)
+
+
+def test_cutout_is_the_mean_colour_which_normalises_to_nothing() -> None:
+    spec = DATASETS["cifar10"]
+    normalise = Normaliser(spec, CPU)
+    grey = normalise(normalise.mean_pixel.expand(1, 4, 4, 3))
+    assert float(grey.abs().max()) <= 0.5 / 255 / min(spec.std)
+    config = RunConfig(mask=("F9",), training=training(batch_size=4, augment="crop-flip-cutout"))
+    pixels, _ = TrainBatches(images(8, size=16), config, normalise).pixels(1, 0)
+    assert ((pixels == normalise.mean_pixel).all(3).sum((1, 2)) >= 2 * 2).all()
+
+
+def test_adamw_decays_convolution_weights_and_nothing_else() -> None:
+    plan = plan_for(backbone="squeezenet", mask=("F9",), input_shape=(3, 8, 8), n_classes=3)
+    wanted = training(optimizer="adamw", weight_decay=0.1, lr=0.5)
+    network = Network(plan, RunConfig(mask=("F9",), training=wanted, neuron={"model": "plif"}))
+    before = {name: value.detach().clone() for name, value in network.named_parameters()}
+    for parameter in network.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer(network, wanted).step()
+    for name, value in network.named_parameters():
+        kept = 1 - 0.5 * 0.1 if name.endswith("conv.weight") else 1.0  # without a gradient the decay is all there is
+        torch.testing.assert_close(value.detach(), before[name] * kept)
 
 
 def test_the_loss_is_that_of_the_time_average() -> None:

@@ -8,7 +8,7 @@ import torch
 from core.backbones.plan import PlanBuilder
 from core.bundle import Bundle
 from core.datasets.load import load
-from core.engine import environment, experiment, train
+from core.engine import environment, experiment, objective, train
 from core.engine.data import Normaliser
 from core.engine.experiment import run
 from core.engine.network import Network
@@ -288,17 +288,17 @@ def test_early_stopping_keeps_the_best_epoch(tmp_path, monkeypatch) -> None:
 
 
 def test_a_loss_that_leaves_the_finite_ends_the_run_with_the_last_good_checkpoint(tmp_path, monkeypatch) -> None:
-    original = train.cross_entropy_of_mean
+    original = objective.cross_entropy_of_mean
     calls = iter(range(1000))
 
-    def broken(outputs, labels):
-        # calls 0-3 train epoch 1, 4-6 validate, 7-8 are good steps of epoch 2, 9 is its third
-        return original(outputs, labels) * (float("nan") if next(calls) == 9 else 1.0)
+    def broken(*values):
+        # calls 0-3 train epoch 1, 4-5 are good steps of epoch 2, 6 is its third
+        return original(*values) * (float("nan") if next(calls) == 6 else 1.0)
 
-    monkeypatch.setattr(train, "cross_entropy_of_mean", broken)
+    monkeypatch.setattr(objective, "cross_entropy_of_mean", broken)
     with pytest.raises(NonFiniteLoss) as caught:
         go(config(), tmp_path / "run")
-    assert caught.value.fields == {"epoch": 2, "step": 3, "loss": "nan"}
+    assert caught.value.fields == {"epoch": 2, "step": 3, "loss": "nan", "term": "cross_entropy"}
     loaded = train.load_checkpoint(tmp_path / "run" / "checkpoint", torch.device("cpu"))
     assert loaded is not None and (loaded[1]["epoch"], loaded[1]["step"]) == (2, 0)
     assert all(torch.isfinite(value).all() for value in loaded[0].values())

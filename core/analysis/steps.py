@@ -1,0 +1,73 @@
+"""A network stopped after its first T' steps: accuracy and energy for each T' <= T from one evaluation of T.
+
+The first T' steps of a spiking network do not know of later ones, and in evaluation batch normalisation uses stored
+statistics. So the first T' outputs and counts of a run over T steps are those of the same weights run over T' (under
+latency coding: of the T-step code cut short, since that code depends on T). Not the same as a network *trained* with
+T' steps, which is usually better at T'.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from core.analysis.calibration import calibration
+from core.analysis.confusion import confusion, f1_macro
+from core.analysis.predictions import predict
+from core.bundle import Predictions
+from core.energy import price
+from core.schemas.diagnostics import StepPoint, Steps
+from core.schemas.results import Counts
+
+#: Fields of LayerCounts with an entry for each time step.
+PER_STEP = ("ac", "mac", "input_nonzero", "spikes")
+
+
+def truncated(counts: Counts, steps: int) -> Counts:
+    """The counts of the first `steps` time steps, 1 <= steps <= T.
+
+    A layer of constant input is charged at step 0, so its single charge stays. The mode `paper` bills one step
+    whatever T' is: of T' it has only the firing rate, the mean over the first T' steps.
+    """
+    assert 1 <= steps <= counts.time_steps
+    layers = (
+        layer.model_copy(update={name: getattr(layer, name)[:steps] for name in PER_STEP}) for layer in counts.layers
+    )
+    return counts.model_copy(update={"time_steps": steps, "layers": tuple(layers)})
+
+
+def firing_rate(counts: Counts) -> float | None:
+    """Spikes / (neurons x T) over all neuron layers and samples, in [0, 1]; None for a network without spikes."""
+    neurons = [layer for layer in counts.layers if layer.spikes]
+    places = sum(layer.output_numel for layer in neurons) * counts.time_steps * counts.n_samples
+    return sum(sum(layer.spikes) for layer in neurons) / places if places else None
+
+
+def curve(predictions: Predictions, counts: Counts, *, mode: str, profile: str) -> Steps:
+    """Every T' in 1..T. Raises UnknownName for a mode or profile, UnknownLayer for a layer without a rule."""
+    return Steps(
+        mode=mode,
+        profile=profile,
+        n=len(predictions.label),
+        time_steps=counts.time_steps,
+        points=[_point(predictions, truncated(counts, t), mode, profile) for t in range(1, counts.time_steps + 1)],
+    )
+
+
+def _point(predictions: Predictions, counts: Counts, mode: str, profile: str) -> StepPoint:
+    outputs = predictions.outputs[:, : counts.time_steps]
+    scores = calibration(predictions.label, outputs)
+    return StepPoint(
+        steps=counts.time_steps,
+        accuracy=scores.accuracy,
+        f1_macro=f1_macro(confusion(predictions.label, predict(outputs), predictions.classes)),
+        confidence=scores.confidence,
+        ece=scores.ece,
+        firing_rate=firing_rate(counts),
+        energy_pj=price.layers(counts, {}, mode, profile).total_energy_pj,
+    )
+
+
+def right_after_each_step(predictions: Predictions) -> np.ndarray:
+    """Whether the answer after 1..T steps is right: [N, T] bool."""
+    steps = range(1, predictions.outputs.shape[1] + 1)
+    return np.stack([predict(predictions.outputs[:, :t]) == predictions.label for t in steps], axis=1)

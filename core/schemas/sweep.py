@@ -1,0 +1,102 @@
+"""A sweep: the cross product of choices as runs, and what they show together."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from core.schemas.api import EqualRun, RunRequest, TimeEstimate
+from core.schemas.base import Frozen
+from core.schemas.run import RunConfig, RunState
+
+MAX_COMBINATIONS = 512
+
+AxisValue = str | int | float | bool | list[str] | None
+Axis = Annotated[list[AxisValue], Field(min_length=1, max_length=MAX_COMBINATIONS)]
+AxisName = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+
+
+class SweepRequest(Frozen):
+    """Body of `POST /sweeps` and `POST /sweeps/preview`: every combination of the axes, on top of `base`.
+
+    An axis is a field of RunRequest (`backbone`, `definition`, `kind`, `mask`, `dataset`, `recipe`, `seed`) or the
+    name of an override, such as `training.lr`. The last axis varies fastest.
+    """
+
+    name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
+    base: RunRequest = RunRequest()
+    axes: dict[AxisName, Axis] = Field(min_length=1, max_length=16)
+    repeat: bool = Field(default=False, description="train again what an equal run has done or will do")
+
+
+class Combination(Frozen):
+    """One point of the cross product."""
+
+    label: str
+    values: dict[str, AxisValue] = Field(description="axis -> value")
+    config_hash: str = Field(description="equal for combinations that are one run, as a CNN's at any T")
+    equal_run: EqualRun | None = Field(description="the run that is taken instead of a new one")
+    time_s: float = Field(description="estimate, were it to be trained")
+
+
+class SweepPreview(Frozen):
+    """What a sweep would be; nothing is stored."""
+
+    n_combinations: int
+    n_runs: int = Field(description="different runs: equal combinations are one")
+    n_new: int
+    n_existing: int
+    time: TimeEstimate = Field(description="of the new runs one after another")
+    combinations: list[Combination]
+
+
+class Aggregate(Frozen):
+    """Several measurements of one quantity, as `mean ± deviation (n)` with a 95 % interval of the mean."""
+
+    n: int
+    mean: float
+    deviation: float | None = Field(description="of the sample (n - 1); null for n = 1")
+    low: float | None = Field(description="Student-t interval of the mean, 95 %; null for n = 1")
+    high: float | None
+
+
+class SweepGroup(Frozen):
+    """Runs that are equal but for their seed. Aggregates are over the n that have succeeded; none for n = 0."""
+
+    label: str
+    values: dict[str, AxisValue] = Field(description="axis -> value; without the seed, and without what a CNN has not")
+    config: RunConfig = Field(description="of the group's first run")
+    run_ids: list[str]
+    seeds: list[int] = Field(description="of `run_ids`, in the same order")
+    states: dict[RunState, int]
+    n: int
+    accuracy: Aggregate | None
+    f1_macro: Aggregate | None
+    energy_pj: Aggregate | None
+    params: Aggregate | None
+    firing_rate: Aggregate | None = Field(description="none for a CNN")
+
+
+class Sweep(Frozen):
+    id: str
+    name: str
+    created_at: datetime
+    request: SweepRequest
+    n_runs: int
+    states: dict[RunState, int]
+
+
+class SweepDetail(Sweep):
+    """A sweep with its groups, priced in `mode` at `profile`."""
+
+    mode: str
+    profile: str
+    groups: list[SweepGroup]
+
+
+class SweepPage(Frozen):
+    items: list[Sweep]
+    next_cursor: str | None = None
+    total: int

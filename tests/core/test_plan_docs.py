@@ -1,0 +1,132 @@
+"""docs/backbones.md: its figures are those of the plans, and its worked example is run as it stands."""
+
+import re
+import sys
+import types
+from pathlib import Path
+
+import pytest
+import torch
+
+from core.analysis.published import printed_rows
+from core.backbones.catalog import BACKBONES, Backbone, plan_for
+from core.datasets.catalog import DATASETS
+from core.energy.modes import static_macs
+from core.engine.network import Network
+from core.schemas.run import Kind, RunConfig
+from core.units import mj_to_pj
+
+PAGE = (Path(__file__).parents[2] / "docs" / "backbones.md").read_text()
+REBUILT = ("shufflenetv2", "mnasnet", "mixnet", "xception")
+PAPERS = ("cifar10", "cifar100", "tiny_imagenet")
+MAC_PJ = 4.6  # Horowitz, ISSCC 2014, 45 nm, fp32: what the paper charges a MAC
+
+
+def full(backbone, dataset):
+    spec = DATASETS[dataset]
+    return plan_for(
+        backbone=backbone, mask=BACKBONES[backbone].blocks, input_shape=spec.image_shape, n_classes=spec.n_classes
+    )
+
+
+def short(count):
+    return f"{count / 1e6:.2f}M" if count >= 1e5 else f"{count / 1e3:.1f}k"
+
+
+def table_row(backbone, dataset):
+    plan, title = full(backbone, dataset), BACKBONES[backbone].title
+    printed = printed_rows()[f"table1/{dataset}/{title}"]
+    macs = {kind: static_macs(plan, kind, "paper", 4) for kind in Kind}
+    cells = [
+        f"`{backbone}`", DATASETS[dataset].title, f"{plan.params:,}",
+        f"{printed.params:,.0f} ({plan.params / printed.params - 1:+.1%})",
+        short(macs[Kind.SNN]), short(printed.macs), short(macs[Kind.CNN]),
+    ]  # fmt: skip
+    twin = f"table2/{dataset}/{title}"
+    cells.append(short(printed_rows()[twin].energy_pj / MAC_PJ) if twin in printed_rows() else "")
+    return "| " + " | ".join(cells).replace("  ", " ") + " |"
+
+
+@pytest.mark.parametrize("dataset", PAPERS)
+@pytest.mark.parametrize("backbone", REBUILT)
+def test_the_table_holds_the_figures_of_the_plans_beside_the_printed_ones(backbone, dataset):
+    assert table_row(backbone, dataset) in PAGE
+
+
+def test_the_table_of_definitions_has_the_parameters_of_the_imagenet_plans():
+    for name, entry in BACKBONES.items():
+        plan = plan_for(
+            backbone=name, mask=entry.blocks, input_shape=(3, 224, 224), n_classes=1000, definition="imagenet"
+        )
+        assert re.search(rf"^\| `{name}` \|.*\| {plan.params:,} \|", PAGE, flags=re.MULTILINE), name
+
+
+def test_the_page_names_every_mask_and_the_ends_of_every_run_of_blocks():
+    for name, entry in BACKBONES.items():
+        line = next(line for line in PAGE.splitlines() if line.startswith(f"| `{name}` |") and "Full" in line)
+        _, _, blocks, masks, _ = (cell.strip() for cell in line.split("|"))
+        listed = masks.rpartition(":")[2].split(",")
+        assert [mask.strip() for mask in listed] == list(entry.masks), name
+        spelt = []
+        for part in blocks.split(", "):
+            first, _, last = part.partition(" to ")
+            at = entry.blocks.index(first)
+            spelt += entry.blocks[at : entry.blocks.index(last or first) + 1]
+        assert tuple(spelt) == entry.blocks, name
+
+
+def test_the_shown_trace_is_what_the_command_says():
+    with pytest.raises(Exception, match="impossible") as caught:
+        plan_for(backbone="shufflenetv2", mask=("S2.2", "S3.1"), input_shape=(3, 32, 32), n_classes=10)
+    assert str(caught.value) in " ".join(PAGE.split())
+
+
+def test_what_the_page_says_of_printed_and_own_macs():
+    printed = printed_rows()
+
+    def growth(backbone):
+        title = BACKBONES[backbone].title
+        return [printed[f"table1/{dataset}/{title}"].macs for dataset in ("cifar10", "tiny_imagenet")]
+
+    small, large = growth("shufflenetv2")
+    assert large > 4 * small
+    snn, cnn = (static_macs(full("shufflenetv2", "cifar10"), kind, "paper", 4) for kind in Kind)
+    assert cnn * MAC_PJ == pytest.approx(printed["table2/cifar10/ShuffleNetV2"].energy_pj, rel=0.05)
+    assert 0.1 < 1 - snn / small < 0.13
+    for name, ratio in (("MixNet", 20), ("Xception", 5.5)):
+        twin = printed[f"table2/cifar10/{name}"].energy_pj / MAC_PJ
+        assert twin / printed[f"table1/cifar10/{name}"].macs == pytest.approx(ratio, rel=0.02)
+    assert mj_to_pj(1.0) == 1e9
+
+
+def example(name):
+    return re.search(rf"<!-- example: {name} -->\n```python\n(.*?)```", PAGE, flags=re.DOTALL)[1]
+
+
+@pytest.fixture
+def tinynet(monkeypatch):
+    """The backbone of the worked example, in the table for one test."""
+    module = types.ModuleType("core.backbones.tinynet")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    exec(compile(example("file"), "docs/backbones.md", "exec"), module.__dict__)  # noqa: S102  the page's own code
+    monkeypatch.setattr(BACKBONES, "_entries", dict(BACKBONES._entries))
+    names = {"BACKBONES": BACKBONES, "Backbone": Backbone, "tinynet": module}
+    exec(compile(example("row"), "docs/backbones.md", "exec"), names)  # noqa: S102
+    yield BACKBONES["tinynet"]
+    plan_for.cache_clear()
+
+
+def test_the_worked_example_is_a_backbone(tinynet):
+    full, part = (
+        plan_for(backbone="tinynet", mask=tinynet.masks[name], input_shape=(3, 16, 16), n_classes=10)
+        for name in ("Full", "Ref-1")
+    )
+    written = {int(number.replace(",", "")) for number in re.findall(r"\d[\d,]*\d", PAGE.partition("in the stem")[2])}
+    assert full.params == 232 + 248 + 752 + 330 == 1562 and 1562 in written
+    by_hand = 232 + (8 * 9 + 2 * 8) + (8 * 16 + 2 * 16) + (16 * 10 + 10)
+    assert part.params == by_hand and by_hand in written
+    for kind in Kind:
+        config = RunConfig(backbone="tinynet", mask=part.mask, kind=kind, time_steps=2)
+        network = Network(part, config)
+        assert sum(parameter.numel() for parameter in network.parameters()) == part.params
+        assert network(torch.randn(2, 3, 16, 16)).shape == (config.steps, 2, 10)
