@@ -5,18 +5,29 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from anyio import to_thread
 from fastapi import APIRouter, Depends, FastAPI
 
 from backend import health, problems
+from backend.audits import endpoints as audits
 from backend.catalog import endpoints as catalog
 from backend.catalog.service import program_version
+from backend.comparisons import endpoints as comparisons
 from backend.context import build_context
 from backend.db import migrate
+from backend.imports import endpoints as imports
+from backend.installation import endpoints as installation
 from backend.runs import endpoints as runs
 from backend.runs import result_endpoints as results
+from backend.runs.making import label_older_runs
 from backend.runs.pareto import tally_older_runs
+from backend.runs.repeats import mark_older_repeats
 from backend.security import BEARER, Gate, allowed_hosts
 from backend.shares import endpoints as shares
+from backend.suggestions import endpoints as suggestions
+from backend.sweeps import endpoints as sweeps
+from backend.tryit import endpoints as tryit
+from backend.workers import endpoints as workers
 from core.settings import Settings, prepare_home
 
 PREFIX = "/api/v1"
@@ -29,10 +40,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     migrate(settings)
     context = build_context(settings)
     tally_older_runs(context)
+    label_older_runs(context)
+    mark_older_repeats(context)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
+        await to_thread.run_sync(context.inference.close)
         context.database.close()
 
     app = FastAPI(
@@ -47,7 +61,20 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.context = context
     api = APIRouter(prefix=PREFIX)
     api.include_router(health.router)
-    for module in (catalog, runs, results, shares):
+    for module in (
+        catalog,
+        audits,
+        runs,
+        results,
+        tryit,
+        sweeps,
+        suggestions,
+        comparisons,
+        imports,
+        workers,
+        installation,
+        shares,
+    ):
         api.include_router(module.router, dependencies=[Depends(BEARER)])
     api.include_router(shares.opened)
     app.include_router(api)

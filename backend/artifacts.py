@@ -9,12 +9,12 @@ import time
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
-from core.bundle import FILES, MANIFEST, Bundle
+from core.bundle import FILES, LATER_FILES, MANIFEST, Bundle
 from core.errors import BadValue, NotFound, Unauthorised
 from core.settings import Settings
 
 URL_LIFETIME_S = 15 * 60
-NAMES = frozenset({*FILES, MANIFEST})
+NAMES = frozenset({*FILES, *LATER_FILES, MANIFEST})
 MEDIA_TYPES = {".json": "application/json", ".npz": "application/zip"}
 
 
@@ -35,7 +35,7 @@ class Artifacts:
         return Bundle(self.folder(run_id))
 
     def file(self, run_id: str, name: str) -> Path:
-        """The path of a bundle's file; raises NotFound unless `name` is one that every bundle has."""
+        """The path of a bundle's file; raises NotFound unless `name` is one of a bundle's files."""
         path = self.folder(run_id) / name
         if name not in NAMES or not path.is_file():
             raise NotFound(kind="artifact", id=name)

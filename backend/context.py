@@ -10,6 +10,7 @@ from backend.artifacts import Artifacts, SignedUrls
 from backend.db import Database
 from backend.queue import Queue
 from backend.runs.lifecycle import Lifecycle
+from backend.tryit.process import InferProcess
 from core.settings import Settings, read_token
 
 
@@ -23,6 +24,7 @@ class Context:
     queue: Queue
     artifacts: Artifacts
     urls: SignedUrls
+    inference: InferProcess
     token: str
 
 
@@ -37,6 +39,7 @@ def build_context(settings: Settings) -> Context:
         queue=Queue(settings),
         artifacts=Artifacts(settings),
         urls=SignedUrls(token=token, api_url=settings.api_url),
+        inference=InferProcess(),
         token=token,
     )
 

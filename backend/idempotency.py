@@ -1,4 +1,4 @@
-"""A request that is sent twice makes one run: `Idempotency-Key` with the digest of what was asked."""
+"""A request that is sent twice makes one thing: `Idempotency-Key` with the digest of what was asked."""
 
 from __future__ import annotations
 
@@ -22,18 +22,23 @@ def check_key(key: str) -> None:
         )
 
 
-def find_run(session: Session, key: str, body_hash: str) -> str | None:
-    """The run that this key made; raises IdempotencyConflict when it stood on another body."""
+def find(session: Session, key: str, body_hash: str) -> IdempotencyKeyRow | None:
+    """What this key made; raises IdempotencyConflict when it stood on another body, or made the other kind of thing."""
     row = session.get(IdempotencyKeyRow, key)
-    if row is None:
-        return None
-    if row.body_hash != body_hash:
+    if row is not None and row.body_hash != body_hash:
         raise IdempotencyConflict(key=key)
-    return row.run_id
+    return row
 
 
-def remember(session: Session, key: str, body_hash: str, run_id: str, *, now: datetime) -> None:
+def remember(
+    session: Session, key: str, body_hash: str, *, run_id: str | None = None, sweep_id: str | None = None, now: datetime
+) -> None:
     """Store the key; old keys go. A key that another request stored meanwhile is an IntegrityError at flush."""
     session.execute(delete(IdempotencyKeyRow).where(IdempotencyKeyRow.created_at < now - KEPT_FOR))
-    session.add(IdempotencyKeyRow(key=key, body_hash=body_hash, run_id=run_id, created_at=now))
+    session.add(IdempotencyKeyRow(key=key, body_hash=body_hash, run_id=run_id, sweep_id=sweep_id, created_at=now))
     session.flush()
+
+
+def forget(session: Session, run_id: str) -> None:
+    """Drop the keys of a run that was deleted: the same request then makes a new run, not a hidden one."""
+    session.execute(delete(IdempotencyKeyRow).where(IdempotencyKeyRow.run_id == run_id))

@@ -14,7 +14,9 @@ from sqlalchemy import (
     Index,
     MetaData,
     String,
+    Text,
     TypeDecorator,
+    false,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -56,7 +58,9 @@ class RunRow(Base):
     """One training of one network with one seed.
 
     `attempt` rises by one with each claim and fences late writers off; `losses` counts the attempts
-    that ended because their worker was lost. Result columns are null until the run has succeeded.
+    that ended because their worker was lost. Result columns are null until the run has succeeded. A run
+    with `deleted_at` is shown nowhere until it is restored or purged. `label` is kept for searching;
+    `import_digest` is the SHA-256 of the manifest that an imported run came with.
     """
 
     __tablename__ = "runs"
@@ -64,6 +68,7 @@ class RunRow(Base):
         Index("ix_runs_newest", "created_at", "id"),
         Index("ix_runs_state_lease", "state", "lease_until"),
         Index("ix_runs_dataset_state", "dataset", "state"),
+        Index("ix_runs_import_digest", "import_digest", unique=True),
     )
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
@@ -102,6 +107,43 @@ class RunRow(Base):
     device: Mapped[str | None] = mapped_column(String(255))
     ops_per_s: Mapped[float | None]  # throughput of the whole run, in the forecast's MAC equivalents
 
+    repeat_hash: Mapped[str] = mapped_column(String(64), default="", server_default="")  # the config without its seed
+    label: Mapped[str] = mapped_column(String(640), default="", server_default="")
+    note: Mapped[str] = mapped_column(Text, default="", server_default="")
+    deleted_at: Mapped[datetime | None] = mapped_column(index=True)
+    import_digest: Mapped[str | None] = mapped_column(String(64))
+
+
+class RunTagRow(Base):
+    """A word that somebody gave a run."""
+
+    __tablename__ = "run_tags"
+
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    tag: Mapped[str] = mapped_column(String(40), primary_key=True, index=True)
+
+
+class SweepRow(Base):
+    """A set of runs that were asked for together; `request` is the body that asked."""
+
+    __tablename__ = "sweeps"
+    __table_args__ = (Index("ix_sweeps_newest", "created_at", "id"),)
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    name: Mapped[str] = mapped_column(String(100))
+    request: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]
+
+
+class SweepRunRow(Base):
+    """A run's place in a sweep; one run may be in several."""
+
+    __tablename__ = "sweep_runs"
+
+    sweep_id: Mapped[str] = mapped_column(ForeignKey("sweeps.id", ondelete="CASCADE"), primary_key=True)
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True, index=True)
+    position: Mapped[int]
+
 
 class RunEventRow(Base):
     """What happened to a run, in order. `id` is the id of the server-sent event, and never used twice."""
@@ -121,7 +163,10 @@ class RunEventRow(Base):
 
 
 class RunTallyRow(Base):
-    """ACs and MACs per inference of a succeeded run in one accounting mode; no price is stored."""
+    """Operations per inference of a succeeded run in one accounting mode; no price is stored.
+
+    `other` is `Tally.other`; null in a row from before it was kept, which the API tallies again when it starts.
+    """
 
     __tablename__ = "run_tallies"
 
@@ -129,15 +174,36 @@ class RunTallyRow(Base):
     mode: Mapped[str] = mapped_column(String(64), primary_key=True)
     acs: Mapped[float]
     macs: Mapped[float]
+    other: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+
+
+class RunStepRow(Base):
+    """A succeeded run stopped after `steps` < T of its time steps.
+
+    `tallies`: accounting mode -> {"acs", "macs", "other"} per inference; no price is stored.
+    """
+
+    __tablename__ = "run_steps"
+
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    steps: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    accuracy: Mapped[float]
+    f1_macro: Mapped[float]
+    firing_rate: Mapped[float | None]
+    tallies: Mapped[dict[str, Any]]
 
 
 class ShareRow(Base):
-    """A link to one run. Only the SHA-256 of its token is kept; the twin is fixed when it is made."""
+    """A link to results. Only the SHA-256 of its token is kept; the twin is fixed when it is made.
+
+    `request` is what was asked for, null for a link from before there were others than those to one run. `run_id`
+    is the run that a live link to one run hangs on; null for every other, which its runs' deletion does not delete.
+    """
 
     __tablename__ = "shares"
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
-    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), index=True)
+    run_id: Mapped[str | None] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), index=True)
     twin_run_id: Mapped[str | None] = mapped_column(ForeignKey("runs.id", ondelete="SET NULL"), index=True)
     token_hash: Mapped[str] = mapped_column(String(64), unique=True)
     with_twin: Mapped[bool]
@@ -146,16 +212,20 @@ class ShareRow(Base):
     revoked_at: Mapped[datetime | None]
     views: Mapped[int] = mapped_column(default=0)
     last_viewed_at: Mapped[datetime | None]
+    request: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    label: Mapped[str] = mapped_column(String(640), default="", server_default="")
+    frozen: Mapped[bool] = mapped_column(default=False, server_default=false())
 
 
 class IdempotencyKeyRow(Base):
-    """The run that a request with this key made, and the digest of that request's body."""
+    """The run or sweep that a request with this key made, and the digest of that request's body."""
 
     __tablename__ = "idempotency_keys"
 
     key: Mapped[str] = mapped_column(String(255), primary_key=True)
     body_hash: Mapped[str] = mapped_column(String(64))
-    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), index=True)
+    run_id: Mapped[str | None] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), index=True)
+    sweep_id: Mapped[str | None] = mapped_column(ForeignKey("sweeps.id", ondelete="CASCADE"), index=True)
     created_at: Mapped[datetime] = mapped_column(index=True)
 
 

@@ -33,6 +33,12 @@ class BodyTooLarge(SpikefrontError):
         super().__init__(f"The body is larger than {limit_bytes} bytes.", limit_bytes=limit_bytes)
 
 
+class UploadCorrupt(errors.BundleCorrupt):
+    """A bundle that was sent to us and is damaged, or does not agree with itself."""
+
+    code = "upload-corrupt"
+
+
 class HostNotAllowed(SpikefrontError):
     """A Host header that does not name this server: a page elsewhere may have rebound its own name to us."""
 
@@ -49,6 +55,7 @@ class HostNotAllowed(SpikefrontError):
 STATUS: dict[type[SpikefrontError], tuple[int, str]] = {
     errors.UnknownName: (422, "Unknown name"),
     errors.BadValue: (422, "Value not allowed"),
+    errors.NoClassFolders: (422, "No class folders"),
     errors.ImpossibleMask: (422, "Impossible mask"),
     errors.UnknownLayer: (500, "No counting rule"),
     errors.DatasetMissing: (409, "Data set not there"),
@@ -57,6 +64,7 @@ STATUS: dict[type[SpikefrontError], tuple[int, str]] = {
     errors.ChecksumMismatch: (409, "Checksum mismatch"),
     errors.FetchFailed: (502, "Download failed"),
     errors.BundleCorrupt: (500, "Bundle damaged"),
+    UploadCorrupt: (422, "Uploaded bundle damaged"),
     errors.BundleBusy: (409, "Bundle in use"),
     errors.NonFiniteLoss: (422, "Loss not finite"),
     errors.OutOfMemory: (507, "Out of memory"),
@@ -72,6 +80,7 @@ STATUS: dict[type[SpikefrontError], tuple[int, str]] = {
     errors.PortTaken: (503, "Port taken"),
     errors.ServiceFailed: (503, "Service failed"),
     errors.LeaseLost: (409, "Lease lost"),
+    errors.InferenceFailed: (503, "Inference failed"),
     errors.StorageFull: (507, "Disk full"),
     errors.DatabaseDown: (503, "Database down"),
     BodyTooLarge: (413, "Body too large"),
@@ -98,24 +107,26 @@ HEADERS: dict[type[SpikefrontError], dict[str, str]] = {
 
 def problem(error: SpikefrontError, *, instance: str | None = None) -> Response:
     """The response for a domain error; a class without a row is a fault of ours."""
+    return _response(describe(error, instance=instance), HEADERS.get(type(error)))
+
+
+def describe(error: SpikefrontError, *, instance: str | None = None) -> Problem:
+    """The problem of a domain error; a class without a row is a fault of ours."""
     row = STATUS.get(type(error))
     if row is None:
-        return internal(instance=instance)
+        return _internal(instance)
     status, title = row
-    return _response(status, error.code, title, error.message, error.fields, instance, HEADERS.get(type(error)))
+    return _problem(status, error.code, title, error.message, error.fields, instance)
 
 
 def internal(*, instance: str | None = None) -> Response:
     """The answer to our own faults: it tells nothing but where to look."""
-    return _response(
-        500,
-        "internal",
-        "Internal error",
-        "Something went wrong here; the log of the API says more.",
-        {},
-        instance,
-        None,
-    )
+    return _response(_internal(instance), None)
+
+
+def _internal(instance: str | None) -> Problem:
+    detail = "Something went wrong here; the log of the API says more."
+    return _problem(500, "internal", "Internal error", detail, {}, instance)
 
 
 def install(app: FastAPI) -> None:
@@ -129,31 +140,22 @@ def install(app: FastAPI) -> None:
         assert isinstance(error, HTTPException)
         fallback = ("refused", "Refused", "This request cannot be served.")
         code, title, detail = ROUTING.get(error.status_code, fallback)
-        return _response(error.status_code, code, title, detail, {}, request.url.path, error.headers)
+        return _response(_problem(error.status_code, code, title, detail, {}, request.url.path), error.headers)
 
     async def validation(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         faults = [_fault(entry) for entry in error.errors()]
         detail = " ".join(_sentence(fault) for fault in faults[:5])
-        return _response(
-            422, "invalid-request", "Value not allowed", detail, {"errors": faults}, request.url.path, None
-        )
+        fields = {"errors": faults}
+        return _response(_problem(422, "invalid-request", "Value not allowed", detail, fields, request.url.path), None)
 
     app.add_exception_handler(SpikefrontError, domain)
     app.add_exception_handler(HTTPException, routing)
     app.add_exception_handler(RequestValidationError, validation)
 
 
-def _response(
-    status: int,
-    code: str,
-    title: str,
-    detail: str,
-    fields: dict[str, Any],
-    instance: str | None,
-    headers: Mapping[str, str] | None,
-) -> Response:
-    body = Problem(
+def _problem(status: int, code: str, title: str, detail: str, fields: dict[str, Any], instance: str | None) -> Problem:
+    return Problem(
         type=f"urn:spikefront:problem:{code}",
         title=title,
         status=status,
@@ -162,9 +164,12 @@ def _response(
         code=code,
         fields=_json_ready(fields),
     )
+
+
+def _response(body: Problem, headers: Mapping[str, str] | None) -> Response:
     # ASCII JSON: a lone surrogate in an echoed value cannot be encoded as UTF-8
     content = json.dumps(body.model_dump(), allow_nan=False)
-    return Response(content, status_code=status, media_type=MEDIA_TYPE, headers=dict(headers or {}))
+    return Response(content, status_code=body.status, media_type=MEDIA_TYPE, headers=dict(headers or {}))
 
 
 def _fault(entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,11 +15,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend.problems import BodyTooLarge, HostNotAllowed, internal, problem
 from core.errors import Unauthorised
+from core.schemas.inference import MAX_PICTURE_BYTES
 from core.settings import Settings
 
 log = logging.getLogger("spikefront.api")
 
 MAX_BODY_BYTES = 1024 * 1024
+#: One picture: the route reads it whole, so a longer one is refused here.
+PICTURE = re.compile(r"/api/v1/runs/[^/]+/try")
+#: Routes whose body is a file: they read it piece by piece and hold the bound themselves.
+UPLOADS = {"/api/v1/imports": 512 * 1024 * 1024}
 API = "/api/"
 OPEN = frozenset({"/api/v1/health/live", "/api/v1/health/ready", "/api/v1/openapi.json"})
 OPEN_BELOW = "/api/v1/shared/"
@@ -57,6 +62,11 @@ def is_open(path: str) -> bool:
     if not path.startswith(API):
         return True  # the share's page and its scripts; nothing else is served there
     return path in OPEN or path.startswith(OPEN_BELOW) or ARTIFACT.fullmatch(path) is not None
+
+
+def body_limit(path: str) -> int:
+    """The most bytes that a request to this address may carry."""
+    return MAX_PICTURE_BYTES if PICTURE.fullmatch(path) else UPLOADS.get(path, MAX_BODY_BYTES)
 
 
 def allowed_hosts(settings: Settings) -> frozenset[str]:
@@ -113,14 +123,16 @@ class Gate:
         if not is_open(scope["path"]) and not has_token(HTTPConnection(scope), self._token):
             await problem(Unauthorised())(scope, receive, send)
             return
-        length = headers.get(b"content-length", b"")
-        if length.isdigit() and int(length) > MAX_BODY_BYTES:
-            await problem(BodyTooLarge(limit_bytes=MAX_BODY_BYTES))(scope, receive, send)
+        length, limit = headers.get(b"content-length", b""), body_limit(scope["path"])
+        if length.isdigit() and int(length) > limit:
+            await problem(BodyTooLarge(limit_bytes=limit))(scope, receive, send)
             return
-        if b"transfer-encoding" in headers:  # no length was announced: read at most the bound, then go on
-            body = await _bounded_body(receive)
+        if (
+            b"transfer-encoding" in headers and scope["path"] not in UPLOADS
+        ):  # no length was announced: read at most the bound, then go on
+            body = await _bounded_body(receive, limit)
             if body is None:
-                await problem(BodyTooLarge(limit_bytes=MAX_BODY_BYTES))(scope, receive, send)
+                await problem(BodyTooLarge(limit_bytes=limit))(scope, receive, send)
                 return
             receive = _replay(body, receive)
         await self._app(scope, receive, send)
@@ -134,7 +146,7 @@ def _host_name(host: str) -> str:
         return ""
 
 
-async def _bounded_body(receive: Receive) -> bytes | None:
+async def _bounded_body(receive: Receive, limit: int) -> bytes | None:
     chunks, size = [], 0
     while True:
         message = await receive()
@@ -142,7 +154,7 @@ async def _bounded_body(receive: Receive) -> bytes | None:
             return b"".join(chunks)
         chunks.append(message.get("body", b""))
         size += len(chunks[-1])
-        if size > MAX_BODY_BYTES:
+        if size > limit:
             return None
         if not message.get("more_body", False):
             return b"".join(chunks)
@@ -161,5 +173,9 @@ def _replay(body: bytes, receive: Receive) -> Receive:
 def _named(scope: Scope) -> dict[str, str]:
     """What the log may say of a request: method, the route's pattern, and ids (a token is no id)."""
     route = getattr(scope.get("route"), "path", None) or "(no route)"
-    ids = {name: value for name, value in scope.get("path_params", {}).items() if name in ("run_id", "share_id")}
+    ids = {
+        name: value
+        for name, value in scope.get("path_params", {}).items()
+        if name in ("run_id", "share_id", "sweep_id")
+    }
     return {"method": scope["method"], "route": route, **ids}

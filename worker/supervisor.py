@@ -126,6 +126,7 @@ class Supervisor:
                 data=self._data,
                 threads=self._options.threads,
                 device=self._options.device_kind,
+                teacher=claim.teacher,
             )
             return _Watch(self, claim, trainer).until_gone()
         finally:

@@ -87,7 +87,9 @@ class Trainer:
         """None while it runs; below zero is a signal, as in `subprocess`."""
         return self._process.poll()
 
-    def begin(self, *, config: RunConfig, out: Path, data: Path, threads: int, device: str) -> None:
+    def begin(
+        self, *, config: RunConfig, out: Path, data: Path, threads: int, device: str, teacher: Path | None = None
+    ) -> None:
         """Hand it its run. A trainer that is already gone shows in `exit_status`, not here."""
         order = {
             "config": config.model_dump(mode="json"),
@@ -95,6 +97,7 @@ class Trainer:
             "data": str(data),
             "threads": threads,
             "device": device,
+            "teacher": None if teacher is None else str(teacher),
         }
         try:
             self._process.stdin.write(json.dumps(order).encode() + b"\n")

@@ -1,4 +1,4 @@
-"""What a worker does beside its runs: signs of life, stale leases, forgotten messages, its own hearing.
+"""What a worker does beside its runs: signs of life, stale leases, forgotten messages, deleted runs, its own hearing.
 
 A worker can live and hear nothing after its broker has restarted (celery/celery#10302). The proof of
 hearing is that messages do not pile up while a slot is free; a deaf worker ends, to be started anew.
@@ -79,6 +79,7 @@ class Upkeep:
             self._safely("seen", self._seen)
         self._safely("reap", self._reap)
         self._safely("resend", self._resend)
+        self._safely("purge", self._lifecycle.purge)
 
     def _seen(self) -> None:
         self._lifecycle.worker_seen(
@@ -116,7 +117,7 @@ class Upkeep:
             self._on_deaf()
 
     @staticmethod
-    def _safely(what: str, act: Callable[[], None]) -> None:
+    def _safely(what: str, act: Callable[[], object]) -> None:
         try:
             act()
         except SpikefrontError as error:

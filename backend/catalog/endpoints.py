@@ -8,10 +8,9 @@ from fastapi import APIRouter, Depends
 
 from backend.catalog.service import CatalogService
 from backend.context import Context, of
-from core.analysis.audit import paper_audit_of
 from core.analysis.published import published
 from core.datasets.catalog import DATASETS
-from core.schemas.api import Audit, Catalog, Preview, PublishedPoint, RunRequest
+from core.schemas.api import Catalog, Preview, PublishedPoint, RunRequest
 
 router = APIRouter(tags=["catalog"])
 
@@ -39,9 +38,3 @@ def preview(request: RunRequest, catalog: Service) -> Preview:
 def get_published(dataset: str) -> list[PublishedPoint]:
     """The printed points of Kabir et al. for a data set; none for one that the paper does not use."""
     return published(DATASETS[dataset].name)
-
-
-@router.get("/audit")
-def get_audit(dataset: str | None = None) -> Audit:
-    """Every printed figure of Kabir et al. with the arithmetic that confirms or contradicts it; one data set or all."""
-    return paper_audit_of(dataset)

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 
+from backend.catalog.estimate import Estimator
 from backend.context import Context
-from backend.runs.present import row_label
 from backend.runs.repository import RunRepository
 from core.backbones.catalog import BACKBONES, mask_name
-from core.backbones.plan import Plan
 from core.datasets.catalog import DATASETS
 from core.datasets.load import status
-from core.datasets.splits import split_sizes
 from core.energy.modes import DEFAULT_MODE, MODES, layer_kind, static_macs
-from core.energy.profiles import DEFAULT_PROFILE, profiles
-from core.forecast import seconds, training_memory_bytes, training_ops
+from core.energy.profiles import DEFAULT_PROFILE, Profile, profiles
+from core.forecast import training_memory_bytes
 from core.recipes.build import build_config, plan_of
 from core.recipes.catalog import RECIPES
 from core.schemas.api import (
@@ -27,16 +24,12 @@ from core.schemas.api import (
     LayerPreview,
     ModeInfo,
     Preview,
+    PriceInfo,
     ProfileInfo,
     RecipeInfo,
     RunRequest,
-    TimeEstimate,
 )
 from core.schemas.run import RunConfig, RunState
-
-#: Forecast operations a second of one thread of a small CPU, until a run was measured here: a guess, said so.
-GUESSED_OPS_PER_S = 8e9
-GUESS = "a guess for one CPU thread; the first run here is measured and replaces it"
 
 
 @cache
@@ -44,13 +37,10 @@ def program_version() -> str:
     return version("spikefront")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Sizes:
-    """Images of a run on the files that are here, or of the published set where they are not."""
-
-    n_train: int
-    n_validation: int
-    n_test: int
+def profile_info(profile: Profile) -> ProfileInfo:
+    prices = [PriceInfo(name=one.name, pj=one.pj, source=one.source) for one in profile.constants.values()]
+    kept = ProfileInfo.model_fields.keys() - {"constants"}
+    return ProfileInfo(constants=prices, **{name: getattr(profile, name) for name in kept})
 
 
 class CatalogService:
@@ -68,10 +58,7 @@ class CatalogService:
             ],
             datasets=[self._dataset(name) for name in DATASETS],
             recipes=[RecipeInfo(name=r.name, title=r.title, description=r.description) for r in RECIPES.values()],
-            profiles=[
-                ProfileInfo(name=p.name, title=p.title, source=p.source, ac_pj=p.ac_pj, mac_pj=p.mac_pj)
-                for p in profiles().values()
-            ],
+            profiles=[profile_info(profile) for profile in profiles().values()],
             modes=[ModeInfo(name=m.name, title=m.title, description=m.description) for m in MODES.values()],
             default_mode=DEFAULT_MODE,
             default_profile=DEFAULT_PROFILE,
@@ -81,8 +68,8 @@ class CatalogService:
         """The network and the cost of a request. Raises what `build_config` raises."""
         config = build_config(request)
         plan = plan_of(config)
-        found = status(config.dataset, self._context.settings.data)
-        sizes = self._sizes(config)
+        estimator = Estimator(self._context)
+        found = estimator.dataset(config.dataset)
         return Preview(
             config=config,
             config_hash=config.config_hash,
@@ -106,8 +93,8 @@ class CatalogService:
             training_memory_bytes=training_memory_bytes(plan, config),
             dataset_ready=found.ready,
             dataset_note=found.note,
-            n_train=sizes.n_train if found.ready else None,
-            time=self._time(config, plan, sizes),
+            n_train=estimator.sizes(config).n_train if found.ready else None,
+            time=estimator.time(config),
             equal_run=self._equal_run(config),
         )
 
@@ -126,29 +113,6 @@ class CatalogService:
             note=found.note,
             citation=spec.citation,
             licence=spec.licence,
-        )
-
-    def _sizes(self, config: RunConfig) -> Sizes:
-        spec = DATASETS[config.dataset]
-        found = status(config.dataset, self._context.settings.data)
-        n_train, n_validation = split_sizes(
-            found.n_train or spec.n_train,
-            share=config.training.validation_share,
-            limit=config.training.train_limit,
-        )
-        return Sizes(n_train=n_train, n_validation=n_validation, n_test=found.n_test or spec.n_test)
-
-    def _time(self, config: RunConfig, plan: Plan, sizes: Sizes) -> TimeEstimate:
-        """All epochs, at the speed of the run here that is most like it."""
-        ops = training_ops(plan, config, n_train=sizes.n_train, n_validation=sizes.n_validation, n_test=sizes.n_test)
-        with self._context.database.read() as session:
-            like = RunRepository(session).like(kind=config.kind, dataset=config.dataset, backbone=config.backbone)
-        if like is None or not like.ops_per_s:
-            return TimeEstimate(total_s=seconds(ops, GUESSED_OPS_PER_S), basis=GUESS, measured=False)
-        return TimeEstimate(
-            total_s=seconds(ops, like.ops_per_s),
-            basis=f"speed on this machine of {row_label(like)}, {like.dataset}, {like.device}",
-            measured=True,
         )
 
     def _equal_run(self, config: RunConfig) -> EqualRun | None:

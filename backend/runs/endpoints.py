@@ -1,4 +1,4 @@
-"""Routes of runs: make, list, show, stop, repeat, remove, follow, and the Pareto plot."""
+"""Routes of runs: make, list, show, stop, repeat, mark, remove, follow, and the Pareto plot."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import Field
 
 from backend.context import Context, of
 from backend.runs.events import read_batch, read_last_event_id, stream
-from backend.runs.pareto import pareto
+from backend.runs.pareto import columns, pareto
 from backend.runs.repository import RunWhere
 from backend.runs.service import RunService
 from core.backbones.catalog import BACKBONES, parse_mask
@@ -20,7 +20,17 @@ from core.energy.modes import DEFAULT_MODE
 from core.energy.profiles import DEFAULT_PROFILE
 from core.errors import SpikefrontError
 from core.recipes.catalog import RECIPES
-from core.schemas.api import Pareto, Run, RunPage, RunRequest
+from core.schemas.api import (
+    BulkAnswers,
+    BulkRequest,
+    ForkRequest,
+    Pareto,
+    ParetoColumns,
+    Run,
+    RunChange,
+    RunPage,
+    RunRequest,
+)
 from core.schemas.base import Frozen
 from core.schemas.run import Kind, RunState
 
@@ -46,6 +56,10 @@ class RunQuery(Frozen):
     backbone: str | None = None
     mask: str | None = Field(default=None, description="kept blocks, such as F4,F6, or a mask's name")
     recipe: str | None = None
+    tag: str | None = Field(default=None, max_length=40)
+    q: str | None = Field(default=None, max_length=100, description="in label, note and tags, or the id's beginning")
+    sweep: str | None = Field(default=None, max_length=64, description="id of a sweep")
+    deleted: bool = Field(default=False, description="what is in the bin, instead of what is not")
     cursor: str | None = Field(default=None, max_length=200, description="next_cursor of the page before")
     limit: int = Field(default=50, ge=1, le=200)
 
@@ -61,6 +75,10 @@ class RunQuery(Frozen):
             backbone=self.backbone,
             masks=_masks(self.mask, self.backbone) if self.mask is not None else (),
             recipe=self.recipe,
+            tag=self.tag,
+            q=self.q,
+            sweep=self.sweep,
+            deleted=self.deleted,
         )
 
 
@@ -70,6 +88,8 @@ class ParetoQuery(Frozen):
     dataset: str
     profile: str = DEFAULT_PROFILE
     mode: str = DEFAULT_MODE
+    steps: int | None = Field(default=None, ge=1, le=1024, description="stop every run after so many time steps")
+    columns: bool = Field(default=False, description="points as columns: smaller for many runs")
 
 
 def _masks(text: str, backbone: str | None) -> list[str]:
@@ -104,10 +124,28 @@ def show_run(run_id: RunId, runs: Service) -> Run:
     return runs.show(run_id)
 
 
+@router.patch("/runs/{run_id}")
+def change_run(run_id: RunId, change: RunChange, runs: Service) -> Run:
+    """Set a run's tags, its note, or both; what is left out stays as it is."""
+    return runs.change(run_id, change)
+
+
 @router.delete("/runs/{run_id}", status_code=204)
 def delete_run(run_id: RunId, runs: Service) -> None:
-    """Remove a run that has ended, with its bundle and its shares."""
+    """Put a run that has ended into the bin: it is shown nowhere, its shares lead nowhere, a day later it is gone."""
     runs.delete(run_id)
+
+
+@router.post("/runs/{run_id}/restore")
+def restore_run(run_id: RunId, runs: Service) -> Run:
+    """Undo a deletion, until the run has been purged."""
+    return runs.restore(run_id)
+
+
+@router.post("/runs/bulk")
+def change_runs(request: BulkRequest, runs: Service, key: Key = None) -> BulkAnswers:
+    """One action on many runs, each by itself; the answer says for each id what became of it."""
+    return runs.bulk(request, key=key)
 
 
 @router.post("/runs/{run_id}/cancel")
@@ -122,6 +160,15 @@ def cancel_run(run_id: RunId, runs: Service) -> Run:
 def retry_run(run_id: RunId, response: Response, runs: Service, key: Key = None) -> Run:
     """A new run with the config of one that failed, was cancelled or is lost."""
     run, created = runs.retry(run_id, key=key)
+    return _made(response, run, created)
+
+
+@router.post(
+    "/runs/{run_id}/fork", status_code=201, responses={200: {"model": Run, "description": "made before with this key"}}
+)
+def fork_run(run_id: RunId, request: ForkRequest, response: Response, runs: Service, key: Key = None) -> Run:
+    """A new run with another run's config and some changes; an empty body repeats it."""
+    run, created = runs.fork(run_id, request, key=key)
     return _made(response, run, created)
 
 
@@ -151,9 +198,12 @@ async def follow_run(
 
 
 @router.get("/pareto", tags=["results"])
-def get_pareto(query: Annotated[ParetoQuery, Query()], context: Annotated[Context, Depends(of)]) -> Pareto:
+def get_pareto(
+    query: Annotated[ParetoQuery, Query()], context: Annotated[Context, Depends(of)]
+) -> Pareto | ParetoColumns:
     """Own runs with their front, and the printed points, in any mode and profile."""
-    return pareto(context, dataset=query.dataset, mode=query.mode, profile=query.profile)
+    plot = pareto(context, dataset=query.dataset, mode=query.mode, profile=query.profile, steps=query.steps)
+    return columns(plot) if query.columns else plot
 
 
 def _made(response: Response, run: Run, created: bool) -> Run:

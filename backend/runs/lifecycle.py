@@ -35,17 +35,22 @@ log = logging.getLogger("spikefront.runs")
 OWNED = (RunState.RUNNING, RunState.CANCELLING)  # the states in which an attempt holds a lease
 WAITING = RunProgress(phase="waiting")
 MAX_ATTEMPTS = 3
+BIN_S = 24 * 3600.0  # how long a deleted run can be restored
 WORKER_LATELY_S = 15.0  # three signs of life
 
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """A worker's hold on a run: `attempt` tells it apart from every other hold on the same run."""
+    """A worker's hold on a run: `attempt` tells it apart from every other hold on the same run.
+
+    `teacher` is the bundle of a run here that is the CNN twin which this one would train first.
+    """
 
     run_id: str
     attempt: int
     config: RunConfig
     out: Path
+    teacher: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,8 +151,9 @@ class Lifecycle:
             if not moved:
                 return None
             config = RunConfig.model_validate(row.config)
+            teacher = self._teacher(session, config)
         log.info("run.claimed", extra={"run_id": run_id, "attempt": attempt, "worker": worker})
-        return Claim(run_id=run_id, attempt=attempt, config=config, out=self._artifacts.folder(run_id))
+        return Claim(run_id=run_id, attempt=attempt, config=config, out=self._artifacts.folder(run_id), teacher=teacher)
 
     def heartbeat(self, claim: Claim, *, lease_s: float) -> RunState:
         """Renew the lease; the answer is `running`, or `cancelling` when the owner shall stop."""
@@ -158,9 +164,12 @@ class Lifecycle:
     def record(self, claim: Claim, event: Event) -> None:
         """Keep an event for readers. Of progress only the newest stays; an epoch replaces its older self.
 
+        Epochs of a teacher are no epochs of the run: only its progress is kept.
         Finished and failed events are left to `succeed` and `fail`, which move the run as well.
         """
         if not isinstance(event, Started | Progress | EpochDone):
+            return
+        if isinstance(event, EpochDone) and event.part == "teacher":
             return
         payload = plain(event)
         progress: RunProgress | None = None
@@ -171,6 +180,7 @@ class Lifecycle:
                 max_epochs=event.max_epochs,
                 step=event.resumed_step or 0,
                 steps=event.steps_per_epoch,
+                part=event.part,
             )
         elif isinstance(event, Progress):
             progress = RunProgress.model_validate(event.model_dump(exclude={"type"}))
@@ -240,7 +250,8 @@ class Lifecycle:
                 session, run_id, RunState.CANCELLING, now=now
             ):
                 log.info("run.cancel_asked", extra={"run_id": run_id})
-            state = session.scalars(select(RunRow.state).where(RunRow.id == run_id)).one_or_none()
+            here = select(RunRow.state).where(RunRow.id == run_id, RunRow.deleted_at.is_(None))
+            state = session.scalars(here).one_or_none()
             if state is None:
                 raise NotFound(kind="run", id=run_id)
             if state not in (RunState.CANCELLED, RunState.CANCELLING):
@@ -303,10 +314,24 @@ class Lifecycle:
                 )
             )
 
-    def mark_sent(self, run_id: str) -> None:
-        """Note that a message for this run was put on the queue now."""
+    def mark_sent(self, *run_ids: str) -> None:
+        """Note that a message for each of these runs was put on the queue now."""
         with self._database.write() as session:
-            session.execute(update(RunRow).where(RunRow.id == run_id).values(sent_at=self._clock()))
+            session.execute(update(RunRow).where(RunRow.id.in_(run_ids)).values(sent_at=self._clock()))
+
+    def purge(self, *, older_than_s: float = BIN_S) -> list[str]:
+        """Remove for good what has been in the bin that long, rows and bundles; the ids of these runs."""
+        due = RunRow.deleted_at < self._clock() - timedelta(seconds=older_than_s)
+        with self._database.read() as session:
+            if session.scalars(select(RunRow.id).where(due).limit(1)).first() is None:
+                return []  # the usual case takes no turn to write
+        with self._database.write() as session:
+            gone = list(session.scalars(delete(RunRow).where(due).returning(RunRow.id)))
+        for run_id in gone:
+            # after the commit: a bundle without a row is only lost space, a row without its bundle a broken run
+            self._artifacts.delete(run_id)
+            log.info("run.purged", extra={"run_id": run_id})
+        return gone
 
     def worker_seen(self, name: str, *, queue: str, slots: int, busy: int) -> None:
         """A worker's sign of life, for the health page."""
@@ -321,6 +346,17 @@ class Lifecycle:
             return "cpu" if session.scalars(alive).first() is None else "gpu"
 
     # Parts
+
+    def _teacher(self, session: Session, config: RunConfig) -> Path | None:
+        if not config.needs_teacher:
+            return None
+        twins = select(RunRow.id).where(
+            RunRow.config_hash == config.twin().config_hash,
+            RunRow.state == RunState.SUCCEEDED,
+            RunRow.deleted_at.is_(None),
+        )
+        newest = session.scalars(twins.order_by(RunRow.created_at.desc(), RunRow.id.desc()).limit(1)).first()
+        return None if newest is None else self._artifacts.folder(newest)
 
     def _owned(self, session: Session, claim: Claim, **values: Any) -> None:
         """Change columns of a run that `claim` still owns; else LeaseLost."""

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from backend.models import RunTallyRow
+import numpy as np
+
+from backend.models import Base, RunStepRow, RunTallyRow
+from core.analysis.confusion import confusion, f1_macro
+from core.analysis.predictions import predict
+from core.analysis.steps import firing_rate, truncated
 from core.bundle import Bundle
 from core.energy.modes import MODES
 from core.forecast import training_ops
@@ -13,10 +18,11 @@ from core.schemas.results import Counts, Summary
 from core.schemas.run import RunConfig
 
 
-def outcome(
-    run_id: str, bundle: Bundle, config: RunConfig, summary: Summary
-) -> tuple[dict[str, Any], list[RunTallyRow]]:
-    """What to store of a run: its row's result columns, and one tally a mode. Raises BundleCorrupt."""
+def outcome(run_id: str, bundle: Bundle, config: RunConfig, summary: Summary) -> tuple[dict[str, Any], list[Base]]:
+    """What to store of a run: its row's result columns, and rows of one tally a mode and of its steps.
+
+    Raises BundleCorrupt.
+    """
     values = {
         "summary": summary.model_dump(mode="json"),
         "accuracy": summary.accuracy,
@@ -29,7 +35,7 @@ def outcome(
         "device": summary.device,
         "ops_per_s": throughput(config, summary),
     }
-    return values, tallies(run_id, bundle.counts(), MODES)
+    return values, [*tallies(run_id, bundle.counts(), MODES), *step_rows(run_id, bundle)]
 
 
 def tallies(run_id: str, counts: Counts, modes: Any) -> list[RunTallyRow]:
@@ -37,7 +43,37 @@ def tallies(run_id: str, counts: Counts, modes: Any) -> list[RunTallyRow]:
     rows = []
     for mode in modes:
         tally = MODES[mode].tally(counts)
-        rows.append(RunTallyRow(run_id=run_id, mode=mode, acs=tally.acs, macs=tally.macs))
+        rows.append(RunTallyRow(run_id=run_id, mode=mode, acs=tally.acs, macs=tally.macs, other=tally.other))
+    return rows
+
+
+def step_rows(run_id: str, bundle: Bundle) -> list[RunStepRow]:
+    """One row for each 1 <= T' < T, unpriced; none for a CNN. After T steps a run is what its own row says.
+
+    Raises BundleCorrupt.
+    """
+    counts = bundle.counts()
+    if counts.time_steps == 1:
+        return []
+    predictions = bundle.predictions()
+    rows = []
+    for steps in range(1, counts.time_steps):
+        answers = predict(predictions.outputs[:, :steps])
+        part = truncated(counts, steps)
+        tallies = {}
+        for mode in MODES.values():
+            tally = mode.tally(part)
+            tallies[mode.name] = {"acs": tally.acs, "macs": tally.macs, "other": tally.other}
+        rows.append(
+            RunStepRow(
+                run_id=run_id,
+                steps=steps,
+                accuracy=float(np.mean(answers == predictions.label)),
+                f1_macro=f1_macro(confusion(predictions.label, answers, predictions.classes)),
+                firing_rate=firing_rate(part),
+                tallies=tallies,
+            )
+        )
     return rows
 
 

@@ -8,37 +8,49 @@ import numpy as np
 from sqlalchemy.exc import IntegrityError
 
 from backend.context import Context
+from backend.models import RunRow, RunTallyRow
 from backend.runs.outcome import tallies
 from backend.runs.present import row_label
-from backend.runs.repository import RunRepository
+from backend.runs.repository import TAG_END, RunRepository
+from backend.runs.stepwise import Stopped, stopped
 from core.analysis.pareto import front
 from core.analysis.published import published
 from core.backbones.catalog import BACKBONES, mask_name
 from core.datasets.catalog import DATASETS
 from core.energy.modes import MODES
 from core.energy.price import energy_pj
-from core.energy.profiles import profiles
+from core.energy.profiles import Profile, profiles
 from core.errors import BundleCorrupt
-from core.schemas.api import Pareto, ParetoPoint
+from core.forecast import FLOAT
+from core.schemas.api import Pareto, ParetoColumns, ParetoPoint
 from core.schemas.run import Kind
 
 log = logging.getLogger("spikefront.runs")
 
+SHORT = 16  # signs of a hash that tell runs of one plot apart
 
-def pareto(context: Context, *, dataset: str, mode: str, profile: str) -> Pareto:
+
+def pareto(context: Context, *, dataset: str, mode: str, profile: str, steps: int | None = None) -> Pareto:
     """All succeeded runs on a data set with their energy per inference, and which are on the front.
 
     Only measured runs form the front; the printed points stand beside them, at the paper's own prices.
-    Raises UnknownName.
+    With `steps`, each run that has more time steps is stopped after so many, and one whose figures then are
+    not known is left out. Raises UnknownName, or BadValue for a profile that lacks a price of the mode.
     """
     spec, accounting, prices = DATASETS[dataset], MODES[mode], profiles()[profile]
     with context.database.read() as session:
         rows = RunRepository(session).measured(spec.name, accounting.name)
-    cost = np.array([energy_pj(acs, macs, prices) for _, acs, macs in rows], dtype=np.float64)
-    value = np.array([row.accuracy for row, _, _ in rows], dtype=np.float64)
-    on_front = front(cost, value) if rows else np.zeros(0, dtype=bool)
+    early = {} if steps is None else stopped(context, dataset=spec.name, mode=accounting.name, steps=steps)
+    shown = []
+    for row, tally, sweeps, tags in rows:
+        figures = _whole(row, tally) if steps is None or row.time_steps <= steps else early.get(row.id)
+        if figures is not None:
+            shown.append((row, figures, sweeps, tags))
+    cost = np.array([energy_pj(of.acs, of.macs, prices, of.other) for _, of, *_ in shown], dtype=np.float64)
+    value = np.array([of.accuracy for _, of, *_ in shown], dtype=np.float64)
+    on_front = front(cost, value) if shown else np.zeros(0, dtype=bool)
     points = []
-    for (row, acs, macs), energy, is_on in zip(rows, cost.tolist(), on_front.tolist(), strict=True):
+    for (row, of, sweeps, tags), energy, is_on in zip(shown, cost.tolist(), on_front.tolist(), strict=True):
         mask = tuple(row.mask.split(","))
         points.append(
             ParetoPoint(
@@ -51,19 +63,25 @@ def pareto(context: Context, *, dataset: str, mode: str, profile: str) -> Pareto
                 dataset=row.dataset,
                 recipe=row.recipe,
                 seed=row.seed,
-                accuracy=row.accuracy,
-                f1_macro=row.f1_macro,
+                accuracy=of.accuracy,
+                f1_macro=of.f1_macro,
                 params=row.params,
-                acs=acs,
-                macs=macs,
+                acs=of.acs,
+                macs=of.macs,
                 energy_pj=energy,
-                firing_rate=row.firing_rate,
-                time_steps=row.time_steps,
+                firing_rate=of.firing_rate,
+                time_steps=row.time_steps if steps is None else min(steps, row.time_steps),
                 n_train=row.n_train,
                 n_test=row.n_test,
                 dataset_complete=row.dataset_complete,
                 on_front=is_on,
                 finished_at=row.finished_at,
+                sweep_ids=_parted(sweeps),
+                tags=_parted(tags),
+                model_bytes=weight_bytes(row.params),
+                other=of.other,
+                repeat=row.repeat_hash[:SHORT],
+                twin=row.twin_hash[:SHORT],
             )
         )
     cheapest_first = sorted((point for point in points if point.on_front), key=lambda point: point.energy_pj)
@@ -74,11 +92,45 @@ def pareto(context: Context, *, dataset: str, mode: str, profile: str) -> Pareto
         points=points,
         front=[point.run_id for point in cheapest_first],
         published=published(spec.name),
+        steps=steps,
+        missing=len(rows) - len(points),
     )
 
 
+def _whole(row: RunRow, tally: RunTallyRow) -> Stopped:
+    """A run after all its steps."""
+    return Stopped(
+        accuracy=row.accuracy, f1_macro=row.f1_macro, firing_rate=row.firing_rate,
+        acs=tally.acs, macs=tally.macs, other=tally.other or {},
+    )  # fmt: skip
+
+
+def columns(plot: Pareto) -> ParetoColumns:
+    """The same plot, its points turned into columns."""
+    return ParetoColumns(
+        **plot.model_dump(include={"dataset", "mode", "profile", "front", "steps", "missing"}),
+        n=len(plot.points),
+        columns={name: [getattr(point, name) for point in plot.points] for name in ParetoPoint.model_fields},
+        published=plot.published,
+    )
+
+
+def tally_pj(tally: RunTallyRow, prices: Profile) -> float:
+    """Estimated energy per inference of a stored tally, pJ. Raises BadValue where the profile lacks a price."""
+    return energy_pj(tally.acs, tally.macs, prices, tally.other)
+
+
+def weight_bytes(params: int) -> int:
+    """Size of the weights in float32."""
+    return FLOAT * params
+
+
+def _parted(joined: str | None) -> list[str]:
+    return sorted(joined.split(TAG_END)) if joined else []
+
+
 def tally_older_runs(context: Context) -> None:
-    """At start: tallies of runs that ended before an accounting mode existed, from their stored counts."""
+    """At start: tallies of runs that ended before an accounting mode was what it is, from their stored counts."""
     for mode in MODES:
         with context.database.read() as session:
             missing = RunRepository(session).untallied(mode)
@@ -86,7 +138,8 @@ def tally_older_runs(context: Context) -> None:
             try:
                 rows = tallies(run_id, context.artifacts.bundle(run_id).counts(), [mode])
                 with context.database.write() as session:
-                    session.add_all(rows)
+                    for row in rows:
+                        session.merge(row)  # in the place of one from an older version, if there is one
             except BundleCorrupt as error:
                 log.warning("run.not_tallied", extra={"run_id": run_id, "mode": mode, "reason": error.message})
             except IntegrityError:  # another process was quicker, or the run was deleted

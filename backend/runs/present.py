@@ -22,7 +22,15 @@ def row_label(row: RunRow) -> str:
     return label(kind=row.kind, backbone=row.backbone, mask=tuple(row.mask.split(",")))
 
 
-def present(row: RunRow, *, twin: TwinRef | None, artifacts: list[Artifact]) -> Run:
+def present(
+    row: RunRow,
+    *,
+    twin: TwinRef | None,
+    artifacts: list[Artifact],
+    bundle_url: str | None,
+    tags: list[str],
+    sweep_ids: list[str],
+) -> Run:
     config = RunConfig.model_validate(row.config)
     return Run(
         id=row.id,
@@ -42,6 +50,12 @@ def present(row: RunRow, *, twin: TwinRef | None, artifacts: list[Artifact]) -> 
         twin=twin,
         command=command(config),
         artifacts=artifacts,
+        bundle_url=bundle_url,
+        tags=tags,
+        note=row.note,
+        sweep_ids=sweep_ids,
+        imported=row.import_digest is not None,
+        deleted_at=row.deleted_at,
     )
 
 

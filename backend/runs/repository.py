@@ -6,16 +6,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Row, Select, and_, case, delete, func, or_, select
+from sqlalchemy import Row, Select, and_, case, delete, func, insert, or_, select, update
 from sqlalchemy.orm import Session, defer
 
-from backend.models import RunEventRow, RunRow, RunTallyRow
+from backend.models import RunEventRow, RunRow, RunStepRow, RunTagRow, RunTallyRow, SweepRunRow
+from backend.paging import Cursor, older_than
 from core.errors import NotFound, NotReady
 from core.schemas.run import Kind, RunState
 
-Cursor = tuple[datetime, str]  # created_at and id of the last row seen
 FINAL = [state for state in RunState if state.is_final]
+HOPELESS = (RunState.FAILED, RunState.CANCELLED, RunState.CANCELLING)
 EVENTS_AT_ONCE = 500
+TAG_END = "\n"  # no tag has one
+LIVE = RunRow.deleted_at.is_(None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +31,13 @@ class RunWhere:
     backbone: str | None = None
     masks: Sequence[str] = ()
     recipe: str | None = None
+    tag: str | None = None
+    q: str | None = None
+    sweep: str | None = None
+    deleted: bool = False
 
     def apply(self, statement: Select) -> Select:
+        statement = statement.where(~LIVE if self.deleted else LIVE)
         for column, value in (
             (RunRow.kind, self.kind),
             (RunRow.dataset, self.dataset),
@@ -42,17 +50,33 @@ class RunWhere:
             statement = statement.where(RunRow.state.in_(self.states))
         if self.masks:
             statement = statement.where(RunRow.mask.in_(self.masks))
+        tagged = select(RunTagRow.run_id).where(RunTagRow.run_id == RunRow.id)
+        if self.tag is not None:
+            statement = statement.where(tagged.where(RunTagRow.tag == self.tag).exists())
+        if self.sweep is not None:
+            swept = select(SweepRunRow.run_id).where(SweepRunRow.sweep_id == self.sweep)
+            statement = statement.where(RunRow.id.in_(swept))
+        if self.q:
+            statement = statement.where(
+                or_(
+                    RunRow.label.icontains(self.q, autoescape=True),
+                    RunRow.note.icontains(self.q, autoescape=True),
+                    RunRow.id.istartswith(self.q, autoescape=True),
+                    tagged.where(RunTagRow.tag.icontains(self.q, autoescape=True)).exists(),
+                )
+            )
         return statement
 
 
 class RunRepository:
-    """Reads within one session."""
+    """Reads within one session, and writes of what is no state: tags, the bin. A run in the bin is not there."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
 
     def get(self, run_id: str) -> RunRow | None:
-        return self._session.get(RunRow, run_id)
+        row = self._session.get(RunRow, run_id)
+        return row if row is not None and row.deleted_at is None else None
 
     def require(self, run_id: str) -> RunRow:
         """The run; raises NotFound."""
@@ -72,10 +96,7 @@ class RunRepository:
         """Newest first; rows after the cursor's."""
         statement = where.apply(select(RunRow)).order_by(RunRow.created_at.desc(), RunRow.id.desc()).limit(limit)
         if after is not None:
-            created_at, run_id = after
-            statement = statement.where(
-                or_(RunRow.created_at < created_at, and_(RunRow.created_at == created_at, RunRow.id < run_id))
-            )
+            statement = statement.where(older_than(RunRow, after))
         return list(self._session.scalars(statement))
 
     def count(self, where: RunWhere) -> int:
@@ -86,7 +107,7 @@ class RunRepository:
         return list(
             self._session.execute(
                 select(RunRow.id, RunRow.kind, RunRow.state, RunRow.twin_hash)
-                .where(RunRow.twin_hash.in_(set(twin_hashes)))
+                .where(RunRow.twin_hash.in_(set(twin_hashes)), LIVE)
                 .order_by(RunRow.created_at.desc(), RunRow.id.desc())
             )
         )
@@ -99,6 +120,7 @@ class RunRepository:
                 RunRow.twin_hash == row.twin_hash,
                 RunRow.kind == Kind(row.kind).twin,
                 RunRow.state == RunState.SUCCEEDED,
+                LIVE,
             )
             .order_by(RunRow.created_at.desc(), RunRow.id.desc())
             .limit(1)
@@ -106,19 +128,25 @@ class RunRepository:
 
     def equal(self, config_hash: str) -> RunRow | None:
         """A run with this config that has succeeded, or else one that still may."""
-        hopeless = (RunState.FAILED, RunState.CANCELLED, RunState.CANCELLING)
-        return self._session.scalars(
+        return self.equals([config_hash]).get(config_hash)
+
+    def equals(self, config_hashes: Iterable[str]) -> dict[str, RunRow]:
+        """The same for many: config hash -> run, where there is one."""
+        rows = self._session.scalars(
             select(RunRow)
-            .where(RunRow.config_hash == config_hash, RunRow.state.not_in(hopeless))
+            .where(RunRow.config_hash.in_(set(config_hashes)), RunRow.state.not_in(HOPELESS), LIVE)
             .order_by(case((RunRow.state == RunState.SUCCEEDED, 0), else_=1), RunRow.created_at.desc())
-            .limit(1)
-        ).first()
+        )
+        found: dict[str, RunRow] = {}
+        for row in rows:
+            found.setdefault(row.config_hash, row)
+        return found
 
     def like(self, *, kind: Kind, dataset: str, backbone: str) -> RunRow | None:
         """The succeeded run whose speed tells most of such a run's: by kind, data set, backbone, then the newest."""
         return self._session.scalars(
             select(RunRow)
-            .where(RunRow.state == RunState.SUCCEEDED, RunRow.ops_per_s.is_not(None))
+            .where(RunRow.state == RunState.SUCCEEDED, RunRow.ops_per_s.is_not(None), LIVE)
             .order_by(
                 case((RunRow.kind == kind, 0), else_=1),
                 case((RunRow.dataset == dataset, 0), else_=1),
@@ -128,10 +156,36 @@ class RunRepository:
             .limit(1)
         ).first()
 
-    def delete_final(self, run_id: str) -> bool:
-        """Remove a run in a final state, with its events, tallies, shares and keys; False when there is none such."""
-        gone = delete(RunRow).where(RunRow.id == run_id, RunRow.state.in_(FINAL))
+    def put_in_bin(self, run_id: str, *, now: datetime) -> bool:
+        """Hide a run in a final state until it is restored or purged; False when there is none such."""
+        gone = update(RunRow).where(RunRow.id == run_id, RunRow.state.in_(FINAL), LIVE).values(deleted_at=now)
         return self._session.execute(gone).rowcount == 1
+
+    def restore(self, run_id: str) -> None:
+        """Take a run out of the bin; one that is not in it stays as it is. Raises NotFound."""
+        back = update(RunRow).where(RunRow.id == run_id).values(deleted_at=None)
+        if self._session.execute(back).rowcount != 1:
+            raise NotFound(kind="run", id=run_id)
+
+    def tags(self, run_ids: Iterable[str]) -> dict[str, list[str]]:
+        """Run -> its tags, sorted."""
+        wanted = select(RunTagRow.run_id, RunTagRow.tag).where(RunTagRow.run_id.in_(set(run_ids)))
+        return _gathered(self._session.execute(wanted.order_by(RunTagRow.tag)))
+
+    def set_tags(self, run_id: str, tags: Iterable[str]) -> None:
+        self._session.execute(delete(RunTagRow).where(RunTagRow.run_id == run_id))
+        if rows := [{"run_id": run_id, "tag": tag} for tag in sorted(set(tags))]:
+            self._session.execute(insert(RunTagRow), rows)
+
+    def sweeps(self, run_ids: Iterable[str]) -> dict[str, list[str]]:
+        """Run -> the sweeps that it is in."""
+        wanted = select(SweepRunRow.run_id, SweepRunRow.sweep_id).where(SweepRunRow.run_id.in_(set(run_ids)))
+        return _gathered(self._session.execute(wanted.order_by(SweepRunRow.sweep_id)))
+
+    def tallies(self, run_ids: Iterable[str], mode: str) -> dict[str, RunTallyRow]:
+        """Run -> its operations in a mode; a run without results has none."""
+        wanted = select(RunTallyRow).where(RunTallyRow.run_id.in_(set(run_ids)), RunTallyRow.mode == mode)
+        return {row.run_id: row for row in self._session.scalars(wanted)}
 
     def events_after(self, run_id: str, event_id: int) -> list[RunEventRow]:
         return list(
@@ -152,19 +206,56 @@ class RunRepository:
             )
         )
 
-    def measured(self, dataset: str, mode: str) -> list[Row[tuple[RunRow, float, float]]]:
-        """(run, ACs, MACs) of all succeeded runs on a data set, oldest first."""
+    def measured(self, dataset: str, mode: str) -> list[Row[tuple[RunRow, RunTallyRow, str | None, str | None]]]:
+        """(run, operations, sweeps, tags) of all succeeded runs on a data set, oldest first, in one statement.
+
+        Sweeps are joined by TAG_END, and tags too; None where there is none.
+        """
+        swept = select(func.aggregate_strings(SweepRunRow.sweep_id, TAG_END)).where(SweepRunRow.run_id == RunRow.id)
+        tagged = select(func.aggregate_strings(RunTagRow.tag, TAG_END)).where(RunTagRow.run_id == RunRow.id)
+        unread = (RunRow.config, RunRow.summary, RunRow.progress, RunRow.error, RunRow.note)
         return list(
             self._session.execute(
-                select(RunRow, RunTallyRow.acs, RunTallyRow.macs)
+                select(RunRow, RunTallyRow, swept.scalar_subquery(), tagged.scalar_subquery())
                 .join(RunTallyRow, and_(RunTallyRow.run_id == RunRow.id, RunTallyRow.mode == mode))
-                .where(RunRow.dataset == dataset, RunRow.state == RunState.SUCCEEDED)
-                .options(defer(RunRow.config), defer(RunRow.summary), defer(RunRow.progress), defer(RunRow.error))
+                .where(RunRow.dataset == dataset, RunRow.state == RunState.SUCCEEDED, LIVE)
+                .options(*(defer(column) for column in unread))
                 .order_by(RunRow.created_at, RunRow.id)
             )
         )
 
+    def stepped(self, dataset: str, steps: int) -> list[RunStepRow]:
+        """What succeeded runs on a data set are after so many of their steps."""
+        return list(
+            self._session.scalars(
+                select(RunStepRow)
+                .join(RunRow, RunRow.id == RunStepRow.run_id)
+                .where(RunRow.dataset == dataset, RunRow.state == RunState.SUCCEEDED, LIVE, RunStepRow.steps == steps)
+            )
+        )
+
+    def unstepped(self, dataset: str, steps: int, limit: int) -> list[str]:
+        """Ids of succeeded runs of more steps than these that have no figures after them, newest first."""
+        has = select(RunStepRow.run_id).where(RunStepRow.run_id == RunRow.id, RunStepRow.steps == steps)
+        wanted = select(RunRow.id).where(
+            RunRow.dataset == dataset,
+            RunRow.state == RunState.SUCCEEDED,
+            LIVE,
+            RunRow.time_steps > steps,
+            ~has.exists(),
+        )
+        return list(self._session.scalars(wanted.order_by(RunRow.created_at.desc()).limit(limit)))
+
     def untallied(self, mode: str) -> list[str]:
-        """Ids of succeeded runs that have no tally in this mode."""
-        has = select(RunTallyRow.run_id).where(RunTallyRow.run_id == RunRow.id, RunTallyRow.mode == mode)
+        """Ids of succeeded runs that have no whole tally in this mode."""
+        has = select(RunTallyRow.run_id).where(
+            RunTallyRow.run_id == RunRow.id, RunTallyRow.mode == mode, RunTallyRow.other.is_not(None)
+        )
         return list(self._session.scalars(select(RunRow.id).where(RunRow.state == RunState.SUCCEEDED, ~has.exists())))
+
+
+def _gathered(pairs: Iterable[Row[tuple[str, str]]]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for run_id, value in pairs:
+        found.setdefault(run_id, []).append(value)
+    return found

@@ -5,37 +5,28 @@ The figures of one bundle take names for the runs in them, so that a share can s
 
 from __future__ import annotations
 
-import base64
-import io
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
-
-import numpy as np
-from PIL import Image
 
 from backend.context import Context
 from backend.models import RunRow
+from backend.runs import archive
+from backend.runs.images import Cell, Measured, Which, examples_of, image_of
 from backend.runs.repository import RunRepository
+from core.analysis import exits, steps
+from core.analysis.calibration import calibration
 from core.analysis.confusion import confusion
-from core.analysis.predictions import answer_confidences, predict
-from core.bundle import Bundle, Predictions
+from core.analysis.findings import diagnostic_findings
+from core.analysis.predictions import predict
+from core.bundle import Bundle
 from core.energy import price
+from core.errors import BadValue, NotReady
 from core.recipes.build import plan_of
-from core.schemas.api import Answer, Confusion, Example, Examples, Gradients, Layers, Metrics
+from core.schemas.api import Confusion, Examples, Gradients, Layers, Metrics
+from core.schemas.diagnostics import Calibration, DiagnosticsReport, Exits, Steps
+from core.schemas.images import SeenImage
+from core.schemas.results import Environment
 from core.schemas.run import Kind, RunState
-
-Which = Literal["first", "wrong", "disagree"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Measured:
-    """A succeeded run under the name it is shown by."""
-
-    name: str
-    kind: Kind
-    bundle: Bundle
 
 
 def layers_of(bundle: Bundle, *, mode: str, profile: str) -> Layers:
@@ -49,81 +40,20 @@ def confusion_of(bundle: Bundle) -> Confusion:
     return confusion(answers.label, predict(answers.outputs), answers.classes)
 
 
-def examples_of(run: Measured, twin: Measured | None, *, which: Which, limit: int) -> Examples:
-    """Test images kept with the runs: the first ones, those `run` got wrong, or those the twins disagree on."""
-    own = _Answers(run)
-    other = _Answers(twin) if twin is not None else None
-    images = _images([measured.bundle for measured in (run, twin) if measured is not None])
-    known = [index for index in sorted(images) if index in own.position]
-    if which == "wrong":
-        known = [index for index in known if not own.correct(index)]
-    elif which == "disagree":
-        known = [index for index in known if other is not None and other.differs(own, index)]
-    return Examples(
-        items=[
-            Example(
-                index=index,
-                label=own.label(index),
-                image=png_uri(images[index]),
-                answer=own.answer(index),
-                twin_answer=other.answer(index) if other is not None and index in other.position else None,
-            )
-            for index in known[:limit]
-        ],
-        which=which,
-        twin_run_id=twin.name if twin is not None else None,
-        n_test=len(own.position),
-    )
+def calibration_of(bundle: Bundle) -> Calibration:
+    answers = bundle.predictions()
+    return calibration(answers.label, answers.outputs)
 
 
-def png_uri(image: np.ndarray) -> str:
-    """image: [H, W, 3] uint8 -> a data URI that a browser shows."""
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, format="PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+def steps_of(bundle: Bundle, *, mode: str, profile: str) -> Steps:
+    """Raises UnknownName for a mode or profile."""
+    return steps.curve(bundle.predictions(), bundle.counts(), mode=mode, profile=profile)
 
 
-class _Answers:
-    """What one run said of each test image, by the image's position in the test set."""
-
-    def __init__(self, run: Measured) -> None:
-        self._run = run
-        self._given: Predictions = run.bundle.predictions()
-        self._said = predict(self._given.outputs)
-        self._confidence = answer_confidences(self._given.outputs)
-        self.position = {int(index): place for place, index in enumerate(self._given.index)}
-
-    def label(self, index: int) -> str:
-        return self._given.classes[self._given.label[self.position[index]]]
-
-    def prediction(self, index: int) -> str:
-        return self._given.classes[self._said[self.position[index]]]
-
-    def correct(self, index: int) -> bool:
-        return self.prediction(index) == self.label(index)
-
-    def differs(self, other: _Answers, index: int) -> bool:
-        return index in self.position and self.prediction(index) != other.prediction(index)
-
-    def answer(self, index: int) -> Answer:
-        confidence = self._confidence[self.position[index]].tolist()
-        return Answer(
-            run_id=self._run.name,
-            kind=self._run.kind,
-            prediction=self.prediction(index),
-            confidence=confidence[-1],
-            correct=self.correct(index),
-            confidence_per_step=confidence,
-        )
-
-
-def _images(bundles: Iterable[Bundle]) -> dict[int, np.ndarray]:
-    """Position in the test set -> [H, W, 3] uint8."""
-    found: dict[int, np.ndarray] = {}
-    for bundle in bundles:
-        kept = bundle.examples()
-        found.update(zip(kept.index.tolist(), kept.image, strict=True))
-    return found
+def exits_of(bundle: Bundle, *, mode: str, profile: str, threshold: float | None = None) -> Exits:
+    """Raises UnknownName for a mode or profile, BadValue for a mode without an energy of one image."""
+    predictions, counts, per_sample = bundle.predictions(), bundle.counts(), bundle.counts_per_sample()
+    return exits.curve(predictions, counts, per_sample, mode=mode, profile=profile, threshold=threshold)
 
 
 class ResultService:
@@ -151,15 +81,65 @@ class ResultService:
     def gradients(self, run_id: str) -> Gradients:
         return self._measured(run_id, "gradients").bundle.gradients()
 
-    def examples(self, run_id: str, *, which: Which, limit: int) -> Examples:
-        """With the answers of the newest succeeded twin, where there is one."""
+    def calibration(self, run_id: str) -> Calibration:
+        return calibration_of(self._measured(run_id, "calibration").bundle)
+
+    def steps(self, run_id: str, *, mode: str, profile: str) -> Steps:
+        return steps_of(self._measured(run_id, "figures per step").bundle, mode=mode, profile=profile)
+
+    def exits(self, run_id: str, *, mode: str, profile: str, threshold: float | None) -> Exits:
+        bundle = self._measured(run_id, "early exits").bundle
+        return exits_of(bundle, mode=mode, profile=profile, threshold=threshold)
+
+    def diagnostics(self, run_id: str) -> DiagnosticsReport:
+        """Raises NotReady also for a run from before they were measured."""
+        found = self._measured(run_id, "diagnostics").bundle.diagnostics()
+        if found is None:
+            why = "it was trained before they were measured, and they come when it is trained again"
+            raise NotReady(run_id=run_id, state=RunState.SUCCEEDED, what="diagnostics", why=why)
+        return DiagnosticsReport(diagnostics=found, findings=diagnostic_findings(found))
+
+    def examples(
+        self, run_id: str, *, which: Which, limit: int, against: str | None = None, cell: Cell | None = None
+    ) -> Examples:
+        """With the answers of the newest succeeded twin, where there is one.
+
+        With `against` that run stands in the twin's place, and only images are given that it got right and this one
+        did not. Raises BadValue where the two were tested on other data sets.
+        """
         with self._context.database.read() as session:
             repository = RunRepository(session)
             row = repository.require_succeeded(run_id, what="examples")
-            twin = repository.succeeded_twin(row)
+            if against is None:
+                other = repository.succeeded_twin(row)
+            else:
+                other = repository.require_succeeded(against, what="examples")
+                if other.dataset != row.dataset:
+                    raise BadValue(field="against", value=against, expected=f"a run on {row.dataset}")
         return examples_of(
-            measured(self._context, row), measured(self._context, twin) if twin else None, which=which, limit=limit
+            measured(self._context, row),
+            measured(self._context, other) if other else None,
+            which=which,
+            limit=limit,
+            lost_only=against is not None,
+            cell=cell,
         )
+
+    def image(self, run_id: str, index: int, *, mode: str, profile: str) -> SeenImage:
+        """With the answer of the newest succeeded twin, where there is one. Raises NotFound for no such image."""
+        with self._context.database.read() as session:
+            repository = RunRepository(session)
+            row = repository.require_succeeded(run_id, what="images")
+            other = repository.succeeded_twin(row)
+        twin = measured(self._context, other) if other else None
+        return image_of(measured(self._context, row), twin, index, mode=mode, profile=profile)
+
+    def environment(self, run_id: str) -> Environment:
+        return Environment(noted=self._measured(run_id, "environment").bundle.environment())
+
+    def archive(self, run_id: str) -> Iterator[bytes]:
+        """The whole bundle as a zip, piece by piece."""
+        return archive.stream(self._measured(run_id, "bundle").bundle)
 
     def artifact(self, run_id: str, name: str) -> Path:
         """The path of one file of a finished bundle."""

@@ -6,11 +6,11 @@ import gzip
 from functools import lru_cache
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from backend.context import Context, of
 from backend.shares.service import ShareService
-from core.schemas.api import NewShare, SharedRun, SharePage, ShareRequest
+from core.schemas.share import AnyShared, NewShare, SharePage, ShareRequest
 
 router = APIRouter(prefix="/shares", tags=["shares"])
 opened = APIRouter(prefix="/shared", tags=["shares"])  # by a share's token, without the bearer token
@@ -20,6 +20,8 @@ pages = APIRouter(include_in_schema=False)  # at the root
 PRIVATE = {"X-Robots-Tag": "noindex", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store"}
 
 Token = Annotated[str, Path(max_length=128)]
+FileName = Annotated[str, Query(max_length=200, description="a file of the share instead of its page")]
+MEDIA_TYPES = {"html": "text/html; charset=utf-8", "json": "application/json"}
 
 
 def service(context: Annotated[Context, Depends(of)]) -> ShareService:
@@ -31,7 +33,7 @@ Service = Annotated[ShareService, Depends(service)]
 
 @router.post("", status_code=201)
 def create_share(request: ShareRequest, shares: Service) -> NewShare:
-    """A read-only link to one succeeded run; its token is shown this once."""
+    """A read-only link to a run, a comparison, a sweep or a view; its token is shown this once."""
     return shares.create(request)
 
 
@@ -48,15 +50,23 @@ def revoke_share(share_id: str, shares: Service) -> None:
 
 
 @opened.get("/{token}")
-def open_share(token: Token, response: Response, shares: Service) -> SharedRun:
+def open_share(token: Token, response: Response, shares: Service) -> AnyShared:
     """What a link shows; needs no bearer token."""
     response.headers.update(PRIVATE)
     return shares.open(token)
 
 
+@opened.get("/{token}/files/{name}")
+def open_shared_file(token: Token, name: str, shares: Service) -> Response:
+    """A file that a link gives: weights, and of a frozen one its content, its manifest and its page in one file."""
+    return _file(shares, token, name)
+
+
 @pages.get("/s/{token}")
-def show_share(token: str, request: Request, shares: Service) -> Response:
-    """The same as a page of its own."""
+def show_share(token: str, request: Request, shares: Service, file: FileName | None = None) -> Response:
+    """The same as a page of its own; `?file=` gives a file, so that the page need not repeat its token."""
+    if file is not None:
+        return _file(shares, token, file)
     page = shares.open_page(token)
     content, encoding = page.html.encode(), {}
     if _takes_gzip(request):
@@ -74,6 +84,13 @@ def show_asset(name: str, request: Request, shares: Service) -> Response:
         content, encoding = _packed(asset.content), {"Content-Encoding": "gzip"}
     headers = {"Cache-Control": asset.cache_control, "Vary": "Accept-Encoding"}
     return Response(content, media_type=asset.media_type, headers=headers | encoding)
+
+
+def _file(shares: ShareService, token: str, name: str) -> Response:
+    content = shares.file(token, name)
+    media_type = MEDIA_TYPES.get(name.rpartition(".")[2], "application/octet-stream")
+    headers = {**PRIVATE, "Content-Disposition": f'attachment; filename="{name}"'}  # one of our own names: see `file`
+    return Response(content, media_type=media_type, headers=headers)
 
 
 def _takes_gzip(request: Request) -> bool:

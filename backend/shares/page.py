@@ -4,11 +4,15 @@ What it may do is bounded by `CSP`: its own script, style sheet and Plotly from 
 that stand in the page, and no connection to anywhere. The figures travel as JSON in a data block, so no
 inline script is needed. Plotly (5 MB) is fetched by the page's script when the first figure comes near
 the screen; without JavaScript all numbers still stand in the tables.
+
+The offline page of a frozen share is the same document with all of that inside it, and says in a policy of
+its own that it may connect to nothing.
 """
 
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from functools import lru_cache
 from hashlib import sha256
 from importlib.resources import files
@@ -17,13 +21,11 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from backend.shares.words import Comparison, compare, energy_note, facts, headlines
-from core.analysis.findings import gradient_findings
-from core.backbones.catalog import mask_name
-from core.recipes.build import command
-from core.schemas.api import SharedRun
+from backend.shares import sheets
+from core.energy.profiles import profiles
+from core.schemas.share import AnyShared
 from core.units import format_count, format_energy
-from frontend.charts import confusion, curves, energy, firing, gradients, theme
+from frontend.charts import theme
 
 # style-src: Plotly adds its own style elements and style attributes while drawing, and has no nonce for
 # them; a style cannot call anywhere, since images and fonts are bound too. No script is inline.
@@ -34,51 +36,35 @@ CSP = (
 #: Assets carry their content's digest in their names, so a browser may keep them for ever.
 ASSET_CACHE = "public, max-age=31536000, immutable"
 
-MOST_EXAMPLES = 24
 _TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
 
 
-def render(shared: SharedRun) -> str:
-    """The whole page. Shows no id, host, path or user: it is given none but the answers' run ids, and drops those."""
-    source = theme.source(shared.label, shared.summary)
-    charts = {
-        "curves": curves.figure(shared.metrics, source=source),
-        "confusion": confusion.figure(shared.confusion, source=source),
-        "gradients": gradients.figure(shared.gradients, source=source),
-        "firing": firing.figure(shared.layers, source=source),
-        "energy": energy.figure(shared.layers, source=source),
-    }
-    bare = {name: theme.untitled(chart) for name, chart in charts.items()}
-    comparison = compare(shared.summary, shared.twin.summary) if shared.twin else None
+def render(shared: AnyShared, *, results: bytes | None = None) -> str:
+    """The whole page. Shows no id, host, path or user: the content that it is given names runs by their place.
+
+    With `results`, the bytes of results.json, it is the offline page, which holds them.
+    """
+    sheet = sheets.sheet_of(shared)
+    bare = {name: theme.untitled(chart) for name, chart in sheet.charts.items()}
+    charts = {name: {"title": title, "caption": caption} for name, (_, title, caption) in bare.items()}
+    offline = results is not None
     return (
         _environment()
-        .get_template("share.html")
+        .get_template(sheet.template)
         .render(
             shared=shared,
-            summary=shared.summary,
-            config=shared.config,
-            mask=mask_name(shared.config.backbone, shared.config.mask),
-            headlines=headlines(shared.summary),
-            facts=facts(shared.summary, shared.config),
-            energy_note=energy_note(shared.summary),
-            comparison=comparison,
-            comparison_rows=_comparison_rows(shared, comparison),
-            examples=[item for item in shared.examples.items if item.image.startswith("data:image/png;base64,")][
-                :MOST_EXAMPLES
-            ],
-            worst=confusion.worst(shared.confusion),
-            findings=gradient_findings(shared.gradients),
-            command=command(shared.config),
-            charts={name: {"title": title, "caption": caption} for name, (_, title, caption) in bare.items()},
-            data=_data_block({name: content for name, (content, _, _) in bare.items()}),
-            best_epoch=_best_epoch(shared),
+            charts=charts,
+            data=_data_block({name: content for name, (content, _, _) in bare.items()}, offline=offline),
+            offline=_inlined() if offline else None,
+            results=b64encode(results).decode() if results is not None else "",
+            **sheet.words,
         )
     )
 
 
 def gone() -> str:
     """The page behind a link that has expired, was withdrawn or never existed: all three look alike."""
-    return _environment().get_template("gone.html").render()
+    return _environment().get_template("gone.html").render(offline=None)
 
 
 def asset(name: str) -> tuple[bytes, str] | None:
@@ -108,6 +94,22 @@ def _asset_url(file: str) -> str:
     return "assets/" + next(name for name in _assets() if name.startswith(f"{stem}-") and name.endswith(ending))
 
 
+def _inlined() -> dict[str, Markup]:
+    """The assets as content of their elements, and the policy that lets these scripts run and nothing else."""
+    found = {name: content.decode() for name, content in _files().items()}
+    scripts = [found["plotly.js"], found["share.js"]]
+    assert not any("</script" in script.lower() for script in scripts), "a script would end its element"
+    digests = " ".join(f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" for script in scripts)
+    policy = (
+        f"default-src 'none'; script-src {digests}; style-src 'unsafe-inline'; img-src data:; "
+        "connect-src 'none'; base-uri 'none'; form-action 'none'"
+    )
+    return {
+        "css": Markup(found["share.css"]), "plotly": Markup(scripts[0]), "script": Markup(scripts[1]),
+        "policy": Markup(policy),
+    }  # fmt: skip
+
+
 @lru_cache(maxsize=1)
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
@@ -117,8 +119,10 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals["asset_url"] = _asset_url
-    environment.filters |= {"energy": format_energy, "count": format_count, "percent": theme.percent, "day": _day}
+    environment.globals |= {"asset_url": _asset_url, "profile_source": lambda name: profiles()[name].source}
+    environment.filters |= {
+        "energy": format_energy, "count": format_count, "percent": theme.percent, "day": _day, "size": _size,
+    }  # fmt: skip
     return environment
 
 
@@ -126,7 +130,11 @@ def _day(moment: Any) -> str:
     return f"{moment.day} {moment:%B %Y}"
 
 
-def _data_block(figures: dict[str, dict[str, Any]]) -> Markup:
+def _size(size: int) -> str:
+    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.1f} kB"
+
+
+def _data_block(figures: dict[str, dict[str, Any]], *, offline: bool = False) -> Markup:
     """JSON for a `<script type="application/json">`: no `<`, `>` or `&`, so no text in it can end the element.
 
     The page's script adds the template of the reader's colour scheme.
@@ -135,34 +143,9 @@ def _data_block(figures: dict[str, dict[str, Any]]) -> Markup:
         "figures": figures,
         "templates": {ground: theme.template(ground).to_plotly_json() for ground in ("light", "dark")},
         "config": theme.CONFIG,
-        "plotly": _asset_url("plotly.js"),
+        "plotly": None if offline else _asset_url("plotly.js"),
     }
     text = json.dumps(content, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     for sign in "<>&\u2028\u2029":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
     return Markup(text)
-
-
-def _best_epoch(shared: SharedRun) -> int | None:
-    place = curves.best_place(shared.metrics)
-    return None if place is None else shared.metrics.epoch[place]
-
-
-def _comparison_rows(shared: SharedRun, comparison: Comparison | None) -> list[tuple[str, str, str]]:
-    """(what, this run, its twin) as print."""
-    if shared.twin is None or comparison is None:
-        return []
-    one, two = shared.summary, shared.twin.summary
-    rows = [
-        ("Accuracy", theme.percent(one.accuracy, 2), theme.percent(two.accuracy, 2)),
-        ("Macro F1", f"{one.f1_macro:.3f}", f"{two.f1_macro:.3f}"),
-        ("Accumulates (AC)", format_count(one.acs), format_count(two.acs)),
-        ("Multiply-accumulates (MAC)", format_count(one.macs), format_count(two.macs)),
-        ("Parameters", f"{one.params:,}", f"{two.params:,}"),
-        ("Test images", f"{one.n_test:,}", f"{two.n_test:,}"),
-        ("Training images", f"{one.n_train:,}", f"{two.n_train:,}"),
-        ("Seed", str(one.seed), str(two.seed)),
-    ]
-    if comparison.same_accounting:
-        rows.insert(2, ("Energy per inference", format_energy(one.energy_pj), format_energy(two.energy_pj)))
-    return rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import ColumnElement, and_, or_, select, update
 from sqlalchemy.orm import Session
 
 from backend.models import RunRow, ShareRow
@@ -20,11 +20,12 @@ class ShareRepository:
         self._session.add(share)
         self._session.flush()
 
-    def all(self) -> list[tuple[ShareRow, RunRow]]:
-        """Every share with its run, newest first."""
+    def all(self) -> list[tuple[ShareRow, RunRow | None]]:
+        """Every share with the run it hangs on, newest first; those that hang on a deleted run are not shown."""
         rows = self._session.execute(
             select(ShareRow, RunRow)
-            .join(RunRow, RunRow.id == ShareRow.run_id)
+            .outerjoin(RunRow, RunRow.id == ShareRow.run_id)
+            .where(RunRow.deleted_at.is_(None))
             .order_by(ShareRow.created_at.desc(), ShareRow.id.desc())
         )
         return [(share, run) for share, run in rows]
@@ -37,17 +38,23 @@ class ShareRepository:
         share.revoked_at = share.revoked_at or now
         return True
 
-    def view(self, token_hash: str, *, now: datetime) -> ShareRow | None:
-        """The living share with this hash, with one more view counted; None for any other."""
+    def living(self, token_hash: str, *, now: datetime) -> ShareRow | None:
+        """The share with this hash that is neither withdrawn nor over; None for any other."""
+        return self._session.scalars(select(ShareRow).where(ShareRow.token_hash == token_hash, _living(now))).first()
+
+    def count_view(self, share_id: str, *, now: datetime) -> bool:
+        """Count one more view of a living share; False when it is none any more."""
         seen = self._session.execute(
             update(ShareRow)
-            .where(
-                ShareRow.token_hash == token_hash,
-                ShareRow.revoked_at.is_(None),
-                or_(ShareRow.expires_at.is_(None), ShareRow.expires_at > now),
-            )
+            .where(ShareRow.id == share_id, _living(now))
             .values(views=ShareRow.views + 1, last_viewed_at=now)
         )
-        if seen.rowcount != 1:
-            return None
-        return self._session.scalars(select(ShareRow).where(ShareRow.token_hash == token_hash)).one()
+        return seen.rowcount == 1
+
+    def frozen_and_over(self, *, now: datetime) -> list[str]:
+        """Frozen shares whose time is over."""
+        return list(self._session.scalars(select(ShareRow.id).where(ShareRow.frozen, ShareRow.expires_at <= now)))
+
+
+def _living(now: datetime) -> ColumnElement[bool]:
+    return and_(ShareRow.revoked_at.is_(None), or_(ShareRow.expires_at.is_(None), ShareRow.expires_at > now))

@@ -1,33 +1,42 @@
-"""Links to one run: made, listed, withdrawn, and opened by whoever holds the token."""
+"""Links to results: made, listed, withdrawn, and opened by whoever holds the token."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
 import secrets
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
-from backend.catalog.service import program_version
 from backend.context import Context
 from backend.db import utc_now
 from backend.models import RunRow, ShareRow
 from backend.runs.present import row_label
 from backend.runs.repository import RunRepository
-from backend.runs.results import Measured, confusion_of, examples_of, layers_of, measured
+from backend.shares.content import content_of, request_of, weights_of
+from backend.shares.frozen import OFFLINE, RESULTS, FrozenShares, entry
 from backend.shares.repository import ShareRepository
-from core.energy.modes import DEFAULT_MODE
-from core.energy.profiles import DEFAULT_PROFILE
-from core.errors import NotFound, ShareGone
-from core.schemas.api import Examples, NewShare, Share, SharedRun, SharedTwin, SharePage, ShareRequest
-from core.schemas.results import Summary
-from core.schemas.run import RunConfig
+from backend.sweeps.repository import SweepRepository
+from core.datasets.catalog import DATASETS
+from core.energy.modes import MODES
+from core.energy.profiles import profiles
+from core.errors import BadValue, NotFound, NotReady, ShareGone
+from core.schemas.share import (
+    SHARED,
+    AnyShared,
+    NewShare,
+    Share,
+    SharedFile,
+    SharePage,
+    ShareRequest,
+    ShareTarget,
+)
 
 log = logging.getLogger("spikefront.shares")
 
 TOKEN_BYTES = 32  # 256 bits
-EXAMPLES_SHOWN = 24
-THIS, TWIN = "this", "twin"  # stand where an id would
+MOST_WEIGHTS = 32  # runs of a sweep whose weights one link may give
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,55 +63,57 @@ class ShareService:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._database = context.database
+        self._frozen = FrozenShares(context.artifacts)
 
     def create(self, request: ShareRequest) -> NewShare:
-        """A link to a succeeded run; the token is in this answer and nowhere else. Raises NotFound or NotReady.
+        """A link; the token is in this answer and nowhere else.
 
-        The twin is the newest succeeded one at this moment: what is shared does not grow afterwards.
+        A run's twin is the newest succeeded one at this moment: what is shared of a run does not grow afterwards.
+        Raises NotFound, NotReady, UnknownName, or BadValue where it cannot be shared in this way.
         """
         now, token = utc_now(), secrets.token_urlsafe(TOKEN_BYTES)
-        with self._database.write() as session:
-            runs = RunRepository(session)
-            run = runs.require_succeeded(request.run_id, what="results to share")
-            twin = runs.succeeded_twin(run) if request.with_twin else None
-            days = request.expires_in_days
-            share = ShareRow(
-                id=secrets.token_hex(8),
-                run_id=run.id,
-                twin_run_id=twin.id if twin is not None else None,
-                token_hash=_hash(token),
-                with_twin=request.with_twin,
-                created_at=now,
-                expires_at=now + timedelta(days=days) if days is not None else None,
-                views=0,
-            )
-            ShareRepository(session).add(share)
-        log.info("share.created", extra={"share_id": share.id, "run_id": run.id})
-        shown = _present(share, run)
-        return NewShare(**shown.model_dump(), token=token, url=f"{self._context.settings.api_url}/s/{token}")
+        share = self._new_row(request, token=token)
+        share.created_at = now
+        if request.expires_in_days is not None:
+            share.expires_at = now + timedelta(days=request.expires_in_days)
+        if request.type != "run" or request.frozen:
+            content = content_of(self._context, share)  # what cannot be shown is refused here, not when it is opened
+            if request.frozen:
+                self._frozen.write(share.id, self._freeze(share, content))
+        try:
+            with self._database.write() as session:
+                ShareRepository(session).add(share)
+                over = ShareRepository(session).frozen_and_over(now=now)
+        except BaseException:
+            self._frozen.delete(share.id)
+            raise
+        for share_id in over:  # nobody can open them any more
+            self._frozen.delete(share_id)
+        log.info("share.created", extra={"share_id": share.id, "run_id": request.run_id})
+        shown = self._present(share)
+        return NewShare(**dict(shown), token=token, url=f"{self._context.settings.api_url}/s/{token}")
 
     def all(self) -> SharePage:
         with self._database.read() as session:
-            return SharePage(items=[_present(share, run) for share, run in ShareRepository(session).all()])
+            found = ShareRepository(session).all()
+        return SharePage(items=[self._present(share, run) for share, run in found])
 
     def revoke(self, share_id: str) -> None:
-        """Withdraw a link for good; doing it twice changes nothing. Raises NotFound."""
+        """Withdraw a link for good, stored content included; doing it twice changes nothing. Raises NotFound."""
         with self._database.write() as session:
             if not ShareRepository(session).revoke(share_id, now=utc_now()):
                 raise NotFound(kind="share", id=share_id)
+        self._frozen.delete(share_id)
         log.info("share.revoked", extra={"share_id": share_id})
 
-    def open(self, token: str) -> SharedRun:
+    def open(self, token: str) -> AnyShared:
         """What the holder of `token` may see; counts the view. Raises ShareGone, whatever the reason."""
+        share = self._living(token)
+        content = self._content(share)
         with self._database.write() as session:
-            share = ShareRepository(session).view(_hash(token), now=utc_now())
-            if share is None:
+            if not ShareRepository(session).count_view(share.id, now=utc_now()):
                 raise ShareGone()
-            runs = RunRepository(session)
-            run = runs.get(share.run_id)
-            twin = runs.get(share.twin_run_id) if share.twin_run_id is not None else None
-        assert run is not None, "shares go with their run"
-        return self._shared(share, run, twin)
+        return content
 
     def open_page(self, token: str) -> Page:
         """The share as a page of HTML; a link that leads nowhere gets a page that says so."""
@@ -114,6 +125,19 @@ class ShareService:
             html, status = page.gone(), 404
         return Page(html=html, status=status, content_security_policy=page.CSP)
 
+    def file(self, token: str, name: str) -> bytes:
+        """A file of the share, no view. Raises ShareGone, or NotFound for a file that it does not give."""
+        share = self._living(token)
+        if share.frozen:
+            return self._frozen.read(share.id, name)
+        try:
+            found = next((content for known, content in weights_of(self._context, share) if known == name), None)
+        except (NotFound, NotReady):
+            raise ShareGone() from None
+        if found is None:
+            raise NotFound(kind="file", id=name)
+        return found
+
     def asset(self, name: str) -> Asset:
         """A file that the page loads; raises NotFound."""
         from backend.shares import page
@@ -124,48 +148,89 @@ class ShareService:
         content, media_type = found
         return Asset(content=content, media_type=media_type, cache_control=page.ASSET_CACHE)
 
-    def _shared(self, share: ShareRow, run: RunRow, twin: RunRow | None) -> SharedRun:
-        own = measured(self._context, run, name=THIS)
-        other = measured(self._context, twin, name=TWIN) if twin is not None else None
-        return SharedRun(
-            label=row_label(run),
-            config=RunConfig.model_validate(run.config),
-            summary=Summary.model_validate(run.summary),
-            metrics=own.bundle.metrics(),
-            layers=layers_of(own.bundle, mode=DEFAULT_MODE, profile=DEFAULT_PROFILE),
-            confusion=confusion_of(own.bundle),
-            examples=_telling_examples(own, other),
-            gradients=own.bundle.gradients(),
-            twin=SharedTwin(label=row_label(twin), summary=Summary.model_validate(twin.summary))
-            if twin is not None
-            else None,
-            shared_at=share.created_at,
+    def _new_row(self, request: ShareRequest, *, token: str) -> ShareRow:
+        """The row of a new link, with what is found out once: its label and the twin."""
+        MODES[request.mode], profiles()[request.profile]  # raise UnknownName
+        live_run, twin = request.type == "run" and not request.frozen, None
+        with self._database.read() as session:
+            runs, n_runs = RunRepository(session), 1
+            if request.sweep_id is not None:
+                label = SweepRepository(session).require(request.sweep_id).name
+                n_runs = len(SweepRepository(session).runs(request.sweep_id))
+            elif request.view is not None:
+                label = f"Explore: {DATASETS[request.view.dataset].title}"
+            else:
+                wanted = request.runs or [request.run_id]
+                rows = [runs.require_succeeded(run_id, what="results to share") for run_id in wanted]
+                label = ", ".join(dict.fromkeys(row_label(row) for row in rows))[:640]
+                twin = runs.succeeded_twin(rows[0]) if request.type == "run" and request.with_twin else None
+        if request.with_weights and (request.type == "view" or n_runs > MOST_WEIGHTS):
+            expected = f"false for a view, and for a sweep of more than {MOST_WEIGHTS} runs"
+            raise BadValue(field="with_weights", value=True, expected=expected)
+        return ShareRow(
+            id=secrets.token_hex(8),
+            run_id=request.run_id if live_run else None,
+            twin_run_id=twin.id if twin is not None else None,
+            token_hash=_hash(token),
+            with_twin=request.with_twin,
+            views=0,
+            request=request.model_dump(mode="json", exclude={"expires_in_days"}),
+            label=label,
+            frozen=request.frozen,
+        )
+
+    def _freeze(self, share: ShareRow, content: AnyShared) -> Iterator[tuple[str, bytes]]:
+        """Every file of a frozen link; the page comes last, since it lists the others."""
+        from backend.shares import page
+
+        results = content.model_dump_json().encode()
+        yield RESULTS, results
+        yield from weights_of(self._context, share)
+        listed = [_shown(entry(RESULTS, results)), *content.files]
+        offline = page.render(content.model_copy(update={"files": listed}), results=results)
+        yield OFFLINE, offline.encode()
+
+    def _content(self, share: ShareRow) -> AnyShared:
+        if share.frozen:
+            content = SHARED.validate_json(self._frozen.read(share.id, RESULTS))
+            return content.model_copy(update={"files": [_shown(file) for file in self._frozen.files(share.id)]})
+        try:
+            return content_of(self._context, share)
+        except (NotFound, NotReady, BadValue):  # its runs or its sweep were deleted
+            raise ShareGone() from None
+
+    def _living(self, token: str) -> ShareRow:
+        with self._database.read() as session:
+            share = ShareRepository(session).living(_hash(token), now=utc_now())
+        if share is None:
+            raise ShareGone()
+        return share
+
+    def _present(self, share: ShareRow, run: RunRow | None = None) -> Share:
+        request = request_of(share)
+        kept = share.frozen and share.revoked_at is None and (share.expires_at is None or share.expires_at > utc_now())
+        return Share(
+            id=share.id,
+            type=request.type,
+            run_id=request.run_id,
+            target=ShareTarget.model_validate(request.model_dump(include=set(ShareTarget.model_fields))),
+            label=share.label or (row_label(run) if run is not None else ""),
+            with_twin=share.with_twin,
+            with_images=request.with_images,
+            with_weights=request.with_weights,
+            frozen=share.frozen,
+            blind=request.blind,
+            bytes=sum(file.bytes for file in self._frozen.files(share.id)) if kept else 0,
+            created_at=share.created_at,
             expires_at=share.expires_at,
-            version=program_version(),
+            revoked_at=share.revoked_at,
+            views=share.views,
+            last_viewed_at=share.last_viewed_at,
         )
 
 
-def _telling_examples(own: Measured, twin: Measured | None) -> Examples:
-    """Where the twins disagree; else where the run errs; else the first images."""
-    for which in ("disagree", "wrong"):
-        found = examples_of(own, twin, which=which, limit=EXAMPLES_SHOWN)
-        if found.items:
-            return found
-    return examples_of(own, twin, which="first", limit=EXAMPLES_SHOWN)
-
-
-def _present(share: ShareRow, run: RunRow) -> Share:
-    return Share(
-        id=share.id,
-        run_id=share.run_id,
-        label=row_label(run),
-        with_twin=share.with_twin,
-        created_at=share.created_at,
-        expires_at=share.expires_at,
-        revoked_at=share.revoked_at,
-        views=share.views,
-        last_viewed_at=share.last_viewed_at,
-    )
+def _shown(file: object) -> SharedFile:
+    return SharedFile(name=file.name, bytes=file.bytes, sha256=file.sha256)
 
 
 def _hash(token: str) -> str:

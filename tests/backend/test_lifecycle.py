@@ -21,7 +21,7 @@ from sqlalchemy import select, update
 from backend.db import Database, migrate, utc_now
 from backend.models import RunEventRow, RunRow, WorkerRow
 from backend.runs.lifecycle import MAX_ATTEMPTS, WORKER_LATELY_S, Claim, Lifecycle, move
-from backend.runs.service import _new_row
+from backend.runs.making import new_row
 from core.bundle import Bundle
 from core.errors import BundleCorrupt, LeaseLost, NotFound, StateConflict
 from core.recipes.build import build_config
@@ -48,7 +48,7 @@ class Clock:
 
 
 def add_run(database: Database, *, state: RunState = RunState.QUEUED, attempt: int = 0, **values: object) -> str:
-    row = _new_row(build_config(RunRequest(mask="F9")), now=START)
+    row = new_row(build_config(RunRequest(mask="F9")), now=START)
     row.state, row.attempt = state, attempt
     for name, value in values.items():
         setattr(row, name, value)

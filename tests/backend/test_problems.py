@@ -64,7 +64,7 @@ def test_a_bad_field_is_named_with_its_value_and_what_would_be_right(
 
 
 DOMAIN_ERRORS = [
-    ({"backbone": "sqeezenet"}, "unknown-name", "Did you mean squeezenet?"),
+    ({"backbone": "sqeezenet"}, "unknown-name", "Did you mean squeezenet"),
     ({"mask": "F4,F44"}, "unknown-name", "F44"),
     ({"mask": []}, "impossible-mask", "keep at least one"),
     ({"dataset": "cifar11"}, "unknown-name", "cifar10"),
@@ -100,7 +100,7 @@ def test_a_domain_error_is_a_422_that_helps(client: TestClient, body: dict, code
         ("DELETE", "/api/v1/shares/nobody", 404, "not-found"),
         ("GET", "/api/v1/pareto", 422, "invalid-request"),
         ("GET", "/api/v1/pareto?dataset=digits&mode=exacd", 422, "unknown-name"),
-        ("GET", "/api/v1/pareto?dataset=digits&profile=loihi", 422, "unknown-name"),
+        ("GET", "/api/v1/pareto?dataset=digits&profile=loihy", 422, "unknown-name"),
         ("GET", "/api/v1/published?dataset=mnist", 422, "unknown-name"),
         ("GET", "/api/v1/runs?limit=0", 422, "invalid-request"),
         ("GET", "/api/v1/runs?limit=201", 422, "invalid-request"),

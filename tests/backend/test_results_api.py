@@ -13,14 +13,21 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from backend.db import Database
-from backend.models import RunTallyRow
+from backend.models import RunRow, RunTallyRow
 from backend.runs.pareto import tally_older_runs
-from core.bundle import FILES, Bundle
+from core.analysis.exits import IMAGE_MODES
+from core.analysis.findings import diagnostic_findings
+from core.bundle import FILES, LATER_FILES, Bundle
 from core.energy.modes import MODES
+from core.energy.profiles import profiles
 from core.schemas.api import Confusion, Examples, Layers, Metrics, Pareto, Preview, Run
+from core.schemas.diagnostics import Calibration, DiagnosticsReport, Exits, Steps
 from core.schemas.results import EpochDone
 
-RESULTS = ("layers", "confusion", "examples", "gradients", "artifacts/counts.json")
+RESULTS = (
+    "layers", "confusion", "examples", "gradients", "calibration", "steps", "exits", "diagnostics",
+    "artifacts/counts.json",
+)  # fmt: skip
 
 
 def test_results_wait_for_the_end_and_metrics_do_not(finisher, client: TestClient) -> None:
@@ -69,7 +76,11 @@ def test_layers_are_priced_while_looking_in_every_mode(finisher, client: TestCli
         layers = Layers.model_validate_json(answer.content)
         tally = MODES[mode].tally(counts)
         assert (layers.total_acs, layers.total_macs) == (tally.acs, tally.macs)
-        assert layers.total_energy_pj == pytest.approx(0.9 * tally.acs + 4.6 * tally.macs)  # Horowitz, 45 nm, fp32
+        priced = 0.9 * tally.acs + 4.6 * tally.macs  # Horowitz, 45 nm, fp32
+        if mode == "memory":
+            assert layers.total_energy_pj > priced
+        else:
+            assert layers.total_energy_pj == pytest.approx(priced)
         assert {layer.block for layer in layers.layers} == {None, "F9"}
     assert client.get(f"/api/v1/runs/{run_id}/layers?mode=exat").json()["fields"]["near"][0] == "exact"
 
@@ -125,10 +136,92 @@ def test_without_a_twin_there_is_nothing_to_disagree_with(finisher, client: Test
     assert first.twin_run_id is None and all(item.twin_answer is None for item in first.items)
 
 
+def test_against_another_run_only_images_are_shown_that_it_got_right_and_this_one_did_not(
+    finisher, client: TestClient
+) -> None:
+    ids = {kind: finisher.succeeded(kind) for kind in ("snn", "cnn")}
+    right = {}
+    for kind, path in finisher.trained.items():
+        given = Bundle(path).predictions()
+        right[kind] = dict(zip(given.index.tolist(), given.outputs.mean(1).argmax(1) == given.label, strict=True))
+    kept = {index for path in finisher.trained.values() for index in Bundle(path).examples().index.tolist()}
+    shown = 0
+    for own, other in (("snn", "cnn"), ("cnn", "snn")):
+        query = f"?against={ids[other]}&limit=200"
+        found = Examples.model_validate_json(client.get(f"/api/v1/runs/{ids[own]}/examples{query}").content)
+        expected = sorted(index for index in kept if right[other][index] and not right[own][index])
+        assert [item.index for item in found.items] == expected[:200] and found.twin_run_id == ids[other]
+        assert all(item.twin_answer.correct and not item.answer.correct for item in found.items)
+        shown += len(found.items)
+    assert shown > 0
+    itself = client.get(f"/api/v1/runs/{ids['snn']}/examples?against={ids['snn']}").json()
+    assert itself["items"] == []
+
+
+def test_a_run_is_held_only_against_a_finished_run_on_the_same_data_set(
+    finisher, client: TestClient, database: Database
+) -> None:
+    run_id, other = finisher.succeeded(), finisher.succeeded("cnn")
+    examples = f"/api/v1/runs/{run_id}/examples?against="
+    assert client.get(f"{examples}0000").json()["code"] == "not-found"
+    assert client.get(examples + finisher.claimed("cnn", seed=5).run_id).json()["code"] == "not-ready"
+    with database.write() as session:
+        session.get(RunRow, other).dataset = "cifar10"
+    answer = client.get(examples + other)
+    assert (answer.status_code, answer.json()["code"]) == (422, "bad-value") and "digits" in answer.json()["detail"]
+
+
+def test_steps_exits_and_calibration_are_those_of_the_stored_outputs(finisher, client: TestClient) -> None:
+    run_id, bundle = finisher.succeeded(), Bundle(finisher.trained["snn"])
+    given, summary = bundle.predictions(), bundle.summary()
+    for mode in MODES:
+        answer = client.get(f"/api/v1/runs/{run_id}/steps", params={"mode": mode, "profile": "horowitz-45nm"})
+        steps = Steps.model_validate_json(answer.content)
+        layers = Layers.model_validate_json(client.get(f"/api/v1/runs/{run_id}/layers", params={"mode": mode}).content)
+        assert steps.mode == mode and [point.steps for point in steps.points] == [1, 2, 3, 4]
+        for point in steps.points:
+            said = given.outputs[:, : point.steps].mean(1, dtype=np.float64).argmax(1)
+            assert point.accuracy == pytest.approx((said == given.label).mean())
+        assert steps.points[-1].energy_pj == pytest.approx(layers.total_energy_pj)
+    assert steps.points[-1].firing_rate == pytest.approx(summary.firing_rate)
+    for mode in IMAGE_MODES:
+        query = {"mode": mode, "threshold": 0.5}
+        exits = Exits.model_validate_json(client.get(f"/api/v1/runs/{run_id}/exits", params=query).content)
+        assert sum(exits.points[0].images) == exits.n == 360 and exits.points[0].mean_steps == 1
+        assert exits.images.index == given.index.tolist() and exits.images.threshold == 0.5
+        at_half = next(point for point in exits.points if point.threshold == 0.5)
+        assert np.bincount(exits.images.step, minlength=5)[1:].tolist() == at_half.images
+    assert client.get(f"/api/v1/runs/{run_id}/exits").json()["images"] is None
+    refused = client.get(f"/api/v1/runs/{run_id}/exits?mode=paper")
+    assert (refused.status_code, refused.json()["fields"]["field"]) == (422, "mode")
+    assert client.get(f"/api/v1/runs/{run_id}/exits?threshold=1.5").json()["code"] == "invalid-request"
+    assert client.get(f"/api/v1/runs/{run_id}/steps?profile=horowitz").status_code == 422
+    scores = Calibration.model_validate_json(client.get(f"/api/v1/runs/{run_id}/calibration").content)
+    assert scores.n == 360 and scores.accuracy == pytest.approx(summary.accuracy) and len(scores.bins) == 15
+
+
+def test_diagnostics_come_with_their_findings_and_older_runs_say_that_they_have_none(
+    finisher, client: TestClient
+) -> None:
+    run_id, bundle = finisher.succeeded(), Bundle(finisher.trained["snn"])
+    address = f"/api/v1/runs/{run_id}/diagnostics"
+    found = DiagnosticsReport.model_validate_json(client.get(address).content)
+    assert found.diagnostics == bundle.diagnostics() and found.diagnostics.epochs == [1]
+    assert found.findings == diagnostic_findings(found.diagnostics)
+    older = client.app.state.context.artifacts.bundle(run_id)
+    (older.path / "diagnostics.json").unlink()
+    older.seal()
+    older.verify()
+    answer = client.get(address)
+    assert (answer.status_code, answer.json()["code"]) == (409, "not-ready")
+    assert "trained before they were measured" in answer.json()["detail"]
+    assert client.get(f"/api/v1/runs/{run_id}/steps").status_code == 200
+
+
 def test_the_files_can_be_fetched_with_the_token_or_by_their_signed_address(finisher, client: TestClient) -> None:
     run_id = finisher.succeeded()
     run = Run.model_validate_json(client.get(f"/api/v1/runs/{run_id}").content)
-    assert [artifact.name for artifact in run.artifacts] == list(FILES)
+    assert [artifact.name for artifact in run.artifacts] == [*FILES, *LATER_FILES]
     for artifact in run.artifacts:
         address = urlsplit(artifact.url)
         by_token = client.get(address.path)
@@ -167,7 +260,10 @@ def test_the_pareto_plot_reprices_stored_tallies_and_draws_the_front(finisher, c
         energy = {}
         for kind in ("snn", "cnn"):
             tally = MODES[mode].tally(counts[kind])
-            energy[kind] = 0.9 * tally.acs + 4.6 * tally.macs
+            prices = profiles()["horowitz-45nm"]
+            other = sum(n * prices.other_pj(name) for name, n in tally.other.items())
+            assert (other > 0) == (mode == "memory")
+            energy[kind] = 0.9 * tally.acs + 4.6 * tally.macs + other
             assert points[kind].energy_pj == pytest.approx(energy[kind]) and points[kind].run_id == ids[kind]
             assert points[kind].accuracy == accuracy[kind] and points[kind].mask == ("F9",)
         front = [
@@ -200,6 +296,12 @@ def test_a_mode_that_came_later_is_tallied_from_the_stored_counts(
         assert len(before[mode]["points"]) == 1 and points_in(mode)["points"] == []
     tally_older_runs(client.app.state.context)
     assert {mode: points_in(mode) for mode in later} == before
+    with database.write() as session:  # as a row of a version that did not keep what is neither AC nor MAC
+        session.query(RunTallyRow).update({"other": None})
+    memory = before["memory"]["points"][0]["energy_pj"]
+    assert points_in("memory")["points"][0]["energy_pj"] < memory
+    tally_older_runs(client.app.state.context)
+    assert points_in("memory") == before["memory"]
 
 
 def test_after_a_first_run_the_time_estimate_is_measured(finisher, client: TestClient) -> None:

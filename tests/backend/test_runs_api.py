@@ -141,7 +141,7 @@ def test_cancel_retry_and_delete_each_ask_for_the_right_state(client: TestClient
     assert page(client).total == 1
 
 
-def test_deleting_a_run_removes_its_bundle_and_nothing_beside_it(client: TestClient) -> None:
+def test_purging_the_bin_removes_a_deleted_runs_bundle_and_nothing_beside_it(client: TestClient) -> None:
     one, other = make(client, seed=1), make(client, seed=2)
     folders = [client.app.state.context.artifacts.folder(run.id) for run in (one, other)]
     for folder in folders:
@@ -149,6 +149,9 @@ def test_deleting_a_run_removes_its_bundle_and_nothing_beside_it(client: TestCli
         (folder / "config.json").write_text("{}")
     client.post(f"/api/v1/runs/{one.id}/cancel")
     client.delete(f"/api/v1/runs/{one.id}")
+    lifecycle = client.app.state.context.lifecycle
+    assert lifecycle.purge() == [] and all(folder.exists() for folder in folders)  # a day is left to undo it
+    assert lifecycle.purge(older_than_s=0) == [one.id]
     assert [folder.exists() for folder in folders] == [False, True]
 
 

@@ -14,7 +14,12 @@ from backend.security import MAX_BODY_BYTES, allowed_hosts, is_open
 from core.errors import Unauthorised
 from core.settings import Settings
 
-OPEN = {("get", "/api/v1/health/live"), ("get", "/api/v1/health/ready"), ("get", "/api/v1/shared/{token}")}
+OPEN = {
+    ("get", "/api/v1/health/live"),
+    ("get", "/api/v1/health/ready"),
+    ("get", "/api/v1/shared/{token}"),
+    ("get", "/api/v1/shared/{token}/files/{name}"),
+}
 
 
 def routes(client: TestClient) -> Iterator[tuple[str, str]]:

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from backend.shares import page
+from backend.shares import page, sheets
 from backend.shares.words import charged, compare, energy_note, headlines
 from core.energy.modes import MODES
 from core.schemas.api import (
@@ -19,11 +19,9 @@ from core.schemas.api import (
     LayerBill,
     Layers,
     Metrics,
-    SharedRun,
-    SharedTwin,
 )
-from core.schemas.results import Summary
 from core.schemas.run import Kind, RunConfig
+from core.schemas.share import SharedRun, SharedSummary, SharedTwin
 
 PNG = "data:image/png;base64,iVBORw0KGgo="
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
@@ -41,7 +39,7 @@ def summary_of(kind="snn", **changes):
         "best_epoch": 2, "best_validation_accuracy": 0.8, "epochs_run": 2, "train_wall_s": 12.0,
         "train_images_per_s": 80.0, "evaluate_wall_s": 1.0, "device": "secret-host-gpu7", "config_hash": "ab" * 32,
     } | changes  # fmt: skip
-    return Summary(**fields)
+    return SharedSummary(**fields)
 
 
 def shared(*, label="SNN-SqueezeNet Ref-1", classes=("zero", "one"), twin=True, image=PNG, **changes):
@@ -218,7 +216,7 @@ def test_where_the_cnn_is_cheaper_the_words_say_so():
 def test_energies_of_different_modes_are_not_compared():
     said = compare(summary_of(), summary_of("cnn", mode="exact"))
     assert said.energy_ratio is None and not said.same_accounting
-    assert "Energy per inference" not in str(page._comparison_rows(shared(), said))
+    assert "Energy per inference" not in str(sheets.comparison_rows(shared(), said))
 
 
 def test_without_a_twin_the_page_has_no_comparison():

@@ -13,7 +13,7 @@ from sqlalchemy import update
 
 from backend.db import Database, utc_now
 from backend.models import ShareRow
-from core.schemas.api import NewShare, SharedRun, SharePage
+from core.schemas.share import NewShare, SharedRun, SharePage
 
 
 def share(client: TestClient, run_id: str, **body: object) -> NewShare:
@@ -182,13 +182,23 @@ def test_only_a_succeeded_run_can_be_shared(finisher, client: TestClient) -> Non
         assert client.post("/api/v1/shares", json={"run_id": "x", "expires_in_days": days}).status_code == 422
 
 
+def test_a_link_from_before_there_were_other_kinds_opens_as_it_did(finisher, client, database: Database) -> None:
+    made = share(client, finisher.succeeded("snn"))
+    with database.write() as session:  # as migration 0003 leaves a row of version 1
+        session.execute(update(ShareRow).values(request=None, label=""))
+    shown = SharedRun.model_validate_json(as_stranger(client, f"/api/v1/shared/{made.token}").content)
+    assert shown.label == "SNN-SqueezeNet F9" and shown.examples.items and not shown.files
+    (listed,) = SharePage.model_validate_json(client.get("/api/v1/shares").content).items
+    assert (listed.type, listed.label, listed.run_id, listed.frozen) == ("run", made.label, made.run_id, False)
+
+
 def test_a_share_token_opens_no_other_route(finisher, client: TestClient) -> None:
     run_id = finisher.succeeded()
     made = share(client, run_id)
     closed = 0
     for path, methods in client.get("/api/v1/openapi.json").json()["paths"].items():
         for method in methods:
-            if path.startswith("/api/v1/health/") or path == "/api/v1/shared/{token}":
+            if path.startswith(("/api/v1/health/", "/api/v1/shared/{token}")):
                 continue
             address = path.replace("{run_id}", run_id).replace("{name}", "counts.json").replace("{share_id}", made.id)
             answer = client.request(method, address, headers={"Authorization": f"Bearer {made.token}"})

@@ -24,6 +24,7 @@ class Lifecycle:
         self.waiting: list[str] = []
         self.down = False
         self.gpu_is_there = False
+        self.purges = 0
 
     def preferred_queue(self) -> str:
         return "gpu" if self.gpu_is_there else "cpu"
@@ -38,6 +39,10 @@ class Lifecycle:
 
     def reap(self) -> SimpleNamespace:
         return SimpleNamespace(requeued=[])
+
+    def purge(self) -> list[str]:
+        self.purges += 1
+        return []
 
     def stranded(self, *, older_than_s: float) -> list[str]:
         return self.waiting
@@ -72,6 +77,14 @@ def test_a_forgotten_run_is_sent_again_once_and_only_when_the_queue_is_empty():
     keeper.round()
     keeper.round()
     assert lifecycle.sent == ["a"]
+
+
+def test_every_round_empties_the_bin_of_what_is_due():
+    lifecycle = Lifecycle()
+    keeper = upkeep(lifecycle, length=0, busy=0, deaf=[])
+    keeper.round()
+    keeper.round()
+    assert lifecycle.purges == 2
 
 
 def test_a_cpu_worker_leaves_waiting_runs_to_the_gpu_worker_that_is_there():

@@ -109,7 +109,7 @@ def test_a_run_whose_workers_keep_dying_is_given_up(site, tools):
 
 def test_a_run_without_its_data_fails_in_the_trainers_own_words(busy_site, tools, monkeypatch):
     site = busy_site
-    monkeypatch.setattr("backend.runs.service._require_dataset", lambda *_: None)  # it was there when it was queued
+    monkeypatch.setattr("backend.runs.service.require_dataset", lambda *_: None)  # it was there when it was queued
     run_id = site.submit(dataset="cifar10", **tools.tiny)
     run = site.wait(run_id, RunState.SUCCEEDED, RunState.FAILED)
     assert run.error.code == "dataset-missing"

@@ -9,6 +9,7 @@
 
   // Plotly is far larger than the page: fetched once, and only when a figure is about to be seen.
   function plotly() {
+    if (window.Plotly) return Promise.resolve(window.Plotly); // the offline page holds it
     loading ??= new Promise((resolve, reject) => {
       const script = document.createElement("script");
       script.src = data.plotly;
@@ -62,20 +63,36 @@
     return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   }
 
+  function save(blob, name) {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(blob);
+    link.download = name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  }
+
   for (const table of document.querySelectorAll("table[data-csv]")) {
     const button = document.createElement("button");
     button.type = "button";
     button.textContent = "Download as CSV";
     button.addEventListener("click", () => {
       const rows = [...table.rows].map((row) => [...row.cells].map(csvCell).join(","));
-      const address = URL.createObjectURL(new Blob([rows.join("\r\n") + "\r\n"], { type: "text/csv;charset=utf-8" }));
-      const link = document.createElement("a");
-      link.href = address;
-      link.download = `${table.dataset.csv}.csv`;
-      link.click();
-      setTimeout(() => URL.revokeObjectURL(address), 1000);
+      save(new Blob([rows.join("\r\n") + "\r\n"], { type: "text/csv;charset=utf-8" }), `${table.dataset.csv}.csv`);
     });
     table.parentElement.before(button);
+  }
+
+  // The offline page: its content as the file that the manifest lists.
+  for (const button of document.querySelectorAll("button[data-save]")) {
+    button.addEventListener("click", async () => {
+      const bytes = Uint8Array.from(atob(document.getElementById("results").textContent.trim()), (sign) => sign.charCodeAt(0));
+      save(new Blob([bytes], { type: "application/json" }), button.dataset.save);
+      if (!crypto.subtle) return; // no digest outside a secure context
+      const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+      const found = [...digest].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+      button.nextElementSibling.textContent =
+        found === button.dataset.sha256 ? "✓ Its SHA-256 is the one above." : "✗ Its SHA-256 differs: this file was changed.";
+    });
   }
 
   for (const button of document.querySelectorAll("button[data-copy]")) {

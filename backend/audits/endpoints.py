@@ -1,0 +1,41 @@
+"""Routes of the audit: the printed tables, what was measured beside them, and a table that a user brings."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from anyio import to_thread
+from fastapi import APIRouter, Depends, Query, Request
+
+from backend.audits.service import measured
+from backend.context import Context, of
+from core.analysis.audit import paper_audit_of
+from core.analysis.audit_table import content_audit
+from core.schemas.api import Audit
+from core.schemas.audit import MeasuredAudit
+
+router = APIRouter(tags=["catalog"])
+
+CSV_BODY = {
+    "requestBody": {"required": True, "content": {"text/csv": {"schema": {"type": "string", "format": "binary"}}}}
+}
+TableName = Annotated[str, Query(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+
+@router.get("/audit")
+def get_audit(dataset: str | None = None) -> Audit:
+    """Every printed figure of Kabir et al. with the arithmetic that confirms or contradicts it; one data set or all."""
+    return paper_audit_of(dataset)
+
+
+@router.post("/audit", openapi_extra=CSV_BODY)
+async def audit_table(request: Request, name: TableName = "table.csv") -> Audit:
+    """The energies of another paper's table, recomputed: a CSV of at most 1 MB, judged by the same rule."""
+    content = await request.body()  # the gate has bounded it
+    return await to_thread.run_sync(content_audit, content, name)
+
+
+@router.get("/audit/measured")
+def get_measured(context: Annotated[Context, Depends(of)]) -> MeasuredAudit:
+    """Succeeded runs of the networks that the tables name, seeds together, at the paper's prices."""
+    return measured(context)

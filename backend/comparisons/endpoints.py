@@ -1,0 +1,36 @@
+"""Route of the comparison."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+from pydantic import Field
+
+from backend.comparisons.service import ComparisonService
+from backend.context import Context, of
+from core.energy.modes import DEFAULT_MODE
+from core.energy.profiles import DEFAULT_PROFILE
+from core.schemas.base import Frozen
+from core.schemas.compare import Comparison
+
+router = APIRouter(tags=["results"])
+
+
+class CompareQuery(Frozen):
+    runs: str = Field(max_length=700, description="two to ten run ids, with commas between them; the first is the base")
+    mode: str = DEFAULT_MODE
+    profile: str = DEFAULT_PROFILE
+
+
+def service(context: Annotated[Context, Depends(of)]) -> ComparisonService:
+    return ComparisonService(context)
+
+
+@router.get("/compare")
+def compare(
+    query: Annotated[CompareQuery, Query()], comparisons: Annotated[ComparisonService, Depends(service)]
+) -> Comparison:
+    """Succeeded runs side by side: figures, differences with intervals, images gained and lost, twins, curves."""
+    ids = [run_id.strip() for run_id in query.runs.split(",")]
+    return comparisons.compare(ids, mode=query.mode, profile=query.profile)

@@ -1,0 +1,40 @@
+"""Route of imports: a bundle as a zip, not as JSON."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from backend.context import Context, of
+from backend.imports.service import ImportService
+from core.schemas.api import Run
+
+router = APIRouter(tags=["runs"])
+
+ZIP_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+
+
+def service(context: Annotated[Context, Depends(of)]) -> ImportService:
+    return ImportService(context)
+
+
+@router.post(
+    "/imports",
+    status_code=201,
+    openapi_extra=ZIP_BODY,
+    responses={200: {"model": Run, "description": "this bundle is here already"}},
+)
+async def import_bundle(
+    request: Request, response: Response, imports: Annotated[ImportService, Depends(service)]
+) -> Run:
+    """A finished bundle that was trained elsewhere, as a zip: every file is checked and every figure recomputed."""
+    run, created = await imports.take(request.stream())
+    response.status_code = 201 if created else 200
+    response.headers["Location"] = f"/api/v1/runs/{run.id}"
+    return run

@@ -1,0 +1,94 @@
+"""Runs that were trained elsewhere: stored once, as succeeded."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import secrets
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from anyio import to_thread
+from sqlalchemy import or_, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from backend.context import Context
+from backend.db import utc_now
+from backend.imports.upload import ARCHIVE, Upload, receive, unpack
+from backend.models import RunRow
+from backend.runs.lifecycle import add_state_event, plain
+from backend.runs.making import new_row
+from backend.runs.outcome import outcome
+from backend.runs.repository import RunRepository
+from backend.runs.service import RunService
+from backend.security import UPLOADS
+from core.bundle import MANIFEST
+from core.schemas.api import Run, RunProgress
+from core.schemas.run import RunState
+
+log = logging.getLogger("spikefront.imports")
+
+LIMIT_BYTES = UPLOADS["/api/v1/imports"]
+UNPACKED = "bundle"
+
+
+class ImportService:
+    """Stateless; one is made for each request."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def take(self, body: AsyncIterator[bytes]) -> tuple[Run, bool]:
+        """A run from the zip of a finished bundle; True when it was not here before."""
+        root = self._context.artifacts.root
+        root.mkdir(parents=True, exist_ok=True)
+        # beside the runs, so that the last move is a rename; its own name is no run's id
+        with tempfile.TemporaryDirectory(dir=root, prefix=".import-", ignore_cleanup_errors=True) as folder:
+            await receive(body, Path(folder) / ARCHIVE, limit_bytes=LIMIT_BYTES)
+            return await to_thread.run_sync(self._store, Path(folder))
+
+    def _store(self, folder: Path) -> tuple[Run, bool]:
+        upload = unpack(folder / ARCHIVE, folder / UNPACKED)
+        try:
+            run_id, created = self._insert(upload)
+        except IntegrityError:  # the same bundle came twice at the same time: the other one was stored
+            run_id, created = self._insert(upload)
+        log.info("run.imported", extra={"run_id": run_id, "new": created})
+        return RunService(self._context).show(run_id), created
+
+    def _insert(self, upload: Upload) -> tuple[str, bool]:
+        now, run_id = utc_now(), secrets.token_hex(8)
+        with self._context.database.write() as session:
+            if (known := self._known(session, upload)) is not None:
+                RunRepository(session).restore(known)  # from the bin, if it is there
+                return known, False
+            row = new_row(upload.config, now=now)
+            values, tallies = outcome(run_id, upload.bundle, upload.config, upload.summary)
+            values["ops_per_s"] = None  # another machine's speed tells nothing of this one
+            for name, value in values.items():
+                setattr(row, name, value)
+            row.id, row.state, row.import_digest = run_id, RunState.SUCCEEDED, upload.digest
+            row.finished_at = now
+            epochs = upload.summary.epochs_run
+            row.progress = plain(RunProgress(phase="done", epoch=epochs, max_epochs=upload.config.training.max_epochs))
+            session.add(row)
+            session.flush()
+            session.add_all(tallies)
+            add_state_event(session, run_id, RunState.SUCCEEDED, now=now)
+            # before the commit: a folder without a row is only lost space
+            upload.bundle.path.rename(self._context.artifacts.folder(run_id))
+        return run_id, True
+
+    def _known(self, session: Session, upload: Upload) -> str | None:
+        """The run that has this bundle already: imported before, or trained here."""
+        alike = (RunRow.config_hash == upload.config.config_hash) & (RunRow.state == RunState.SUCCEEDED)
+        rows = session.scalars(select(RunRow).where(or_(RunRow.import_digest == upload.digest, alike)))
+        for row in rows:
+            manifest = self._context.artifacts.folder(row.id) / MANIFEST
+            if row.import_digest == upload.digest or (
+                manifest.is_file() and hashlib.sha256(manifest.read_bytes()).hexdigest() == upload.digest
+            ):
+                return row.id
+        return None

@@ -1,0 +1,128 @@
+"""Masks worth training next, from the runs in the database."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from sqlalchemy import select
+
+from backend.context import Context
+from backend.models import RunRow
+from backend.runs.pareto import tally_pj
+from backend.runs.repository import LIVE, RunRepository
+from core.backbones.catalog import BACKBONES, DEFINITIONS
+from core.datasets.catalog import DATASETS
+from core.energy.modes import MODES
+from core.energy.profiles import profiles
+from core.errors import UnknownName
+from core.schemas.results import Summary
+from core.schemas.run import Kind, RunConfig, RunState
+from core.schemas.suggestion import MaskSuggestion, MaskSuggestions
+from core.search.masks import MaskTable, mask_table
+from core.search.measured import Bill, MeasuredRun, largest_group
+from core.search.predict import MIN_MASKS, Predictions, known, predict
+from core.search.suggest import Suggestion, suggest
+
+
+def suggestions(
+    context: Context, *, backbone: str, definition: str, kind: Kind, dataset: str, mode: str, profile: str, n: int
+) -> MaskSuggestions:
+    """At most `n` masks. Raises UnknownName, or BadValue where the profile lacks a price that the mode needs."""
+    BACKBONES[backbone], MODES[mode], profiles()[profile]
+    if definition not in DEFINITIONS:
+        raise UnknownName(kind="definition", name=definition, known=DEFINITIONS)
+    spec = DATASETS[dataset]
+    wanted = {"backbone": backbone, "kind": kind, "dataset": dataset}
+    runs = largest_group(_measured(context, wanted, definition=definition, mode=mode, profile=profile))
+    masks = {run.config.mask for run in runs}
+    shared = {"mode": mode, "profile": profile, "n_runs": len(runs), "n_masks": len(masks), "needed": MIN_MASKS}
+    predictions = predict(_table(runs).points, known(runs, mode)) if len(masks) >= MIN_MASKS else None
+    if predictions is None:
+        note = (
+            f"A prediction needs finished runs of at least {MIN_MASKS} masks that differ in mask and seed only; "
+            f"there {'is' if len(masks) == 1 else 'are'} {len(masks)}."
+        )
+        return MaskSuggestions(
+            **shared, base=runs[0].config if runs else None, accuracy_error=None, accuracy_error_of_mean=None,
+            energy_error=None, note=note, items=[],
+        )  # fmt: skip
+    with context.database.read() as session:
+        like = RunRepository(session).like(kind=kind, dataset=dataset, backbone=backbone)
+    speed = like.ops_per_s if like is not None else None
+    found = suggest(predictions, known(runs, mode), n, chance=1 / spec.n_classes, ops_per_s=speed)
+    return MaskSuggestions(
+        **shared,
+        base=runs[0].config,
+        accuracy_error=predictions.accuracy_error,
+        accuracy_error_of_mean=predictions.accuracy_error_of_mean,
+        energy_error=predictions.energy_error,
+        note=_note(predictions, found.candidates),
+        items=[_present(row) for row in found.rows],
+    )
+
+
+def _measured(
+    context: Context, wanted: dict[str, str], *, definition: str, mode: str, profile: str
+) -> list[MeasuredRun]:
+    """Succeeded runs, equal ones once, priced from their stored tallies."""
+    prices = profiles()[profile]
+    same = [getattr(RunRow, name) == value for name, value in wanted.items()]
+    with context.database.read() as session:
+        rows = session.scalars(
+            select(RunRow).where(*same, RunRow.state == RunState.SUCCEEDED, LIVE).order_by(RunRow.created_at)
+        ).all()
+        tallies = RunRepository(session).tallies([row.id for row in rows], mode)
+    found: dict[str, MeasuredRun] = {}
+    for row in rows:
+        config, tally = RunConfig.model_validate(row.config), tallies.get(row.id)
+        if config.definition != definition or tally is None:
+            continue
+        bill = Bill(acs=tally.acs, macs=tally.macs, energy_pj=tally_pj(tally, prices))
+        found[row.config_hash] = MeasuredRun(
+            path=context.artifacts.folder(row.id), config=config, summary=Summary.model_validate(row.summary),
+            bills={mode: bill},
+        )  # fmt: skip
+    return list(found.values())
+
+
+def _table(runs: list[MeasuredRun]) -> MaskTable:
+    """All masks as the runs were trained; kept, since it needs a plan for each of up to some thousand masks."""
+    summary = runs[0].summary
+    base = runs[0].config.model_copy(update={"mask": BACKBONES[runs[0].config.backbone].blocks, "seed": 0})
+    masks = frozenset(run.config.mask for run in runs)
+    return _stored_table(base, summary.n_train, summary.n_validation, summary.n_test, masks)
+
+
+@lru_cache(maxsize=16)
+def _stored_table(
+    base: RunConfig, n_train: int, n_validation: int, n_test: int, masks: frozenset[tuple[str, ...]]
+) -> MaskTable:
+    return mask_table(base, n_train=n_train, n_validation=n_validation, n_test=n_test, also=sorted(masks))
+
+
+def _note(predictions: Predictions, candidates: int) -> str:
+    """How far to trust it, in words."""
+    trust = (
+        f"On masks that it had not seen the prediction was off by {predictions.accuracy_error:.1%} of accuracy "
+        f"(the mean of the other masks: {predictions.accuracy_error_of_mean:.1%}) and by "
+        f"{predictions.energy_error:.0%} of energy"
+    )
+    if predictions.accuracy_error >= predictions.accuracy_error_of_mean:
+        trust += ": no better than the mean, so take the order with care"
+    return f"Chosen among {candidates:,} masks without a run. {trust}."
+
+
+def _present(row: Suggestion) -> MaskSuggestion:
+    prediction = row.prediction
+    return MaskSuggestion(
+        mask=prediction.point.mask,
+        mask_name=prediction.point.name,
+        params=prediction.point.params,
+        dense_ops=prediction.point.dense_ops,
+        accuracy=prediction.accuracy,
+        accuracy_sd=prediction.accuracy_sd,
+        energy_pj=prediction.energy_pj,
+        gain=row.gain,
+        cost_s=row.cost_s,
+        reason=row.reason,
+    )

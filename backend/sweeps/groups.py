@@ -1,0 +1,81 @@
+"""Runs that differ in nothing but their seed, as one line of figures."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from backend.models import RunRow, RunTallyRow
+from backend.runs.pareto import tally_pj
+from backend.runs.present import row_label
+from core.analysis.aggregate import aggregate
+from core.energy.profiles import Profile
+from core.recipes.build import override
+from core.recipes.sweep import FIELDS, words
+from core.schemas.run import RunConfig, RunState
+from core.schemas.sweep import AxisValue, SweepGroup
+
+SAID_BY_LABEL = {"backbone", "kind", "mask"}
+
+
+def groups(
+    rows: Iterable[RunRow], tallies: Mapping[str, RunTallyRow], *, axes: Mapping[str, list[AxisValue]], prices: Profile
+) -> list[SweepGroup]:
+    """One group a config without its seed, in the order of the runs. `tallies`: run -> its operations."""
+    gathered: dict[str, list[tuple[RunRow, RunConfig]]] = {}
+    for row in rows:
+        config = RunConfig.model_validate(row.config)
+        gathered.setdefault(config.repeat_hash, []).append((row, config))
+    return [_group(members, tallies, axes, prices) for members in gathered.values()]
+
+
+def label_of(named: str, values: Mapping[str, AxisValue]) -> str:
+    """A run's label and what of its combination the label does not say."""
+    rest = words({name: value for name, value in values.items() if name not in SAID_BY_LABEL})
+    return f"{named}, {rest}" if rest else named
+
+
+def _group(
+    members: list[tuple[RunRow, RunConfig]],
+    tallies: Mapping[str, RunTallyRow],
+    axes: Mapping[str, list[AxisValue]],
+    prices: Profile,
+) -> SweepGroup:
+    first, config = members[0]
+    rows = [row for row, _ in members]
+    done = [row for row in rows if row.state == RunState.SUCCEEDED]
+    values = {name: _value(config, name) for name, all_of in axes.items() if _tells(config, name, all_of)}
+    return SweepGroup(
+        label=label_of(row_label(first), values),
+        values=values,
+        config=config,
+        run_ids=[row.id for row in rows],
+        seeds=[row.seed for row in rows],
+        states=dict(Counter(RunState(row.state) for row in rows)),
+        n=len(done),
+        accuracy=aggregate([row.accuracy for row in done]),
+        f1_macro=aggregate([row.f1_macro for row in done]),
+        energy_pj=aggregate([tally_pj(tallies[row.id], prices) for row in done if row.id in tallies]),
+        params=aggregate([row.params for row in done]),
+        firing_rate=aggregate([row.firing_rate for row in done if row.firing_rate is not None]),
+    )
+
+
+def _tells(config: RunConfig, axis: str, values: list[AxisValue]) -> bool:
+    """Whether the axis tells this group from another: the seed does not, nor do a CNN's time steps."""
+    if axis in FIELDS or len(values) == 1:
+        return axis != "seed"
+    return any(override(config, {axis: value}).config_hash != config.config_hash for value in values)
+
+
+def _value(config: RunConfig, axis: str) -> AxisValue:
+    """What an axis is in a config; the axis may be named by the last part of its path."""
+    found = config.model_dump(mode="json")
+    paths = [axis.split("."), *([parent, axis] for parent, inner in found.items() if isinstance(inner, dict))]
+    for path in paths:
+        value = found
+        for part in path:
+            value = value.get(part, found) if isinstance(value, dict) else found
+        if value is not found:
+            return ",".join(map(str, value)) if isinstance(value, list) else value
+    return None

@@ -1,0 +1,55 @@
+"""Route of trying a trained network on one image."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from anyio import to_thread
+from fastapi import APIRouter, Depends, Query, Request
+from pydantic import Field
+
+from backend.context import Context, of
+from backend.runs.endpoints import RunId
+from backend.tryit.service import TryService
+from core.energy.modes import DEFAULT_MODE
+from core.energy.profiles import DEFAULT_PROFILE
+from core.schemas.base import Frozen
+from core.schemas.inference import Tried
+
+router = APIRouter(prefix="/runs/{run_id}", tags=["results"])
+
+PICTURE_BODY = {
+    "requestBody": {
+        "required": False,
+        "content": {
+            kind: {"schema": {"type": "string", "format": "binary"}}
+            for kind in ("image/png", "image/jpeg", "image/webp")
+        },
+    }
+}
+
+
+def service(context: Annotated[Context, Depends(of)]) -> TryService:
+    return TryService(context)
+
+
+class TryQuery(Frozen):
+    index: int | None = Field(default=None, ge=0, lt=2**31, description="a kept test image, instead of a body")
+    invert: bool = Field(default=False, description="take the negative, where the data set is light on dark")
+    mode: str = DEFAULT_MODE
+    profile: str = DEFAULT_PROFILE
+
+
+@router.post("/try", openapi_extra=PICTURE_BODY)
+async def try_image(
+    request: Request, run_id: RunId, query: Annotated[TryQuery, Query()], tryit: Annotated[TryService, Depends(service)]
+) -> Tried:
+    """One image through the run's network and its twin's, step by step: a picture as the body, or a test image."""
+    picture = await request.body()
+
+    def take() -> Tried:
+        return tryit.take(
+            run_id, picture=picture, index=query.index, invert=query.invert, mode=query.mode, profile=query.profile
+        )
+
+    return await to_thread.run_sync(take)

@@ -1,0 +1,186 @@
+"""The process that runs networks for the API, which itself never loads torch.
+
+One child, `python -m core.cli infer`, started by the first request and kept: it answers one request at a time and is
+ended when nobody asked for a while, when a request takes too long, or with the API. If the API dies without a word,
+the child's standard input closes and it ends by itself. Pictures from outside are decoded there, not here.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+
+from pydantic import ValidationError
+
+from core.errors import BadValue, BundleCorrupt, InferenceFailed
+from core.launcher.processes import kill_group
+from core.schemas.inference import INFER_ANSWER, Inferred, InferRequest, NotInferred
+
+log = logging.getLogger("spikefront.tryit")
+
+ARGV = (sys.executable, "-m", "core.cli", "infer")
+START_S = 120.0  # torch, and on a new machine the kernels' compilation
+ANSWER_S = 30.0
+IDLE_S = 300.0
+GRACE_S = 2.0
+#: The child needs none of these, and what a process does not have it cannot leak.
+WITHHELD = ("SPIKEFRONT_BROKER_URL", "SPIKEFRONT_DATABASE_URL", "SPIKEFRONT_ARTIFACTS_URL")
+#: Refusals that are the asker's to mend, made anew from their fields.
+MENDABLE: dict[str, type[BadValue | BundleCorrupt]] = {error.code: error for error in (BadValue, BundleCorrupt)}
+
+
+class InferProcess:
+    """Safe to call from any thread; requests wait for each other. Nothing is started before the first one."""
+
+    def __init__(
+        self,
+        *,
+        argv: Sequence[str] = ARGV,
+        start_s: float = START_S,
+        answer_s: float = ANSWER_S,
+        idle_s: float = IDLE_S,
+    ) -> None:
+        self._argv = tuple(argv)
+        self._start_s, self._answer_s, self._idle_s = start_s, answer_s, idle_s
+        self._lock = threading.Lock()
+        self._child: subprocess.Popen[bytes] | None = None
+        self._asked = 0.0
+        self._clock: threading.Timer | None = None
+        self._closed = False
+
+    @property
+    def pid(self) -> int | None:
+        """Of the running child; None when there is none."""
+        child = self._child
+        return child.pid if child is not None and child.poll() is None else None
+
+    def ask(self, request: InferRequest) -> Inferred:
+        """Raises BadValue or BundleCorrupt as the child found it, InferenceFailed for everything else."""
+        # waiting longer than one start and one answer means that many are ahead
+        if not self._lock.acquire(timeout=self._start_s + self._answer_s):
+            raise InferenceFailed(why="Other images are being worked on; try again in a moment.")
+        try:
+            answer = self._exchange(request.model_dump_json().encode() + b"\n")
+        finally:
+            self._rest()
+            self._lock.release()
+        if isinstance(answer, NotInferred):
+            log.warning("tryit.refused", extra={"code": answer.code, "reason": answer.message})
+            if answer.code in MENDABLE:
+                raise MENDABLE[answer.code](**answer.fields)
+            raise InferenceFailed(why=answer.message)
+        return answer
+
+    def close(self) -> None:
+        """End the child for good, also in the middle of an answer."""
+        self._closed = True
+        if (child := self._child) is not None:
+            kill_group(child.pid)
+        with self._lock:
+            if self._clock is not None:
+                self._clock.cancel()
+            self._end(grace_s=0.0)
+
+    def _exchange(self, line: bytes) -> Inferred | NotInferred:
+        if self._child is not None and self._child.poll() is not None:
+            log.warning("tryit.child_gone", extra={"status": self._child.returncode})
+            self._end(grace_s=0.0)
+        if self._child is None:
+            self._start()
+        answer = self._say(line, self._answer_s)
+        try:
+            return INFER_ANSWER.validate_json(answer)
+        except ValidationError:
+            self._end(grace_s=0.0)
+            raise InferenceFailed(why="The process that runs networks gave no readable answer.") from None
+
+    def _start(self) -> None:
+        if self._closed:
+            raise InferenceFailed(why="The API is stopping.")
+        started = time.monotonic()
+        try:
+            self._child = subprocess.Popen(
+                self._argv,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=_environment(),
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise InferenceFailed(why=f"The process that runs networks did not start: {error.strerror}.") from None
+        if self._closed:  # since the look above
+            kill_group(self._child.pid)
+        self._say(b"", self._start_s)  # its first line says that it is ready
+        log.info("tryit.started", extra={"pid": self._child.pid, "wall_s": round(time.monotonic() - started, 2)})
+
+    def _say(self, line: bytes, limit_s: float) -> bytes:
+        """Send `line`, if any, and wait for one line. A child that is too slow or ends is gone afterwards."""
+        child = self._child
+        # killing it is what ends a write or a read that waits for ever
+        watch = threading.Timer(limit_s, kill_group, args=(child.pid,))
+        watch.daemon = True
+        watch.start()
+        started = time.monotonic()
+        try:
+            if line:
+                child.stdin.write(line)
+                child.stdin.flush()
+            answer = child.stdout.readline()
+        except OSError:
+            answer = b""
+        finally:
+            watch.cancel()
+        if answer.endswith(b"\n"):
+            return answer
+        slow = time.monotonic() - started >= limit_s
+        self._end(grace_s=0.0)
+        raise InferenceFailed(
+            why=f"The network took longer than {limit_s:g} s." if slow else "The process that runs networks ended."
+        )
+
+    def _rest(self) -> None:
+        """Called with the lock held: start the time after which an idle child is ended."""
+        self._asked = time.monotonic()
+        if self._clock is not None:
+            self._clock.cancel()
+        self._clock = None
+        if self._child is not None and not self._closed:
+            self._clock = threading.Timer(self._idle_s, self._end_if_idle)
+            self._clock.daemon = True
+            self._clock.start()
+
+    def _end_if_idle(self) -> None:
+        with self._lock:
+            if self._child is not None and time.monotonic() - self._asked >= self._idle_s:
+                log.info("tryit.idle", extra={"pid": self._child.pid})
+                self._end(grace_s=GRACE_S)
+
+    def _end(self, *, grace_s: float) -> None:
+        """With the lock held: nothing of the child is left afterwards."""
+        child, self._child = self._child, None
+        if child is None:
+            return
+        try:
+            child.stdin.close()
+        except OSError:  # what was buffered for a reader that is gone
+            pass
+        try:
+            child.wait(grace_s)
+        except subprocess.TimeoutExpired:
+            pass
+        kill_group(child.pid)
+        child.wait()
+        child.stdout.close()
+
+
+def _environment() -> dict[str, str]:
+    """One thread, no GPU: a single image needs neither, and both belong to training."""
+    env = {name: value for name, value in os.environ.items() if name not in WITHHELD}
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
+        env[name] = "1"
+    return env | {"CUDA_VISIBLE_DEVICES": "", "PYTHONSAFEPATH": "1"}

@@ -1,0 +1,99 @@
+"""One image through a run's network and its twin's: test images by position, or a picture that somebody brings."""
+
+from __future__ import annotations
+
+import base64
+
+import numpy as np
+
+from backend.context import Context
+from backend.models import RunRow
+from backend.runs.repository import RunRepository
+from core.analysis.predictions import confidences
+from core.analysis.steps import truncated
+from core.bundle import Bundle
+from core.datasets.picture import png
+from core.energy import price
+from core.energy.modes import MODES
+from core.energy.profiles import profiles
+from core.errors import BadValue, NotFound
+from core.schemas.inference import Inference, InferRequest, Pass, Tried
+from core.schemas.run import Kind
+
+
+class TryService:
+    """Stateless; one is made for each request."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def take(self, run_id: str, *, picture: bytes, index: int | None, invert: bool, mode: str, profile: str) -> Tried:
+        """The answers to `picture`, or to the kept test image `index` where that is given.
+
+        Raises NotFound for a run or a test image that is not there, NotReady, UnknownName for a mode or profile,
+        BadValue for a picture that cannot be used, BundleCorrupt, InferenceFailed.
+        """
+        MODES[mode], profiles()[profile]  # an unknown name is said before anything runs
+        if (index is None) == (not picture):
+            given = "both" if picture else "neither"
+            raise BadValue(field="index", value=given, expected="given, or a picture in the body; one of the two")
+        with self._context.database.read() as session:
+            repository = RunRepository(session)
+            row = repository.require_succeeded(run_id, what="trained network")
+            other = repository.succeeded_twin(row)
+        rows = [row] if other is None else [row, other]
+        bundles = [self._context.artifacts.bundle(each.id) for each in rows]
+        truth = None
+        if index is not None:
+            picture, truth = _kept(bundles, index)
+        answered = self._context.inference.ask(
+            InferRequest(
+                folders=tuple(bundle.path for bundle in bundles),
+                data=self._context.settings.data,
+                picture=base64.b64encode(picture).decode(),
+                invert=invert,
+            )
+        )
+        answers = [
+            _inference(each, bundle, done, mode, profile)
+            for each, bundle, done in zip(rows, bundles, answered.passes, strict=True)
+        ]
+        return Tried(
+            image=answered.image,
+            picture=answered.picture if index is None else None,
+            index=index,
+            truth=truth,
+            mode=mode,
+            profile=profile,
+            answer=answers[0],
+            twin=answers[1] if other is not None else None,
+        )
+
+
+def _kept(bundles: list[Bundle], index: int) -> tuple[bytes, str]:
+    """A test image that a run or its twin kept, as a PNG, and its class. Raises NotFound."""
+    for bundle in bundles:
+        kept = bundle.examples()
+        at = np.flatnonzero(kept.index == index)
+        if len(at):
+            answers = bundle.predictions()
+            label = answers.label[np.flatnonzero(answers.index == index)[0]]
+            return png(kept.image[at[0]]), answers.classes[label]
+    raise NotFound(kind="kept test image", id=str(index))
+
+
+def _inference(row: RunRow, bundle: Bundle, done: Pass, mode: str, profile: str) -> Inference:
+    counts = done.counts
+    outputs = np.array(done.outputs)[None]
+    steps = range(1, counts.time_steps + 1)
+    return Inference(
+        run_id=row.id,
+        kind=Kind(row.kind),
+        label=row.label,
+        time_steps=counts.time_steps,
+        classes=bundle.predictions().classes,
+        confidence=confidences(outputs)[0].tolist(),
+        energy_pj=[price.layers(truncated(counts, t), {}, mode, profile).total_energy_pj for t in steps],
+        encoding=bundle.config().encoding if row.kind == Kind.SNN else "direct",
+        layers=done.layers,
+    )

@@ -1,0 +1,109 @@
+"""The Pareto plot after fewer time steps, from a table that is filled when a run succeeds or when it is first wanted."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import delete, update
+
+from backend.models import RunRow, RunStepRow
+from core.schemas.api import Catalog, Pareto, Run
+from core.schemas.diagnostics import Steps
+
+T = 4  # of the recipe `smoke`
+
+
+def plot(client: TestClient, **query: object) -> Pareto:
+    answer = client.get("/api/v1/pareto", params={"dataset": "digits", **query})
+    assert answer.status_code == 200, answer.text
+    return Pareto.model_validate_json(answer.content)
+
+
+@pytest.mark.parametrize("mode", ["exact", "memory"])
+def test_every_step_gives_what_the_run_s_own_curve_gives(finisher, client: TestClient, mode: str) -> None:
+    run_id = finisher.succeeded()
+    own = client.get(f"/api/v1/runs/{run_id}/steps", params={"mode": mode}).content
+    curve = {point.steps: point for point in Steps.model_validate_json(own).points}
+    assert sorted(curve) == [1, 2, 3, 4]
+    for steps, expected in curve.items():
+        (point,) = plot(client, mode=mode, steps=steps).points
+        assert point.time_steps == steps
+        assert (point.accuracy, point.f1_macro) == (expected.accuracy, pytest.approx(expected.f1_macro))
+        assert point.energy_pj == pytest.approx(expected.energy_pj)
+        assert point.firing_rate == pytest.approx(expected.firing_rate)
+
+
+def test_a_cnn_and_steps_beyond_t_change_nothing(finisher, client: TestClient) -> None:
+    finisher.succeeded()
+    cnn = finisher.succeeded("cnn")
+    whole = plot(client)
+    assert plot(client, steps=T).points == plot(client, steps=T + 5).points == whole.points
+    early = {point.run_id: point for point in plot(client, steps=1).points}
+    assert early[cnn].model_dump(exclude={"on_front"}) == next(
+        point.model_dump(exclude={"on_front"}) for point in whole.points if point.run_id == cnn
+    )
+
+
+def test_a_run_from_before_the_table_is_worked_out_when_it_is_wanted(finisher, client: TestClient) -> None:
+    finisher.succeeded()
+    before = plot(client, steps=2)
+    context = client.app.state.context
+    with context.database.write() as session:
+        session.execute(delete(RunStepRow))
+    assert plot(client, steps=2) == before
+    with context.database.read() as session:
+        assert session.query(RunStepRow).count() == T - 1
+
+
+def test_a_run_whose_bundle_is_gone_is_left_out_and_counted(finisher, client: TestClient) -> None:
+    run_id = finisher.succeeded()
+    context = client.app.state.context
+    with context.database.write() as session:
+        session.execute(delete(RunStepRow))
+    shutil.rmtree(context.artifacts.folder(run_id))
+    early = plot(client, steps=2)
+    assert (early.points, early.missing) == ([], 1)
+    assert plot(client).missing == 0
+
+
+def test_runs_that_differ_only_in_seed_carry_one_repeat_and_a_twin_shares_the_twin(finisher, client) -> None:
+    snn, cnn = finisher.succeeded(), finisher.succeeded("cnn")
+    context = client.app.state.context
+    with context.database.read() as session:
+        config = Run.model_validate_json(client.get(f"/api/v1/runs/{snn}").content).config
+        assert session.get(RunRow, snn).repeat_hash == config.repeat_hash
+    assert config.model_copy(update={"seed": 9}).repeat_hash == config.repeat_hash
+    changed = config.model_copy(update={"training": config.training.model_copy(update={"lr": 0.5})})
+    assert changed.repeat_hash != config.repeat_hash
+    by_id = {point.run_id: point for point in plot(client).points}
+    assert by_id[snn].twin == by_id[cnn].twin and by_id[snn].repeat != by_id[cnn].repeat
+
+
+def test_an_older_row_gets_its_repeat_when_the_api_starts(finisher, client: TestClient, settings) -> None:
+    from backend.app import create_app
+
+    run_id = finisher.succeeded()
+    context = client.app.state.context
+    with context.database.write() as session:
+        known = session.get(RunRow, run_id).repeat_hash
+        session.execute(update(RunRow).values(repeat_hash=""))
+    create_app(settings).state.context.database.close()
+    with context.database.read() as session:
+        assert session.get(RunRow, run_id).repeat_hash == known != ""
+
+
+def test_the_plot_carries_what_a_reader_needs_to_price_it(finisher, client: TestClient) -> None:
+    finisher.succeeded()
+    (point,) = plot(client, mode="memory").points
+    catalog = Catalog.model_validate_json(client.get("/api/v1/catalog").content)
+    profile = next(one for one in catalog.profiles if one.name == "horowitz-45nm")
+    prices = {one.name: one.pj for one in profile.constants}
+    expected = point.acs * profile.ac_pj + point.macs * profile.mac_pj
+    # Nothing but memory and addresses has a price of its own here: this profile has no whole neuron update.
+    expected += sum(n * prices[name.removesuffix("@event")] for name, n in point.other.items() if "update" not in name
+                    and name != "host-add")  # fmt: skip
+    assert point.energy_pj == pytest.approx(expected)
+    truenorth = next(one for one in catalog.profiles if one.name == "truenorth")
+    assert truenorth.ac_range == (2.5, 26) and truenorth.mac_from == "horowitz-45nm" and truenorth.status

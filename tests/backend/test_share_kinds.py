@@ -1,0 +1,251 @@
+"""Links to comparisons, sweeps and views; live and frozen; weights and images only where they were asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from base64 import b64decode, b64encode
+from datetime import timedelta
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from safetensors.numpy import load, save
+from sqlalchemy import update
+
+from backend.db import Database, utc_now
+from backend.models import ShareRow
+from backend.shares.content import without_metadata
+from core.bundle import Bundle
+from core.schemas.share import SHARED, AnyShared, NewShare, SharePage
+
+
+def share(client: TestClient, **body: object) -> NewShare:
+    answer = client.post("/api/v1/shares", json=body)
+    assert answer.status_code == 201, answer.text
+    return NewShare.model_validate_json(answer.content)
+
+
+def stranger(client: TestClient, path: str):
+    token = client.headers.pop("authorization")
+    try:
+        return client.get(path)
+    finally:
+        client.headers["authorization"] = token
+
+
+def opened(client: TestClient, made: NewShare) -> AnyShared:
+    return SHARED.validate_json(stranger(client, f"/api/v1/shared/{made.token}").content)
+
+
+def page(client: TestClient, made: NewShare) -> str:
+    answer = stranger(client, f"/s/{made.token}")
+    assert answer.status_code == 200, answer.text
+    return answer.text
+
+
+@pytest.fixture
+def twins(finisher) -> tuple[str, str]:
+    return finisher.succeeded("snn"), finisher.succeeded("cnn")
+
+
+def sweep(client: TestClient, seeds: list[int], **base: object) -> str:
+    base = {"mask": "F9", "overrides": {"training.max_epochs": 1, "training.train_limit": 32}} | base
+    body = {"name": "named by somebody", "base": base, "axes": {"kind": ["snn", "cnn"], "seed": seeds}}
+    return client.post("/api/v1/sweeps", json=body).json()["id"]
+
+
+def targets(client: TestClient, twins: tuple[str, str]) -> dict[str, dict]:
+    return {
+        "run": {"run_id": twins[0]},
+        "comparison": {"runs": list(twins)},
+        "sweep": {"sweep_id": sweep(client, [0])},
+        "view": {"view": {"dataset": "digits"}},
+    }
+
+
+def test_each_kind_shows_the_figures_of_its_own_route_and_no_id(twins, client: TestClient) -> None:
+    found = {name: share(client, **target) for name, target in targets(client, twins).items()}
+    shown = {name: opened(client, made) for name, made in found.items()}
+    assert {name: content.type for name, content in shown.items()} == {name: name for name in found}
+    compared = client.get(f"/api/v1/compare?runs={twins[0]},{twins[1]}").json()
+    runs = [run.model_dump(mode="json") | {"id": None} for run in shown["comparison"].comparison.runs]
+    assert runs == [run | {"id": None} for run in compared["runs"]]
+    assert [run.id for run in shown["comparison"].comparison.runs] == ["run-1", "run-2"]
+    assert shown["sweep"].title == "named by somebody" and shown["sweep"].states == {"succeeded": 2}
+    assert [point.energy_pj for point in shown["view"].plot.points] == [
+        point["energy_pj"] for point in client.get("/api/v1/pareto?dataset=digits").json()["points"]
+    ]
+    ids = {
+        *twins,
+        *(made.id for made in found.values()),
+        json.loads(client.get("/api/v1/sweeps").text)["items"][0]["id"],
+    }
+    for made in found.values():
+        for text in (stranger(client, f"/api/v1/shared/{made.token}").text, page(client, made)):
+            assert not [secret for secret in (*ids, made.token, client.app.state.context.token) if secret in text]
+
+
+def test_a_twin_beside_a_comparison_was_not_shared(finisher, twins, client: TestClient) -> None:
+    other = finisher.claimed("snn", mask="F8")  # a second network to stand beside, its bundle the same
+    shutil.copytree(finisher.trained["snn"], other.out)
+    finisher.lifecycle.succeed(other, Bundle(other.out).summary())
+    compared = client.get(f"/api/v1/compare?runs={twins[0]},{other.run_id}").json()
+    assert compared["twins"], "the owner sees the twin beside the two"
+    assert opened(client, share(client, runs=[twins[0], other.run_id])).comparison.twins == []
+
+
+def test_a_live_view_and_sweep_follow_their_runs_and_a_frozen_one_does_not(finisher, client: TestClient) -> None:
+    finisher.succeeded("snn")
+    sweep_id = sweep(client, [0])  # takes the run that is there; its CNN still waits
+    live, frozen = (
+        {name: share(client, frozen=kept, **body) for name, body in (
+            ("sweep", {"sweep_id": sweep_id}), ("view", {"view": {"dataset": "digits"}}))}
+        for kept in (False, True)
+    )  # fmt: skip
+    finisher.succeeded("cnn")
+    assert [len(opened(client, made["view"]).plot.points) for made in (live, frozen)] == [2, 1]
+    assert opened(client, frozen["sweep"]).states == {"succeeded": 1, "queued": 1}
+
+
+def test_a_frozen_link_outlives_its_runs_and_a_live_one_does_not(twins, client: TestClient) -> None:
+    kinds = targets(client, twins)
+    live = {name: share(client, **target) for name, target in kinds.items()}
+    frozen = {name: share(client, frozen=True, **target) for name, target in kinds.items()}
+    before = {name: opened(client, made) for name, made in frozen.items()}
+    for run_id in twins:
+        assert client.delete(f"/api/v1/runs/{run_id}").status_code == 204
+    assert {name: opened(client, made) for name, made in frozen.items()} == before
+    for name in ("run", "comparison"):
+        assert stranger(client, f"/s/{live[name].token}").status_code == 404
+    listed = {item.id for item in SharePage.model_validate_json(client.get("/api/v1/shares").content).items}
+    assert {made.id for made in frozen.values()} <= listed and live["run"].id not in listed
+
+
+@pytest.mark.parametrize("kind", ["run", "comparison", "sweep", "view"])
+def test_the_manifest_is_that_of_the_files_and_the_offline_page_holds_the_content(twins, client, kind: str) -> None:
+    made = share(client, frozen=True, with_weights=kind != "view", **targets(client, twins)[kind])
+    files = {file.name: file for file in opened(client, made).files}
+    assert {"results.json", "offline.html"} <= set(files)
+    assert len([name for name in files if name.startswith("weights-")]) == (0 if kind == "view" else 2)
+    assert sum(file.bytes for file in files.values()) == made.bytes
+    text = page(client, made)
+    for name, file in files.items():
+        answer = stranger(client, f"/s/{made.token}?file={name}")
+        assert answer.status_code == 200 and f'filename="{name}"' in answer.headers["content-disposition"]
+        assert (len(answer.content), hashlib.sha256(answer.content).hexdigest()) == (file.bytes, file.sha256)
+        assert file.sha256 in text and f'href="?file={name}"' in text
+        assert stranger(client, f"/api/v1/shared/{made.token}/files/{name}").content == answer.content
+    offline = stranger(client, f"/s/{made.token}?file=offline.html").text
+    held = b64decode(re.search(r'id="results">([^<]+)<', offline)[1])
+    assert held == stranger(client, f"/s/{made.token}?file=results.json").content
+    assert files["results.json"].sha256 in offline
+    manifest = stranger(client, f"/s/{made.token}?file=manifest.json").json()
+    assert {item["name"]: item["sha256"] for item in manifest["files"]} == {n: f.sha256 for n, f in files.items()}
+
+
+def test_the_offline_page_loads_nothing_and_may_run_its_own_two_scripts_only(twins, client: TestClient) -> None:
+    made = share(client, run_id=twins[0], frozen=True)
+    offline = stranger(client, f"/s/{made.token}?file=offline.html").text
+    scripts = re.findall(r"<script>(.*?)</script>", offline, re.DOTALL)
+    assert len(scripts) == 2 and any("Plotly" in script for script in scripts)
+    markup = re.sub(r"<(script|style)\b.*?</\1>", "", offline, flags=re.DOTALL)
+    assert not re.search(r"""(?:src|href)=["'](?!data:|#)""", markup)
+    policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]+)"', offline)[1]
+    digests = {b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts}
+    assert set(re.findall(r"sha256-([^']+)'", policy)) == digests
+    assert policy.startswith("default-src 'none'") and "connect-src 'none'" in policy and "http" not in policy
+
+
+def test_weights_and_images_are_there_only_where_they_were_asked_for(twins, client: TestClient) -> None:
+    plain, full = share(client, run_id=twins[0], with_images=False), share(client, run_id=twins[0], with_weights=True)
+    assert opened(client, plain).files == [] and opened(client, plain).examples.items == []
+    assert "<img" not in page(client, plain) and "<img" in page(client, full)
+    compared = share(client, runs=list(twins), with_images=False)
+    assert opened(client, compared).images == [] and "<img" not in page(client, compared)
+    (own, twin) = opened(client, full).files
+    content = stranger(client, f"/s/{full.token}?file={own.name}").content
+    assert content == client.get(f"/api/v1/runs/{twins[0]}/artifacts/weights.safetensors").content
+    for made, name in ((plain, own.name), (full, "weights.safetensors"), (full, "counts.json"), (full, "results.json"),
+                       (full, "../manifest.json")):  # fmt: skip
+        assert stranger(client, f"/s/{made.token}?file={name}").status_code == 404
+    alone = share(client, run_id=twins[0], with_weights=True, with_twin=False)
+    assert len(opened(client, alone).files) == 1  # what was not shared gives no weights
+    assert stranger(client, f"/s/{alone.token}?file={twin.name}").status_code == 404
+    assert opened(client, full).files and SharePage.model_validate_json(client.get("/api/v1/shares").content)
+
+
+def test_a_download_is_no_view_and_ends_with_its_link(twins, client: TestClient, database: Database) -> None:
+    made = share(client, run_id=twins[0], with_weights=True, frozen=True)
+    other = share(client, run_id=twins[0], with_weights=True)
+    (name, *_) = (file.name for file in opened(client, made).files if file.name.startswith("weights"))
+    folder = client.app.state.context.artifacts.root / "shares" / made.id
+    assert stranger(client, f"/s/{made.token}?file={name}").status_code == 200
+    views = {item.id: item.views for item in SharePage.model_validate_json(client.get("/api/v1/shares").content).items}
+    assert views == {made.id: 1, other.id: 0} and folder.is_dir()
+    client.delete(f"/api/v1/shares/{made.id}")
+    assert stranger(client, f"/s/{made.token}?file={name}").json()["code"] == "share-gone"
+    assert not folder.exists(), "what was withdrawn is not kept"
+    with database.write() as session:
+        session.execute(
+            update(ShareRow).where(ShareRow.id == other.id).values(expires_at=utc_now() - timedelta(seconds=1))
+        )
+    assert stranger(client, f"/s/{other.token}?file={name}").json()["code"] == "share-gone"
+
+
+def test_the_content_of_an_expired_frozen_link_goes_with_the_next_new_link(twins, client, database: Database) -> None:
+    made = share(client, run_id=twins[0], frozen=True)
+    with database.write() as session:
+        session.execute(update(ShareRow).values(expires_at=utc_now() - timedelta(seconds=1)))
+    folder = client.app.state.context.artifacts.root / "shares" / made.id
+    assert folder.is_dir()
+    share(client, run_id=twins[0])
+    assert not folder.exists()
+
+
+def test_frozen_content_that_was_changed_is_not_shown(twins, client: TestClient) -> None:
+    made = share(client, run_id=twins[0], frozen=True)
+    file = client.app.state.context.artifacts.root / "shares" / made.id / "results.json"
+    file.write_bytes(file.read_bytes().replace(b'"accuracy":', b'"accuracy": ', 1))
+    answer = stranger(client, f"/api/v1/shared/{made.token}")
+    assert (answer.status_code, answer.json()["code"]) == (500, "bundle-corrupt")
+
+
+def test_what_cannot_be_shared_is_refused_when_the_link_is_made(finisher, twins, client: TestClient) -> None:
+    waiting = finisher.queued("snn", seed=9).id
+    for body, code in (
+        ({}, "invalid-request"),
+        ({"run_id": twins[0], "view": {"dataset": "digits"}}, "invalid-request"),
+        ({"runs": [twins[0]]}, "invalid-request"),
+        ({"runs": [twins[0], twins[0]]}, "bad-value"),
+        ({"runs": [twins[0], waiting]}, "not-ready"),
+        ({"runs": [twins[0], "nobody"]}, "not-found"),
+        ({"sweep_id": "nobody"}, "not-found"),
+        ({"view": {"dataset": "digit"}}, "unknown-name"),
+        ({"run_id": twins[0], "mode": "exat"}, "unknown-name"),
+        ({"run_id": twins[0], "profile": "none"}, "unknown-name"),
+        ({"view": {"dataset": "digits"}, "with_weights": True}, "bad-value"),
+    ):
+        answer = client.post("/api/v1/shares", json=body)
+        assert answer.json()["code"] == code, body
+    assert client.get("/api/v1/shares").json()["items"] == []
+
+
+def test_a_share_is_priced_in_the_mode_it_was_made_in(twins, client: TestClient) -> None:
+    made = share(client, run_id=twins[0], mode="paper")
+    assert opened(client, made).layers.mode == "paper"
+    view = opened(client, share(client, view={"dataset": "digits"}, mode="paper"))
+    exact, paper = (client.get(f"/api/v1/pareto?dataset=digits&mode={mode}").json() for mode in ("exact", "paper"))
+    energies = [point.energy_pj for point in view.plot.points]
+    assert energies == [point["energy_pj"] for point in paper["points"]] != [p["energy_pj"] for p in exact["points"]]
+
+
+def test_weights_lose_their_free_text_and_nothing_else() -> None:
+    tensors = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.ones(3, dtype=np.int64)}
+    marked = save(tensors, metadata={"author": "somebody", "path": "/home/somebody"})
+    bare = without_metadata(marked)
+    assert b"somebody" in marked and b"somebody" not in bare
+    assert all(np.array_equal(load(bare)[name], tensors[name]) for name in tensors)
+    assert without_metadata(save(tensors)) == save(tensors)
