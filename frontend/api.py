@@ -8,37 +8,56 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import httpx
 from pydantic import ValidationError
 
 from core.schemas.api import (
+    Audit,
+    BulkAnswers,
+    BulkRequest,
     Catalog,
     Confusion,
     Examples,
+    ForkRequest,
     Gradients,
     Layers,
     Metrics,
-    NewShare,
     Pareto,
+    ParetoColumns,
     Preview,
     Problem,
     ReadyCheck,
     Run,
+    RunChange,
     RunPage,
     RunRequest,
-    SharePage,
-    ShareRequest,
+    WaitingRuns,
+    Workers,
 )
+from core.schemas.audit import MeasuredAudit
 from core.schemas.base import Frozen
+from core.schemas.compare import Comparison
+from core.schemas.diagnostics import Calibration, DiagnosticsReport, Exits, Steps
+from core.schemas.images import SeenImage
+from core.schemas.inference import Tried
+from core.schemas.installation import Installation
+from core.schemas.results import Environment
+from core.schemas.share import NewShare, SharePage, ShareRequest
+from core.schemas.suggestion import MaskSuggestions
+from core.schemas.sweep import SweepDetail, SweepPage, SweepPreview, SweepRequest
 
 log = logging.getLogger(__name__)
 
 PREFIX = "/api/v1"
 # A preview or a list answers in milliseconds; half a minute means that something is stuck.
 TIMEOUT = httpx.Timeout(30.0, connect=3.0)
+# The first image waits for the engine, and on a new machine for its kernels.
+TRY_TIMEOUT = httpx.Timeout(180.0, connect=3.0)
+# A large bundle travels, is unpacked, and every figure in it is computed again.
+IMPORT_TIMEOUT = httpx.Timeout(600.0, connect=3.0)
 
 Model = TypeVar("Model", bound=Frozen)
 
@@ -105,6 +124,24 @@ class Client:
     def preview(self, request: RunRequest) -> Preview:
         return self._send(Preview, "POST", "/preview", body=request)
 
+    def suggestions(
+        self, *, backbone: str, definition: str, kind: str, dataset: str, mode: str, profile: str
+    ) -> MaskSuggestions:
+        """Masks worth training next, from the runs that exist; empty with the reason where there are too few."""
+        return self._get(
+            MaskSuggestions, "/suggestions", backbone=backbone, definition=definition, kind=kind, dataset=dataset,
+            mode=mode, profile=profile,
+        )  # fmt: skip
+
+    # sweeps
+
+    def preview_sweep(self, request: SweepRequest) -> SweepPreview:
+        return self._send(SweepPreview, "POST", "/sweeps/preview", body=request)
+
+    def launch_sweep(self, request: SweepRequest, *, idempotency_key: str) -> SweepDetail:
+        """Queue every combination that no equal run answers. The same key gives the same sweep again."""
+        return self._send(SweepDetail, "POST", "/sweeps", body=request, headers={"Idempotency-Key": idempotency_key})
+
     # runs
 
     def launch(self, request: RunRequest, *, idempotency_key: str) -> Run:
@@ -112,7 +149,8 @@ class Client:
         return self._send(Run, "POST", "/runs", body=request, headers={"Idempotency-Key": idempotency_key})
 
     def runs(self, *, cursor: str | None = None, limit: int | None = None, **filters: Any) -> RunPage:
-        """Newest first. Filters: `state` (one or several), `dataset`, `kind`."""
+        """Newest first. Filters: `state` (one or several), `dataset`, `kind`, `backbone`, `recipe`, `tag`, `sweep`,
+        `q` (words), `deleted` (what is in the bin)."""
         return self._get(RunPage, "/runs", cursor=cursor, limit=limit, **filters)
 
     def run(self, run_id: str) -> Run:
@@ -126,6 +164,61 @@ class Client:
         key = {"Idempotency-Key": f"retry-{run_id}"}
         return self._send(Run, "POST", f"/runs/{_part(run_id)}/retry", headers=key)
 
+    def fork(self, run_id: str, request: ForkRequest, *, idempotency_key: str) -> Run:
+        """A new run with another's config and some changes."""
+        key = {"Idempotency-Key": idempotency_key}
+        return self._send(Run, "POST", f"/runs/{_part(run_id)}/fork", body=request, headers=key)
+
+    def change(self, run_id: str, change: RunChange) -> Run:
+        """Set the fields that `change` was made with: tags, note, or both."""
+        content = change.model_dump_json(exclude_unset=True).encode()
+        headers = {"Content-Type": "application/json"}
+        return _read(Run, self._request("PATCH", f"/runs/{_part(run_id)}", content=content, headers=headers))
+
+    def delete(self, run_id: str) -> None:
+        """Into the bin; a worker removes it a day later."""
+        self._request("DELETE", f"/runs/{_part(run_id)}")
+
+    def restore(self, run_id: str) -> Run:
+        return self._send(Run, "POST", f"/runs/{_part(run_id)}/restore")
+
+    def bulk(self, request: BulkRequest) -> BulkAnswers:
+        """One action on many runs. Sent twice, a retry makes each new run once."""
+        return self._send(BulkAnswers, "POST", "/runs/bulk", body=request, headers={"Idempotency-Key": "bulk"})
+
+    def import_bundle(self, zipped: bytes) -> tuple[Run, bool]:
+        """A finished bundle as a zip: its run, and whether it is new here."""
+        headers = {"Content-Type": "application/zip"}
+        response = self._request("POST", "/imports", content=zipped, headers=headers, timeout=IMPORT_TIMEOUT)
+        return _read(Run, response), response.status_code == 201
+
+    # sweeps
+
+    def sweeps(self, *, cursor: str | None = None, limit: int | None = None) -> SweepPage:
+        return self._get(SweepPage, "/sweeps", cursor=cursor, limit=limit)
+
+    def sweep(self, sweep_id: str, *, mode: str, profile: str) -> SweepDetail:
+        return self._get(SweepDetail, f"/sweeps/{_part(sweep_id)}", mode=mode, profile=profile)
+
+    def cancel_sweep(self, sweep_id: str) -> SweepDetail:
+        return self._send(SweepDetail, "POST", f"/sweeps/{_part(sweep_id)}/cancel")
+
+    def forget_sweep(self, sweep_id: str) -> None:
+        """The grouping is gone; the runs stay."""
+        self._request("DELETE", f"/sweeps/{_part(sweep_id)}")
+
+    # who trains, and what waits
+
+    def workers(self) -> Workers:
+        return self._get(Workers, "/workers")
+
+    def queue(self) -> WaitingRuns:
+        return self._get(WaitingRuns, "/queue")
+
+    def installation(self) -> Installation:
+        """Versions, and what lies on the disk."""
+        return self._get(Installation, "/installation")
+
     def metrics(self, run_id: str) -> Metrics:
         return self._get(Metrics, f"/runs/{_part(run_id)}/metrics")
 
@@ -135,16 +228,85 @@ class Client:
     def confusion(self, run_id: str) -> Confusion:
         return self._get(Confusion, f"/runs/{_part(run_id)}/confusion")
 
-    def examples(self, run_id: str, *, which: str, limit: int | None = None) -> Examples:
-        return self._get(Examples, f"/runs/{_part(run_id)}/examples", which=which, limit=limit)
+    def examples(
+        self, run_id: str, *, which: str, limit: int | None = None, against: str | None = None,
+        truth: int | None = None, answer: int | None = None,
+    ) -> Examples:  # fmt: skip
+        """With `against`: only images that that run got right and this one did not.
+
+        `truth` and `answer` are places in the classes: only images of that cell of the confusion matrix.
+        """
+        query = {"which": which, "limit": limit, "against": against, "truth": truth, "answer": answer}
+        return self._get(Examples, f"/runs/{_part(run_id)}/examples", **query)
+
+    def image(self, run_id: str, index: int, *, mode: str, profile: str) -> SeenImage:
+        """One test image: confidences, spikes and energy after each step, of the run and of its twin."""
+        return self._get(SeenImage, f"/runs/{_part(run_id)}/images/{index:d}", mode=mode, profile=profile)
+
+    def calibration(self, run_id: str) -> Calibration:
+        return self._get(Calibration, f"/runs/{_part(run_id)}/calibration")
+
+    def steps(self, run_id: str, *, mode: str, profile: str) -> Steps:
+        """Accuracy and energy after each T' <= T."""
+        return self._get(Steps, f"/runs/{_part(run_id)}/steps", mode=mode, profile=profile)
+
+    def exits(self, run_id: str, *, mode: str, profile: str) -> Exits:
+        """Early exit by confidence; refused in a mode without an energy of one image."""
+        return self._get(Exits, f"/runs/{_part(run_id)}/exits", mode=mode, profile=profile)
+
+    def diagnostics(self, run_id: str) -> DiagnosticsReport:
+        """What the probe saw; refused as `not-ready` for a run from before there was one."""
+        return self._get(DiagnosticsReport, f"/runs/{_part(run_id)}/diagnostics")
+
+    def environment(self, run_id: str) -> dict[str, Any]:
+        """What the numbers were made with."""
+        return self._get(Environment, f"/runs/{_part(run_id)}/environment").noted
 
     def gradients(self, run_id: str) -> Gradients:
         return self._get(Gradients, f"/runs/{_part(run_id)}/gradients")
+
+    def try_image(
+        self, run_id: str, *, mode: str, profile: str, picture: bytes | None = None, index: int | None = None,
+        invert: bool = False,
+    ) -> Tried:  # fmt: skip
+        """One image through the run's network and its twin's: a PNG, JPEG or WebP file, or a kept test image."""
+        response = self._request(
+            "POST",
+            f"/runs/{_part(run_id)}/try",
+            query={"index": index, "invert": invert or None, "mode": mode, "profile": profile},
+            content=picture or b"",
+            timeout=TRY_TIMEOUT,
+        )
+        return _read(Tried, response)
 
     # pictures over many runs
 
     def pareto(self, *, dataset: str, mode: str, profile: str) -> Pareto:
         return self._get(Pareto, "/pareto", dataset=dataset, mode=mode, profile=profile)
+
+    def pareto_columns(self, *, dataset: str, mode: str, profile: str, steps: int | None = None) -> ParetoColumns:
+        """The same as columns; with `steps` every run is stopped after so many of its time steps."""
+        return self._get(
+            ParetoColumns, "/pareto", dataset=dataset, mode=mode, profile=profile, steps=steps, columns="true"
+        )
+
+    def compare(self, run_ids: Sequence[str], *, mode: str, profile: str) -> Comparison:
+        """Two to ten succeeded runs; the first is what the others are held against."""
+        return self._get(Comparison, "/compare", runs=",".join(map(_part, run_ids)), mode=mode, profile=profile)
+
+    # the printed tables
+
+    def audit(self) -> Audit:
+        return self._get(Audit, "/audit")
+
+    def audit_table(self, content: bytes, *, name: str) -> Audit:
+        """Another paper's table: the content of a CSV file."""
+        headers = {"Content-Type": "text/csv"}
+        return _read(Audit, self._request("POST", "/audit", query={"name": name}, content=content, headers=headers))
+
+    def measured_audit(self) -> MeasuredAudit:
+        """Succeeded runs of the networks in the printed tables."""
+        return self._get(MeasuredAudit, "/audit/measured")
 
     # shares
 
@@ -198,13 +360,17 @@ class Client:
         query: Mapping[str, Any] | None = None,
         body: Frozen | None = None,
         headers: dict[str, str] | None = None,
+        content: bytes | None = None,
+        timeout: httpx.Timeout = TIMEOUT,
         refuse: Callable[[httpx.Response], bool] = lambda response: not response.is_success,
     ) -> httpx.Response:
         params = {name: value for name, value in (query or {}).items() if value is not None and value != []}
-        content = None if body is None else body.model_dump_json().encode()
-        sent = {**(headers or {}), **({} if content is None else {"Content-Type": "application/json"})}
+        content = content if body is None else body.model_dump_json().encode()
+        sent = {**(headers or {}), **({} if body is None else {"Content-Type": "application/json"})}
         try:
-            response = self._http.request(method, PREFIX + path, params=params, content=content, headers=sent)
+            response = self._http.request(
+                method, PREFIX + path, params=params, content=content, headers=sent, timeout=timeout
+            )
         except httpx.HTTPError as error:
             log.warning("api.down", extra={"path": path, "why": type(error).__name__})
             raise ApiDown from error

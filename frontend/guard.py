@@ -58,6 +58,8 @@ _POLICY = (
     "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' ws://{host} wss://{host}; "
     "worker-src 'self' blob:; frame-ancestors 'self'; base-uri 'self'; form-action 'self'; object-src 'none'"
 )
+#: Other names of the first page, which Streamlit knows at `/` alone.
+HOME = ("/explore", "/explore/")
 
 
 class Guard:
@@ -114,7 +116,11 @@ class Guard:
         if keys:
             await self._judge(scope, send, keys[0], target)
         elif self._has_cookie(headers):
-            await self._app(scope, receive, send)
+            if path in HOME:
+                home = _address("/", query).encode("latin-1", "replace")
+                await _answer(scope, send, 307, b"", [(b"location", home)])
+            else:
+                await self._app(scope, receive, send)
         elif headers.get(b"sec-fetch-site") == "cross-site" and headers.get(b"sec-fetch-mode") == "navigate":
             # A strict cookie stays at home when a link on another site is followed: come again from here.
             await _answer(scope, send, 200, bounce(path=target))

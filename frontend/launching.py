@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from core.errors import BadValue
-from core.schemas.api import LayerPreview, Preview, RunRequest
-from core.schemas.base import digest
+from core.schemas.api import RunRequest
+from core.schemas.base import Frozen, digest
 from core.schemas.run import Kind
+from core.schemas.sweep import SweepRequest
 
 MOST_SEEDS = 20
 TWINS = "twins"
@@ -19,17 +21,6 @@ KINDS: dict[str, tuple[Kind, ...]] = {
     Kind.CNN.value: (Kind.CNN,),
     TWINS: (Kind.SNN, Kind.CNN),
 }
-
-#: Config fields that the form offers to override: dotted name, title, what it is.
-OVERRIDES: tuple[tuple[str, str, str], ...] = (
-    ("training.max_epochs", "Epochs, at most", "One epoch is one pass over the training images."),
-    ("training.batch_size", "Batch size", "Images per step."),
-    ("training.lr", "Learning rate", "Adam's step size at the start."),
-    ("training.train_limit", "Training images, at most", "A stratified part of the training split; empty: all."),
-    ("time_steps", "Time steps T", "How often the spiking network sees the image. A CNN ignores it."),
-    ("neuron.tau", "tau", "Membrane time constant in steps, above 1. A CNN ignores it."),
-    ("neuron.v_threshold", "v_threshold", "The neuron fires from this potential on. A CNN ignores it."),
-)
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -50,20 +41,76 @@ def parse_seeds(text: str) -> list[int]:
     return list(seeds)
 
 
-def requests(
-    *, backbone: str, kinds: Iterable[Kind], mask: Sequence[str], dataset: str, recipe: str, seeds: Sequence[int],
-    overrides: Mapping[str, str],
-) -> list[RunRequest]:  # fmt: skip
-    """One request per kind and seed, twins next to each other. Empty overrides are left to the recipe."""
-    kinds = list(kinds)
-    changed = {name: _number(value.strip()) for name, value in overrides.items() if value.strip()}
+class Form(NamedTuple):
+    """All that the page has asked for. What follows `overrides` is the sweep's; empty means: as above."""
+
+    backbone: str
+    definition: str
+    kinds: Sequence[Kind]
+    mask: str  # its name, or blocks such as F4,F6
+    dataset: str
+    recipe: str
+    seeds: Sequence[int]
+    overrides: Mapping[str, str]
+    backbones: Sequence[str] = ()
+    masks: Sequence[str] = ()
+    fields: Mapping[str, Sequence[str]] = MappingProxyType({})
+    name: str = ""
+    repeat: bool = False
+
+
+def requests(form: Form) -> list[RunRequest]:
+    """One request a kind, of the first of everything else: what is previewed, and launched if there is no sweep."""
+    choices = _choices(form)
+    first = {name: values[0] for name, values in choices.items() if name in RunRequest.model_fields}
+    fields = {name: values[0] for name, values in choices.items() if name not in first}
+    overrides = {name: _number(value.strip()) for name, value in form.overrides.items() if value.strip()}
     return [
         RunRequest(
-            backbone=backbone, kind=kind, mask=list(mask), dataset=dataset, recipe=recipe, seed=seed, overrides=changed
+            **(first | {"kind": kind}),
+            definition=form.definition,
+            dataset=form.dataset,
+            recipe=form.recipe,
+            overrides=overrides | fields,
         )
-        for seed in seeds
-        for kind in kinds
+        for kind in choices["kind"]
     ]
+
+
+def sweep(form: Form) -> SweepRequest | None:
+    """Every combination, seeds fastest; None where one network, or its twins, is all that is asked for."""
+    axes = {name: list(values) for name, values in _choices(form).items() if len(values) > 1}
+    if axes.keys() <= {"kind"}:
+        return None
+    return SweepRequest(
+        name=form.name.strip() or _name(form, axes), base=requests(form)[0], axes=axes, repeat=form.repeat
+    )
+
+
+def _choices(form: Form) -> dict[str, Sequence[Any]]:
+    """The values of each axis, those with one value too, slowest first. A swept field wins over its override."""
+    fields = {
+        name: list(dict.fromkeys(_number(text) for text in texts)) for name, texts in form.fields.items() if texts
+    }
+    return {
+        "backbone": list(form.backbones) or [form.backbone],
+        "mask": list(form.masks) or [form.mask],
+        **fields,
+        "kind": [kind.value for kind in form.kinds],
+        "seed": list(form.seeds),
+    }
+
+
+def _name(form: Form, axes: Mapping[str, Sequence[Any]]) -> str:
+    """Such as `squeezenet on digits: 9 masks, 2 kinds, 3 seeds`."""
+    what = ", ".join(f"{len(values)} {name.rpartition('.')[2]}s" for name, values in axes.items() if name != "backbone")
+    networks = "+".join(axes.get("backbone", [form.backbone]))
+    return (f"{networks} on {form.dataset}" + (f": {what}" if what else ""))[:100]
+
+
+def parse_values(text: str) -> list[str]:
+    """`1e-3, 2e-3` as its parts, each once."""
+    return list(dict.fromkeys(part for part in re.split(r"[,;\s]+", text.strip()) if part))
 
 
 def _number(text: str) -> int | float | str:
@@ -77,45 +124,9 @@ def _number(text: str) -> int | float | str:
     return text
 
 
-def idempotency_key(nonce: str, request: RunRequest) -> str:
+def idempotency_key(nonce: str, request: Frozen) -> str:
     """The same form with the same content gives the same key, so a second click cannot launch twice.
 
     The content is part of it: after a refusal the mended form is a new request.
     """
     return f"{nonce}-{digest(request.model_dump(mode='json'))[:24]}"
-
-
-class Stage(NamedTuple):
-    """One place in the row that draws the network: a removable block, or a fixed operation."""
-
-    name: str
-    is_block: bool
-    detail: str
-
-
-def stages(full: Preview, blocks: Sequence[str]) -> list[Stage]:
-    """The network with nothing removed, in order: stem, pools, blocks with their output channels, classifier."""
-    row: list[Stage] = []
-    by_block: dict[str, list[LayerPreview]] = {}
-    for layer in full.layers:
-        if layer.block is not None:
-            if layer.block not in by_block:
-                row.append(Stage(layer.block, True, ""))
-            by_block.setdefault(layer.block, []).append(layer)
-        elif layer.kind == "conv":
-            row.append(Stage(layer.name.split(".")[0], False, f"{layer.output_shape[0]} ch"))
-        elif layer.kind == "maxpool":
-            row.append(Stage("pool", False, "×".join(map(str, layer.output_shape[1:]))))
-    known = [
-        stage if not stage.is_block else stage._replace(detail=f"{_width(by_block[stage.name])} ch") for stage in row
-    ]
-    missing = [Stage(block, True, "") for block in blocks if block not in by_block]
-    return known + missing
-
-
-def _width(layers: Sequence[LayerPreview]) -> int:
-    """Output channels of a block: those of its join, or of its last convolutions that share one shape."""
-    joined = [layer for layer in layers if layer.kind == "concat"]
-    if joined:
-        return joined[-1].output_shape[0]
-    return sum(layer.output_shape[0] for layer in layers if layer.kind == "conv" and ".expand" in layer.name)

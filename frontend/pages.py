@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -29,6 +29,9 @@ PLACES: dict[str, Place] = {
         Place(name="launch", title="Launch", icon=":material/play_arrow:"),
         Place(name="runs", title="Runs", icon=":material/list:"),
         Place(name="run", title="Run", icon=None, hidden=True),
+        Place(name="compare", title="Compare", icon=":material/balance:"),
+        Place(name="audit", title="Audit", icon=":material/fact_check:"),
+        Place(name="tryit", title="Try it", icon=":material/animation:"),
         Place(name="shares", title="Shares", icon=":material/link:"),
         Place(name="settings", title="Settings", icon=":material/tune:"),
     )
@@ -61,12 +64,23 @@ def open_run(run_id: str) -> NoReturn:
     st.switch_page(page("run"), query_params={"run": run_id})
 
 
-def open_place(name: str) -> NoReturn:
-    st.switch_page(page(name))
+def open_place(name: str, **query: str) -> NoReturn:
+    """Go to a place, with query parameters such as `sweep` of the list of runs."""
+    st.switch_page(page(name), query_params=query)
 
 
 def link_run(run_id: str, label: str, *, icon: str | None = None) -> None:
     st.page_link(page("run"), label=label, icon=icon, query_params={"run": run_id})
+
+
+def link_compare(run_ids: Sequence[str], label: str) -> None:
+    """To the runs side by side; the first is what the others are held against."""
+    st.page_link(page("compare"), label=label, icon=PLACES["compare"].icon, query_params={"runs": ",".join(run_ids)})
+
+
+def link_row(row: str, label: str = "Reproduce this row") -> None:
+    """To the launch form, filled in with a printed row such as `table1/cifar10/SqueezeNet-P`."""
+    st.page_link(page("launch"), label=label, icon=PLACES["launch"].icon, query_params={"row": row})
 
 
 def link(name: str, label: str | None = None) -> None:

@@ -62,7 +62,7 @@ def options(settings: Settings) -> dict[str, Any]:
         "server.corsAllowedOrigins": [],
         "server.enableXsrfProtection": True,
         "server.baseUrlPath": "",
-        "server.maxUploadSize": 1,  # MB; no page takes uploads
+        "server.maxUploadSize": 5,  # MB; a picture on the page Try it
         "server.disconnectedSessionTTL": 60,
         "theme.baseRadius": "0.5rem",
         "theme.baseFontSize": 15,
@@ -74,7 +74,9 @@ def options(settings: Settings) -> dict[str, Any]:
 
 def create(settings: Settings) -> Guard:
     """The guarded ASGI app. Sets Streamlit's process-wide options, so once a process."""
-    # Streamlit costs a second to import: only the process that serves pages pays it.
+    # Streamlit costs a second to import: only the process that serves pages pays it. pandas comes before the first
+    # page: Plotly uses it as soon as any thread has begun to import it, half loaded or not.
+    import pandas  # noqa: F401
     from streamlit.starlette import App
     from streamlit.web.bootstrap import load_config_options
 

@@ -118,3 +118,20 @@ def _short(name: str, most: int = 14) -> str:
 
 def _longest(confusion: Confusion) -> int:
     return max(len(name) for name in confusion.classes)
+
+
+def rows(confusion: Confusion) -> list[dict[str, object]]:
+    """The figure's data, a row a cell that holds images."""
+    return [
+        {"truth": confusion.classes[i], "answer": confusion.classes[j], "images": count, "of_truth": sum(row)}
+        for i, row in enumerate(confusion.matrix)
+        for j, count in enumerate(row)
+        if count
+    ]
+
+
+def class_rows(confusion: Confusion) -> list[dict[str, object]]:
+    """Precision, recall, F1 and number of images of each class."""
+    columns = (confusion.classes, confusion.support, confusion.precision, confusion.recall, confusion.f1)
+    names = ("class", "images", "precision", "recall", "f1")
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]

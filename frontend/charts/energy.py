@@ -1,4 +1,4 @@
-"""Estimated energy of each layer, with the part spent on accumulates and on multiply-accumulates."""
+"""Estimated energy of each layer, with the part spent on accumulates, on multiply-accumulates and on memory."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ TITLE = "Energy per layer"
 
 
 def ac_energy_pj(bill: LayerBill, profile: str) -> float:
-    """The part of a layer's energy that its accumulates take, pJ; the rest is its MACs'.
+    """The part of a layer's energy that its accumulates take, pJ; the rest is its MACs' and its memory's.
 
     Only a layer that has both kinds needs the profile's prices. Raises UnknownName for an unknown profile.
     """
+    arithmetic = bill.energy_pj - bill.memory_energy_pj
     if not bill.acs:
         return 0.0
     if not bill.macs:
-        return bill.energy_pj
-    return bill.acs * profiles()[profile].ac_pj
+        return arithmetic
+    return arithmetic - bill.macs * profiles()[profile].mac_pj  # what is billed otherwise than as an AC is no MAC
 
 
 def figure(layers: Layers, *, source: str = "") -> go.Figure:
@@ -38,14 +39,17 @@ def figure(layers: Layers, *, source: str = "") -> go.Figure:
     names = list(rows)
     ac = [sum(ac_energy_pj(bill, layers.profile) for bill in bills) for bills in rows.values()]
     total = [sum(bill.energy_pj for bill in bills) for bills in rows.values()]
-    mac = [whole - part for whole, part in zip(total, ac, strict=True)]
+    memory = [sum(bill.memory_energy_pj for bill in bills) for bills in rows.values()]
+    mac = [max(whole - part - rest, 0.0) for whole, part, rest in zip(total, ac, memory, strict=True)]
     factor, name_of_unit = energy_scale(max(total))
     hover = [_hover(name, bills, layers) for name, bills in rows.items()]
     chart = go.Figure()
-    for title, values, colour, pattern in (
+    parts = [
         ("accumulates (AC)", ac, theme.AC_COLOUR, ""),
         ("multiply-accumulates (MAC)", mac, theme.MAC_COLOUR, "/"),
-    ):
+        ("memory and addresses", memory, theme.MEMORY_COLOUR, "."),
+    ]
+    for title, values, colour, pattern in parts if any(memory) else parts[:2]:
         chart.add_bar(
             x=[value / factor for value in values],
             y=[theme.escape(name) for name in names],
@@ -92,3 +96,12 @@ def _hover(name: str, bills: list[LayerBill], layers: Layers) -> str:
     if len(bills) > 1:
         lines += [f"  {theme.escape(bill.kind)}: {format_energy(bill.energy_pj)}" for bill in bills]
     return "<br>".join(lines)
+
+
+def rows(layers: Layers) -> list[dict[str, object]]:
+    """The bill of each operation of the network, a row each."""
+    return [
+        {**bill.model_dump(exclude={"output_shape", "firing_rate_per_step"}), "mode": layers.mode,
+         "profile": layers.profile, "n_samples": layers.n_samples}
+        for bill in layers.layers
+    ]  # fmt: skip

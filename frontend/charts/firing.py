@@ -76,3 +76,13 @@ def _hover(bill: LayerBill) -> str:
     elif rates:
         lines.append(f"steps: {min(rates):.4f} to {max(rates):.4f}")
     return "<br>".join(lines)
+
+
+def rows(layers: Layers) -> list[dict[str, object]]:
+    """The figure's data, a row a layer and step."""
+    return [
+        {"layer": bill.name, "step": t, "firing_rate": rate, "mean_firing_rate": bill.firing_rate,
+         "n_samples": layers.n_samples}
+        for bill in layers.layers
+        for t, rate in enumerate(bill.firing_rate_per_step or [], 1)
+    ]  # fmt: skip

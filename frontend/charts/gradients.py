@@ -106,3 +106,12 @@ def _marks(chart: go.Figure, gradients: Gradients, norm: np.ndarray, names: list
         title_text="gradient norm", type="log", range=[math.log10(edge) - 0.1, math.log10(high) + 0.25],
         **theme.log_ticks(edge, high),
     )  # fmt: skip
+
+
+def rows(gradients: Gradients) -> list[dict[str, object]]:
+    """The figure's data, a row an epoch and layer."""
+    return [
+        {"epoch": epoch, "layer": layer, "gradient_norm": norm}
+        for epoch, norms in zip(gradients.epochs, gradients.norm, strict=True)
+        for layer, norm in zip(gradients.layers, norms, strict=True)
+    ]

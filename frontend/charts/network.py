@@ -2,22 +2,50 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import plotly.graph_objects as go
 
-from core.schemas.api import Preview
+from core.schemas.api import LayerPreview, Preview
 from core.units import format_count
 from frontend.charts import theme
 from frontend.charts.layer_order import height, layer_axis, unit
 
 TITLE = "Dense operations per layer"
+TITLE_OF_PARTS = "Dense operations per block"
+MOST_LAYERS = 30  # of more, a bar a layer is a page of bars
+
+
+class Row(NamedTuple):
+    """One bar: a layer, or a block with the sum of its layers."""
+
+    name: str
+    dense_macs: int
+    params: int
+    output_shape: tuple[int, ...]
+
+
+def rows(preview: Preview) -> list[Row]:
+    """Layers with weights in network order; of a network with many, its blocks and the fixed parts between."""
+    layers = [layer for layer in preview.layers if layer.dense_macs > 0]
+    if len(layers) <= MOST_LAYERS:
+        return [Row(unit(layer.name), layer.dense_macs, layer.params, layer.output_shape) for layer in layers]
+    parts: dict[str, list[LayerPreview]] = {}
+    for layer in layers:
+        parts.setdefault(layer.block or layer.name.partition(".")[0], []).append(layer)
+    return [
+        Row(name, sum(layer.dense_macs for layer in of), sum(layer.params for layer in of), of[-1].output_shape)
+        for name, of in parts.items()
+    ]
 
 
 def figure(preview: Preview) -> go.Figure:
     """Bars of `dense_macs` (multiply-accumulates of one pass, no zero skipped), in network order."""
-    layers = [layer for layer in preview.layers if layer.dense_macs > 0]
+    layers = rows(preview)
+    title = TITLE if sum(layer.dense_macs > 0 for layer in preview.layers) == len(layers) else TITLE_OF_PARTS
     if not layers:
-        return theme.empty(name="network", title=TITLE, sentence="This network has no layer with weights.")
-    names = [unit(layer.name) for layer in layers]
+        return theme.empty(name="network", title=title, sentence="This network has no layer with weights.")
+    names = [layer.name for layer in layers]
     hover = [
         f"<b>{theme.escape(layer.name)}</b><br>{layer.dense_macs:,} dense MACs"
         f" ({theme.percent(layer.dense_macs / preview.dense_macs)} of the network)<br>{layer.params:,} parameters"
@@ -50,6 +78,16 @@ def figure(preview: Preview) -> go.Figure:
         "by arithmetic, before training",
     ]
     return theme.frame(
-        chart, name="network", title=TITLE, caption=caption, height=height(len(layers)) - 30, legend=False,
+        chart, name="network", title=title, caption=caption, height=height(len(layers)) - 30, legend=False,
         revision=preview.config_hash,
     )  # fmt: skip
+
+
+def data(preview: Preview) -> list[dict[str, Any]]:
+    """The layers behind the bars, for a CSV: all of them, whatever the bars sum up."""
+    return [
+        {"layer": layer.name, "block": layer.block, "kind": layer.kind, "dense_macs": layer.dense_macs,
+         "params": layer.params, "output_shape": "x".join(map(str, layer.output_shape))}
+        for layer in preview.layers
+        if layer.dense_macs > 0
+    ]  # fmt: skip

@@ -1,76 +1,134 @@
-"""Accuracy against energy: own runs, the front they form, and the paper's printed points."""
+"""Accuracy against energy, or other figures of many runs: own runs, the front they form, and the printed points."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
 from core.schemas.api import Pareto, ParetoPoint, PublishedPoint
 from core.schemas.run import Kind
-from core.units import energy_scale, format_count, format_energy
 from frontend.charts import theme
+from frontend.charts.axes import X_AXES, Y_AXES, group_of, x_of, x_unit, y_of
+from frontend.charts.pareto_hover import own_hover, printed_hover
+from frontend.charts.pareto_marks import Marks, Spread, area, drawn, marks
 
 TITLE = "Accuracy against energy"
-PRINTED_NOTE = "printed: energy of one time step"
-Place = Callable[[float], float]  # energy in pJ to its place on the axis
+Place = Callable[[float], float]  # a value to its place on the axis
 CLOSE = (0.16, 0.06)  # shares of the plot's width and height within which two names would overlap
+RED = "#c8443a"
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "hexagon", "triangle-down")
+COLOURS = (theme.BLUE, theme.VERMILION, theme.GREEN, theme.ORANGE, theme.PURPLE, theme.SKY, "#7A5CC2", "#999933")
 
 
-def figure(pareto: Pareto, *, x_log: bool = True, highlight: str | None = None) -> go.Figure:
-    """Filled marks are own runs (circle SNN, square CNN), hollow ones are printed; the step line is the front.
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """How many runs are looked at: names of X_AXES, Y_AXES and GROUPINGS."""
 
-    Each own mark's customdata is [run_id]; `highlight` names a run to ring. On a log axis a run that costs
-    nothing stands on the left edge and says so.
+    x: str = "energy"
+    y: str = "accuracy"
+    x_log: bool = True
+    colour: str = "family"
+    shape: str = "kind"
+
+
+def figure(
+    pareto: Pareto,
+    *,
+    x_log: bool = True,
+    highlight: str | None = None,
+    view: View | None = None,
+    chosen: Collection[str] = (),
+    spreads: Mapping[str, Spread] | None = None,
+    sure: Mapping[str, float] | None = None,
+    faults: Mapping[str, str] | None = None,
+    prices: str = "",
+) -> go.Figure:
+    """Filled marks are own runs, hollow ones are printed; the step line is the front, what it dominates is shaded.
+
+    Each own mark's customdata is [run_id], or the ids of the runs that it is the mean of. `view` says what the axes, colours and shapes are (`x_log` counts where
+    it is left out); `highlight` and `chosen` name runs to ring. `spreads` (run -> Spread): a mark is the mean of
+    several seeds, with bars of one standard deviation. `sure` (run -> probability of being on the front) sets size and
+    opacity. `faults` (printed model and table -> what its audit contradicts) puts a red cross on a printed point.
+    `prices` says what was moved away from the profile. On a log axis a run at 0 stands on the left edge and says so.
     """
-    if not pareto.points and not pareto.published:
+    view = view or View(x_log=x_log)
+    title = f"{Y_AXES[view.y].short[0].upper()}{Y_AXES[view.y].short[1:]} against {X_AXES[view.x].short}"
+    shown = marks(pareto.points, x=view.x, y=view.y, spreads=spreads)
+    printed = [
+        point for point in pareto.published if x_of(point, view.x) is not None and y_of(point, view.y) is not None
+    ]
+    if not shown.points and not printed:
         return theme.empty(
-            name="pareto", title=TITLE, sentence=f"No finished run on {pareto.dataset} yet. Launch one to see it here."
+            name="pareto", title=title, sentence=f"No finished run on {pareto.dataset} yet. Launch one to see it here."
         )
-    energies = [point.energy_pj for point in (*pareto.points, *pareto.published)]
-    positive = [energy for energy in energies if energy > 0]
-    factor, unit = energy_scale(sorted(positive)[len(positive) // 2] if positive else 1.0)
+    values = [*shown.x.tolist(), *(x_of(point, view.x) for point in printed)]
+    positive = [value for value in values if value > 0]
+    factor, unit = x_unit(values, view.x)
     edge = min(positive) / 2 / factor if positive else 1.0
 
-    def x_of(energy_pj: float) -> float:
-        return edge if x_log and energy_pj <= 0 else energy_pj / factor
+    def place(value: float) -> float:
+        return edge if view.x_log and value <= 0 else value / factor
 
     chart = go.Figure()
-    _front(chart, pareto, x_of)
-    _published(chart, pareto.published, x_of)
-    _runs(chart, pareto, x_of, _named(pareto, x_of, x_log))
-    chosen = next((point for point in pareto.points if point.run_id == highlight), None)
-    if chosen is not None:
-        chart.add_scatter(
-            x=[x_of(chosen.energy_pj)], y=[100 * chosen.accuracy], mode="markers", name="chosen run",
-            marker={"symbol": "circle-open", "size": 22, "color": theme.PURPLE, "line": {"width": 3}},
-            customdata=[[chosen.run_id]], hoverinfo="skip", showlegend=False,  # a click on the ring means its run
-        )  # fmt: skip
-    chart.update_xaxes(title_text=f"energy per inference, {unit}", nticks=8)
-    if x_log:
-        xs = [x_of(energy) for energy in energies]
+    _axes(
+        chart, view, [place(value) for value in values], [*shown.y.tolist(), *(y_of(p, view.y) for p in printed)], unit
+    )
+    ringed = frozenset({*chosen, *([highlight] if highlight else [])})
+    places = drawn(shown, x_log=view.x_log, always=ringed)
+    for dataset, front in shown.fronts.items():
+        _front(chart, shown, front, place, dataset if len(shown.fronts) > 1 else None)
+    _published(chart, printed, view, place, faults or {})
+    _runs(chart, pareto, shown, places, view, place, factor, sure)
+    _rings(chart, shown, ringed, place)
+    return theme.frame(
+        chart, name="pareto", title=title, caption=_caption(pareto, shown, printed, places, view, sure, prices),
+        height=420,
+        revision=f"{pareto.dataset}|{pareto.mode}|{pareto.profile}|{view.x}|{view.y}|{view.x_log}|{prices}",
+    )  # fmt: skip
+
+
+def _caption(
+    pareto: Pareto, shown: Marks, printed: list[PublishedPoint], places: list[int], view: View,
+    sure: Mapping[str, float] | None, prices: str,
+) -> list[str]:  # fmt: skip
+    seeds = [spread.n for spread in shown.spreads.values()]
+    what = theme.count_of(len(shown.points), "config" if seeds else "run")
+    share = area(shown, y_top=100.0 if view.y == "accuracy" else 1.0) if len(shown.fronts) == 1 else math.nan
+    mode = f"mode {pareto.mode}" + (" (one time step)" if pareto.mode == "paper" else " (all time steps)")
+    return [
+        pareto.dataset,
+        f"{what}, {len(shown.on_front)} on the front" + (" of its data set" if len(shown.fronts) > 1 else ""),
+        f"means of up to {max(seeds)} seeds, bars ± one standard deviation" if seeds and max(seeds) > 1 else "",
+        _test_images(pareto),
+        f"stopped after T' = {pareto.steps} steps" if pareto.steps else "",
+        mode if view.x in ("energy", "synops") else "",
+        f"profile {pareto.profile}{prices}" if view.x == "energy" else "",
+        f"hypervolume {share:.3f} of 1" if math.isfinite(share) else "",
+        "size and opacity: probability of being on the front" if sure else "",
+        "hollow: printed by Kabir et al." + (" for one time step" if view.x == "energy" else "") if printed else "",
+        f"{len(places):,} of {len(shown.points):,} marks drawn, the others lie under them"
+        if len(places) < len(shown.points)
+        else "",
+        _subset(pareto),
+    ]
+
+
+def _axes(chart: go.Figure, view: View, xs: list[float], ys: list[float], unit: str) -> None:
+    """Titles and ranges; fixed, so that the shaded area can end where the plot ends."""
+    chart.update_xaxes(title_text=X_AXES[view.x].words + unit, nticks=8)
+    if view.x_log:
         span = max(math.log10(max(xs) / min(xs)), 0.2)
         chart.update_xaxes(
             type="log", range=[math.log10(min(xs)) - 0.08 * span, math.log10(max(xs)) + 0.12 * span],
             **theme.log_ticks(min(xs), max(xs)),
         )  # fmt: skip
     else:
-        chart.update_xaxes(rangemode="tozero")
-    chart.update_yaxes(title_text="top-1 accuracy, %", nticks=7)
-    caption = [
-        f"{pareto.dataset}",
-        f"{theme.count_of(len(pareto.points), 'run')}, {len(pareto.front)} on the front",
-        _test_images(pareto),
-        f"mode {pareto.mode}" + (" (one time step)" if pareto.mode == "paper" else " (all time steps)"),
-        f"profile {pareto.profile}",
-        "hollow: printed by Kabir et al. for one time step" if pareto.published else "",
-        _subset(pareto),
-    ]
-    return theme.frame(
-        chart, name="pareto", title=TITLE, caption=caption, height=400,
-        revision=f"{pareto.dataset}|{pareto.mode}|{pareto.profile}|{x_log}",
-    )  # fmt: skip
+        chart.update_xaxes(range=[0, 1.06 * max(xs) or 1.0])
+    span = (max(ys) - min(ys)) or 0.1 * abs(max(ys)) or 1.0
+    chart.update_yaxes(title_text=Y_AXES[view.y].words, nticks=7, range=[min(ys) - 0.12 * span, max(ys) + 0.08 * span])
 
 
 def _test_images(pareto: Pareto) -> str:
@@ -87,77 +145,143 @@ def _subset(pareto: Pareto) -> str:
     return "data on disk is a subset of the published set" if part == len(pareto.points) else f"{part} runs on a subset"
 
 
-def _front(chart: go.Figure, pareto: Pareto, x_of: Place) -> None:
-    """The best accuracy that any run reaches for at most this energy, level up to the dearest run."""
-    by_id = {point.run_id: point for point in pareto.points}
-    front = [by_id[run_id] for run_id in pareto.front if run_id in by_id]
+def _front(chart: go.Figure, shown: Marks, front: list[int], place: Place, dataset: str | None) -> None:
+    """The best that any run reaches for at most this cost, level up to the dearest run; below it, what is dominated.
+
+    Of several data sets each has a line, and nothing is shaded.
+    """
     if not front:
         return
-    front.sort(key=lambda point: (point.energy_pj, point.accuracy))
-    xs = [x_of(point.energy_pj) for point in front]
-    ys = [100 * point.accuracy for point in front]
-    dearest = max(x_of(point.energy_pj) for point in pareto.points)
+    xs = [place(shown.x[i]) for i in front]
+    ys = [shown.y[i] for i in front]
+    right, floor = chart.layout.xaxis.range[1], chart.layout.yaxis.range[0]
+    right = 10**right if chart.layout.xaxis.type == "log" else right
+    corners = [(xs[0], floor)]
+    for i, (x, y) in enumerate(zip(xs, ys, strict=True)):
+        corners += [(x, ys[i - 1]), (x, y)] if i else [(x, y)]
+    corners += [(right, ys[-1]), (right, floor)]
+    if dataset is None:
+        chart.add_scatter(
+        x=[x for x, _ in corners], y=[y for _, y in corners], mode="none", fill="toself", name="dominated",
+        fillcolor=theme.tint(theme.NEUTRAL, 0.1), hoverinfo="skip", legendrank=31,
+    )  # fmt: skip
+    dearest = max(place(value) for value in shown.x)
     chart.add_scatter(
-        x=[*xs, max(dearest, xs[-1])], y=[*ys, ys[-1]], mode="lines", name="Pareto front", legendrank=30,
+        x=[*xs, max(dearest, xs[-1])], y=[*ys, ys[-1]], mode="lines", legendrank=30,
+        name="Pareto front" if dataset is None else f"front of {theme.escape(dataset)}",
         line={"shape": "hv", "color": theme.NEUTRAL, "width": 2}, hoverinfo="skip",
     )  # fmt: skip
 
 
-def _runs(chart: go.Figure, pareto: Pareto, x_of: Place, named: set[str]) -> None:
-    families: dict[tuple[str, Kind], list[ParetoPoint]] = {}
-    for point in pareto.points:
-        families.setdefault((point.backbone, point.kind), []).append(point)
-    for (backbone, kind), points in sorted(families.items()):
-        base = theme.SYMBOL[kind]
+def _runs(
+    chart: go.Figure, pareto: Pareto, shown: Marks, places: list[int], view: View, place: Place, factor: float,
+    sure: Mapping[str, float] | None,
+) -> None:  # fmt: skip
+    groups: dict[tuple[str, str], list[int]] = {}
+    for i in places:
+        point = shown.points[i]
+        groups.setdefault((group_of(point, view.colour), group_of(point, view.shape)), []).append(i)
+    colours = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(sorted({colour for colour, _ in groups}))}
+    symbols = {name: SYMBOLS[i % len(SYMBOLS)] for i, name in enumerate(sorted({shape for _, shape in groups}))}
+    named, on_front = _named(shown, places, view, place), shown.on_front
+    for (colour, shape), members in sorted(groups.items()):
+        first = shown.points[members[0]]
+        hue = theme.colour(first.backbone, first.kind) if view.colour == "family" else colours[colour]
+        symbol = theme.SYMBOL[first.kind] if view.shape == "kind" else symbols[shape]
+        sizes, opacities = zip(*(_weight(i in on_front, shown.points[i], sure) for i in members), strict=True)
         chart.add_scatter(
-            x=[x_of(point.energy_pj) for point in points],
-            y=[100 * point.accuracy for point in points],
+            x=[place(shown.x[i]) for i in members],
+            y=[shown.y[i] for i in members],
             mode="markers+text",
-            name=theme.escape(points[0].label.rpartition(" ")[0]),  # the label without its mask
-            legendrank=10 if kind is Kind.SNN else 20,
-            text=[theme.escape(point.mask_name or "") if point.run_id in named else "" for point in points],
+            name=theme.escape(_legend(view, colour, shape)),
+            legendrank=10 if first.kind is Kind.SNN else 20,
+            text=[theme.escape(shown.points[i].mask_name or "") if i in named else "" for i in members],
             textposition="bottom center",
             textfont={"size": 10},
             marker={
-                "color": theme.colour(backbone, kind),
-                "symbol": ["triangle-left" if point.energy_pj <= 0 else base for point in points],
-                "size": [13 if point.on_front else 9 for point in points],
-                "opacity": [1.0 if point.on_front else 0.75 for point in points],
+                "color": hue,
+                "symbol": ["triangle-left" if shown.x[i] <= 0 and view.x_log else symbol for i in members],
+                "size": sizes,
+                "opacity": opacities,
                 "line": {"width": 1, "color": "rgba(255,255,255,.8)"},
             },
-            customdata=[[point.run_id] for point in points],
-            hovertext=[_hover(point, pareto) for point in points],
+            customdata=[_run_ids(shown, i) for i in members],
+            hovertext=[own_hover(shown.points[i], pareto, i in on_front, shown.spreads, sure) for i in members],
             hoverinfo="text",
+            unselected={"marker": {"opacity": 0.35}},
+            **_bars(shown, members, view, factor, hue),
         )
 
 
-def _named(pareto: Pareto, x_of: Place, x_log: bool) -> set[str]:
-    """Runs of the front whose mask's name has room: from the most accurate down, none close to a named one."""
-    if not pareto.points:
+def _run_ids(shown: Marks, place: int) -> list[str]:
+    """The run that a mark is, or the runs that it is the mean of."""
+    spread = shown.spreads.get(shown.points[place].run_id)
+    return list(spread.run_ids) if spread else [shown.points[place].run_id]
+
+
+def _legend(view: View, colour: str, shape: str) -> str:
+    """Of the default grouping the family says the kind too."""
+    told = view.colour == view.shape or (view.colour == "family" and view.shape in ("kind", "backbone"))
+    return colour if told else f"{colour} · {shape}"
+
+
+def _weight(on_front: bool, point: ParetoPoint, sure: Mapping[str, float] | None) -> tuple[float, float]:
+    """(size in px, opacity) of a mark."""
+    if sure is None:
+        return (13, 1.0) if on_front else (9, 0.75)
+    share = sure.get(point.run_id, 0.0)
+    return 7 + 9 * share, 0.3 + 0.7 * share
+
+
+def _bars(shown: Marks, members: list[int], view: View, factor: float, hue: str) -> dict:
+    """Error bars of one standard deviation over seeds, where a mark stands for several."""
+    spreads = [shown.spreads.get(shown.points[i].run_id) for i in members]
+    if not any(spread is not None and spread.n > 1 for spread in spreads):
+        return {}
+    x_name = {"energy": "energy_pj", "synops": "synops"}.get(view.x)
+    y_factor = 100 if view.y == "accuracy" else 1
+    style = {"color": theme.tint(hue, 0.6), "thickness": 1.2, "width": 3}
+    bars = {"error_y": style | {"array": [y_factor * getattr(s, view.y) if s else 0 for s in spreads]}}
+    if x_name:
+        bars["error_x"] = style | {"array": [getattr(s, x_name) / factor if s else 0 for s in spreads]}
+    return bars
+
+
+def _named(shown: Marks, places: list[int], view: View, place: Place) -> set[int]:
+    """Marks of the front whose mask's name has room: from the best down, none close to a named one."""
+    if not places:
         return set()
-    places = {
-        point.run_id: (math.log10(x_of(point.energy_pj)) if x_log else x_of(point.energy_pj), point.accuracy)
-        for point in pareto.points
-    }
-    wide, tall = (max(axis) - min(axis) or 1.0 for axis in zip(*places.values(), strict=True))
-    named: set[str] = set()
-    for point in sorted(pareto.points, key=lambda point: -point.accuracy):
-        x, y = places[point.run_id]
-        crowded = any(
-            abs(x - places[n][0]) < CLOSE[0] * wide and abs(y - places[n][1]) < CLOSE[1] * tall for n in named
-        )
-        if point.on_front and not crowded:
-            named.add(point.run_id)
+    at = {i: (math.log10(place(shown.x[i])) if view.x_log else place(shown.x[i]), shown.y[i]) for i in places}
+    wide, tall = (max(axis) - min(axis) or 1.0 for axis in zip(*at.values(), strict=True))
+    named: set[int] = set()
+    for i in sorted(shown.on_front, key=lambda i: -shown.y[i]):
+        x, y = at[i]
+        if not any(abs(x - at[n][0]) < CLOSE[0] * wide and abs(y - at[n][1]) < CLOSE[1] * tall for n in named):
+            named.add(i)
     return named
 
 
-def _published(chart: go.Figure, points: list[PublishedPoint], x_of: Place) -> None:
+def _rings(chart: go.Figure, shown: Marks, ringed: Collection[str], place: Place) -> None:
+    found = [i for i, point in enumerate(shown.points) if point.run_id in ringed]
+    if found:
+        chart.add_scatter(
+            x=[place(shown.x[i]) for i in found], y=[shown.y[i] for i in found], mode="markers",
+            name="chosen run" if len(found) == 1 else "chosen runs",
+            marker={"symbol": "circle-open", "size": 22, "color": theme.PURPLE, "line": {"width": 3}},
+            customdata=[_run_ids(shown, i) for i in found],  # a click on the ring means its run
+            hoverinfo="skip", showlegend=False, unselected={"marker": {"opacity": 1}},
+        )  # fmt: skip
+
+
+def _published(
+    chart: go.Figure, points: list[PublishedPoint], view: View, place: Place, faults: Mapping[str, str]
+) -> None:
     for kind in Kind:
         rows = [point for point in points if point.kind == kind]
         if rows:
             chart.add_scatter(
-                x=[x_of(point.energy_pj) for point in rows],
-                y=[100 * point.accuracy for point in rows],
+                x=[place(x_of(point, view.x)) for point in rows],
+                y=[y_of(point, view.y) for point in rows],
                 mode="markers",
                 name=f"{kind.value.upper()}, printed",
                 legendrank=40,
@@ -167,40 +291,22 @@ def _published(chart: go.Figure, points: list[PublishedPoint], x_of: Place) -> N
                     "color": theme.BLUE if kind is Kind.SNN else theme.VERMILION,
                     "line": {"width": 1.6},
                 },
-                hovertext=[_printed_hover(point) for point in rows],
+                hovertext=[printed_hover(point, faults.get(printed_key(point))) for point in rows],
                 hoverinfo="text",
             )
+    wrong = [point for point in points if printed_key(point) in faults]
+    if wrong:
+        chart.add_scatter(
+            x=[place(x_of(point, view.x)) for point in wrong],
+            y=[y_of(point, view.y) for point in wrong],
+            mode="markers",
+            name="contradicted by the audit",
+            legendrank=41,
+            marker={"symbol": "x-thin-open", "size": 8, "color": RED, "line": {"width": 2.2}},
+            hoverinfo="skip",  # the hollow mark below speaks for it
+        )
 
 
-def _hover(point: ParetoPoint, pareto: Pareto) -> str:
-    energy = format_energy(point.energy_pj)
-    if point.energy_pj <= 0:
-        energy += " (no place on a log axis: drawn at its left edge)"
-    steps = f"T = {point.time_steps}" if point.kind is Kind.SNN else "one pass"
-    rate = "" if point.firing_rate is None else f" · firing rate {point.firing_rate:.3f}"
-    lines = [
-        f"<b>{theme.escape(point.label)}</b>{' · on the front' if point.on_front else ''}",
-        f"{theme.percent(point.accuracy, 2)} of n = {point.n_test:,} test images · F1 {point.f1_macro:.3f}",
-        f"{energy} ({theme.escape(pareto.mode)}, {theme.escape(pareto.profile)})",
-        f"{format_count(point.acs)} AC · {format_count(point.macs)} MAC",
-        f"{point.params:,} parameters · {steps}{rate}",
-        f"recipe {theme.escape(point.recipe)} · seed {point.seed}",
-        f"trained on {point.n_train:,} images · {'complete data' if point.dataset_complete else 'subset of the data'}",
-    ]
-    return "<br>".join(lines)
-
-
-def _printed_hover(point: PublishedPoint) -> str:
-    ops = " · ".join(
-        f"{format_count(value)} {name}" for name, value in (("AC", point.acs), ("MAC", point.macs)) if value is not None
-    )
-    lines = [
-        f"<b>{theme.escape(point.model)}</b> · {point.kind.value.upper()}, printed",
-        f"{theme.percent(point.accuracy, 2)}" + ("" if point.f1_macro is None else f" · F1 {point.f1_macro:.3f}"),
-        f"{format_energy(point.energy_pj)}" + (" of one time step" if point.kind is Kind.SNN else ""),
-        ops,
-        "" if point.params is None else f"{format_count(point.params)} parameters",
-        f"Kabir et al., arXiv:2602.09717, {theme.escape(point.table)}",
-        "its own prices: profile and mode do not move it",
-    ]
-    return "<br>".join(line for line in lines if line)
+def printed_key(point: PublishedPoint) -> str:
+    """The name of a printed point among `faults`."""
+    return f"{point.table}/{point.model}"

@@ -37,7 +37,7 @@ _HUES: dict[Kind, tuple[str, ...]] = {
 _BACKBONES = ("squeezenet", "shufflenetv2", "mnasnet", "mixnet", "xception")
 SYMBOL: dict[Kind, str] = {Kind.SNN: "circle", Kind.CNN: "square"}
 
-AC_COLOUR, MAC_COLOUR = BLUE, VERMILION
+AC_COLOUR, MAC_COLOUR, MEMORY_COLOUR = BLUE, VERMILION, NEUTRAL
 TRAIN_COLOUR, VALIDATION_COLOUR = NEUTRAL, BLUE
 
 #: Options of every Plotly chart: follows its box, one small bar of buttons, vector export.
@@ -133,10 +133,22 @@ def log_ticks(low: float, high: float) -> dict[str, list]:
     first, last = math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1
     if math.log10(high / low) <= 2.5:
         values = [digit * 10.0**power for power in range(first, last + 1) for digit in (1, 2, 5)]
+        if sum(low <= value <= high for value in values) < 2:  # a narrow axis would have hardly a number on it
+            values = _even_ticks(low, high)
         return {"tickvals": values, "ticktext": [f"{value:,.10g}" for value in values]}
     every = max(1, round(math.log10(high / low) / 5))
     powers = range(first, last + 1, every)
     return {"tickvals": [10.0**power for power in powers], "ticktext": [_power(power) for power in powers]}
+
+
+def _even_ticks(low: float, high: float) -> list[float]:
+    """Round values an equal step apart, from just below `low` to just above `high`; `low` alone where both are equal."""
+    if high <= low:
+        return [float(f"{low:.3g}")]
+    raw = (high - low) / 4
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(digit * power for digit in (1, 2, 5, 10) if digit * power >= raw)
+    return [step * count for count in range(math.floor(low / step), math.ceil(high / step) + 1) if count > 0]
 
 
 def _power(power: int) -> str:

@@ -9,9 +9,17 @@ from core.schemas.api import Answer, Example, Examples
 DATA_IMAGE = "data:image/png;base64,"
 
 
-def html(examples: Examples) -> str:
+def html(examples: Examples, *, small: bool = False) -> str:
     """A grid of cards. Class names come from data sets, so every text is escaped."""
-    return f'<div class="sf-examples">{"".join(_card(item) for item in examples.items)}</div>'
+    return f'<div class="sf-examples{" sf-small" if small else ""}">{"".join(_card(item) for item in examples.items)}</div>'
+
+
+def basis(examples: Examples, *, beside: str) -> str:
+    """What a grid of cards shows, in words."""
+    return (
+        f"{len(examples.items)} of {examples.n_test:,} test images, {beside}; ✗ marks an error. "
+        "Small bars: confidence after each time step."
+    )
 
 
 def _card(example: Example) -> str:

@@ -1,16 +1,22 @@
-"""One way to put a chart on a page: dressed for the reader's colour scheme, with a stable key."""
+"""One way to put a chart on a page: dressed for the reader's colour scheme, with a stable key and its data as CSV."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
 import streamlit as st
 
 from frontend.charts import theme
+from frontend.elements import tables
+from frontend.keys import Key
 
 #: Streamlit's own typeface, so that charts and text are of one piece; it comes with the page.
 FONT = '"Source Sans", "Source Sans Pro", system-ui, sans-serif'
+#: What a chart draws, one row a mark: columns by name, units in the names.
+Rows = Sequence[dict[str, Any]]
+SELECT = ("points", "box", "lasso")
 
 
 def ground() -> theme.Ground:
@@ -19,19 +25,61 @@ def ground() -> theme.Ground:
     return kind if kind in ("light", "dark") else "neutral"
 
 
-def show(figure: go.Figure, *, key: str, selectable: bool = False, alt: str | None = None) -> Any:
-    """Draw a figure; returns the selection state where `selectable`."""
-    shared = {
-        "key": key,
-        "theme": None,
-        "config": theme.CONFIG,
-        "alt": alt or str((figure.layout.meta or {}).get("title", "")) or None,
-    }
+def show(
+    figure: go.Figure,
+    *,
+    key: str,
+    selectable: bool = False,
+    on_select: Callable[[], None] | None = None,
+    alt: str | None = None,
+    data: Rows | Callable[[], Rows] | None = None,
+    file_name: str | None = None,
+) -> Any:
+    """Draw a figure; returns the selection state where `selectable` or `on_select`.
+
+    `on_select` is called before the page is drawn again when marks are clicked, boxed or lassoed; `selectable`
+    alone means clicks. `data` are the rows behind the figure, or a function that gives them when they are
+    wanted: a small button under the chart downloads them as CSV, as `file_name` or by the chart's key.
+    """
+    title = str((figure.layout.meta or {}).get("title", ""))
+    config = {**theme.CONFIG, "toImageButtonOptions": image_options(key)}
+    if on_select:
+        config["modeBarButtons"] = [["select2d", "lasso2d", "zoom2d"], *config["modeBarButtons"]]
+    shared = {"key": key, "theme": None, "config": config, "alt": alt or title or None}
     dressed = theme.dress(figure, ground())
     dressed.update_layout(font_family=FONT, hoverlabel_font_family=FONT)
-    if selectable:
-        return st.plotly_chart(dressed, on_select="rerun", selection_mode="points", **shared)
-    return st.plotly_chart(dressed, **shared)
+    selection = None
+    if on_select:
+        selection = st.plotly_chart(dressed, on_select=on_select, selection_mode=SELECT, **shared)
+    elif selectable:
+        selection = st.plotly_chart(dressed, on_select="rerun", selection_mode="points", **shared)
+    else:
+        st.plotly_chart(dressed, **shared)
+    if data is not None:
+        csv_button(data, key=f"{key}_csv", file_name=file_name or f"spikefront-{key}.csv", what=title)
+    return selection
+
+
+def image_options(name: str) -> dict[str, Any]:
+    """What the camera above a chart saves: a vector graphic, or a picture at three times the size on the screen."""
+    wanted = st.session_state.get(Key.FIGURE_FORMAT, "svg")
+    return {"format": wanted, "filename": f"spikefront-{name}", **({"scale": 3} if wanted == "png" else {})}
+
+
+def csv_button(data: Rows | Callable[[], Rows], *, key: str, file_name: str, what: str = "") -> None:
+    """A small button that downloads rows as CSV; they are put together when it is pressed."""
+    with st.container(key=f"{key}_box", horizontal=True, horizontal_alignment="right"):
+        st.download_button(
+            "CSV",
+            data=lambda: tables.as_csv(list(data() if callable(data) else data)),
+            file_name=file_name,
+            mime="text/csv",
+            icon=":material/download:",
+            type="tertiary",
+            on_click="ignore",
+            key=key,
+            help=f"The figures of “{what}” as a table" if what else "These figures as a table",
+        )
 
 
 def chosen_run(selection: Any) -> str | None:
@@ -39,3 +87,10 @@ def chosen_run(selection: Any) -> str | None:
     points = selection.selection.points if selection else []
     data = points[0].get("customdata") if points else None
     return str(data[0]) if isinstance(data, list) and data else None
+
+
+def chosen_runs(selection: Any) -> list[str]:
+    """The run ids of all chosen marks, each once, in the order of the marks; a mark may stand for several."""
+    points = (selection or {}).get("selection", {}).get("points", [])
+    found = (point.get("customdata") for point in points)
+    return list(dict.fromkeys(str(run_id) for data in found if isinstance(data, list) for run_id in data))

@@ -1,4 +1,4 @@
-"""The energy lens: which operations are charged (accounting mode) and what they cost (hardware profile)."""
+"""The energy lens: which operations are charged (accounting mode) and what they cost (hardware profile, prices)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,13 @@ from typing import NamedTuple
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from core.schemas.api import Catalog
+from core.analysis.reprice import AS_PUBLISHED, Factors
+from core.schemas.api import Catalog, ProfileInfo
 from frontend.keys import Key
+
+#: Places of a price slider: nothing, then ten a decade from a tenth to ten times the profile's price.
+STOPS = (0.0, *(float(f"{10 ** (tenth / 10):.3g}") for tenth in range(-10, 11)))
+PRICES = {"ac": "AC", "mac": "MAC", "memory": "memory access"}
 
 
 class Lens(NamedTuple):
@@ -31,10 +36,10 @@ def picker(catalog: Catalog, mode_box: DeltaGenerator, profile_box: DeltaGenerat
     modes = {mode.name: mode for mode in catalog.modes}
     profiles = {profile.name: profile for profile in catalog.profiles}
     chosen = current(catalog)
+    st.session_state[Key.MODE], st.session_state[Key.PROFILE] = chosen
     mode = mode_box.selectbox(
         "Accounting mode",
         list(modes),
-        index=list(modes).index(chosen.mode),
         format_func=lambda name: modes[name].title,
         key=Key.MODE,
         help="\n\n".join(f"**{mode.title}**: {mode.description}" for mode in modes.values()),
@@ -43,7 +48,6 @@ def picker(catalog: Catalog, mode_box: DeltaGenerator, profile_box: DeltaGenerat
     profile = profile_box.selectbox(
         "Hardware profile",
         list(profiles),
-        index=list(profiles).index(chosen.profile),
         format_func=lambda name: profiles[name].title,
         key=Key.PROFILE,
         help="\n\n".join(
@@ -55,6 +59,70 @@ def picker(catalog: Catalog, mode_box: DeltaGenerator, profile_box: DeltaGenerat
     return Lens(mode, profile)
 
 
-def _known(key: Key, names: list[str], default: str) -> str:
+def factors() -> Factors:
+    """The prices of this session, as multiples of the profile's."""
+    return Factors(**{name: _known(Key.PRICE.of(name), STOPS, 1.0) for name in PRICES})
+
+
+def sliders(profile: ProfileInfo, *, has_memory: bool) -> Factors:
+    """Three sliders side by side: what an AC, a MAC and a memory access cost, from nothing to ten times.
+
+    `has_memory`: whether the accounting mode charges memory accesses at all.
+    """
+    for name in PRICES:
+        st.session_state[Key.PRICE.of(name)] = getattr(factors(), name)
+    own = {"ac": profile.ac_pj, "mac": profile.mac_pj}
+    for column, (name, words) in zip(st.columns(3), PRICES.items(), strict=True):
+        column.select_slider(
+            f"Price of an {words}" if name == "ac" else f"Price of a {words}",
+            STOPS,
+            format_func=lambda stop, name=name: _price(stop, own.get(name)),
+            key=Key.PRICE.of(name),
+            disabled=name == "memory" and not has_memory,
+            help="The mode chosen charges no memory accesses: choose “With memory”."
+            if name == "memory" and not has_memory
+            else "As a multiple of the hardware profile's own price.",
+            persist_state="session",
+        )
+    return factors()
+
+
+def reset() -> None:
+    """Back to the prices of the profile; for a button."""
+    for name in PRICES:
+        st.session_state[Key.PRICE.of(name)] = 1.0
+
+
+def prices_in_words(profile: ProfileInfo, chosen: Factors) -> str:
+    """`AC at 1.8 pJ, memory ×2`; empty where every price is the profile's."""
+    words = []
+    if chosen.ac != 1:
+        words.append(f"AC at {profile.ac_pj * chosen.ac:.3g} pJ")
+    if chosen.mac != 1:
+        words.append(f"MAC at {profile.mac_pj * chosen.mac:.3g} pJ")
+    if chosen.memory != 1:
+        words.append(f"memory ×{chosen.memory:g}")
+    return ", ".join(words)
+
+
+def why(catalog: Catalog, chosen: Lens, moved: Factors) -> str:
+    """What differs from the default lens, for a sentence; empty where nothing does."""
+    words = []
+    if chosen.mode != catalog.default_mode:
+        title = next(mode.title for mode in catalog.modes if mode.name == chosen.mode)
+        words.append("with memory traffic" if chosen.mode == "memory" else f"in the mode “{title}”")
+    profile = next(profile for profile in catalog.profiles if profile.name == chosen.profile)
+    if chosen.profile != catalog.default_profile:
+        words.append(f"on {profile.title}")
+    if moved != AS_PUBLISHED:
+        words.append(f"with {prices_in_words(profile, moved)}")
+    return " and ".join(words)
+
+
+def _price(stop: float, pj: float | None) -> str:
+    return f"×{stop:g}" if pj is None else f"{pj * stop:.3g} pJ"
+
+
+def _known(key: Key | str, names: list[str] | tuple[float, ...], default: str | float) -> str | float:
     value = st.session_state.get(key, default)
     return value if value in names else default

@@ -9,6 +9,7 @@ import streamlit as st
 
 from core.schemas.api import Preview
 from core.schemas.run import RunState
+from core.schemas.sweep import Combination, SweepPreview
 from core.units import format_count, format_duration
 from frontend.charts import network
 from frontend.connection import plain
@@ -37,6 +38,12 @@ def table(columns: Sequence[Preview]) -> None:
     st.html(f'<div class="sf-scroll"><table class="sf-table"><tr><th></th>{head}</tr>{body}</table></div>')
 
 
+def title(preview: Preview) -> str:
+    """Such as `SNN squeezenet Ref-1, seed 0`."""
+    config = preview.config
+    return f"{config.kind.value.upper()} {config.backbone} {preview.mask_name or ','.join(config.mask)}, seed {config.seed}"
+
+
 def time_note(previews: Sequence[Preview]) -> None:
     """How long all of it takes, one run after another, and what that rests on."""
     times = [preview.time for preview in previews if preview.time is not None]
@@ -49,7 +56,7 @@ def time_note(previews: Sequence[Preview]) -> None:
 
 
 def equal_runs(previews: Sequence[Preview]) -> None:
-    """Runs that would give the same numbers exist: point at them instead of paying twice."""
+    """Runs that would give the same numbers exist: show them instead of paying twice."""
     found = {
         preview.equal_run.id: (preview, preview.equal_run) for preview in previews if preview.equal_run is not None
     }
@@ -64,8 +71,45 @@ def equal_runs(previews: Sequence[Preview]) -> None:
             link_run(run.id, f"Open {name}: {state.WORDS[RunState(run.state)]}{figure}")
 
 
+def sweep(found: SweepPreview, *, slots: int) -> None:
+    """How many runs, how many of them are there already, how long the others take, and each of them.
+
+    slots: runs that the workers train side by side; 0 while there is none.
+    """
+    first, second, third = st.columns(3)
+    first.metric("Runs", f"{found.n_runs:,}")
+    second.metric("To train", f"{found.n_new:,}")
+    third.metric("There already", f"{found.n_existing:,}")
+    if found.n_new:
+        basis = ("Measured: " if found.time.measured else "Estimate: ") + found.time.basis
+        beside = f"; {format_duration(found.time.total_s / slots)} at best, in {slots} slots" if slots > 1 else ""
+        st.markdown(f"**{format_duration(found.time.total_s)}** if one follows the other{beside}.")
+        st.caption(plain(basis))
+    if found.n_combinations > found.n_runs:
+        st.caption(f"{found.n_combinations:,} combinations give {found.n_runs:,} different runs: a CNN has no neurons.")
+    with st.expander(f"All {found.n_combinations:,} combinations"):
+        st.dataframe(
+            [_combination(item, there=found.n_existing > 0) for item in found.combinations],
+            hide_index=True,
+            column_config={"open": st.column_config.LinkColumn("open", display_text="open")},
+            alt="Each combination with its time, or the equal run that is taken",
+        )
+
+
+def _combination(item: Combination, *, there: bool) -> dict[str, str]:
+    """A row of the table; columns about runs that are there only where there is one."""
+    equal = item.equal_run
+    row = {"run": item.label, "time": format_duration(item.time_s) if equal is None else ""}
+    if not there:
+        return row
+    if equal is None:
+        return row | {"there already": "", "open": ""}
+    figure = f", {100 * equal.accuracy:.1f} %" if equal.accuracy is not None else ""
+    return row | {"there already": state.WORDS[RunState(equal.state)] + figure, "open": f"/run?run={equal.id}"}
+
+
 def chart(preview: Preview) -> None:
-    show(network.figure(preview), key="preview_chart")
+    show(network.figure(preview), key="preview_chart", data=network.data(preview))
 
 
 def _bytes(size: int) -> str:

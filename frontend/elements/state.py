@@ -64,7 +64,7 @@ def sentence(run: Run) -> str:
         return "The worker went away. The run goes on from its last checkpoint."
     if progress.phase in ("waiting", "starting"):
         return "The trainer is starting."
-    parts = []
+    parts = ["First the CNN twin that it learns from"] if progress.part == "teacher" else []
     if progress.phase == "testing":
         parts.append("Testing the best epoch and counting operations")
     elif progress.max_epochs:

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Mapping
 from typing import Any
 
-from core.schemas.api import Pareto
+from core.schemas.api import Pareto, ParetoPoint
 from core.units import pj_to_mj
+from frontend.charts.pareto_marks import Spread
 
 
-def pareto_rows(pareto: Pareto) -> list[dict[str, Any]]:
-    """One row a run, best accuracy first, then the printed points. Energy in mJ, as in the paper's tables."""
+def pareto_rows(
+    pareto: Pareto, *, spreads: Mapping[str, Spread] | None = None, sure: Mapping[str, float] | None = None
+) -> list[dict[str, Any]]:
+    """One row a run, best accuracy first, then the printed points. Energy in mJ, as in the paper's tables.
+
+    `spreads`: rows are means over seeds, with standard deviations; `sure`: run -> probability of being on the front.
+    """
     own = [
         {
             "run": point.run_id,
@@ -27,9 +34,11 @@ def pareto_rows(pareto: Pareto) -> list[dict[str, Any]]:
             "macs": point.macs,
             "firing_rate": point.firing_rate,
             "time_steps": point.time_steps,
+            "model_bytes": point.model_bytes,
             "on_front": point.on_front,
+            "front_probability": None if sure is None else sure.get(point.run_id),
+            **_seeds(point, (spreads or {}).get(point.run_id)),
             "recipe": point.recipe,
-            "seed": point.seed,
             "n_train": point.n_train,
             "n_test": point.n_test,
             "dataset_complete": point.dataset_complete,
@@ -53,9 +62,11 @@ def pareto_rows(pareto: Pareto) -> list[dict[str, Any]]:
             "macs": point.macs,
             "firing_rate": None,
             "time_steps": 1,
+            "model_bytes": None,
             "on_front": None,
+            "front_probability": None,
+            **_seeds(None, None),
             "recipe": None,
-            "seed": None,
             "n_train": None,
             "n_test": None,
             "dataset_complete": None,
@@ -65,6 +76,17 @@ def pareto_rows(pareto: Pareto) -> list[dict[str, Any]]:
         for point in sorted(pareto.published, key=lambda point: (-point.accuracy, point.energy_pj))
     ]
     return own + printed
+
+
+def _seeds(point: ParetoPoint | None, spread: Spread | None) -> dict[str, Any]:
+    """The seed of a run, or how many seeds a mean is over and how they scatter."""
+    several = spread is not None and spread.n > 1
+    return {
+        "seed": point.seed if point is not None and not several else None,
+        "n_seeds": None if point is None else spread.n if spread is not None else 1,
+        "accuracy_percent_deviation": 100 * spread.accuracy if several else None,
+        "energy_mj_deviation": pj_to_mj(spread.energy_pj) if several else None,
+    }
 
 
 def as_csv(rows: list[dict[str, Any]]) -> str:

@@ -1,88 +1,158 @@
-"""Explore: accuracy against energy, own runs beside the printed ones. A click on a mark opens its run."""
+"""Explore: accuracy against energy, own runs beside the printed ones, under any prices, axes and number of steps."""
 
 from __future__ import annotations
 
 import streamlit as st
 
-from core.schemas.api import Catalog, Pareto, RunPage
+from core.analysis.reprice import moved
+from core.errors import SpikefrontError
+from core.schemas.api import Catalog, Pareto, ProfileInfo, RunPage
 from core.schemas.run import RunState
+from core.schemas.share import ShareTarget, ShareView
+from frontend import explored
+from frontend.charts import hypervolume
 from frontend.charts import pareto as pareto_chart
+from frontend.charts.axes import X_AXES, Y_AXES
 from frontend.connection import api, part, plain
-from frontend.elements import lens, state, tables
-from frontend.elements.figures import chosen_run, show
+from frontend.elements import (
+    explore_address,
+    explore_choice,
+    explore_controls,
+    explore_data,
+    explore_table,
+    lens,
+    sharing,
+    state,
+    tables,
+)
+from frontend.elements.explore_address import ALL
+from frontend.elements.explore_controls import Wanted
+from frontend.elements.figures import show
 from frontend.keys import Key
-from frontend.pages import link, link_run, open_run
+from frontend.pages import link, link_run
 
 ACTIVE = [item.value for item in RunState if item.is_active]
 POLL_S = 2.0
+FEW = 2  # active runs shown above a plot that is there already
+NAMED = 4  # runs that enter or leave, by name; the others are counted
 
 
 def render() -> None:
     catalog = api().catalog()
     st.title("Explore")
-    dataset = _pickers(catalog)
+    first = _first_dataset(catalog)
+    explore_address.adopt(catalog, first)
+    explore_controls.top_row(catalog)
+    explore_controls.price_row(catalog)
+    explore_controls.view_row(_most_steps(catalog))
+    explore_address.write(catalog, first)
     active = api().runs(state=ACTIVE, limit=5)
     # Only a page with something under way asks again by itself.
-    st.fragment(run_every=POLL_S if active.items else None)(part(_picture))(catalog, dataset, bool(active.items))
+    st.fragment(run_every=POLL_S if active.items else None)(part(_picture))(catalog, bool(active.items))
+    _share(explore_controls.wanted(catalog))
 
 
-def _pickers(catalog: Catalog) -> str:
-    infos = {info.name: info for info in catalog.datasets}
-    with st.container(key="lens_row"):
-        columns = st.columns([1.1, 1.4, 1.4, 0.8], vertical_alignment="bottom")
-        with columns[0]:
-            dataset = st.selectbox(
-                "Data set",
-                list(infos),
-                index=list(infos).index(_first_dataset(list(infos))),
-                format_func=lambda name: infos[name].title,
-                key=Key.EXPLORE_DATASET,
-                persist_state="session",
-            )
-        with columns[1]:
-            mode_box = st.container()
-        with columns[2]:
-            profile_box = st.container()
-        lens.picker(catalog, mode_box, profile_box)
-        with columns[3]:
-            st.toggle("Log energy axis", value=True, key=Key.EXPLORE_LOG, persist_state="session")
-    return dataset
+def _share(wanted: Wanted) -> None:
+    """A link to what is in sight; prices that were moved by hand and marks of all data sets at once stay here."""
+    if wanted.dataset == ALL:
+        return
+    view = wanted.view
+    shown = ShareView(dataset=wanted.dataset, x=view.x, y=view.y, x_log=view.x_log, steps=wanted.steps)
+    sharing.draw(ShareTarget(view=shown, mode=wanted.lens.mode, profile=wanted.lens.profile))
 
 
-def _first_dataset(known: list[str]) -> str:
-    """Where the newest result is; a choice that was made in this window goes before it."""
-    chosen = st.session_state.get(Key.EXPLORE_DATASET)
-    if chosen is None:
-        newest = api().runs(state=[RunState.SUCCEEDED.value], limit=1).items
-        chosen = newest[0].config.dataset if newest else known[0]
-    return chosen if chosen in known else known[0]
+def _first_dataset(catalog: Catalog) -> str:
+    """Where the newest result is."""
+    known = [info.name for info in catalog.datasets]
+    newest = api().runs(state=[RunState.SUCCEEDED.value], limit=1).items
+    return newest[0].config.dataset if newest and newest[0].config.dataset in known else known[0]
 
 
-def _picture(catalog: Catalog, dataset: str, polling: bool) -> None:
-    chosen = lens.current(catalog)
-    pareto = api().pareto(dataset=dataset, mode=chosen.mode, profile=chosen.profile)
+def _most_steps(catalog: Catalog) -> int:
+    chosen = explore_controls.wanted(catalog)
+    whole = explore_data.load(catalog, dataset=chosen.dataset, mode=chosen.lens.mode)
+    return min(max(whole.columns["time_steps"], default=1), explore_address.MOST_STEPS)
+
+
+def _picture(catalog: Catalog, polling: bool) -> None:
+    wanted = explore_controls.wanted(catalog)
     active = api().runs(state=ACTIVE, limit=5)
     if polling and not active.items:
         st.rerun()  # the last active run has ended: draw once more, without the clock
-    _under_way(active, first=not pareto.points)
-    if not pareto.points and not pareto.published:
-        _meanwhile(catalog, dataset, chosen)
+    columns = explore_data.load(catalog, dataset=wanted.dataset, mode=wanted.lens.mode, steps=wanted.steps)
+    _under_way(active, first=not columns.n)
+    if not columns.n and not columns.published:
+        _meanwhile(catalog, wanted)
         return
-    selection = show(
-        pareto_chart.figure(pareto, x_log=_log()),
+    profile = next(item for item in catalog.profiles if item.name == wanted.lens.profile)
+    priced = explored.Lens(columns=columns, profile=moved(explored.profile_of(profile), wanted.factors))
+    try:
+        every = explored.priced(priced)
+    except SpikefrontError as error:  # a profile of the user's own may lack a price
+        st.warning(plain(error.message), icon=":material/price_change:")
+        return
+    points, spreads = explored.merged(every) if wanted.seeds else (every, {})
+    pareto = explored.plot(priced, points, x=wanted.view.x, y=wanted.view.y)
+    sure = explored.probabilities(points, spreads, every, priced.profile) if wanted.sure else None
+    _changes(catalog, wanted, points)
+    explore_choice.bar({point.run_id: point for point in every})
+    _plot(pareto, wanted, spreads, sure, profile)
+    _explain(catalog, pareto, wanted, profile)
+    explore_table.draw(pareto, spreads, sure)
+    if wanted.dataset != ALL and len(pareto.points) > 1:
+        show(
+            hypervolume.figure(pareto, x=wanted.view.x, y=wanted.view.y),
+            key=Key.EXPLORE_HYPERVOLUME,
+            data=lambda: hypervolume.steps(pareto, x=wanted.view.x, y=wanted.view.y),
+            file_name=f"spikefront-{pareto.dataset}-hypervolume.csv",
+        )
+
+
+def _plot(pareto: Pareto, wanted: Wanted, spreads, sure, profile: ProfileInfo) -> None:
+    words = lens.prices_in_words(profile, wanted.factors)
+    axes = f"{Y_AXES[wanted.view.y].short} against {X_AXES[wanted.view.x].short}"
+    show(
+        pareto_chart.figure(
+            pareto,
+            view=wanted.view,
+            chosen=explore_choice.chosen(),
+            spreads=spreads,
+            sure=sure,
+            faults=explore_data.faults(pareto.dataset) if pareto.published and wanted.dataset != ALL else None,
+            prices=f" with {words}" if words else "",
+        ),
         key=Key.EXPLORE_CHART,
-        selectable=True,
-        alt=f"Accuracy against energy on {dataset}: {len(pareto.points)} own runs, {len(pareto.published)} printed",
+        on_select=explore_choice.take,
+        alt=f"{axes[0].upper()}{axes[1:]} on {pareto.dataset}: {len(pareto.points)} own runs, {len(pareto.front)} of them "
+        f"on the front, {len(pareto.published)} printed",
+        data=lambda: tables.pareto_rows(pareto, spreads=spreads, sure=sure),
+        file_name=f"spikefront-{pareto.dataset}-{pareto.mode}-{pareto.profile}.csv".replace(" ", "-"),
     )
-    run_id = chosen_run(selection)
-    if run_id:
-        open_run(run_id)
-    _explain(catalog, pareto, chosen)
-    _table(pareto)
 
 
-def _log() -> bool:
-    return st.session_state.get(Key.EXPLORE_LOG, True)
+def _changes(catalog: Catalog, wanted: Wanted, points) -> None:
+    """What this lens does to the front, against the default mode and profile; nothing where it is that lens."""
+    why = lens.why(catalog, wanted.lens, wanted.factors)
+    if not why or wanted.view.x != "energy" or wanted.dataset == ALL or not points:
+        return
+    default = next(item for item in catalog.profiles if item.name == catalog.default_profile)
+    columns = explore_data.load(
+        catalog, dataset=wanted.dataset, mode=catalog.default_mode, steps=wanted.steps
+    )  # fmt: skip
+    before = explored.priced(explored.Lens(columns=columns, profile=explored.profile_of(default)))
+    if wanted.seeds:
+        before, _ = explored.merged(before)
+    found = explored.told(before, points, why, y=wanted.view.y)
+    called = explored.names(found.points)
+    mode = next(item.title for item in catalog.modes if item.name == catalog.default_mode)
+    with st.container(border=True, key="lens_says"):
+        st.markdown(f"**{plain(found.sentence)}**")
+        for sign, verb, changes in (("▲", "Enter", found.changes.entered), ("▼", "Leave", found.changes.left)):
+            if changes:
+                names = [called[change.run] for change in changes]
+                more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+                st.markdown(f"{sign} {verb} ({len(names)}): {plain(', '.join(names[:NAMED]))}{more}")
+        st.caption(f"Against the front of {plain(mode)}, {plain(default.title)}, at that profile's own prices.")
 
 
 def _under_way(active: RunPage, *, first: bool) -> None:
@@ -95,82 +165,42 @@ def _under_way(active: RunPage, *, first: bool) -> None:
     with st.container(border=True, key="under_way"):
         if first:
             st.markdown("**Your first points are on their way.** They appear here by themselves.")
-        for run in active.items:
+        for run in active.items if first else active.items[-FEW:]:  # the oldest: those that are worked on
             left, right = st.columns([1, 2.4], vertical_alignment="center")
             with left:
                 link_run(run.id, f"{run.label} · {run.config.dataset} · seed {run.config.seed}")
             with right:
                 state.bar(run)
-        if active.total > len(active.items):
-            st.caption(f"and {active.total - len(active.items)} more")
+        if hidden := active.total - (len(active.items) if first else min(FEW, len(active.items))):
+            st.caption(f"and {hidden} more")
 
 
-def _explain(catalog: Catalog, pareto: Pareto, chosen: lens.Lens) -> None:
-    mode = next(item for item in catalog.modes if item.name == chosen.mode)
-    profile = next(item for item in catalog.profiles if item.name == chosen.profile)
-    prices = f"{profile.ac_pj:g} pJ per AC and {profile.mac_pj:g} pJ per MAC"
-    words = f"Energy per inference: operations in the mode {plain(mode.title)}, at {prices} ({plain(profile.title)})."
+def _explain(catalog: Catalog, pareto: Pareto, wanted: Wanted, profile: ProfileInfo) -> None:
+    mode = next(item for item in catalog.modes if item.name == wanted.lens.mode)
+    ac_pj, mac_pj = profile.ac_pj * wanted.factors.ac, profile.mac_pj * wanted.factors.mac
+    prices = f"{ac_pj:.3g} pJ per AC and {mac_pj:.3g} pJ per MAC"
+    words = f"Energy per inference: operations in the mode {plain(mode.title)}, at {plain(prices)} ({plain(profile.title)})."
     if pareto.published:
         words += " Printed energies are those of one time step, at the paper's own prices"
-        words += "." if chosen.mode == "paper" else ": compare them in the mode `paper`, not in this one."
+        words += "." if wanted.lens.mode == "paper" else ": compare them in the mode `paper`, not in this one."
+    if pareto.missing:
+        words += f" {pareto.missing} runs are left out: what they are after {pareto.steps} steps is not known yet."
     st.caption(words)
 
 
-def _meanwhile(catalog: Catalog, dataset: str, chosen: lens.Lens) -> None:
+def _meanwhile(catalog: Catalog, wanted: Wanted) -> None:
     """Nothing to draw on this data set yet: the printed points of one that the paper used, so that there is a scale."""
     for info in catalog.datasets:
-        if info.name == dataset:
+        if info.name == wanted.dataset:
             continue
-        other = api().pareto(dataset=info.name, mode=chosen.mode, profile=chosen.profile)
+        other = api().pareto(dataset=info.name, mode=wanted.lens.mode, profile=wanted.lens.profile)
         if other.published:
             st.caption(
-                f"No figures on {plain(dataset)} yet. Meanwhile, what the paper printed for {plain(info.title)}:"
+                f"No figures on {plain(wanted.dataset)} yet. Meanwhile, what the paper printed for {plain(info.title)}:"
             )
-            show(pareto_chart.figure(other, x_log=_log()), key=Key.EXPLORE_CHART.value + "_meanwhile")
+            show(
+                pareto_chart.figure(other, view=wanted.view, faults=explore_data.faults(info.name)),
+                key=Key.EXPLORE_CHART.value + "_meanwhile",
+                data=tables.pareto_rows(other),
+            )
             return
-
-
-def _table(pareto: Pareto) -> None:
-    rows = tables.pareto_rows(pareto)
-    if not rows:
-        return
-    left, right = st.columns([3, 1], vertical_alignment="bottom")
-    left.subheader("The same figures")
-    right.download_button(
-        "Download CSV",
-        data=lambda: tables.as_csv(rows),
-        file_name=f"spikefront-{pareto.dataset}-{pareto.mode}-{pareto.profile}.csv",
-        mime="text/csv",
-        icon=":material/download:",
-        on_click="ignore",
-        width="stretch",
-    )
-    number = st.column_config.NumberColumn
-    event = st.dataframe(
-        rows,
-        key=Key.EXPLORE_TABLE,
-        hide_index=True,
-        on_select="rerun",
-        selection_mode="single-row",
-        column_order=["network", "from", "accuracy_percent", "f1_macro", "energy_mj", "params", "acs", "macs",
-                      "firing_rate", "on_front", "recipe", "seed", "n_test"],
-        column_config={
-            "network": st.column_config.TextColumn("Network", width="medium"),
-            "from": st.column_config.TextColumn("From"),
-            "accuracy_percent": number("Accuracy, %", format="%.2f"),
-            "f1_macro": number("F1", format="%.3f"),
-            "energy_mj": number("Energy, mJ", format="%.3g"),
-            "params": number("Parameters", format="localized"),
-            "acs": number("ACs", format="compact"),
-            "macs": number("MACs", format="compact"),
-            "firing_rate": number("Firing rate", format="%.3f"),
-            "on_front": st.column_config.CheckboxColumn("On front"),
-            "recipe": "Recipe",
-            "seed": number("Seed", format="%d"),
-            "n_test": number("Test images", format="localized"),
-        },
-    )  # fmt: skip
-    picked = event.selection.rows if event else []
-    if picked and rows[picked[0]]["run"]:
-        open_run(rows[picked[0]]["run"])
-    st.caption("Select a row, or a filled mark above, to open its run.")

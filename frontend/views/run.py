@@ -12,12 +12,10 @@ from core.units import format_duration
 from frontend.api import ApiProblem
 from frontend.charts import curves
 from frontend.connection import api, part, plain, show_problem
-from frontend.elements import acts, results, sharing, state
+from frontend.elements import results, run_files, run_live, state
 from frontend.elements.figures import show
 from frontend.keys import Key
 from frontend.pages import link, link_run, open_run
-
-POLL_S = 1.0
 
 
 def render() -> None:
@@ -36,15 +34,14 @@ def render() -> None:
         return
     _head(run)
     if run.state.is_active:
-        st.fragment(run_every=POLL_S)(part(_live))(run_id)
+        st.fragment(run_every=run_live.POLL_S)(part(run_live.draw))(run_id)
         return
     if run.state is RunState.SUCCEEDED and run.summary is not None:
         results.wait_for_twin(run)
         results.draw(run, run.summary)
-        sharing.draw(run)
     else:
         _ended(run)
-    results.details(run)
+        run_files.unfinished(run)
 
 
 def _head(run: Run) -> None:
@@ -64,31 +61,6 @@ def _head(run: Run) -> None:
                 run.twin.id, f"{run.twin.kind.value.upper()} twin: {state.WORDS[run.twin.state]}",
                 icon=":material/compare_arrows:",
             )  # fmt: skip
-
-
-def _live(run_id: str) -> None:
-    run = api().run(run_id)
-    if not run.state.is_active:
-        st.rerun()  # the whole page: results in place of progress, and no clock any more
-    with st.container(border=True):
-        badge, doing, act = st.columns([1, 3.4, 0.9], vertical_alignment="center")
-        badge.html(state.badge(run.state))
-        with doing:
-            state.bar(run)
-        act.button(
-            "Cancel" if run.state is not RunState.CANCELLING else "Asked to stop",
-            key=Key.RUN_CANCEL,
-            on_click=acts.cancel,
-            args=(run_id,),
-            disabled=run.state is RunState.CANCELLING,
-            width="stretch",
-        )
-        facts = [f"attempt {run.attempt}" if run.attempt > 1 else "", f"worker {run.worker}" if run.worker else ""]
-        if run.progress.loss is not None:
-            facts.append(f"loss {run.progress.loss:.4g}")
-        if any(facts):
-            st.caption(plain(" · ".join(fact for fact in facts if fact)))
-    show(curves.figure(api().metrics(run_id)), key=Key.RUN_CHART.of("curves"))
 
 
 def _ended(run: Run) -> None:
@@ -112,4 +84,6 @@ def _ended(run: Run) -> None:
     except ApiProblem:  # it ended before its first epoch
         return
     if metrics.epoch:
-        show(curves.figure(metrics), key=Key.RUN_CHART.of("curves"))
+        show(
+            curves.figure(metrics, source=run.label), key=Key.RUN_CHART.of("curves"), data=lambda: curves.rows(metrics)
+        )

@@ -1,110 +1,106 @@
-"""Runs: all of them, newest first, with state and progress; filter, open, cancel."""
+"""Runs: who trains and what waits; all runs, found, marked, repeated, removed; sweeps as groups; imports."""
 
 from __future__ import annotations
 
 import streamlit as st
 
 from core.schemas.api import Catalog, Run
-from core.schemas.run import Kind, RunState
-from core.units import format_energy
-from frontend.connection import api, part, plain
-from frontend.elements import acts, state
+from core.schemas.share import ShareTarget
+from frontend.api import ApiProblem
+from frontend.connection import api, part, show_problem
+from frontend.elements import bulk, import_bundle, lens, queue, run_edit, run_filters, run_row, sharing, sweeps
 from frontend.keys import Key
-from frontend.pages import link, link_run
+from frontend.pages import link
 
 PAGE_SIZE = 25
 POLL_S = 2.0
-GROUPS: dict[str, list[str]] = {
-    "active": [item.value for item in RunState if item.is_active],
-    "succeeded": [RunState.SUCCEEDED.value],
-    "failed": [RunState.FAILED.value],
-    "stopped": [RunState.CANCELLED.value],
-}
+MOST_ACTIVE = 200  # whose progress and seed are shown beside their workers
 
 
 def render() -> None:
     catalog = api().catalog()
-    st.title("Runs")
-    _filters(catalog)
-    active = api().runs(state=GROUPS["active"], limit=1)
-    st.fragment(run_every=POLL_S if active.items else None)(part(_list))(bool(active.items))
-
-
-def _filters(catalog: Catalog) -> None:
-    first, second, third = st.columns([1.6, 1, 1])
-    titles = {item.name: item.title for item in catalog.datasets}
-    first.pills("State", list(GROUPS), key=Key.RUNS_STATE, on_change=_first_page, persist_state="session")
-    second.selectbox(
-        "Data set", [None, *titles], format_func=lambda name: titles.get(name, "all"), key=Key.RUNS_DATASET,
-        on_change=_first_page, persist_state="session",
+    allowed = run_filters.choices(catalog, run_filters.recent_sweeps())
+    run_filters.adopt(allowed)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.title("Runs")
+        if st.button("Import", icon=":material/upload_file:", help="A finished run from elsewhere, as a zip"):
+            import_bundle.draw()
+    active = api().runs(state=run_filters.GROUPS["active"], limit=1)
+    st.segmented_control(
+        "Show", list(run_filters.SHOWS), key=Key.RUNS_SHOW, required=True, format_func=run_filters.SHOWS.__getitem__,
+        on_change=run_filters.first_page, label_visibility="collapsed", persist_state="session",
     )  # fmt: skip
-    third.selectbox(
-        "Network", [None, *Kind], format_func=lambda kind: kind.value.upper() if kind else "all", key=Key.RUNS_KIND,
-        on_change=_first_page, persist_state="session",
-    )  # fmt: skip
+    st.fragment(run_every=POLL_S if active.items else None)(part(_body))(catalog, allowed, polling=bool(active.items))
+    if opened := st.session_state.get(Key.RUNS_OPEN):
+        run_edit.draw(opened, catalog)
 
 
-def _list(polling: bool) -> None:
-    if polling and not api().runs(state=GROUPS["active"], limit=1).items:
-        st.rerun()
+def _body(catalog: Catalog, allowed: run_filters.Choices, *, polling: bool) -> None:
+    active = api().runs(state=run_filters.GROUPS["active"], limit=MOST_ACTIVE).items
+    if polling != bool(active):
+        st.rerun()  # the last one ended, or the first one began: the clock stops or starts
+    show = st.session_state[Key.RUNS_SHOW]
+    if show == run_filters.SWEEPS:
+        sweeps.listing()
+    elif show == run_filters.BIN:
+        _list({"deleted": True})
+    else:
+        with st.container():
+            queue.draw(api().workers(), api().queue(), active)
+        run_filters.draw(allowed, st.session_state.get(Key.RUNS_TAGS, []))
+        with st.container():  # a place of its own, also when it is empty: rows do not move when it fills
+            _sweep(catalog)
+        _list(run_filters.query())
+    bulk.notice()
+    run_filters.write_address()
+
+
+def _sweep(catalog: Catalog) -> None:
+    """The groups of the sweep that the list is narrowed to."""
+    sweep_id = st.session_state.get(Key.RUNS_SWEEP)
+    if not sweep_id:
+        return
+    chosen = lens.current(catalog)
+    try:
+        sweeps.groups(sweeps.detail_of(sweep_id, chosen))
+    except ApiProblem as problem:  # such as: forgotten in another tab
+        show_problem(problem)
+        return
+    sharing.draw(ShareTarget(sweep_id=sweep_id, mode=chosen.mode, profile=chosen.profile))
+
+
+def _list(filters: dict) -> None:
     memory = st.session_state
     cursors: list[str] = memory.get(Key.RUNS_CURSORS, [])
-    kind = memory.get(Key.RUNS_KIND)
-    shown = api().runs(
-        state=GROUPS.get(memory.get(Key.RUNS_STATE)),
-        dataset=memory.get(Key.RUNS_DATASET),
-        kind=kind.value if kind else None,
-        limit=PAGE_SIZE,
-        cursor=cursors[-1] if cursors else None,
-    )
+    shown = api().runs(**filters, limit=PAGE_SIZE, cursor=cursors[-1] if cursors else None)
+    deleted = bool(filters.get("deleted"))
     if not shown.items:
-        with st.container(border=True, horizontal=True, vertical_alignment="center"):
-            chosen = any(memory.get(key) for key in (Key.RUNS_STATE, Key.RUNS_DATASET, Key.RUNS_KIND))
-            st.markdown("No run fits these filters." if chosen else "No run yet.")
-            link("launch", "Launch a run")
+        _empty(filters)
         return
-    st.caption(f"{shown.total:,} run{'' if shown.total == 1 else 's'}, newest first")
+    count = f"{shown.total:,} run{'' if shown.total == 1 else 's'}, newest first"
+    with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
+        bulk.box_of_page(shown.items)
+        st.caption(count, width="content")
+    with st.container():
+        bulk.bar(deleted=deleted)
     for run in shown.items:
-        _row(run)
-    with st.container(horizontal=True):
-        if cursors and st.button("Newer", icon=":material/arrow_back:"):
-            memory[Key.RUNS_CURSORS] = cursors[:-1]
-            st.rerun(scope="fragment")
-        if shown.next_cursor and st.button("Older", icon=":material/arrow_forward:"):
-            memory[Key.RUNS_CURSORS] = [*cursors, shown.next_cursor]
-            st.rerun(scope="fragment")
+        run_row.draw(run)
+    sweeps.pager(cursors, shown.next_cursor)
+    memory[Key.RUNS_TAGS] = tags_of(shown.items)
 
 
-def _row(run: Run) -> None:
-    with st.container(border=True, key=f"run_row_{run.id}"):
-        name, doing, figures, act = st.columns([1.7, 2, 1.5, 0.7], vertical_alignment="center")
-        with name:
-            link_run(run.id, run.label)
-            words = [run.config.dataset, run.config.recipe, f"seed {run.config.seed}", state.ago(run.created_at)]
-            st.caption(plain(" · ".join(words)))
-        with doing:
-            st.html(state.badge(run.state))
-            if run.state in (RunState.RUNNING, RunState.CANCELLING):
-                state.bar(run)
-            elif run.state is RunState.FAILED and run.error:
-                st.caption(plain(run.error.message))
-            elif run.state.is_active:
-                st.caption(state.sentence(run))
-        with figures:
-            if run.summary is not None:
-                st.markdown(f"**{100 * run.summary.accuracy:.1f} %** · {format_energy(run.summary.energy_pj)}")
-                st.caption(f"mode {run.summary.mode}, n = {run.summary.n_test:,}")
-        with act:
-            if run.state.is_active:
-                st.button(
-                    "Cancel",
-                    key=f"{Key.RUN_CANCEL}_{run.id}",
-                    on_click=acts.cancel,
-                    args=(run.id,),
-                    disabled=run.state is RunState.CANCELLING,
-                    width="stretch",
-                )
+def tags_of(runs: list[Run]) -> list[str]:
+    """The tags in sight, each once, by name."""
+    return sorted({tag for run in runs for tag in run.tags})
 
 
-def _first_page() -> None:
-    st.session_state.pop(Key.RUNS_CURSORS, None)
+def _empty(filters: dict) -> None:
+    with st.container(border=True, horizontal=True, vertical_alignment="center"):
+        if filters.get("deleted"):
+            st.markdown("Nothing is deleted.")
+        elif filters:
+            st.markdown("No run fits these filters.")
+            st.button("Show every run", on_click=run_filters.clear)
+        else:
+            st.markdown("No run yet.")
+            link("launch", "Launch a run")

@@ -1,29 +1,51 @@
-"""Settings: the energy lens of this window, data sets and how to add them, health, and the API's address."""
+"""Settings: the energy lens of this window, data sets and how to add them, what runs here, and the API's address."""
 
 from __future__ import annotations
 
+from html import escape
+
 import streamlit as st
 
-from core.schemas.api import Catalog, DatasetInfo
+from core.schemas.api import Catalog, DatasetInfo, WorkerInfo
+from core.schemas.installation import Installation
 from frontend.connection import api, part, plain
-from frontend.elements import add_data, lens
+from frontend.elements import add_data, lens, state
+from frontend.pages import link
 
 POLL_S = 5.0
+UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 def render() -> None:
-    catalog = api().catalog()
+    catalog, here = api().catalog(), api().installation()
     st.title("Settings")
-    _lens(catalog)
-    _datasets(catalog)
-    st.subheader("Health")
-    st.fragment(run_every=POLL_S)(part(_health))()
-    st.subheader("API")
-    st.markdown(f"Every page speaks to the API; scripts can too. Its description: {api().docs_url}")
-    st.caption("It wants the bearer token from the file `token` in the data folder (SPIKEFRONT_HOME).")
-    st.caption(
-        f"Spikefront {plain(catalog.version)}. Light or dark follows the system; the menu at the top right changes it."
-    )
+    energy, data, machine, scripts = st.tabs(["Energy", "Data sets", "This installation", "API"])
+    with energy:
+        _lens(catalog)
+        _own_profiles(here)
+    with data:
+        _datasets(catalog)
+    with machine:
+        _machine(here)
+    with scripts:
+        st.subheader("API")
+        st.markdown(f"Every page speaks to the API; scripts can too. Its description: {api().docs_url}")
+        st.caption("It wants the bearer token from the file `token` in the data folder (SPIKEFRONT_HOME).")
+        st.code(
+            f'curl -H "Authorization: Bearer $(cat {here.home}/token)" {api().base_url}/api/v1/runs',
+            language="bash",
+            wrap_lines=True,
+        )
+        st.caption("Light or dark follows the system; the menu at the top right changes it.")
+
+
+def size(n_bytes: float) -> str:
+    """Bytes for people, in powers of 1000 as disks are sold: `1.4 GB`."""
+    for unit in UNITS:
+        if n_bytes < 999.5 or unit == UNITS[-1]:
+            return f"{n_bytes:.3g} {unit}"
+        n_bytes /= 1000
+    raise AssertionError
 
 
 def _lens(catalog: Catalog) -> None:
@@ -39,11 +61,25 @@ def _lens(catalog: Catalog) -> None:
     )
 
 
+def _own_profiles(here: Installation) -> None:
+    st.subheader("Hardware profiles of your own")
+    st.markdown(
+        f"A TOML file in `{here.home}/profiles` with prices and their sources is offered beside the others at the next "
+        "look, without a restart."
+    )
+    for why in here.faulty_profiles.values():
+        st.warning(f"**Left out.** {plain(why)}", icon=":material/warning:")
+
+
 def _datasets(catalog: Catalog) -> None:
     st.subheader("Data sets")
-    for info in catalog.datasets:
-        with st.container(border=True, key=f"dataset_{info.name}"):
+    for info in sorted(catalog.datasets, key=lambda info: not info.ready):
+        with st.container(border=True, key=f"dataset_{info.name}", gap="xsmall"):
             _dataset(info)
+    with st.expander("A data set of your own", icon=":material/add:"):
+        st.markdown("A folder or an archive with one folder of pictures a class, under a name of your choice:")
+        st.code("spikefront data add NAME PATH --size 32", language="bash")
+        st.caption("`--size` is the side of its images in pixels; `spikefront data add --help` says more.")
 
 
 def _dataset(info: DatasetInfo) -> None:
@@ -58,8 +94,35 @@ def _dataset(info: DatasetInfo) -> None:
     if info.note:
         st.caption(plain(info.note))
     st.caption(plain(f"{info.n_classes} classes, {shape}. {info.citation}. Licence: {info.licence}"))
-    if not info.ready:
-        add_data.commands(info)
+    if not info.ready and "spikefront data" in (info.note or ""):
+        with st.expander("How to add it", key=f"add_{info.name}"):
+            add_data.commands(info)
+
+
+def _machine(here: Installation) -> None:
+    st.subheader("Health")
+    st.fragment(run_every=POLL_S)(part(_health))()
+    first, second = st.columns(2, gap="large")
+    with first:
+        st.subheader("Storage")
+        stored = [(item.name, item.path, size(item.bytes)) for item in here.stored]
+        st.html(_table([*stored, ("Free on this disk", here.home, size(here.free_bytes))]))
+        bin_words = f", {here.n_in_bin:,} deleted that can still be brought back" if here.n_in_bin else ""
+        st.caption(f"{here.n_runs:,} run{'' if here.n_runs == 1 else 's'}{bin_words}.")
+        link("runs")
+    with second:
+        st.subheader("Versions")
+        st.html(_table([(name, "", version) for name, version in here.versions.items()]))
+
+
+def _table(rows: list[tuple[str, str, str]]) -> str:
+    body = "".join(
+        f'<tr><th scope="row">{escape(name)}'
+        + (f'<br><span class="sf-dim sf-path">{escape(place)}</span>' if place else "")
+        + f"</th><td>{escape(value)}</td></tr>"
+        for name, place, value in rows
+    )
+    return f'<table class="sf-table"><tbody>{body}</tbody></table>'
 
 
 def _health() -> None:
@@ -72,3 +135,12 @@ def _health() -> None:
         well = word == "ok" or (name == "Workers" and workers)
         lines.append(f"{'✓' if well else '✗'} **{name}**: {plain(word)}")
     st.markdown("  \n".join(lines))
+    if ready.database == "ok":
+        for worker in api().workers().items:
+            st.caption(plain(_says(worker)))
+
+
+def _says(worker: WorkerInfo) -> str:
+    """Such as `box:4711 takes the queue cpu · 1 of 2 slots busy · seen 3 s ago`."""
+    slots = f"{len(worker.runs)} of {worker.slots} slot{'' if worker.slots == 1 else 's'} busy"
+    return f"{worker.name} takes the queue {worker.queue} · {slots} · seen {state.ago(worker.seen_at)}"

@@ -320,6 +320,13 @@ def test_a_layer_with_both_kinds_of_operation_is_split_by_the_profile_s_prices()
     assert [list(one.x) for one in figure.data] == [[pytest.approx(10 * 0.9)], [pytest.approx(2 * 4.6)]]
 
 
+def test_memory_has_a_bar_of_its_own_where_the_mode_has_memory():
+    """100 pJ, of which 81.8 pJ are memory: the rest is 10 ACs at 0.9 pJ and 2 MACs at 4.6 pJ."""
+    one = bill("a", "conv", acs=10, macs=2).model_copy(update={"energy_pj": 100.0, "memory_energy_pj": 81.8})
+    shown = energy.figure(layers_of(one, mode="memory"))
+    assert [list(part.x) for part in shown.data] == [[pytest.approx(9)], [pytest.approx(9.2)], [pytest.approx(81.8)]]
+
+
 def test_a_mode_in_which_nothing_costs_is_a_sentence():
     figure = energy.figure(layers_of(bill("a", "conv", dense=3), mode="exact"))
     assert not figure.data and "exact" in figure.layout.annotations[0].text

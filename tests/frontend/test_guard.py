@@ -216,3 +216,11 @@ def test_pages_are_not_framed_and_not_sniffed():
     headers = visit(guard, "GET", "/", headers={"Cookie": cookie_of(guard)}).headers
     assert headers["x-frame-options"] == "SAMEORIGIN"
     assert headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize("path", ["/explore", "/explore/"])
+def test_the_first_page_has_its_name_for_an_address_too(path):
+    guard = make()
+    answer = visit(guard, "GET", f"{path}?dataset=cifar10&mode=exact%2Bneuron", headers={"cookie": cookie_of(guard)})
+    assert (answer.status_code, answer.headers["location"]) == (307, "/?dataset=cifar10&mode=exact%2Bneuron")
+    assert visit(guard, "GET", path).status_code == 401  # not before the key

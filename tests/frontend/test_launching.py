@@ -5,16 +5,27 @@ from __future__ import annotations
 import csv
 import io
 from datetime import UTC, datetime
-from types import SimpleNamespace
 
 import pytest
 
+from core.backbones.catalog import BACKBONES
 from core.errors import BadValue
-from core.schemas.api import Answer, Example, Examples, LayerPreview, Pareto, ParetoPoint, PublishedPoint, RunProgress
+from core.recipes.build import build_config, override
+from core.recipes.sweep import expand
+from core.schemas.api import (
+    Answer,
+    Example,
+    Examples,
+    Pareto,
+    ParetoPoint,
+    PublishedPoint,
+    RunProgress,
+    RunRequest,
+)
 from core.schemas.run import Kind
-from frontend import launching
+from frontend import launching, network_stages
 from frontend.connection import plain
-from frontend.elements import examples, state, tables
+from frontend.elements import advanced, examples, state, tables
 
 
 @pytest.mark.parametrize(
@@ -40,43 +51,109 @@ def test_other_seeds_are_refused_in_words(text):
         launching.parse_seeds(text)
 
 
-def test_twins_and_seeds_make_one_request_each_twins_side_by_side():
-    made = launching.requests(
-        backbone="squeezenet", kinds=launching.KINDS["twins"], mask=("F4", "F9"), dataset="digits", recipe="smoke",
-        seeds=[5, 6], overrides={"training.lr": " 1e-3 ", "time_steps": "2", "neuron.tau": "  ", "training.train_limit": "null"},
-    )  # fmt: skip
-    assert [(request.seed, request.kind) for request in made] == [(5, "snn"), (5, "cnn"), (6, "snn"), (6, "cnn")]
+def form(**changes):
+    given = {
+        "backbone": "squeezenet", "definition": "small", "kinds": launching.KINDS["twins"], "mask": "F4,F9",
+        "dataset": "digits", "recipe": "smoke", "seeds": [0], "overrides": {},
+    }  # fmt: skip
+    return launching.Form(**(given | changes))
+
+
+def test_twins_are_one_request_each_and_no_sweep():
+    overrides = {"training.lr": " 1e-3 ", "time_steps": "2", "neuron.tau": "  ", "training.train_limit": "null"}
+    made = launching.requests(form(seeds=[5], overrides=overrides))
+    assert [(request.seed, request.kind) for request in made] == [(5, "snn"), (5, "cnn")]
     assert made[0].overrides == {"training.lr": 0.001, "time_steps": 2, "training.train_limit": "null"}
+    assert launching.sweep(form(seeds=[5])) is None
+
+
+def test_a_sweep_varies_what_has_several_values_and_fixes_what_has_one():
+    wanted = form(
+        seeds=[3, 4], masks=["Full", "F8,F9"], overrides={"neuron.tau": "1.5"},
+        fields={"neuron.tau": ["2", "2.0", "3"], "training.lr": ["1e-3"]},
+    )  # fmt: skip
+    made = launching.sweep(wanted)
+    assert made.axes == {"mask": ["Full", "F8,F9"], "neuron.tau": [2, 3], "kind": ["snn", "cnn"], "seed": [3, 4]}
+    assert list(made.axes) == ["mask", "neuron.tau", "kind", "seed"]  # the last varies fastest
+    points = expand(made)
+    assert len(points) == 2 * 2 * 2 * 2
+    assert {(p.config.neuron.tau, p.config.training.lr) for p in points} == {(2.0, 1e-3), (3.0, 1e-3)}
+    assert made.name == "squeezenet on digits: 2 masks, 2 taus, 2 kinds, 2 seeds"
+    assert launching.sweep(wanted._replace(name=" mine ")).name == "mine"
+
+
+def test_the_networks_previewed_are_the_first_of_the_sweep():
+    wanted = form(seeds=[3, 4], backbones=["mnasnet", "xception"], masks=["Full"])
+    assert [(r.backbone, r.mask, r.seed) for r in launching.requests(wanted)] == [("mnasnet", "Full", 3)] * 2
+
+
+def test_values_are_parted_by_commas_or_spaces_and_taken_once():
+    assert launching.parse_values(" 1e-3, 2e-3;2e-3  4 ") == ["1e-3", "2e-3", "4"]
+    assert launching.parse_values(" ") == []
 
 
 def test_the_idempotency_key_follows_form_and_content():
-    one, other = launching.requests(
-        backbone="squeezenet", kinds=[Kind.SNN, Kind.CNN], mask=("F9",), dataset="digits", recipe="smoke", seeds=[0],
-        overrides={},
-    )  # fmt: skip
+    one, other = launching.requests(form())
     key = launching.idempotency_key
     assert key("a", one) == key("a", one.model_copy())
     assert len({key("a", one), key("a", other), key("b", one)}) == 3
 
 
-def layer(name, kind, block, channels, side=8):
-    return LayerPreview(name=name, kind=kind, block=block, output_shape=(channels, side, side), params=0, dense_macs=0)
+def site(backbone, input_shape=(3, 32, 32)):
+    blocks = BACKBONES[backbone].blocks
+    return network_stages.Site(backbone, "small", blocks, input_shape, 10)
 
 
-def test_the_row_draws_stem_pools_and_modules_in_order_with_their_channels():
-    full = SimpleNamespace(
-        layers=[
-            layer("stem.conv", "conv", None, 128), layer("stem.bn", "bn", None, 128),
-            layer("pool1", "maxpool", None, 128, 4), layer("F2.squeeze.conv", "conv", "F2", 16),
-            layer("F2.expand1.conv", "conv", "F2", 64), layer("F2.expand3.conv", "conv", "F2", 64),
-            layer("classifier.conv", "conv", None, 10),
-        ]
-    )  # fmt: skip
+def test_the_drawing_has_stem_pools_and_blocks_in_order_by_feature_map():
+    drawing = network_stages.draw(site("squeezenet"), ("F3", "F9"))
+    shown = [
+        (group.size, [(stage.name, stage.shape and stage.shape[0]) for stage in group.stages])
+        for group in drawing.groups
+    ]
+    assert shown == [
+        ((32, 32), [("image", 3), ("stem", 128)]),
+        ((16, 16), [("pool1", 128), ("F2", None), ("F3", 64 + 64), ("F4", None)]),  # expand 1x1 and 3x3
+        ((8, 8), [("pool4", 128), ("F5", None), ("F6", None), ("F7", None), ("F8", None)]),
+        ((4, 4), [("pool8", 128), ("F9", 256 + 256), ("classifier", 10)]),
+        ((1, 1), [("pool", 10)]),
+    ]
+    assert drawing.problem is None
 
-    assert [tuple(stage) for stage in launching.stages(full, ("F2",))] == [
-        ("stem", False, "128 ch"), ("pool", False, "4×4"), ("F2", True, "128 ch"),  # 64 + 64 expanded
-        ("classifier", False, "10 ch"),
-    ]  # fmt: skip
+
+def test_a_stride_that_is_left_out_shows_in_the_sizes_behind_it():
+    drawing = network_stages.draw(site("xception"), tuple(b for b in BACKBONES["xception"].blocks if b != "E2"))
+    by_name = {stage.name: (group.size, stage.shape) for group in drawing.groups for stage in group.stages}
+    assert by_name["E2"] == ((16, 16), None)
+    size, shape = by_name["E3"]
+    assert size == (8, 8) and shape[1:] == (16, 16)  # 32 / 2, since only E3 halves before it
+
+
+def test_an_impossible_mask_keeps_its_blocks_in_place_and_says_why():
+    drawing = network_stages.draw(site("shufflenetv2"), ("S2.2",))
+    assert [s.name for g in drawing.groups for s in g.stages if s.is_block] == list(BACKBONES["shufflenetv2"].blocks)
+    assert "needs 116 channels" in drawing.problem.fields["trace"][-1]
+    assert all(stage.shape is None for group in drawing.groups for stage in group.stages)
+
+
+def test_a_definition_is_offered_where_the_images_are_large_enough():
+    assert network_stages.definitions(site("squeezenet")) == ["small", "imagenet"]
+    assert network_stages.definitions(site("squeezenet", (3, 16, 16))) == ["small"]
+
+
+def test_every_field_of_the_form_is_one_that_a_recipe_allows_to_be_changed():
+    config = build_config(RunRequest(dataset="digits"))
+    for name in advanced.BY_NAME:
+        value = config
+        for part in name.split("."):
+            value = getattr(value, part)
+        assert override(config, {name: value}) == config
+        assert not advanced.choices(name) or value in advanced.choices(name)
+
+
+def test_words_to_choose_from_are_those_of_the_config():
+    assert advanced.choices("neuron.model") == ("lif", "if", "plif")
+    assert advanced.choices("encoding") == ("direct", "rate", "latency")
+    assert advanced.choices("neuron.tau") == advanced.choices("training.train_limit") == ()
 
 
 @pytest.mark.parametrize(

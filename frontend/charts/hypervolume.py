@@ -1,0 +1,71 @@
+"""How much of the plane the front dominates, run after run."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import numpy as np
+import plotly.graph_objects as go
+
+from core.analysis.pareto import history
+from core.schemas.api import Pareto
+from frontend.charts import theme
+from frontend.charts.axes import X_AXES, Y_AXES, x_unit
+from frontend.charts.pareto_marks import marks, reference
+
+TITLE = "Hypervolume over time"
+
+
+def steps(pareto: Pareto, *, x: str, y: str) -> list[dict]:
+    """One row a finished run, in the order they ended: when, the hypervolume after it in [0, 1], whether it rose."""
+    shown = marks(sorted(pareto.points, key=lambda point: point.finished_at), x=x, y=y)
+    if not shown.points or shown.x.max() <= 0:
+        return []
+    worst_x, worst_y = reference(shown)
+    whole = worst_x * (100.0 if y == "accuracy" else 1.0)
+    areas = history(shown.x, shown.y, worst_cost=worst_x, worst_value=worst_y) / whole
+    rose = np.diff(areas, prepend=0.0) > 0
+    return [
+        {"finished_at": point.finished_at, "run": point.run_id, "network": point.label, "hypervolume": float(now),
+         "moved_the_front": bool(up)}
+        for point, now, up in zip(shown.points, areas, rose, strict=True)
+    ]  # fmt: skip
+
+
+def figure(pareto: Pareto, *, x: str = "energy", y: str = "accuracy") -> go.Figure:
+    """A stair that rises with each run that pushed the front; a dot for each of those. x: when runs ended, in UTC."""
+    rows = steps(pareto, x=x, y=y)
+    if not rows:
+        return theme.empty(name="hypervolume", title=TITLE, sentence="It begins with the first finished run.")
+    rises = [row for row in rows if row["moved_the_front"]]
+    ends: list[datetime] = [row["finished_at"] for row in rises] + [rows[-1]["finished_at"]]
+    heights = [row["hypervolume"] for row in rises] + [rows[-1]["hypervolume"]]
+    chart = go.Figure()
+    chart.add_scatter(
+        x=ends, y=heights, mode="lines", line={"shape": "hv", "color": theme.NEUTRAL, "width": 2}, hoverinfo="skip",
+        name="hypervolume",
+    )  # fmt: skip
+    chart.add_scatter(
+        x=ends[: len(rises)], y=heights[: len(rises)], mode="markers", name="a run that moved the front",
+        marker={"color": theme.BLUE, "size": 8}, customdata=[[row["run"]] for row in rises],
+        hovertext=[
+            f"<b>{theme.escape(row['network'])}</b><br>{row['hypervolume']:.4f} · {row['finished_at']:%Y-%m-%d %H:%M} UTC"
+            for row in rises
+        ],
+        hoverinfo="text",
+    )  # fmt: skip
+    top = max(pareto_x for pareto_x in marks(pareto.points, x=x, y=y).x)
+    factor, unit = x_unit([top], x)
+    chart.update_xaxes(title_text="run finished, UTC", nticks=6)
+    chart.update_yaxes(title_text="hypervolume, share of 1", rangemode="tozero", nticks=5)
+    caption = [
+        pareto.dataset,
+        f"{theme.count_of(len(rows), 'run')}, {len(rises)} moved the front",
+        f"area below the front of {Y_AXES[y].short} against {X_AXES[x].short} (linear)",
+        f"reference: {1.1 * top / factor:.3g}{unit.replace(',', '')} and {Y_AXES[y].short} 0",
+        f"mode {pareto.mode}" if x in ("energy", "synops") else "",
+        f"profile {pareto.profile}" if x == "energy" else "",
+    ]
+    return theme.frame(
+        chart, name="hypervolume", title=TITLE, caption=caption, height=240, revision=f"{pareto.dataset}|{x}|{y}"
+    )

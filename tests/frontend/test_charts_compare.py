@@ -1,0 +1,158 @@
+"""A comparison's figures and tables: what they show must be the numbers they got."""
+
+import csv
+import io
+
+import pytest
+
+from core.schemas.api import Answer, Example, Gradients, Metrics
+from core.schemas.compare import ComparedRun, Comparison, Difference, Paired, TwinRatio
+from core.schemas.run import Kind, RunConfig
+from frontend.charts import compare
+from frontend.charts.comparison_names import names
+from frontend.elements import compare_images, compare_latex, compare_tables
+from frontend.elements.tables import as_csv
+
+EVIL = "<img src=x onerror=alert(1)>"
+
+
+def compared(
+    run_id, *, accuracy, energy_pj, label="SNN-SqueezeNet Ref-1", kind="snn", seed=0, dataset="digits", epochs=2
+):
+    mask = ("F4", "F9")
+    config = RunConfig(backbone="squeezenet", kind=kind, mask=mask, dataset=dataset, recipe="smoke", seed=seed)
+    metrics = Metrics(
+        epoch=list(range(1, epochs + 1)), lr=[1e-3] * epochs, train_loss=[1.0] * epochs, train_accuracy=[0.5] * epochs,
+        validation_loss=[0.9, 0.4][:epochs], validation_accuracy=[0.6, 0.8][:epochs], firing_rate=[None] * epochs,
+        wall_s=[1.0] * epochs,
+    )  # fmt: skip
+    gradients = Gradients(layers=["stem.conv", "F4.squeeze.conv"], epochs=[1, 2], norm=[[0.1, 0.2], [0.3, 0.0]])
+    return ComparedRun(
+        id=run_id, label=label, kind=kind, mask_name=None, config=config, accuracy=accuracy, f1_macro=0.7, params=549_114,
+        model_bytes=4 * 549_114, firing_rate=0.1 if kind == "snn" else None, acs=1e6, macs=2e6, energy_pj=energy_pj,
+        n_train=1000, n_test=360, dataset_complete=True, metrics=metrics, gradients=gradients,
+    )  # fmt: skip
+
+
+def pair(accuracy=0.05, low=0.01, high=0.09):
+    return Paired(n=360, accuracy=accuracy, low=low, high=high, gained=20, lost=2, gained_indices=[1], lost_indices=[2])
+
+
+def some(**changes):
+    runs = [compared("one", accuracy=0.80, energy_pj=40e6, kind="cnn", label="CNN-SqueezeNet Ref-1"),
+            compared("two", accuracy=0.85, energy_pj=10e6)]  # fmt: skip
+    differences = [
+        Difference(run_id="two", against="one", accuracy=0.05, f1_macro=0.0, energy_ratio=0.25, paired=pair())
+    ]
+    twins = [TwinRatio(snn_id="two", cnn_id="one", accuracy=0.05, energy_ratio=0.25)]
+    fields = {"mode": "exact", "profile": "horowitz-45nm", "interval": "95 %", "runs": runs, "differences": differences,
+              "twins": twins} | changes  # fmt: skip
+    return Comparison(**fields)
+
+
+def three(paired=None):
+    runs = [compared(name, accuracy=0.8 + place / 10, energy_pj=10e6, seed=place) for place, name in enumerate("abc")]
+    differences = [
+        Difference(run_id=name, against="a", accuracy=place / 10, f1_macro=0.0, energy_ratio=1.0, paired=paired)
+        for place, name in ((1, "b"), (2, "c"))
+    ]
+    return some(runs=runs, differences=differences, twins=[])
+
+
+def test_runs_are_told_apart_by_a_letter_and_by_what_differs():
+    assert names(some()) == {"one": "A · CNN-SqueezeNet Ref-1", "two": "B · SNN-SqueezeNet Ref-1"}
+    assert names(three())["c"] == "C · SNN-SqueezeNet Ref-1, seed 2"
+
+
+def test_the_bars_of_the_differences_are_the_paired_intervals_in_points():
+    (mark,) = compare.differences(some()).data
+    assert list(mark.x) == [pytest.approx(5.0)]  # 0.85 - 0.80
+    assert list(mark.error_x.array) == [pytest.approx(9 - 5)] and list(mark.error_x.arrayminus) == [
+        pytest.approx(5 - 1)
+    ]
+
+
+def test_a_difference_on_other_images_is_hollow_and_has_no_bar():
+    figure = compare.differences(three())
+    assert all(mark.marker.symbol.endswith("-open") and mark.error_x.array is None for mark in figure.data)
+    assert "no interval" in figure.layout.meta["caption"]
+
+
+def test_every_run_has_its_curves_and_its_own_look():
+    figure = compare.curves(three())
+    assert len(figure.data) == 2 * 3  # loss and accuracy of each
+    assert [trace.y for trace in figure.data[:2]] == [(0.9, 0.4), (60.0, 80.0)]
+    looks = {(trace.line.color, trace.line.dash, trace.marker.symbol) for trace in figure.data}
+    assert len(looks) == 3 and len(set(compare.LOOKS)) == 10
+
+
+def test_gradients_are_those_of_the_chosen_epoch_and_a_zero_is_a_cross_at_the_edge():
+    last, first = (compare.gradients(some(), last=choice).data[0] for choice in (True, False))
+    assert list(first.x) == [0.1, 0.2] and list(first.marker.symbol) == ["circle", "circle"]
+    assert list(last.x) == [0.3, 0.3 / 4] and list(last.marker.symbol) == ["circle", "x"]
+
+
+def test_layers_of_two_masks_share_one_order():
+    assert compare.merged([["stem", "F4", "head"], ["stem", "F2", "F4", "F5", "head"]]) == [
+        "stem",
+        "F2",
+        "F4",
+        "F5",
+        "head",
+    ]
+    assert compare.merged([["a", "c"], ["a", "b", "x"]]) == ["a", "c", "b", "x"]
+
+
+def test_the_sentence_says_accuracy_interval_and_energy():
+    said = compare_tables.summary(some())
+    assert (
+        said
+        == "Against A, B has 5.00 points more accuracy (95 % interval +1.00 to +9.00, n = 360), for 4 times less energy."
+    )
+    unsure = some(differences=[some().differences[0].model_copy(update={"paired": pair(low=-0.01)})])
+    assert "do not tell them apart" in compare_tables.summary(unsure)
+
+
+def test_of_many_runs_the_sentence_names_the_best_and_those_that_are_told_apart():
+    assert compare_tables.summary(three(pair())).endswith("told apart from A by its test images: B, C.")
+    assert "Most accurate is C (100.00 %)" in compare_tables.summary(three())
+    assert "none is told apart" in compare_tables.summary(three(pair(low=-0.1)))
+
+
+def test_a_ratio_is_said_both_ways():
+    assert compare_tables.ratio_words(0.25) == "0.25 (4 times less)"
+    assert compare_tables.ratio_words(1.8) == "1.8 (1.8 times more)"
+    assert compare_tables.ratio_words(None) == "no energy to compare with"
+
+
+def test_labels_are_content_in_every_table():
+    evil = some(runs=[compared("one", accuracy=0.8, energy_pj=4e6, label=EVIL), some().runs[1]])
+    assert EVIL not in compare_tables.html(evil) and "&lt;img" in compare_tables.html(evil)
+    assert EVIL not in compare_tables.twins_html(evil, names(evil))
+    card = Example(index=1, label=EVIL, image="https://elsewhere/x.png", answer=Answer(
+        run_id="one", kind=Kind.SNN, prediction=EVIL, confidence=0.5, correct=False, confidence_per_step=[0.5]))  # fmt: skip
+    drawn = compare_images.cards([card], wrong="A", right="B")
+    assert EVIL not in drawn and "elsewhere" not in drawn
+
+
+def test_the_csv_holds_the_differences_in_their_own_units():
+    one, two = csv.DictReader(io.StringIO(as_csv(compare_tables.rows(some()))))
+    assert (one["accuracy_minus_first"], float(two["accuracy_minus_first"])) == ("", 0.05)
+    assert float(two["energy_mj"]) == 10e6 / 1e9 and float(two["energy_over_first"]) == 0.25
+    assert len(compare_tables.curve_rows(some())) == 2 * 2  # runs x epochs
+    assert len(compare_tables.gradient_rows(some())) == 2 * 2 * 2  # runs x epochs x layers
+
+
+def test_latex_is_a_table_whose_words_are_no_commands():
+    evil = some(runs=[compared("one", accuracy=0.8, energy_pj=40e6, label=r"50%_\evil{x}&$"), some().runs[1]])
+    text = compare_latex.table(evil)
+    assert r"50\%\_\textbackslash{}evil\{x\}\&\$" in text
+    rows = [line for line in text.splitlines() if line.endswith(r"\\") and "&" in line]
+    assert len(rows) == 1 + 2 and {line.replace(r"\&", "").count("&") for line in rows} == {7}  # eight columns
+    assert "$+5.00$ [$+1.00$, $+9.00$]" in rows[2] and "& 0.25 &" in rows[2]
+    assert text.count(r"\begin{") == text.count(r"\end{") == 2
+
+
+def test_latex_of_twins_gives_the_ratio():
+    text = compare_latex.twins(some(), names(some()))
+    assert r"$+5.00$ & 0.25 \\" in text and "horowitz-45nm" in text

@@ -1,0 +1,112 @@
+"""Explore, run by Streamlit's own test runner: the lens, the address, the choice of runs, steps and certainty."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from core.energy.profiles import profiles
+from frontend.keys import Key
+
+
+@pytest.fixture(scope="module")
+def twins(stack):
+    return stack.succeeded("snn"), stack.succeeded("cnn")
+
+
+def table(page):
+    return page.dataframe[0].value.set_index("run")
+
+
+def chart(page):
+    return json.loads(page.get("plotly_chart")[0].proto.spec)
+
+
+def test_a_price_slider_re_prices_every_figure_without_asking_the_api_again(twins, visit, stack, words):
+    snn, cnn = twins
+    page = visit("explore", dataset="digits")
+    before = table(page)
+    page.select_slider(key=Key.PRICE.of("mac")).set_value(2.0).run()
+    after = table(page)
+    mac_pj = profiles()["horowitz-45nm"].mac_pj
+    for run in (snn, cnn):
+        rise = before.loc[run.id, "macs"] * mac_pj / 1e9  # one more price of a MAC each, in mJ
+        assert after.loc[run.id, "energy_mj"] == pytest.approx(before.loc[run.id, "energy_mj"] + rise)
+    assert "9.2 pJ per MAC" in words(page)
+    assert "Against the front of Exact: all T steps" in words(page)
+
+
+def test_the_memory_price_moves_only_where_memory_is_charged(twins, visit):
+    page = visit("explore", dataset="digits")
+    assert page.select_slider(key=Key.PRICE.of("memory")).disabled
+    page.selectbox(key=Key.MODE).set_value("memory").run()
+    before = table(page)
+    page.select_slider(key=Key.PRICE.of("memory")).set_value(0.0).run()
+    after = table(page)
+    assert (after["energy_mj"].dropna() < before["energy_mj"].dropna()).all()
+
+
+def test_the_view_lives_in_the_address_and_comes_back_from_it(twins, visit):
+    page = visit("explore", dataset="digits", mode="memory", profile="loihi", ac="2", x="params", y="f1_macro", log="0",
+                 colour="kind", shape="mask", seeds="1", steps="2")  # fmt: skip
+    assert page.selectbox(key=Key.MODE).value == "memory" and page.selectbox(key=Key.PROFILE).value == "loihi"
+    assert page.select_slider(key=Key.PRICE.of("ac")).value == 2.0
+    assert page.selectbox(key=Key.EXPLORE_X).value == "params" and page.toggle(key=Key.EXPLORE_SEEDS).value
+    assert page.select_slider(key=Key.EXPLORE_STEPS).value == 2
+    layout = chart(page)["layout"]
+    assert layout["xaxis"]["title"]["text"].startswith("parameters") and layout["yaxis"]["title"]["text"] == "macro F1"
+    assert {name: said if isinstance(said, str) else said[0] for name, said in page.query_params.items()} == {
+        "dataset": "digits", "mode": "memory", "profile": "loihi", "ac": "2", "x": "params", "y": "f1_macro", "log": "0",
+        "colour": "kind", "shape": "mask", "seeds": "1", "steps": "2",
+    }  # fmt: skip
+    page.selectbox(key=Key.EXPLORE_X).set_value("energy").run()
+    assert "x" not in page.query_params
+
+
+def test_an_address_that_makes_no_sense_gives_the_default_view(twins, visit):
+    page = visit("explore", dataset="digits", mode="<b>", x="nothing", ac="1e9", steps="x", log="maybe")
+    assert page.selectbox(key=Key.MODE).value == "exact" and page.selectbox(key=Key.EXPLORE_X).value == "energy"
+    assert list(page.query_params) == ["dataset"]
+
+
+def test_after_fewer_steps_the_table_holds_what_the_run_s_own_curve_says(twins, visit, stack):
+    snn, _ = twins
+    page = visit("explore", dataset="digits", steps="1")
+    early = stack.client.pareto_columns(dataset="digits", mode="exact", profile="horowitz-45nm", steps=1)
+    place = early.columns["run_id"].index(snn.id)
+    row = table(page).loc[snn.id]
+    assert row["accuracy_percent"] == pytest.approx(100 * early.columns["accuracy"][place])
+    assert row["energy_mj"] == pytest.approx(early.columns["energy_pj"][place] / 1e9)
+    assert row["time_steps"] == 1
+
+
+def test_how_sure_puts_a_probability_into_the_table(twins, visit):
+    page = visit("explore", dataset="digits", sure="1")
+    found = page.dataframe[0].value
+    assert found["front_probability"].dropna().between(0, 1).all()
+    cheapest = found.sort_values("energy_mj").iloc[0]
+    assert cheapest["front_probability"] == 1  # nobody can beat it
+
+
+def test_chosen_runs_gather_for_compare_and_can_be_cleared(twins, visit, words):
+    snn, cnn = twins
+    page = visit("explore", dataset="digits")
+    assert not [button for button in page.button if button.key == Key.EXPLORE_COMPARE]
+    page.session_state[Key.COMPARE_RUNS] = [snn.id]
+    page.run()
+    assert "1 run chosen" in words(page) and page.button(key=Key.EXPLORE_COMPARE).disabled
+    page.session_state[Key.COMPARE_RUNS] = [snn.id, cnn.id]
+    page.run()
+    assert {mark for one in chart(page)["data"] if one.get("name") == "chosen runs" for (mark,) in one["customdata"]} == {
+        snn.id, cnn.id,
+    }  # fmt: skip
+    page.button(key=Key.EXPLORE_CLEAR).click().run()
+    assert page.session_state[Key.COMPARE_RUNS] == []
+
+
+def test_all_data_sets_show_side_by_side(twins, visit):
+    page = visit("explore", dataset="all", colour="dataset")
+    names = {one["name"] for one in chart(page)["data"]}
+    assert {"digits · SNN", "digits · CNN", "SNN, printed", "CNN, printed"} <= names
+    assert page.toggle(key=Key.EXPLORE_SURE).disabled  # fronts of different data sets do not compete

@@ -1,0 +1,214 @@
+"""Many runs under one lens, in the dashboard's own process: prices, seeds, certainty, and what a lens changed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from core.analysis.reprice import Factors, moved
+from core.energy.price import energy_pj
+from core.energy.profiles import profiles
+from core.schemas.api import Pareto, ParetoColumns, ParetoPoint, PublishedPoint
+from core.schemas.run import Kind
+from frontend import explored
+from frontend.charts import hypervolume, pareto, theme
+from frontend.charts.axes import X_AXES, x_of
+from frontend.charts.pareto import View
+from frontend.charts.pareto_marks import MANY, Spread, drawn, marks
+
+HOROWITZ = profiles()["horowitz-45nm"]
+MEMORY = {"sram-8k@event": 1e6}
+
+
+def run(run_id, *, acs=0.0, macs=0.0, accuracy=0.8, kind=Kind.SNN, seed=0, other=None, **changes):
+    fields = {
+        "run_id": run_id, "label": f"{kind.value.upper()}-SqueezeNet Ref-1", "backbone": "squeezenet", "kind": kind,
+        "mask": ("F4",), "mask_name": "Ref-1", "dataset": "digits", "recipe": "smoke", "seed": seed,
+        "accuracy": accuracy, "f1_macro": accuracy - 0.1, "params": 1000, "acs": acs, "macs": macs,
+        "energy_pj": 0.9 * acs + 4.6 * macs, "firing_rate": 0.1 if kind is Kind.SNN else None, "time_steps": 4,
+        "n_train": 100, "n_test": 360, "dataset_complete": True, "on_front": False,
+        "finished_at": datetime(2026, 1, 1, tzinfo=UTC), "model_bytes": 4000, "other": other or {}, "repeat": run_id,
+        "twin": "t",
+    }  # fmt: skip
+    return ParetoPoint(**(fields | changes))
+
+
+def lens(*points, profile=HOROWITZ):
+    names = ParetoPoint.model_fields
+    columns = ParetoColumns(
+        dataset="digits", mode="memory", profile="horowitz-45nm", n=len(points), front=[], published=[],
+        columns={name: [getattr(point, name) for point in points] for name in names},
+    )  # fmt: skip
+    return explored.Lens(columns=columns, profile=profile)
+
+
+def plot(*points, **changes):
+    fields = {
+        "dataset": "digits",
+        "mode": "exact",
+        "profile": "p",
+        "points": list(points),
+        "front": [],
+        "published": [],
+    }
+    return Pareto(**(fields | changes))
+
+
+def trace(figure, name):
+    return next(one for one in figure.data if one.name == name)
+
+
+# prices
+
+
+def test_every_profile_prices_here_as_it_does_in_the_api():
+    from backend.catalog.service import profile_info
+
+    other = {"sram-8k@event": 3e6, "sram-32k": 1e5, "lif-update": 2e4, "host-add": 500.0}
+    for name, profile in profiles().items():
+        here = explored.profile_of(profile_info(profile))
+        (point,) = explored.priced(lens(run("a", acs=1e6, macs=2e6, other=other), profile=here))
+        assert point.energy_pj == pytest.approx(energy_pj(1e6, 2e6, profile, other)), name
+
+
+def test_a_moved_price_moves_every_run_by_its_own_operations():
+    dear = moved(HOROWITZ, Factors(ac=2))
+    points = explored.priced(lens(run("a", acs=10, macs=1), run("b", macs=3), profile=dear))
+    assert [point.energy_pj for point in points] == pytest.approx([10 * 1.8 + 4.6, 3 * 4.6])
+
+
+def test_a_lens_says_who_leaves_and_names_the_twin():
+    snn = run("s", acs=1e6, accuracy=0.85, other=MEMORY)
+    cnn = run("c", macs=2.5e5, accuracy=0.86, kind=Kind.CNN)
+    before = [snn, cnn]  # 0.9 µJ and 1.15 µJ
+    after = explored.priced(lens(snn, cnn))
+    read = HOROWITZ.constant_pj("sram-8k")
+    ratio = (0.9 + read) / 1.15
+    found = explored.told(before, after, "with memory traffic", y="accuracy")
+    assert [found.points[change.run].run_id for change in found.changes.left] == ["s"]
+    said = f"{ratio:.2g}"
+    assert found.sentence == (
+        f"SNN-SqueezeNet Ref-1 leaves the front: with memory traffic it costs {said} times its CNN twin."
+    )
+
+
+# seeds
+
+
+def test_seeds_of_one_config_become_one_mark_with_their_deviation():
+    a, b = run("a", accuracy=0.8, acs=100, repeat="r"), run("b", accuracy=0.9, acs=300, seed=1, repeat="r")
+    (mean, alone), spreads = explored.merged([a, b, run("c")])
+    assert (mean.run_id, mean.accuracy, mean.acs) == ("a", pytest.approx(0.85), 200)
+    # two values a distance d apart have the deviation d / sqrt(2)
+    assert spreads["a"].accuracy == pytest.approx(0.1 / 2**0.5) and spreads["a"].energy_pj == pytest.approx(
+        180 / 2**0.5
+    )
+    assert spreads["a"].run_ids == ("a", "b") and spreads["c"] == Spread(run_ids=("c",)) and alone.run_id == "c"
+
+
+def test_a_mean_is_drawn_with_bars_and_carries_all_its_runs():
+    points, spreads = explored.merged([run("a", accuracy=0.8, acs=100, repeat="r"),
+                                       run("b", accuracy=0.9, acs=300, repeat="r"), run("c", acs=50)])  # fmt: skip
+    figure = pareto.figure(plot(*points), view=View(x_log=False), spreads=spreads)
+    snn = trace(figure, "SNN-SqueezeNet")
+    assert [list(ids) for ids in snn.customdata] == [["a", "b"], ["c"]]
+    assert list(snn.error_y.array) == pytest.approx([10 / 2**0.5, 0])
+    assert "n = 2 seeds" in snn.hovertext[0] and "bars ± one standard deviation" in figure.layout.meta["caption"]
+
+
+def test_how_sure_is_about_the_mean_of_seeds_where_they_are_merged():
+    every = [run("a", accuracy=0.8, acs=1, repeat="r"), run("b", accuracy=0.84, acs=1, seed=1, repeat="r"),
+             run("c", accuracy=0.83, acs=2)]  # fmt: skip
+    points, spreads = explored.merged(every)
+    sure = explored.probabilities(points, spreads, every, HOROWITZ)
+    assert sure["a"] == 1  # the cheapest
+    # c is ahead of the mean where N(0.83, sqrt(.83 * .17 / 360)) > N(0.82, 0.0283 / sqrt(2)): z = 0.01 / 0.0281
+    assert sure["c"] == pytest.approx(0.639, abs=0.1)
+    figure = pareto.figure(plot(*points), spreads=spreads, sure=sure)
+    assert trace(figure, "SNN-SqueezeNet").marker.opacity[0] == 1
+
+
+# axes, groups, many marks
+
+
+@pytest.mark.parametrize("axis", X_AXES)
+def test_each_axis_shows_its_own_figure_and_finds_its_own_front(axis):
+    small, big = run("small", acs=10, macs=5, params=10, model_bytes=40, time_steps=1), run("big", acs=20, macs=6, accuracy=0.7,
+                                                                                         params=20, model_bytes=80)  # fmt: skip
+    found = marks([small, big], x=axis, y="f1_macro")
+    assert found.x.tolist() == [x_of(small, axis), x_of(big, axis)] and found.y.tolist() == pytest.approx([0.7, 0.6])
+    assert found.fronts == {"digits": [0]}
+    figure = pareto.figure(plot(small, big), view=View(x=axis, y="f1_macro", x_log=False))
+    assert X_AXES[axis].words in figure.layout.xaxis.title.text and figure.layout.yaxis.title.text == "macro F1"
+
+
+def test_the_shaded_area_lies_under_the_front_and_reaches_the_edges():
+    figure = pareto.figure(plot(run("a", acs=10, accuracy=0.5), run("b", acs=20, accuracy=0.9)), view=View(x_log=False))
+    area = trace(figure, "dominated")
+    right, floor = figure.layout.xaxis.range[1], figure.layout.yaxis.range[0]
+    assert list(zip(area.x, area.y, strict=True)) == [
+        (9, floor), (9, 50), (18, 50), (18, 90), (right, 90), (right, floor),
+    ]  # fmt: skip
+
+
+def test_runs_on_different_data_sets_have_fronts_of_their_own():
+    figure = pareto.figure(plot(run("a", acs=10, accuracy=0.5), run("b", acs=20, accuracy=0.4, dataset="cifar10")))
+    assert {one.name for one in figure.data if one.mode == "lines"} == {"front of digits", "front of cifar10"}
+    assert not [one for one in figure.data if one.name == "dominated"]
+
+
+def test_colours_and_shapes_follow_the_groups_that_were_asked_for():
+    points = [run("a", acs=1, recipe="fast"), run("b", acs=2, sweep_ids=["s1"]), run("c", acs=3, kind=Kind.CNN)]
+    figure = pareto.figure(plot(*points), view=View(colour="recipe", shape="sweep"))
+    names = {one.name for one in figure.data if one.mode == "markers+text"}
+    assert names == {"fast · in no sweep", "smoke · in no sweep", "smoke · sweep s1"}
+
+
+def test_a_contradicted_printed_point_has_a_red_mark_and_says_what():
+    printed = PublishedPoint(model="MixNet", kind=Kind.SNN, table="Table 1", accuracy=0.8, f1_macro=None, params=None,
+                             acs=None, macs=None, energy_pj=3e7)  # fmt: skip
+    figure = pareto.figure(plot(run("a", acs=1e7), published=[printed]), faults={"Table 1/MixNet": "energy"})
+    cross = trace(figure, "contradicted by the audit")
+    assert cross.marker.color == pareto.RED and len(cross.x) == 1
+    assert "the audit contradicts: energy" in trace(figure, "SNN, printed").hovertext[0]
+    assert not [one for one in pareto.figure(plot(run("a", acs=1), published=[printed])).data if one.name == cross.name]
+
+
+def test_of_very_many_marks_the_front_and_the_chosen_are_always_drawn():
+    points = [run(f"r{i}", acs=100 + i % 7, accuracy=0.5 + (i % 5) / 1000) for i in range(MANY + 500)]
+    found = marks(points, x="energy", y="accuracy")
+    places = drawn(found, x_log=True, always=frozenset({"r77"}))
+    assert len(places) < MANY and set(found.on_front) <= set(places) and 77 in places
+    places_of = {(found.x[i], found.y[i]) for i in range(len(points))}
+    assert {(found.x[i], found.y[i]) for i in places} == places_of  # nothing that can be seen is missing
+
+
+@pytest.mark.parametrize(("low", "high"), [(72.3, 83.0), (1.0, 900.0), (3.9, 4.1), (0.21, 0.45), (5.0, 5.0)])
+def test_a_log_axis_has_numbers_on_it_however_narrow(low, high):
+    ticks = theme.log_ticks(low, high)
+    inside = [value for value in ticks["tickvals"] if low * 0.999 <= value <= high * 1.001]
+    assert len(inside) >= (1 if low == high else 2)
+    assert len(set(ticks["ticktext"])) == len(ticks["ticktext"]) < 20
+
+
+# hypervolume
+
+
+def test_the_hypervolume_rises_only_with_runs_that_move_the_front():
+    day = datetime(2026, 1, 1, tzinfo=UTC)
+    points = [run("late", acs=50, accuracy=0.5, finished_at=day + timedelta(days=2)),
+              run("first", acs=100, accuracy=0.5, finished_at=day),
+              run("poor", acs=100, accuracy=0.4, finished_at=day + timedelta(days=1))]  # fmt: skip
+    rows = hypervolume.steps(plot(*points), x="energy", y="accuracy")
+    assert [row["run"] for row in rows] == ["first", "poor", "late"]
+    # reference 1.1 x 90 pJ: (99 - 90) x 0.5 / 99, then (99 - 45) x 0.5 / 99
+    assert [row["hypervolume"] for row in rows] == pytest.approx([9 * 0.5 / 99, 9 * 0.5 / 99, 54 * 0.5 / 99])
+    assert [row["moved_the_front"] for row in rows] == [True, False, True]
+    figure = hypervolume.figure(plot(*points))
+    assert [list(ids) for ids in figure.data[1].customdata] == [["first"], ["late"]]
+    assert "2 moved the front" in figure.layout.meta["caption"]
+
+
+def test_without_runs_the_hypervolume_is_a_sentence():
+    assert not hypervolume.figure(plot()).data

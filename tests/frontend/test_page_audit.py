@@ -1,0 +1,54 @@
+"""The page Audit, run by Streamlit's own test runner against the real API."""
+
+from __future__ import annotations
+
+import json
+
+from core.analysis.audit import paper_audit
+from frontend.charts.audit_entries import entries
+from frontend.elements.audit_list import PAGE_SIZE
+from frontend.keys import Key
+
+
+def rows_of(table):
+    return [entry for entry in entries(paper_audit()) if entry.table == table]
+
+
+def test_the_paper_s_first_table_comes_with_its_totals_and_a_way_to_reproduce_each_row(visit, words):
+    page = visit("audit")
+    text, rows = words(page), rows_of("Table 1")
+    assert f"contradicted {sum(row.count('contradicted') for row in rows)}" in text
+    assert f"{len(rows)} rows" in text and "Not measured here" in text
+    links = [link.proto.query_string for link in page.get("page_link") if link.proto.label == "Reproduce this row"]
+    assert links == [f"row={row.row.replace('/', '%2F')}" for row in rows[:PAGE_SIZE] if not row.several]
+    drawn = json.loads(page.get("plotly_chart")[0].proto.spec)
+    assert any(trace["name"] == "recomputed, contradicted" for trace in drawn["data"])
+
+
+def test_a_verdict_leaves_only_rows_that_bear_it(visit, words):
+    page = visit("audit")
+    page.segmented_control(key=Key.AUDIT_TABLE).set_value("Table 3").run()
+    page.pills(key=Key.AUDIT_VERDICT).set_value("confirmed").run()
+    kept = [row for row in rows_of("Table 3") if row.count("confirmed")]
+    assert f"{len(kept)} rows" in words(page) and 0 < len(kept) < len(rows_of("Table 3"))
+    assert all(f"**{row.model.replace('-', '-')}**" in words(page) for row in kept)
+
+
+def test_another_page_shows_other_rows(visit, words):
+    page = visit("audit")
+    first = words(page)
+    page.session_state[Key.AUDIT_PAGE] = 2
+    page.run()
+    assert words(page) != first and rows_of("Table 1")[PAGE_SIZE].row in words(page)
+
+
+def test_a_table_of_another_paper_is_audited_on_the_same_page(visit, words):
+    page = visit("audit")
+    page.segmented_control(key=Key.AUDIT_TABLE).set_value("A table of yours").run()
+    assert "Bring the table of another paper" in words(page) and "MixNet,862,506.9,0.0023" in words(page)
+    good = b"model,ac_k,mac_k,energy_mj\nNet-A,16610,4470,0.0355\nNet-B,16610,4470,0.0455\n"
+    page.file_uploader(key=Key.AUDIT_FILE).set_value(("other.csv", good, "text/csv")).run()
+    assert "Net-B" in words(page) and "contradicted 1" in words(page) and "Source: other.csv" in words(page)
+    bad = b"model,ac,mac,energy_mj\nNet,1,x,3\n"
+    page.file_uploader(key=Key.AUDIT_FILE).set_value(("bad.csv", bad, "text/csv")).run()
+    assert "bad.csv, line 2" in words(page)

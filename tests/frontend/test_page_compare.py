@@ -1,0 +1,84 @@
+"""The page Compare, run by Streamlit's own test runner against the real API."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from frontend.keys import Key
+
+
+@pytest.fixture(scope="module")
+def twins(stack):
+    """A finished spiking run and its finished CNN twin; made after the test of an empty installation."""
+    return stack.succeeded("snn"), stack.succeeded("cnn")
+
+
+def charts(page):
+    return [json.loads(item.proto.spec) for item in page.get("plotly_chart")]
+
+
+def test_without_a_run_there_is_a_way_to_launch(visit, words):
+    page = visit("compare")
+    assert "No run has succeeded yet" in words(page) and page.get("page_link")
+
+
+def test_the_newest_twins_are_one_click_away(twins, visit, words):
+    snn, cnn = twins
+    page = visit("compare")
+    assert "Choose 2 to 10 succeeded runs" in words(page)
+    next(button for button in page.button if button.label == "Compare the newest twins").click().run()
+    assert page.query_params["runs"] == f"{cnn.id},{snn.id}"  # the CNN is what the other is held against
+    assert "Spiking networks against their CNN twins" in words(page)
+
+
+def test_an_address_opens_a_comparison_with_figures_pictures_and_latex(twins, visit, words, stack):
+    snn, cnn = twins
+    page = visit("compare", runs=f"{cnn.id},{snn.id}")
+    comparison = stack.client.compare([cnn.id, snn.id], mode="exact", profile="horowitz-45nm")
+    text, (item,) = words(page), comparison.differences
+    pair = item.paired
+    assert f"{100 * item.accuracy:+.2f} ({100 * pair.low:+.2f} to {100 * pair.high:+.2f})" in text
+    assert f"B right, A wrong: {pair.gained:,}" in text and f"A right, B wrong: {pair.lost:,}" in text
+    assert text.count('alt="Test image') > 0
+    assert "begin{tabular}" in text and "label{tab:twins}" in text  # `words` takes the backslashes away
+    names = {trace.get("name") for chart in charts(page) for trace in chart["data"]}
+    assert any(name and name.startswith("A · CNN") for name in names)
+    assert len(charts(page)) == 3
+
+
+def test_another_mode_re_prices_the_comparison(twins, visit, words, stack):
+    snn, cnn = twins
+    page = visit("compare", runs=f"{cnn.id},{snn.id}")
+    page.selectbox(key=Key.MODE).set_value("paper").run()
+    ratio = stack.client.compare([cnn.id, snn.id], mode="paper", profile="horowitz-45nm").twins[0].energy_ratio
+    exact = stack.client.compare([cnn.id, snn.id], mode="exact", profile="horowitz-45nm").twins[0].energy_ratio
+    assert ratio != pytest.approx(exact)
+    assert f"<td>{ratio:.3g} (" in words(page) and f"<td>{exact:.3g} (" not in words(page)
+
+
+def test_another_base_turns_the_difference_round(twins, visit, stack, words):
+    snn, cnn = twins
+    page = visit("compare", runs=f"{cnn.id},{snn.id}")
+    page.selectbox(key=Key.COMPARE_BASE).set_value(snn.id).run()
+    assert page.query_params["runs"] == f"{snn.id},{cnn.id}"
+    (item,) = stack.client.compare([snn.id, cnn.id], mode="exact", profile="horowitz-45nm").differences
+    assert f"{100 * item.accuracy:+.2f} (" in words(page)
+
+
+def test_what_cannot_be_compared_is_named_and_left_out(twins, visit, words, stack):
+    snn, cnn = twins
+    waiting = stack.queued("snn", seed=11)
+    page = visit("compare", runs=f"{snn.id},nobody,{waiting.id},{cnn.id}")
+    assert "nobody is not here" in words(page) and "has not succeeded" in words(page)
+    assert page.session_state[Key.COMPARE_RUNS] == [snn.id, cnn.id]
+
+
+def test_words_that_find_nothing_keep_the_chosen_runs(twins, visit, words):
+    snn, cnn = twins
+    page = visit("compare", runs=f"{snn.id},{cnn.id}")
+    page.text_input(key=Key.COMPARE_FIND).set_value("nothing like it").run()
+    assert page.multiselect(key=Key.COMPARE_PICK).value == [snn.id, cnn.id]
+    page.multiselect(key=Key.COMPARE_PICK).set_value([]).run()
+    assert "No succeeded run fits these words." in words(page) and "runs" not in page.query_params

@@ -1,0 +1,267 @@
+"""The Launch page, run by Streamlit's own test runner against the real API."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+import streamlit as st
+
+from core.analysis.published import printed_rows
+from core.backbones.catalog import BACKBONES, plan_for
+from core.bundle import Bundle
+from core.datasets.catalog import DATASETS
+from core.schemas.api import RunRequest
+from frontend.keys import Key
+
+
+@pytest.fixture(autouse=True)
+def _queue_is_left_empty(stack):
+    yield
+    for run in stack.client.runs(state="queued", limit=200).items:
+        stack.client.cancel(run.id)
+
+
+def total(stack) -> int:
+    return stack.client.runs(limit=1).total
+
+
+def set_blocks(page, kept, blocks=BACKBONES["squeezenet"].blocks):
+    for block in blocks:
+        page.checkbox(key=Key.LAUNCH_BLOCK.of(block)).set_value(block in kept)
+    return page.run()
+
+
+def test_the_launch_page_previews_both_twins(visit, words, stack):
+    page = visit("launch")
+    mask = ["F4", "F6", "F8", "F9"]
+    expected = stack.client.preview(RunRequest(mask=mask))
+    assert f"<td>{expected.params:,}</td><td>{expected.params:,}</td>" in words(page)
+    assert page.button(key=Key.LAUNCH_SUBMIT).label == "Launch 2 runs"
+
+
+def test_a_published_mask_sets_the_modules_and_a_module_leaves_the_name(visit):
+    page = visit("launch")
+    page.pills(key=Key.LAUNCH_MASK_NAME).set_value("Alt-2").run()
+    kept = [block for block in ("F2", "F3", "F4", "F5", "F6", "F7", "F8", "F9")
+            if page.checkbox(key=Key.LAUNCH_BLOCK.of(block)).value]  # fmt: skip
+    assert kept == ["F3", "F5", "F7", "F9"]
+    page.checkbox(key=Key.LAUNCH_BLOCK.of("F3")).uncheck().run()
+    assert page.session_state[Key.LAUNCH_MASK_NAME] is None
+    page.checkbox(key=Key.LAUNCH_BLOCK.of("F3")).check().run()
+    assert page.session_state[Key.LAUNCH_MASK_NAME] == "Alt-2"
+
+
+def test_a_mask_that_keeps_nothing_is_explained_and_cannot_be_launched(visit, words):
+    page = visit("launch")
+    for block in ("F4", "F6", "F8", "F9"):
+        page.checkbox(key=Key.LAUNCH_BLOCK.of(block)).uncheck()
+    page.run()
+    assert "keep at least one of F2" in words(page)
+    assert "this mask gives no network" in words(page)
+    assert page.button(key=Key.LAUNCH_SUBMIT).disabled
+
+
+def test_a_bad_seed_and_a_bad_rate_are_named_at_their_fields_and_nothing_is_lost(visit, words):
+    page = visit("launch")
+    page.text_input(key=Key.LAUNCH_SEEDS).set_value("0,x").run()
+    assert "whole numbers such as 0 or 0,1,2" in words(page)
+    assert page.button(key=Key.LAUNCH_SUBMIT).disabled
+    page.text_input(key=Key.LAUNCH_SEEDS).set_value("3")
+    page.text_input(key=Key.LAUNCH_OVERRIDE.of("training.lr")).set_value("-1").run()
+    inside = page.expander[0].error
+    assert len(inside) == 1 and "training.lr is -1" in inside[0].value.replace("\\", "")
+    page.text_input(key=Key.LAUNCH_OVERRIDE.of("training.lr")).set_value("2e-3").run()
+    assert not page.error
+    assert page.text_input(key=Key.LAUNCH_SEEDS).value == "3"
+
+
+def test_a_data_set_that_is_not_here_comes_with_the_command_that_adds_it(visit, words):
+    page = visit("launch")
+    page.selectbox(key=Key.LAUNCH_DATASET).set_value("cifar10").run()
+    assert "spikefront data fetch cifar10" in words(page)
+    assert page.button(key=Key.LAUNCH_SUBMIT).disabled
+
+
+def test_launching_makes_one_run_per_kind_and_leads_to_it_and_a_second_click_makes_none(stack, visit):
+    page = visit("launch")
+    page.text_input(key=Key.LAUNCH_SEEDS).set_value("11").run()
+    nonce = page.session_state[Key.LAUNCH_NONCE]
+    before = total(stack)
+    page.button(key=Key.LAUNCH_SUBMIT).click().run()
+    assert total(stack) == before + 2
+    run = stack.client.run(page.query_params["run"])
+    assert run.config.seed == 11 and run.config.kind == "snn"
+
+    late = visit("launch")  # the same browser tab: a click that was on its way when the page changed
+    late.text_input(key=Key.LAUNCH_SEEDS).set_value("11").run()
+    late.session_state[Key.LAUNCH_NONCE] = nonce
+    late.session_state[Key.LAUNCH_SPENT] = True
+    late.button(key=Key.LAUNCH_SUBMIT).click().run()
+    assert total(stack) == before + 2
+
+    again = visit("launch")  # on purpose, from a page that was drawn anew in the same tab
+    again.session_state[Key.LAUNCH_NONCE] = nonce
+    again.session_state[Key.LAUNCH_SPENT] = True
+    again.text_input(key=Key.LAUNCH_SEEDS).set_value("11").run()
+    assert again.button(key=Key.LAUNCH_SUBMIT).label == "Open the equal run"
+    again.checkbox(key=Key.LAUNCH_REPEAT).check().run()
+    again.button(key=Key.LAUNCH_SUBMIT).click().run()
+    assert total(stack) == before + 4
+
+
+def test_an_equal_run_is_shown_instead_of_being_paid_for_again(stack, visit, words):
+    there = stack.queued("snn", seed=12, mask=["F4", "F6", "F8", "F9"], overrides={})
+    page = visit("launch")
+    page.text_input(key=Key.LAUNCH_SEEDS).set_value("12").run()
+    assert "An equal run exists." in words(page)
+    assert any("seed 12" in link.proto.label for link in page.get("page_link"))
+    assert page.button(key=Key.LAUNCH_SUBMIT).label == "Launch"  # the CNN, which is not there
+    page.segmented_control(key=Key.LAUNCH_KIND).set_value("snn").run()
+    before = total(stack)
+    page.button(key=Key.LAUNCH_SUBMIT).click().run()
+    assert total(stack) == before and page.query_params["run"] == there.id
+
+
+def test_several_seeds_are_a_sweep_and_lead_to_its_runs(stack, visit):
+    page = visit("launch")
+    page.text_input(key=Key.LAUNCH_SEEDS).set_value("21-23").run()
+    assert page.button(key=Key.LAUNCH_SUBMIT).label == "Launch 6 runs"
+    page.button(key=Key.LAUNCH_SUBMIT).click().run()
+    assert page.title[0].value == "Runs"
+    sweep = page.query_params["sweep"]
+    runs = stack.client.runs(sweep=sweep, limit=50).items
+    assert {(run.config.seed, run.config.kind) for run in runs} == {
+        (s, k) for s in (21, 22, 23) for k in ("snn", "cnn")
+    }
+
+
+def test_a_sweep_says_how_many_runs_are_new_and_how_long_they_take_before_the_click(stack, visit, words):
+    stack.queued("snn", seed=41, mask=["F9"], overrides={"neuron.tau": 2, "neuron.surrogate": "atan"})
+    page = visit("launch")
+    page.segmented_control(key=Key.LAUNCH_KIND).set_value("snn")
+    page.text_input(key=Key.LAUNCH_SEEDS).set_value("41,42")
+    set_blocks(page, {"F9"})
+    page.multiselect(key=Key.LAUNCH_SWEEP_FIELDS).set_value(["neuron.tau", "neuron.surrogate"]).run()
+    page.text_input(key=Key.LAUNCH_SWEEP_VALUES.of("neuron.tau")).set_value("2, 3")
+    page.multiselect(key=Key.LAUNCH_SWEEP_VALUES.of("neuron.surrogate")).set_value(["atan", "sigmoid"]).run()
+    # 2 tau x 2 surrogates x 2 seeds, of which one is queued
+    assert [(item.label, item.value) for item in page.metric] == [
+        ("Runs", "8"),
+        ("To train", "7"),
+        ("There already", "1"),
+    ]
+    assert "if one follows the other" in words(page)
+    assert page.button(key=Key.LAUNCH_SUBMIT).label == "Launch 7 runs"
+    before = total(stack)
+    page.button(key=Key.LAUNCH_SUBMIT).click().run()
+    assert total(stack) == before + 7
+    runs = stack.client.runs(sweep=page.query_params["sweep"], limit=50).items
+    assert {run.config.neuron.tau for run in runs} == {2.0, 3.0} and len(runs) == 8
+
+
+def test_backbones_are_swept_by_masks_that_all_of_them_know(visit, stack):
+    page = visit("launch")
+    page.multiselect(key=Key.LAUNCH_SWEEP_BACKBONES).set_value(["squeezenet", "mnasnet"]).run()
+    assert page.metric[0].value == "4"  # two backbones, whole, two kinds each
+    offered = page.multiselect(key=Key.LAUNCH_SWEEP_MASKS).options
+    assert "Full" in offered and "Ref-1" not in offered and "Firsts" not in offered
+    page.button(key=Key.LAUNCH_SUBMIT).click().run()
+    runs = stack.client.runs(sweep=page.query_params["sweep"], limit=50).items
+    assert {(run.config.backbone, run.config.mask == BACKBONES[run.config.backbone].blocks) for run in runs} == {
+        ("squeezenet", True), ("mnasnet", True),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", list(BACKBONES))
+def test_every_backbone_is_drawn_with_its_blocks_and_their_channels(visit, name):
+    entry, dataset = BACKBONES[name], DATASETS["digits"]
+    page = visit("launch")
+    page.selectbox(key=Key.LAUNCH_BACKBONE).set_value(name).run()
+    set_blocks(page, entry.blocks, entry.blocks)
+    assert not page.exception
+    plan = plan_for(backbone=name, mask=entry.blocks, input_shape=dataset.image_shape, n_classes=dataset.n_classes)
+    for block in entry.blocks:
+        width = [node.shape[0] for node in plan.nodes if node.block == block][-1]
+        assert page.checkbox(key=Key.LAUNCH_BLOCK.of(block)).label == f"{block} {width}\u202fch"
+    set_blocks(page, entry.blocks[:-1], entry.blocks)
+    assert page.checkbox(key=Key.LAUNCH_BLOCK.of(entry.blocks[-1])).label.endswith("left\u202fout")
+    assert not page.button(key=Key.LAUNCH_SUBMIT).disabled
+
+
+def test_an_impossible_mask_says_block_by_block_what_arrived_where(visit, words):
+    page = visit("launch")
+    page.selectbox(key=Key.LAUNCH_BACKBONE).set_value("shufflenetv2").run()
+    page.checkbox(key=Key.LAUNCH_BLOCK.of("S2.1")).uncheck().run()
+    assert len(page.error) == 1
+    said = words(page)
+    assert "1. S2.1 left out" in said and "which needs 116 channels" in said
+    assert page.button(key=Key.LAUNCH_SUBMIT).disabled
+    page.checkbox(key=Key.LAUNCH_BLOCK.of("S2.1")).check().run()
+    assert not page.error and not page.button(key=Key.LAUNCH_SUBMIT).disabled
+
+
+@pytest.mark.parametrize("row", ["table1/cifar10/SqueezeNet-P", "table2/cifar10/MixNet", "table3/Alt-1"])
+def test_an_address_fills_the_form_with_a_printed_row(visit, words, row):
+    printed = printed_rows()[row]
+    page = visit("launch", row=row)
+    entry = BACKBONES[printed.backbone]
+    assert page.selectbox(key=Key.LAUNCH_BACKBONE).value == printed.backbone
+    assert page.selectbox(key=Key.LAUNCH_DATASET).value == "cifar10"
+    assert page.segmented_control(key=Key.LAUNCH_RECIPE).value == "paper"
+    assert tuple(b for b in entry.blocks if page.checkbox(key=Key.LAUNCH_BLOCK.of(b)).value) == printed.mask
+    assert f"accuracy {100 * printed.accuracy:.2f} %" in words(page)
+    assert page.segmented_control(key=Key.LAUNCH_KIND).value == ("twins" if row.startswith("table2") else "snn")
+    assert page.query_params["row"] == row
+
+
+def test_a_changed_form_is_no_longer_the_row_and_coming_back_by_address_fills_it_again(visit, words):
+    page = visit("launch", row="table3/Alt-1")
+    page.checkbox(key=Key.LAUNCH_BLOCK.of("F9")).check().run()
+    assert "The form has changed since" in words(page)
+    assert "row" not in page.query_params
+    page.query_params["row"] = "table3/Alt-1"
+    page.run()
+    assert not page.checkbox(key=Key.LAUNCH_BLOCK.of("F9")).value
+    assert "The form has changed since" not in words(page)
+
+
+def test_every_printed_row_gives_a_network_that_can_be_asked_for(stack):
+    for row in printed_rows().values():
+        asked = RunRequest(
+            backbone=row.backbone, kind=row.kind, mask=list(row.mask), dataset=row.dataset, recipe="paper"
+        )
+        assert stack.client.preview(asked).params > 0
+
+
+def test_an_unknown_row_in_the_address_is_a_sentence(visit, words):
+    assert "The paper has no row table9/x." in words(visit("launch", row="table9/x"))
+
+
+def test_suggestions_need_four_masks_and_then_name_masks_with_reasons(stack, visit, words):
+    page = visit("launch")
+    page.session_state[Key.LAUNCH_SUGGEST] = True
+    page.run()
+    assert "at least 4 masks" in words(page)
+    for place, mask in enumerate((["F9"], ["F8", "F9"], ["F2", "F9"], ["F2", "F3", "F8", "F9"])):
+        claim = stack.claimed("snn", mask=mask, recipe="smoke", seed=51)
+        shutil.copytree(stack.trained["snn"], claim.out)
+        found = Bundle(claim.out).summary().model_copy(update={"best_validation_accuracy": 0.5 + 0.1 * place})
+        stack.lifecycle.succeed(claim, found)
+    page = visit("launch", row="table3/Alt-1")  # runs on digits say nothing of CIFAR-10
+    page.session_state[Key.LAUNCH_SUGGEST] = True
+    page.run()
+    assert "at least 4 masks" in words(page)
+    page.selectbox(key=Key.LAUNCH_DATASET).set_value("digits")
+    page.session_state[Key.LAUNCH_SUGGEST] = True
+    st.cache_data.clear()
+    page.run()
+    assert "From 4 SNN runs of 4 masks on digits" in words(page)
+    assert words(page).count("Expected ") == 3
+    page.button(key=Key.LAUNCH_USE.of("0")).click().run()
+    kept = {block for block in BACKBONES["squeezenet"].blocks if page.checkbox(key=Key.LAUNCH_BLOCK.of(block)).value}
+    assert page.text_input(key=Key.LAUNCH_OVERRIDE.of("training.max_epochs")).value == "1"  # as those runs had it
+    assert kept and kept not in ({"F9"}, {"F8", "F9"}, {"F2", "F9"}, {"F2", "F3", "F8", "F9"})
+    page.button(key=Key.LAUNCH_USE.of("all")).click().run()
+    assert len(page.multiselect(key=Key.LAUNCH_SWEEP_MASKS).value) == 3
+    assert page.metric[0].value == "3"

@@ -1,0 +1,31 @@
+"""The page Settings: data sets, what is stored, versions, and price files that cannot be used."""
+
+from __future__ import annotations
+
+import pytest
+
+from frontend.views.settings import size
+
+
+@pytest.mark.parametrize(
+    ("n_bytes", "text"),
+    [(0, "0 B"), (999, "999 B"), (1_000, "1 kB"), (999_600, "1 MB"), (36_128_586, "36.1 MB"), (5e15, "5e+03 TB")],
+)
+def test_sizes_have_three_digits_and_a_fitting_unit(n_bytes, text):
+    assert size(n_bytes) == text
+
+
+def test_settings_say_what_is_stored_which_versions_run_and_which_price_file_is_faulty(stack, visit, words):
+    profiles = stack.settings.home / "profiles"
+    profiles.mkdir()
+    (profiles / "mine.toml").write_text("name = ")
+    stack.lifecycle.worker_seen("box:1", queue="cpu", slots=2, busy=0)
+    stack.queued("snn")
+    said = words(visit("settings"))
+    here = stack.client.installation()
+    assert "Left out." in said and "mine.toml" in said
+    assert "box:1 takes the queue cpu · 0 of 2 slots busy" in said
+    assert all(version in said for version in here.versions.values())
+    assert all(item.path in said for item in here.stored)
+    assert "1 run." in said
+    assert "spikefront data add NAME PATH" in said

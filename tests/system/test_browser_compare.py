@@ -1,0 +1,106 @@
+"""Compare and Audit in a real browser: the twins by one click, another base, a printed row to the launch form, a CSV."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+pytestmark = pytest.mark.journey
+
+ARTIFACTS = Path(__file__).parents[2] / "test-artifacts"
+SLOW_MS = 90_000  # of a loaded machine with two cores
+expect.set_options(timeout=SLOW_MS)
+TINY = {
+    "mask": "F9", "dataset": "digits", "recipe": "smoke",
+    "overrides": {"training.max_epochs": 1, "training.train_limit": 96},
+}  # fmt: skip
+TABLE = b"model,ac_k,mac_k,energy_mj\nNet-A,16610,4470,0.0355\nNet-B,16610,4470,0.0455\n"
+
+
+@pytest.fixture(scope="module")
+def trained(installation) -> list[str]:
+    """A spiking run and its CNN twin, queued through the API and trained by the worker."""
+    token = (installation.home / "token").read_text().strip()
+    with httpx.Client(base_url=f"{installation.api}/api/v1", headers={"Authorization": f"Bearer {token}"}) as client:
+        runs = [client.post("/runs", json={**TINY, "kind": kind}).json()["id"] for kind in ("snn", "cnn")]
+        end = time.monotonic() + 360
+        while states := {client.get(f"/runs/{run}").json()["state"] for run in runs} - {"succeeded"}:
+            assert "failed" not in states and time.monotonic() < end
+            time.sleep(0.5)
+    return runs
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser, installation, trained) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1440, "height": 1400})
+    context.set_default_timeout(SLOW_MS)
+    opened = context.new_page()
+    opened.goto(installation.address)
+    yield opened
+    context.close()
+
+
+def picture(page: Page, name: str) -> None:
+    ARTIFACTS.mkdir(exist_ok=True)
+    page.screenshot(path=ARTIFACTS / f"{name}.png", full_page=True)
+
+
+def settled(page: Page) -> None:
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+
+
+def test_twins_are_compared_by_one_click_and_the_base_can_be_changed(page: Page, trained) -> None:
+    snn, cnn = trained
+    page.get_by_role("link", name="Compare", exact=True).first.click()
+    page.get_by_role("button", name="Compare the newest twins").click()
+    expect(page).to_have_url(re.compile(rf"/compare\?runs={cnn}(,|%2C){snn}"))
+    table = page.get_by_role("region", name="Figures of the compared runs")
+    expect(table.get_by_role("row").nth(1)).to_contain_text("A · CNN-SqueezeNet")
+    expect(page.locator(".js-plotly-plot .scatterlayer .points path").nth(8)).to_be_attached()
+    expect(page.get_by_role("heading", name="Images gained and lost")).to_be_visible()
+    settled(page)
+    picture(page, "compare")
+
+    page.get_by_role("combobox", name="Held against (A)").click()
+    page.get_by_role("option").filter(has_text="SNN-SqueezeNet").click()
+    expect(page).to_have_url(re.compile(rf"/compare\?runs={snn}(,|%2C){cnn}"))
+    expect(table.get_by_role("row").nth(1)).to_contain_text("A · SNN-SqueezeNet")
+    page.get_by_text("For a paper: LaTeX and CSV").click()
+    expect(page.get_by_test_id("stCode").filter(has_text=r"\begin{tabular}")).to_be_visible()
+    page.reload()  # the address keeps the comparison
+    expect(table.get_by_role("row").nth(1)).to_contain_text("A · SNN-SqueezeNet")
+
+
+def test_a_contradiction_shows_its_arithmetic_by_the_keyboard_and_leads_to_the_launch_form(page: Page) -> None:
+    page.get_by_role("link", name="Audit", exact=True).first.click()
+    page.get_by_test_id("stButtonGroup").get_by_text("contradicted").click()
+    card = page.get_by_role("region", name="Figures of SqueezeNet-P, table1/cifar10/SqueezeNet-P", exact=True)
+    verdict = card.get_by_role("row").filter(has_text="Parameters").locator("summary")
+    expect(verdict).to_contain_text("contradicted")
+    settled(page)
+    words = card.get_by_text("549,114, which does not round to 599,100")
+    expect(words).to_be_hidden()
+    verdict.focus()
+    page.keyboard.press("Enter")
+    expect(words).to_be_visible()
+    picture(page, "audit")
+    page.get_by_role("link", name="Reproduce this row").first.click()
+    expect(page).to_have_url(re.compile(r"/launch\?row=table1%2Fcifar10%2F"))
+    expect(page.get_by_role("heading", name="Launch", level=1)).to_be_visible()
+
+
+def test_a_table_of_another_paper_is_brought(page: Page) -> None:
+    page.get_by_role("link", name="Audit", exact=True).first.click()
+    page.get_by_text("A table of yours").click()
+    chooser = page.get_by_test_id("stFileUploaderDropzoneInput")
+    chooser.set_input_files({"name": "other.csv", "mimeType": "text/csv", "buffer": TABLE})
+    card = page.get_by_role("region", name=re.compile("Figures of Net-B"))
+    expect(card.locator("summary")).to_contain_text("contradicted")
+    settled(page)
+    picture(page, "audit-own")

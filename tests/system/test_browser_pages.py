@@ -1,0 +1,138 @@
+"""Every page as people meet it: wide and narrow, light and dark; nothing sticks out, nothing broke, no chart is blank."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from frontend.pages import PLACES
+
+pytestmark = pytest.mark.journey
+
+ARTIFACTS = Path(__file__).parents[2] / "test-artifacts"
+SLOW_MS = 90_000  # of a loaded machine with two cores
+TINY = {
+    "mask": "F9", "dataset": "digits", "recipe": "smoke",
+    "overrides": {"training.max_epochs": 1, "training.train_limit": 64},
+}  # fmt: skip
+
+#: Streamlit has run its script to the end, nothing old is left on the page, and every chart in sight of the script is drawn.
+SETTLED = """() => {
+  const app = document.querySelector('[data-testid=stApp]');
+  return app?.dataset.testScriptState === 'notRunning' && !document.querySelector('[data-stale=true], [data-testid=stSkeleton]')
+    && document.querySelector('h1')
+    && [...document.querySelectorAll('[data-testid=stPlotlyChart]')].every((box) => box.querySelector('.main-svg'));
+}"""
+
+#: What is wrong with the charts that have a size (a closed expander or another tab has none): titles of blank ones, how many there are.
+CHARTS = """() => {
+  const marks = '.scatterlayer .points path, .scatterlayer .points text, .scatterlayer path.js-line, .scatterlayer path.js-fill, '
+    + '.barlayer .point path, .heatmaplayer image, .sankey-link, .errorbar path';
+  const shown = [...document.querySelectorAll('.js-plotly-plot')].filter((plot) => plot.getBoundingClientRect().height > 0);
+  const seen = (mark) => {
+    const box = mark.getBoundingClientRect();
+    return (box.width > 0 || box.height > 0) && getComputedStyle(mark).visibility !== 'hidden';
+  };
+  const says = (plot) => !plot.querySelector('.xtick, .ytick') && plot.querySelector('.annotation-text');  // it says why it is empty
+  return {n: shown.length, blank: shown.filter((plot) => !says(plot) && ![...plot.querySelectorAll(marks)].some(seen))
+    .map((plot) => plot.layout?.meta?.title ?? 'a chart without a title')};
+}"""
+
+#: What is wider than the window, with as much of a name as helps.
+WIDE = """() => {
+  const main = document.querySelector('[data-testid=stMain]');
+  if (Math.max(main.scrollWidth, document.documentElement.scrollWidth) <= window.innerWidth) return [];
+  const scrolls = (node) => {
+    for (let up = node.parentElement; up && up !== main; up = up.parentElement)
+      if (['auto', 'scroll', 'hidden', 'clip'].includes(getComputedStyle(up).overflowX)) return true;
+    return false;
+  };
+  const wide = [...main.querySelectorAll('*')].filter((n) => n.getBoundingClientRect().right > window.innerWidth + 1 && !scrolls(n));
+  return ['the page', ...wide.slice(-3).map((n) => `${n.tagName} ${n.className.baseVal ?? n.className}`.slice(0, 90))];
+}"""
+
+#: What a page that works never shows: an exception, a refusal, a dialog that nobody asked for.
+BROKEN = "[data-testid=stException], [data-testid=stAlertContentError], [role=dialog]"
+#: Pages that draw a chart once there is a finished pair of runs.
+DRAWING = ("explore", "launch", "run", "compare", "audit", "tryit")
+
+
+@pytest.fixture(scope="module")
+def pair(installation) -> tuple[str, str]:
+    """Ids of a spiking run and its twin that the worker has trained."""
+    token = (installation.home / "token").read_text().strip()
+    with httpx.Client(base_url=f"{installation.api}/api/v1", headers={"Authorization": f"Bearer {token}"}) as client:
+        runs = [
+            client.post("/runs", json={**TINY, "kind": kind}).raise_for_status().json()["id"] for kind in ("snn", "cnn")
+        ]
+        end = time.monotonic() + 240
+        while states := {client.get(f"/runs/{run}").json()["state"] for run in runs} - {"succeeded"}:
+            assert "failed" not in states and time.monotonic() < end
+            time.sleep(0.5)
+        client.post("/shares", json={"run_id": runs[0]}).raise_for_status()  # so that the list of links has a card
+    return runs[0], runs[1]
+
+
+@pytest.fixture(scope="module", params=["light", "dark"])
+def page(request: pytest.FixtureRequest, browser: Browser, installation, pair) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1440, "height": 1000}, color_scheme=request.param)
+    context.set_default_timeout(SLOW_MS)
+    opened = context.new_page()
+    opened.goto(installation.address)
+    opened.wait_for_function(SETTLED)
+    opened.scheme = request.param
+    yield opened
+    context.close()
+
+
+def address(name: str, pair: tuple[str, str]) -> str:
+    query = {"run": f"?run={pair[0]}", "compare": f"?runs={','.join(pair)}", "tryit": f"?run={pair[0]}"}
+    return (
+        f"/{'' if name == 'explore' else name}{query.get(name, '')}"  # the first page's address is the dashboard's own
+    )
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_a_page_fits_is_whole_and_draws_its_charts(page, installation, pair, name):
+    found = []
+    page.set_viewport_size({"width": 1440, "height": 1000})
+    page.goto(installation.dashboard + address(name, pair))
+    for width in (1440, 400):
+        page.set_viewport_size({"width": width, "height": 1000 if width > 400 else 850})
+        expect(page.get_by_role("heading", level=1)).to_be_visible(timeout=SLOW_MS)
+        page.wait_for_function(SETTLED)
+        page.wait_for_timeout(300)  # charts follow their boxes a moment later
+        page.screenshot(path=_file(f"page-{name}-{width}-{page.scheme}"), full_page=True)
+        if wide := page.evaluate(WIDE):
+            found.append(f"{width} px: wider than the window: {wide}")
+        if broken := page.locator(BROKEN).all_inner_texts():
+            found.append(f"{width} px: {broken}")
+        charts = page.evaluate(CHARTS)
+        if charts["blank"]:
+            found.append(f"{width} px: blank: {charts['blank']}")
+        if name in DRAWING and not charts["n"]:
+            found.append(f"{width} px: no chart at all")
+    assert found == []
+
+
+def test_the_check_sees_a_blank_chart_and_a_wide_page(page, installation, pair):
+    page.set_viewport_size({"width": 1440, "height": 1000})
+    page.goto(installation.dashboard + address("explore", pair))
+    page.wait_for_function(SETTLED)
+    assert page.evaluate(CHARTS)["blank"] == [] and page.evaluate(WIDE) == []
+    page.evaluate(
+        "document.querySelectorAll('.js-plotly-plot :is(.plot, .infolayer)').forEach((layer) => layer.remove())"
+    )
+    assert page.evaluate(CHARTS)["blank"] != []
+    page.evaluate("document.querySelector('h1').style.minWidth = '3000px'")
+    assert page.evaluate(WIDE) != []
+
+
+def _file(name: str) -> Path:
+    ARTIFACTS.mkdir(exist_ok=True)
+    return ARTIFACTS / f"{name}.png"

@@ -1,0 +1,117 @@
+"""The way through the page Runs in a real browser: a sweep, many at once, the way back, marks, cancel."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+pytestmark = pytest.mark.journey
+
+ARTIFACTS = Path(__file__).parents[2] / "test-artifacts"
+SLOW_MS = 90_000  # of a loaded machine with two cores
+expect.set_options(timeout=SLOW_MS)
+
+
+@pytest.fixture(scope="module")
+def client(installation) -> Iterator[httpx.Client]:
+    token = (installation.home / "token").read_text().strip()
+    headers = {"Authorization": f"Bearer {token}"}
+    with httpx.Client(base_url=f"{installation.api}/api/v1", headers=headers, timeout=60) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser, installation) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1440, "height": 1000})
+    context.set_default_timeout(SLOW_MS)
+    opened = context.new_page()
+    opened.goto(installation.address)
+    yield opened
+    context.close()
+
+
+def picture(page: Page, name: str) -> None:
+    ARTIFACTS.mkdir(exist_ok=True)
+    page.screenshot(path=ARTIFACTS / f"{name}.png", full_page=True)
+
+
+def row(page: Page, run_id: str):
+    return page.locator(f".st-key-run_row_{run_id}")
+
+
+def test_from_a_sweep_to_its_groups_and_from_deletion_back(page, client, installation):
+    base = {"dataset": "digits", "recipe": "smoke", "mask": ["F9"],
+            "overrides": {"training.max_epochs": 1, "training.train_limit": 32}}  # fmt: skip
+    made = client.post("/sweeps", json={"name": "two seeds", "base": base, "axes": {"seed": [0, 1]}})
+    assert made.status_code == 201
+    page.goto(f"{installation.dashboard}/runs?show=sweeps")
+    expect(page.get_by_text("two seeds")).to_be_visible()
+    page.get_by_role("button", name="Open", exact=True).click()
+    groups = page.get_by_role("region", name="Groups of the sweep")
+    expect(groups).to_contain_text("2 of 2", timeout=2 * SLOW_MS)  # trained, and drawn without a click
+    expect(groups).to_contain_text("±")
+    expect(page).to_have_url(re.compile(r"/runs\?sweep=\w+$"))
+    picture(page, "runs-sweep")
+
+    first, second = (run["id"] for run in client.get("/runs").json()["items"])
+    for count, run_id in enumerate((first, second), start=1):
+        row(page, run_id).get_by_test_id("stCheckbox").locator("label").click()
+        expect(page.get_by_text(f"{count} chosen")).to_be_visible()
+    page.get_by_role("button", name="Delete", exact=True).click()
+    expect(page.get_by_text("2 runs deleted.")).to_be_visible()
+    expect(row(page, first)).to_have_count(0)
+    picture(page, "runs-deleted")
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_text("2 runs back.")).to_be_visible()
+    expect(row(page, first)).to_be_visible()
+
+    row(page, first).get_by_role("button", name="More").click()
+    dialog = page.get_by_role("dialog")
+    note = dialog.get_by_label("Note")
+    note.fill("the better of the two")
+    dialog.get_by_role("button", name="Save").click()
+    expect(dialog).to_have_count(0)
+    expect(row(page, first)).to_contain_text("the better of the two")
+    page.reload()  # the address keeps what is shown
+    expect(page.get_by_text("2 runs, newest first")).to_be_visible()
+
+
+def test_a_run_says_asked_to_stop_and_then_stopped_in_both_of_two_tabs(page, client, installation):
+    long = {"dataset": "digits", "recipe": "smoke", "mask": ["F9"], "overrides": {"training.max_epochs": 1000}}
+    run_id = client.post("/runs", json=long).json()["id"]
+    other = page.context.new_page()
+    for tab in (page, other):
+        tab.goto(f"{installation.dashboard}/runs")
+        expect(row(tab, run_id)).to_contain_text("running")
+    expect(page.locator(".st-key-runs_queue")).to_contain_text("Epoch 1 of at most 1000")
+    picture(page, "runs-queue")
+    row(page, run_id).get_by_role("button", name="Cancel").click()
+    for tab in (page, other):
+        expect(row(tab, run_id)).to_contain_text("stopped")
+    expect(page.locator(".st-key-runs_queue")).to_contain_text("nothing waits")
+    other.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_runs_and_settings_fit_a_phone(browser, installation, page, scheme):
+    context = browser.new_context(viewport={"width": 400, "height": 850}, color_scheme=scheme)
+    context.set_default_timeout(SLOW_MS)
+    phone = context.new_page()
+    phone.goto(installation.address)
+    for name, address in (("runs", "runs"), ("sweeps", "runs?show=sweeps"), ("bin", "runs?show=bin")):
+        phone.goto(f"{installation.dashboard}/{address}")
+        expect(phone.get_by_role("radio", checked=True)).to_be_visible()
+        expect(phone.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+        picture(phone, f"phone-{name}-{scheme}")
+        assert phone.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth") <= 400
+    phone.goto(f"{installation.dashboard}/settings")
+    for tab in ("Energy", "Data sets", "This installation", "API"):
+        phone.get_by_role("tab", name=tab).click()
+        assert phone.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth") <= 400, tab
+        picture(phone, f"phone-settings-{tab.split()[-1].lower()}-{scheme}")
+    context.close()
