@@ -136,8 +136,9 @@ class Plan:
 def _flags(op: str, parents: Iterable[Node]) -> dict[str, bool]:
     """`spikes` and `constant` of a node's output, from those of its inputs."""
     parents = list(parents)
+    moves = op in _KEEPS_SPIKES or (op == "global_avgpool" and all(p.shape[1:] == (1, 1) for p in parents))
     return {
-        "spikes": op == "act" or (op in _KEEPS_SPIKES and all(parent.spikes for parent in parents)),
+        "spikes": op == "act" or (moves and all(parent.spikes for parent in parents)),
         "constant": op != "act" and all(parent.constant for parent in parents),  # neurons have a state that moves
     }
 
@@ -265,7 +266,7 @@ class PlanBuilder:
         )
 
     def global_avgpool(self, name: str, x: str) -> str:
-        """The mean over height and width: a real value even of spikes."""
+        """The mean over height and width: a real value even of spikes, but for a map of one pixel, which is its mean."""
         return self._add(name, "global_avgpool", (x,), (self.shape(x)[0], 1, 1))
 
     def concat(self, name: str, xs: tuple[str, ...]) -> str:
