@@ -61,13 +61,21 @@ def training_ops(plan: Plan, config: RunConfig, n_train: int, n_validation: int,
     """MACs of a whole run if it uses all its epochs: training, validation each epoch, the test at the end.
 
     A training image costs three forward passes (forward, gradient of the weights, gradient of the input), but a
-    layer that sees the image itself needs no gradient of its input. Left out: normalisation, neurons, pooling,
-    the optimiser, counting; a rate measured on a run of the same kind carries their share.
+    layer that sees the image itself needs no gradient of its input. A teacher answers once for each training image.
+    Left out: the teacher's own training (`with_teacher`), normalisation, neurons, pooling, the optimiser, counting;
+    a rate measured on a run of the same kind carries their share.
     """
     forward = forward_ops(plan, config)
     spared = sum(node.dense_ops * _rows(node, config) for node in plan.nodes if node.inputs == ("input",))
-    epoch = n_train * (3 * forward - spared) + n_validation * forward
+    taught = forward_ops(plan, config.twin()) if config.needs_teacher and config.training.distillation > 0 else 0
+    epoch = n_train * (3 * forward - spared + taught) + n_validation * forward
     return float(config.training.max_epochs * epoch + n_test * forward)
+
+
+def with_teacher(plan: Plan, config: RunConfig, **images: int) -> float:
+    """`training_ops` of a run, and of the CNN twin that it trains first where it needs a teacher."""
+    own = training_ops(plan, config, **images)
+    return own + training_ops(plan, config.twin(), **images) if config.needs_teacher else own
 
 
 def seconds(ops: float, ops_per_s: float) -> float:

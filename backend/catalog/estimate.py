@@ -12,7 +12,7 @@ from core.datasets.catalog import DATASETS
 from core.datasets.load import status
 from core.datasets.spec import DatasetStatus
 from core.datasets.splits import split_sizes
-from core.forecast import seconds, training_ops
+from core.forecast import seconds, with_teacher
 from core.recipes.build import plan_of
 from core.schemas.api import TimeEstimate
 from core.schemas.run import RunConfig
@@ -54,9 +54,9 @@ class Estimator:
         return Sizes(n_train=n_train, n_validation=n_validation, n_test=found.n_test or spec.n_test)
 
     def time(self, config: RunConfig) -> TimeEstimate:
-        """All epochs, at the speed of the run here that is most like it."""
+        """All epochs, those of a teacher too, at the speed of the run here that is most like it."""
         sizes = self.sizes(config)
-        ops = training_ops(
+        ops = with_teacher(
             plan_of(config), config, n_train=sizes.n_train, n_validation=sizes.n_validation, n_test=sizes.n_test
         )
         like = self._most_like(config)

@@ -32,6 +32,7 @@ def table(
     runs: list[Path] = typer.Option([], "--runs", help="Folder with bundles, at any depth; repeatable."),
     profile: str = typer.Option(DEFAULT_PROFILE, help="Hardware profile of the measured energies."),
     out: Path | None = typer.Option(None, "--out", help="Write the page to this file instead of printing it."),
+    keep: bool = typer.Option(False, "--keep", help="Keep the measured rows of --out for runs that --runs lacks."),
     as_json: bool = typer.Option(False, "--json", help="Print both tables as JSON."),
     as_csv: bool = typer.Option(False, "--csv", help="Print both tables as CSV, one figure a line."),
 ) -> None:
@@ -44,6 +45,8 @@ def table(
         raise BadValue(field="--csv", value=True, expected="left out beside --json")
     if out and (as_json or as_csv):
         raise BadValue(field="--out", value=str(out), expected="left out beside --json and --csv: it takes the page")
+    if keep and not (out and out.is_file()):
+        raise BadValue(field="--keep", value=True, expected="given with --out and a page that is there")
     networks = network_rows()
     measured = measured_rows(read_runs(runs, modes=MODES, profile=profile), profile)
     if as_json:
@@ -51,18 +54,19 @@ def table(
     elif as_csv:
         csv.writer(sys.stdout, lineterminator="\n").writerows(_lines(networks, measured))
     elif out:
-        write_atomic(out, page(networks, measured).encode())
+        kept = _measured_cells(out.read_text(encoding="utf-8")) if keep else []
+        write_atomic(out, page(networks, measured, kept).encode())
         print(f"{out}: {len(networks)} networks, {len(measured) // len(MODES)} measured")
     else:
         print(page(networks, measured), end="")
 
 
-def page(networks: Sequence[NetworkRow], measured: Sequence[MeasuredRow]) -> str:
-    """The whole page in Markdown."""
+def page(networks: Sequence[NetworkRow], measured: Sequence[MeasuredRow], kept: Sequence[Sequence[str]] = ()) -> str:
+    """The whole page in Markdown. `kept`: cells of measured rows of an earlier page; a measured row replaces its own."""
     return (
         "# Every network beside the paper's figures\n\n"
         "Made by `spikefront table`; do not edit. The printed figures are those of Kabir et al., arXiv:2602.09717.\n\n"
-        + static_part(networks) + "\n" + _measured_part(measured)
+        + static_part(networks) + "\n" + _measured_part(measured, kept)
     )  # fmt: skip
 
 
@@ -86,30 +90,54 @@ def static_part(networks: Sequence[NetworkRow]) -> str:
     )
 
 
-def _measured_part(measured: Sequence[MeasuredRow]) -> str:
+HEAD = (
+    "network", "kind", "data set", "recipe", "training images", "T", "n", "accuracy", "printed", "mode", "profile",
+    "ACs", "MACs", "energy, mJ", "printed, mJ", "difference",
+)  # fmt: skip
+
+
+def _measured_part(measured: Sequence[MeasuredRow], kept: Sequence[Sequence[str]]) -> str:
     title = "## Measured\n\n"
-    if not measured:
+    if not measured and not kept:
         return title + "No runs were given: `spikefront table --runs FOLDER --out docs/tables.md` fills this part.\n"
-    head = [
-        "network", "kind", "data set", "recipe", "training images", "T", "n", "accuracy", "printed", "mode", "profile",
-        "ACs", "MACs", "energy, mJ", "printed, mJ", "difference",
-    ]  # fmt: skip
-    rows = [
-        [
-            row.network, row.kind.upper(), DATASETS[row.dataset].title + ("" if row.dataset_complete else " (subset)"),
-            f"{row.recipe}, {row.epochs:.3g} epochs", f"{row.n_train:,} of {row.n_train_available:,}",
-            str(row.time_steps), _seeds(row.seeds), _spread(row.accuracy, 100, "%.2f", " %"),
-            "-" if row.printed_accuracy is None else f"{row.printed_accuracy:.0%}", row.mode, row.profile,
-            f"{row.acs:,.0f}", f"{row.macs:,.0f}", _spread(row.energy_pj, pj_to_mj(1), "%.4g", ""),
-            "-" if row.printed_energy_pj is None else f"{pj_to_mj(row.printed_energy_pj):.4g}", row.difference,
-        ]
-        for row in measured
-    ]  # fmt: skip
+    cells = {_run_of(row): row for row in [*kept, *map(_cells, measured)]}
     return (
         title + "Accuracy is that of the test set, with the checkpoint of the best validation accuracy; ± is the "
         "standard deviation over n seeds. ACs, MACs and energies are per inference, counted over all test images and "
-        "estimated at the profile's prices, not read from a meter.\n\n" + _markdown(head, rows, right=range(11, 15))
+        "estimated at the profile's prices, not read from a meter.\n\n"
+        + _markdown(HEAD, sorted(cells.values(), key=_place), right=range(11, 15))
     )
+
+
+def _cells(row: MeasuredRow) -> list[str]:
+    return [
+        row.network, row.kind.upper(), DATASETS[row.dataset].title + ("" if row.dataset_complete else " (subset)"),
+        f"{row.recipe}, {row.epochs:.3g} epochs", f"{row.n_train:,} of {row.n_train_available:,}",
+        str(row.time_steps), _seeds(row.seeds), _spread(row.accuracy, 100, "%.2f", " %"),
+        "-" if row.printed_accuracy is None else f"{row.printed_accuracy:.0%}", row.mode, row.profile,
+        f"{row.acs:,.0f}", f"{row.macs:,.0f}", _spread(row.energy_pj, pj_to_mj(1), "%.4g", ""),
+        "-" if row.printed_energy_pj is None else f"{pj_to_mj(row.printed_energy_pj):.4g}", row.difference,
+    ]  # fmt: skip
+
+
+def _run_of(cells: Sequence[str]) -> tuple[str, ...]:
+    """What says that two rows are of the same runs: all that was chosen, and nothing that was found."""
+    chosen = ("network", "kind", "data set", "recipe", "training images", "T", "mode", "profile")
+    return tuple(cells[HEAD.index(name)] for name in chosen)
+
+
+def _place(cells: Sequence[str]) -> tuple:
+    """Data sets in their own order, then networks by name, twins together, modes in their order."""
+    network, kind, dataset = cells[:3]
+    titles = [spec.title for spec in DATASETS.values()]
+    mode = cells[HEAD.index("mode")]
+    return titles.index(dataset.removesuffix(" (subset)")), network, kind, _run_of(cells)[3:6], list(MODES).index(mode)
+
+
+def _measured_cells(text: str) -> list[list[str]]:
+    """The measured rows of a page that this command made."""
+    lines = [line for line in text.partition("## Measured")[2].splitlines() if line.startswith("| ")]
+    return [line.removeprefix("| ").removesuffix(" |").split(" | ") for line in lines[2:]]
 
 
 def _markdown(head: Sequence[str], rows: Iterable[Sequence[str]], *, right: range) -> str:

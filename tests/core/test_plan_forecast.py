@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from core.backbones.catalog import plan_for
 from core.backbones.plan import PlanBuilder
-from core.forecast import forward_ops, seconds, training_memory_bytes, training_ops
+from core.forecast import forward_ops, seconds, training_memory_bytes, training_ops, with_teacher
 from core.schemas.run import Kind, RunConfig, TrainingConfig
 
 
@@ -41,6 +41,18 @@ def test_a_run_is_three_passes_a_training_image_one_a_validation_image_and_one_t
     training = 3 * forward - 2 * 3 * 4  # the image itself needs no gradient
     expected = 2 * (10 * training + 3 * forward) + 4 * forward
     assert training_ops(tiny(), config(epochs=2), n_train=10, n_validation=3, n_test=4) == expected
+
+
+def test_a_teacher_is_trained_first_and_answers_once_for_each_training_image():
+    images = {"n_train": 10, "n_validation": 3, "n_test": 4}
+    alone = config(epochs=2)
+    learning = {"distillation": 0.5, "teacher_epochs": 7}
+    taught = alone.model_copy(update={"training": alone.training.model_copy(update=learning)})
+    answers = 2 * 10 * (STEM + NEXT)
+    assert training_ops(tiny(), taught, **images) == training_ops(tiny(), alone, **images) + answers
+    twin = training_ops(tiny(), config(kind=Kind.CNN, epochs=7), **images)
+    assert with_teacher(tiny(), taught, **images) == training_ops(tiny(), taught, **images) + twin
+    assert with_teacher(tiny(), alone, **images) == training_ops(tiny(), alone, **images)
 
 
 PARAMS = (2 * 3 + 3) + 2 * 3 + (3 * 4 + 4)

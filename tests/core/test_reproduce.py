@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from core.analysis.audit import paper_audit
-from core.analysis.audit_measured import measured_rows
+from core.analysis.audit_measured import measured_rows, network_name
 from core.analysis.audit_networks import network_rows
 from core.analysis.audit_reproduce import caveats
 from core.analysis.published import MODELS, printed_for, printed_rows
 from core.backbones.catalog import BACKBONES, FIRE_MASKS
 from core.cli.main import main
 from core.cli.table import page, static_part
+from core.datasets.catalog import DATASETS
 from core.energy.modes import MODES
 from core.energy.profiles import DEFAULT_PROFILE
 from core.errors import BundleCorrupt, NotFound
@@ -154,12 +155,24 @@ def test_the_static_part_of_the_page_is_what_the_command_makes():
     assert static_part(network_rows()) in PAGE.read_text(encoding="utf-8"), MADE
 
 
+def measured_lines(text):
+    return [line for line in text.partition("## Measured")[2].splitlines() if line.startswith("| ")][2:]
+
+
 def test_measured_rows_of_the_page_name_what_they_rest_on():
-    text = PAGE.read_text(encoding="utf-8").partition("## Measured")[2]
-    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")][2:]
-    for row in rows:
+    for line in measured_lines(PAGE.read_text(encoding="utf-8")):
+        row = line.strip("| ").split(" | ")
         assert len(row) == 16, row
         assert "(seed" in row[6] and " of " in row[4] and row[9] in MODES and row[10]
+
+
+def test_every_network_of_the_page_was_measured_on_every_data_set_in_every_mode():
+    cells = [line.strip("| ").split(" | ") for line in measured_lines(PAGE.read_text(encoding="utf-8"))]
+    measured = {(row[0], row[1], row[2].removesuffix(" (subset)"), row[9]) for row in cells}
+    for row in network_rows():
+        network = network_name(row.backbone, row.mask)
+        for mode in MODES:
+            assert (network, row.kind.upper(), DATASETS[row.dataset].title, mode) in measured
 
 
 def test_every_backbone_kind_and_data_set_has_a_row():
@@ -218,6 +231,19 @@ def test_the_command_writes_the_page_json_and_csv(reproduced, spikefront, tmp_pa
     assert code == 0 and static_part(network_rows()) in text and "| smoke, 1 epochs | 40 of " in text
     code, _, err = spikefront("table", "--json", "--csv")
     assert code == 1 and "--csv" in err
+
+
+def test_rows_of_runs_that_are_not_at_hand_stay_when_asked_for(reproduced, spikefront, tmp_path):
+    folder, _, _ = reproduced
+    target = tmp_path / "page.md"
+    before = measured_lines(PAGE.read_text(encoding="utf-8"))
+    target.write_bytes(PAGE.read_bytes())
+    for _ in range(2):  # the second time the new rows are there already, and each stands once
+        code, _, _ = spikefront("table", "--runs", str(folder), "--out", str(target), "--keep")
+        after = measured_lines(target.read_text(encoding="utf-8"))
+        assert code == 0 and set(before) < set(after) and len(after) == len(before) + 2 * len(MODES)
+    code, _, err = spikefront("table", "--out", str(tmp_path / "other.md"), "--keep")
+    assert code == 1 and "--keep" in err
 
 
 # Runs from folders
