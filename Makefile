@@ -3,7 +3,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help install run test journeys bench lint clean
+.PHONY: help install run test bench lint clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -21,7 +21,7 @@ $(VENV)/.installed-test: $(VENV)/.installed
 run: install  ## start everything; ARGS="--no-demo" and the like are passed on
 	@exec $(BIN)/spikefront up $(ARGS)
 
-test: $(VENV)/.installed-test  ## every check but the journeys: style, structure, docs, unit, system and browser tests
+test: $(VENV)/.installed-test  ## every check but the: style, structure, docs, unit, system and browser tests
 	@scripts/need-chromium
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
@@ -29,12 +29,8 @@ ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
 else
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/worker --ignore tests/system
-	$(BIN)/python -m pytest -m "not journey" tests/worker tests/system
+	$(BIN)/python -m pytest tests/worker tests/system
 endif
-
-journeys: $(VENV)/.installed-test  ## every page used in a real browser, with screenshots in test-artifacts
-	@scripts/need-chromium
-	$(BIN)/python -m pytest -m journey tests/system $(ARGS)
 
 bench: $(VENV)/.installed-test  ## the benchmarks, small
 	@scripts/need-chromium

@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import signal
 import statistics
 import sys
@@ -29,13 +28,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from benchmarks import chromium
 from benchmarks.explore_places import PINNED, Place, install_others, mlflow, optuna_dashboard, spikefront
 from benchmarks.harness import machine
 
 MEASURES = ("cold", "warm", "reprice")
 SLOW_MS = 120_000
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-         "--disable-sync", "--no-first-run", "--disable-quic"]  # fmt: skip
 
 #: Runs before any script of a page. `sfWatch` gives the time of the second frame after a condition holds.
 WATCH = """
@@ -98,7 +96,7 @@ def measure(*, runs: int, rounds: int, minutes: float, others: Path | None, alon
         if python:
             places += [stack.enter_context(rival(folder, python)) for rival in (optuna_dashboard, mlflow)]
         playwright = stack.enter_context(sync_playwright())
-        browser = playwright.chromium.launch(executable_path=_chromium(), args=FLAGS)
+        browser = chromium.launch(playwright)
         stack.callback(browser.close)
         set_up_s = time.monotonic() - start
         for place in places:
@@ -158,13 +156,6 @@ def report(result: dict[str, Any]) -> None:
         (low, middle, high), (under, ratio, over) = row["s"], row["ratio"]
         print(f"  {row['place']:<18}{row['measure']:<10}{middle:>9.2f}  {f'{low:.2f} to {high:.2f}':<16}"
               f"{ratio:>17.2f}  {under:.2f} to {over:.2f}")  # fmt: skip
-
-
-def _chromium() -> str:
-    for name in (os.environ.get("SPIKEFRONT_CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome"):
-        if found := shutil.which(name):
-            return found
-    sys.exit("No Chromium here: install it (Debian: apt-get install chromium), or set SPIKEFRONT_CHROMIUM to its path.")
 
 
 def main() -> None:

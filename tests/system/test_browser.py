@@ -4,51 +4,33 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
+from browsing import SLOW_MS, picture, settled, tab
 from playwright.sync_api import Browser, Page, expect
 
-ARTIFACTS = Path(__file__).parents[2] / "test-artifacts"
-SLOW_MS = 90_000  # of a loaded machine with two cores
-expect.set_options(timeout=SLOW_MS)
 DRAWN = ".js-plotly-plot :is(.scatterlayer .points path, .scatterlayer path.js-line, .barlayer .point path, .heatmaplayer image)"
 
 
 @pytest.fixture(scope="module")
 def page(browser: Browser, installation) -> Iterator[Page]:
     """The owner's tab, opened by the printed address; it is kept, as a person keeps theirs."""
-    context = browser.new_context(viewport={"width": 1440, "height": 1000})
-    context.set_default_timeout(SLOW_MS)
-    opened = context.new_page()
     outside: list[str] = []
-    opened.on(
-        "request", lambda request: outside.append(request.url) if not _inside(request.url, installation) else None
-    )
-    opened.goto(installation.address)
-    yield opened
+    with tab(browser, installation) as opened:
+        opened.on("request", lambda asked: None if _inside(asked.url, installation) else outside.append(asked.url))
+        opened.reload()
+        yield opened
     assert outside == [], "the dashboard asked another site"
-    context.close()
 
 
 def _inside(url: str, installation) -> bool:
     return url.startswith((installation.dashboard, installation.api, "data:", "blob:", "about:"))
 
 
-def picture(page: Page, name: str) -> None:
-    ARTIFACTS.mkdir(exist_ok=True)
-    page.screenshot(path=ARTIFACTS / f"{name}.png", full_page=True)
-
-
 def go(page: Page, name: str) -> None:
     page.get_by_role("link", name=name, exact=True).first.click()
     expect(page.get_by_role("heading", name=name, level=1)).to_be_visible()
-
-
-def settled(page: Page) -> None:
-    """Streamlit has run its script to the end."""
-    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
 
 
 def mark(page: Page, *, at_least: int) -> None:
@@ -211,19 +193,3 @@ def test_a_module_answers_to_the_keyboard(page, installation):
     box.focus()
     page.keyboard.press("Space")
     expect(box).to_be_checked(checked=not was)
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_page_is_wider_than_a_phone(browser, installation, scheme):
-    context = browser.new_context(viewport={"width": 400, "height": 850}, color_scheme=scheme)
-    context.set_default_timeout(SLOW_MS)
-    page = context.new_page()
-    page.goto(installation.address)
-    for name in ("explore", "launch", "runs", "shares", "settings"):
-        page.goto(f"{installation.dashboard}/{'' if name == 'explore' else name}")
-        expect(page.get_by_role("heading", name=name.capitalize(), level=1)).to_be_visible()
-        settled(page)
-        picture(page, f"phone-{name}-{scheme}")
-        wide = page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth")
-        assert wide <= 400, f"{name} is {wide} px wide"
-    context.close()

@@ -3,60 +3,15 @@
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Iterator
-from pathlib import Path
 
-import httpx
-import pytest
-from playwright.sync_api import Browser, Page, expect
+from browsing import picture, settled
+from playwright.sync_api import Page, expect
 
-pytestmark = pytest.mark.journey
-
-ARTIFACTS = Path(__file__).parents[2] / "test-artifacts"
-SLOW_MS = 90_000  # of a loaded machine with two cores
-expect.set_options(timeout=SLOW_MS)
-TINY = {
-    "mask": "F9", "dataset": "digits", "recipe": "smoke",
-    "overrides": {"training.max_epochs": 1, "training.train_limit": 96},
-}  # fmt: skip
 TABLE = b"model,ac_k,mac_k,energy_mj\nNet-A,16610,4470,0.0355\nNet-B,16610,4470,0.0455\n"
 
 
-@pytest.fixture(scope="module")
-def trained(installation) -> list[str]:
-    """A spiking run and its CNN twin, queued through the API and trained by the worker."""
-    token = (installation.home / "token").read_text().strip()
-    with httpx.Client(base_url=f"{installation.api}/api/v1", headers={"Authorization": f"Bearer {token}"}) as client:
-        runs = [client.post("/runs", json={**TINY, "kind": kind}).json()["id"] for kind in ("snn", "cnn")]
-        end = time.monotonic() + 360
-        while states := {client.get(f"/runs/{run}").json()["state"] for run in runs} - {"succeeded"}:
-            assert "failed" not in states and time.monotonic() < end
-            time.sleep(0.5)
-    return runs
-
-
-@pytest.fixture(scope="module")
-def page(browser: Browser, installation, trained) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": 1440, "height": 1400})
-    context.set_default_timeout(SLOW_MS)
-    opened = context.new_page()
-    opened.goto(installation.address)
-    yield opened
-    context.close()
-
-
-def picture(page: Page, name: str) -> None:
-    ARTIFACTS.mkdir(exist_ok=True)
-    page.screenshot(path=ARTIFACTS / f"{name}.png", full_page=True)
-
-
-def settled(page: Page) -> None:
-    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
-
-
-def test_twins_are_compared_by_one_click_and_the_base_can_be_changed(page: Page, trained) -> None:
-    snn, cnn = trained
+def test_twins_are_compared_by_one_click_and_the_base_can_be_changed(desk: Page, laboratory) -> None:
+    page, snn, cnn = desk, laboratory.snn, laboratory.cnn
     page.get_by_role("link", name="Compare", exact=True).first.click()
     page.get_by_role("button", name="Compare the newest twins").click()
     expect(page).to_have_url(re.compile(rf"/compare\?runs={cnn}(,|%2C){snn}"))
@@ -77,7 +32,8 @@ def test_twins_are_compared_by_one_click_and_the_base_can_be_changed(page: Page,
     expect(table.get_by_role("row").nth(1)).to_contain_text("A · SNN-SqueezeNet")
 
 
-def test_a_contradiction_shows_its_arithmetic_by_the_keyboard_and_leads_to_the_launch_form(page: Page) -> None:
+def test_a_contradiction_shows_its_arithmetic_by_the_keyboard_and_leads_to_the_launch_form(desk: Page) -> None:
+    page = desk
     page.get_by_role("link", name="Audit", exact=True).first.click()
     page.get_by_test_id("stButtonGroup").get_by_text("contradicted").click()
     card = page.get_by_role("region", name="Figures of SqueezeNet-P, table1/cifar10/SqueezeNet-P", exact=True)
@@ -95,7 +51,8 @@ def test_a_contradiction_shows_its_arithmetic_by_the_keyboard_and_leads_to_the_l
     expect(page.get_by_role("heading", name="Launch", level=1)).to_be_visible()
 
 
-def test_a_table_of_another_paper_is_brought(page: Page) -> None:
+def test_a_table_of_another_paper_is_brought(desk: Page) -> None:
+    page = desk
     page.get_by_role("link", name="Audit", exact=True).first.click()
     page.get_by_text("A table of yours").click()
     chooser = page.get_by_test_id("stFileUploaderDropzoneInput")

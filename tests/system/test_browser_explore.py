@@ -3,79 +3,46 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
+from browsing import picture, settled, tab
 from playwright.sync_api import Browser, Page, expect
 
-pytestmark = pytest.mark.journey
-
-ARTIFACTS = Path(__file__).parents[2] / "test-artifacts"
-SLOW_MS = 90_000  # of a loaded machine with two cores
-TINY = {
-    "mask": "F9", "dataset": "digits", "recipe": "smoke",
-    "overrides": {"training.max_epochs": 2, "training.train_limit": 256},
-}  # fmt: skip
-
 
 @pytest.fixture(scope="module")
-def trained(installation) -> None:
-    """A spiking run and its twin, queued through the API and trained by the worker."""
-    token = (installation.home / "token").read_text().strip()
-    with httpx.Client(base_url=f"{installation.api}/api/v1", headers={"Authorization": f"Bearer {token}"}) as client:
-        runs = [client.post("/runs", json={**TINY, "kind": kind}).json()["id"] for kind in ("snn", "cnn")]
-        end = time.monotonic() + 360
-        while states := {client.get(f"/runs/{run}").json()["state"] for run in runs} - {"succeeded"}:
-            assert "failed" not in states and time.monotonic() < end
-            time.sleep(0.5)
-
-
-@pytest.fixture(scope="module")
-def page(browser: Browser, installation, trained) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": 1440, "height": 1400})
-    context.set_default_timeout(SLOW_MS)
-    opened = context.new_page()
-    opened.goto(installation.address)
-    yield opened
-    context.close()
-
-
-def picture(page: Page, name: str) -> None:
-    ARTIFACTS.mkdir(exist_ok=True)
-    page.screenshot(path=ARTIFACTS / f"{name}.png", full_page=True)
-
-
-def settled(page: Page) -> None:
-    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning", timeout=SLOW_MS)
+def page(browser: Browser, installation) -> Iterator[Page]:
+    """The owner's tab on an installation with one spiking run and its twin, and no other."""
+    installation.train("snn", "cnn", epochs=2, images=256)
+    with tab(browser, installation, height=1400) as opened:
+        yield opened
 
 
 def test_the_lens_re_prices_and_the_address_keeps_the_view(page: Page, installation) -> None:
-    expect(page.locator(".scatterlayer .points path").first).to_be_visible(timeout=SLOW_MS)
+    expect(page.locator(".scatterlayer .points path").first).to_be_visible()
     settled(page)
     page.get_by_role("combobox", name="Accounting mode").click()
     page.get_by_role("option", name="With memory: all T steps").click()
     said = page.locator(".st-key-lens_says")
-    expect(said).to_contain_text("with memory traffic", timeout=SLOW_MS)
+    expect(said).to_contain_text("with memory traffic")
     page.get_by_text("Energy lens: move the prices").click()
     slider = page.locator(".st-key-lens_price_mac").get_by_role("slider")
     slider.focus()
     page.keyboard.press("End")  # ten times the price of a MAC, by the keyboard
-    expect(page.get_by_text("46 pJ per MAC").first).to_be_visible(timeout=SLOW_MS)
+    expect(page.get_by_text("46 pJ per MAC").first).to_be_visible()
     expect(page).to_have_url(re.compile(r"mode=memory&mac=10"))
     settled(page)
     picture(page, "explore-lens")
     told = said.inner_text()
 
     page.reload()
-    expect(page.locator(".st-key-lens_says")).to_be_visible(timeout=SLOW_MS)
+    expect(page.locator(".st-key-lens_says")).to_be_visible()
     assert page.locator(".st-key-lens_says").inner_text() == told
     page.get_by_role("link", name="Runs", exact=True).first.click()
-    expect(page.get_by_role("heading", name="Runs", level=1)).to_be_visible(timeout=SLOW_MS)
+    expect(page.get_by_role("heading", name="Runs", level=1)).to_be_visible()
     page.get_by_role("link", name="Explore", exact=True).first.click()
-    expect(page).to_have_url(re.compile(r"mode=memory&mac=10"), timeout=SLOW_MS)
+    expect(page).to_have_url(re.compile(r"mode=memory&mac=10"))
 
 
 def test_a_box_around_the_marks_gathers_them_for_compare(page: Page) -> None:
@@ -91,19 +58,19 @@ def test_a_box_around_the_marks_gathers_them_for_compare(page: Page) -> None:
     page.mouse.move(drag["x"] + drag["width"] - 3, drag["y"] + drag["height"] - 3, steps=5)
     page.mouse.up()
     chosen = page.locator(".st-key-explore_chosen")
-    expect(chosen.get_by_text("2 runs chosen")).to_be_visible(timeout=SLOW_MS)
+    expect(chosen.get_by_text("2 runs chosen")).to_be_visible()
     picture(page, "explore-chosen")
     chosen.get_by_role("button", name="Compare").click()
-    expect(page.get_by_role("heading", name="Compare", level=1)).to_be_visible(timeout=SLOW_MS)
+    expect(page.get_by_role("heading", name="Compare", level=1)).to_be_visible()
     assert len(re.findall(r"\w{16}", page.url.split("runs=")[1])) == 2
 
 
 def test_the_figures_of_the_plot_download_as_csv(page: Page) -> None:
     page.get_by_role("link", name="Explore", exact=True).first.click()
-    expect(page.get_by_role("heading", name="Explore", level=1)).to_be_visible(timeout=SLOW_MS)
+    expect(page.get_by_role("heading", name="Explore", level=1)).to_be_visible()
     settled(page)
     button = page.locator(".st-key-explore_chart_csv button")
-    expect(button).to_have_count(1, timeout=SLOW_MS)
+    expect(button).to_have_count(1)
     with page.expect_download() as download:
         button.click()
     lines = Path(download.value.path()).read_text().splitlines()

@@ -3,36 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
-from playwright.sync_api import Browser, Page, expect
-
-pytestmark = pytest.mark.journey
-
-ARTIFACTS = Path(__file__).parents[2] / "test-artifacts"
-SLOW_MS = 90_000  # of a loaded machine with two cores
-expect.set_options(timeout=SLOW_MS)
-
-
-@pytest.fixture(scope="module")
-def page(browser: Browser, installation) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": 1440, "height": 1000})
-    context.set_default_timeout(SLOW_MS)
-    opened = context.new_page()
-    opened.goto(installation.address)
-    yield opened
-    context.close()
-
-
-def settled(page: Page) -> None:
-    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
-
-
-def picture(page: Page, name: str) -> None:
-    ARTIFACTS.mkdir(exist_ok=True)
-    page.screenshot(path=ARTIFACTS / f"{name}.png", full_page=True)
+from browsing import picture, settled, tab, width_of
+from playwright.sync_api import expect
 
 
 def test_the_mask_of_another_backbone_is_drawn_and_changed_by_keyboard(page, installation):
@@ -88,15 +61,9 @@ def test_a_sweep_says_what_it_is_before_the_click_and_leads_to_its_runs(page, in
     picture(page, "launch-sweep-runs")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_longest_network_fits_a_phone(browser, installation, scheme):
-    context = browser.new_context(viewport={"width": 400, "height": 850}, color_scheme=scheme)
-    context.set_default_timeout(SLOW_MS)
-    page = context.new_page()
-    page.goto(installation.address)
-    page.goto(f"{installation.dashboard}/launch?row=table1/cifar10/MixNet")
-    expect(page.locator(".st-key-launch_block_X6-3 input")).to_be_attached()
-    settled(page)
-    picture(page, f"phone-launch-mixnet-{scheme}")
-    assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth") <= 400
-    context.close()
+def test_the_longest_network_fits_a_phone(browser, installation):
+    with tab(browser, installation, "launch?row=table1/cifar10/MixNet", width=400, height=850, scheme="dark") as page:
+        expect(page.locator(".st-key-launch_block_X6-3 input")).to_be_attached()
+        settled(page)
+        picture(page, "phone-launch-mixnet")
+        assert width_of(page) <= 400

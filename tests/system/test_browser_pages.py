@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
-from pathlib import Path
 
-import httpx
 import pytest
+from browsing import picture, tab
 from playwright.sync_api import Browser, Page, expect
 
 from frontend.pages import PLACES
-
-pytestmark = pytest.mark.journey
-
-ARTIFACTS = Path(__file__).parents[2] / "test-artifacts"
-SLOW_MS = 90_000  # of a loaded machine with two cores
-TINY = {
-    "mask": "F9", "dataset": "digits", "recipe": "smoke",
-    "overrides": {"training.max_epochs": 1, "training.train_limit": 64},
-}  # fmt: skip
 
 #: Streamlit has run its script to the end, nothing old is left on the page, and every chart in sight of the script is drawn.
 SETTLED = """() => {
@@ -62,52 +51,35 @@ BROKEN = "[data-testid=stException], [data-testid=stAlertContentError], [role=di
 DRAWING = ("explore", "launch", "run", "compare", "audit", "tryit")
 
 
-@pytest.fixture(scope="module")
-def pair(installation) -> tuple[str, str]:
-    """Ids of a spiking run and its twin that the worker has trained."""
-    token = (installation.home / "token").read_text().strip()
-    with httpx.Client(base_url=f"{installation.api}/api/v1", headers={"Authorization": f"Bearer {token}"}) as client:
-        runs = [
-            client.post("/runs", json={**TINY, "kind": kind}).raise_for_status().json()["id"] for kind in ("snn", "cnn")
-        ]
-        end = time.monotonic() + 240
-        while states := {client.get(f"/runs/{run}").json()["state"] for run in runs} - {"succeeded"}:
-            assert "failed" not in states and time.monotonic() < end
-            time.sleep(0.5)
-        client.post("/shares", json={"run_id": runs[0]}).raise_for_status()  # so that the list of links has a card
-    return runs[0], runs[1]
-
-
 @pytest.fixture(scope="module", params=["light", "dark"])
-def page(request: pytest.FixtureRequest, browser: Browser, installation, pair) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": 1440, "height": 1000}, color_scheme=request.param)
-    context.set_default_timeout(SLOW_MS)
-    opened = context.new_page()
-    opened.goto(installation.address)
-    opened.wait_for_function(SETTLED)
-    opened.scheme = request.param
-    yield opened
-    context.close()
+def page(request: pytest.FixtureRequest, browser: Browser, laboratory) -> Iterator[Page]:
+    with laboratory.client() as client:
+        client.post("/shares", json={"run_id": laboratory.snn}).raise_for_status()  # the list of links has a card
+    with tab(browser, laboratory, scheme=request.param) as opened:
+        opened.wait_for_function(SETTLED)
+        opened.scheme = request.param
+        yield opened
 
 
-def address(name: str, pair: tuple[str, str]) -> str:
-    query = {"run": f"?run={pair[0]}", "compare": f"?runs={','.join(pair)}", "tryit": f"?run={pair[0]}"}
+def address(name: str, laboratory) -> str:
+    of_run = f"?run={laboratory.snn}"
+    query = {"run": of_run, "compare": f"?runs={laboratory.snn},{laboratory.cnn}", "tryit": of_run}
     return (
         f"/{'' if name == 'explore' else name}{query.get(name, '')}"  # the first page's address is the dashboard's own
     )
 
 
 @pytest.mark.parametrize("name", PLACES)
-def test_a_page_fits_is_whole_and_draws_its_charts(page, installation, pair, name):
+def test_a_page_fits_is_whole_and_draws_its_charts(page, laboratory, name):
     found = []
     page.set_viewport_size({"width": 1440, "height": 1000})
-    page.goto(installation.dashboard + address(name, pair))
+    page.goto(laboratory.dashboard + address(name, laboratory))
     for width in (1440, 400):
         page.set_viewport_size({"width": width, "height": 1000 if width > 400 else 850})
-        expect(page.get_by_role("heading", level=1)).to_be_visible(timeout=SLOW_MS)
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
         page.wait_for_function(SETTLED)
         page.wait_for_timeout(300)  # charts follow their boxes a moment later
-        page.screenshot(path=_file(f"page-{name}-{width}-{page.scheme}"), full_page=True)
+        picture(page, f"page-{name}-{width}-{page.scheme}")
         if wide := page.evaluate(WIDE):
             found.append(f"{width} px: wider than the window: {wide}")
         if broken := page.locator(BROKEN).all_inner_texts():
@@ -120,9 +92,9 @@ def test_a_page_fits_is_whole_and_draws_its_charts(page, installation, pair, nam
     assert found == []
 
 
-def test_the_check_sees_a_blank_chart_and_a_wide_page(page, installation, pair):
+def test_the_check_sees_a_blank_chart_and_a_wide_page(page, laboratory):
     page.set_viewport_size({"width": 1440, "height": 1000})
-    page.goto(installation.dashboard + address("explore", pair))
+    page.goto(laboratory.dashboard + address("explore", laboratory))
     page.wait_for_function(SETTLED)
     assert page.evaluate(CHARTS)["blank"] == [] and page.evaluate(WIDE) == []
     page.evaluate(
@@ -131,8 +103,3 @@ def test_the_check_sees_a_blank_chart_and_a_wide_page(page, installation, pair):
     assert page.evaluate(CHARTS)["blank"] != []
     page.evaluate("document.querySelector('h1').style.minWidth = '3000px'")
     assert page.evaluate(WIDE) != []
-
-
-def _file(name: str) -> Path:
-    ARTIFACTS.mkdir(exist_ok=True)
-    return ARTIFACTS / f"{name}.png"

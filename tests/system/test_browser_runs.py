@@ -4,40 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect
-
-pytestmark = pytest.mark.journey
-
-ARTIFACTS = Path(__file__).parents[2] / "test-artifacts"
-SLOW_MS = 90_000  # of a loaded machine with two cores
-expect.set_options(timeout=SLOW_MS)
+from browsing import SLOW_MS, picture, settled, tab, width_of
+from playwright.sync_api import Page, expect
 
 
 @pytest.fixture(scope="module")
 def client(installation) -> Iterator[httpx.Client]:
-    token = (installation.home / "token").read_text().strip()
-    headers = {"Authorization": f"Bearer {token}"}
-    with httpx.Client(base_url=f"{installation.api}/api/v1", headers=headers, timeout=60) as opened:
+    with installation.client() as opened:
         yield opened
-
-
-@pytest.fixture(scope="module")
-def page(browser: Browser, installation) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": 1440, "height": 1000})
-    context.set_default_timeout(SLOW_MS)
-    opened = context.new_page()
-    opened.goto(installation.address)
-    yield opened
-    context.close()
-
-
-def picture(page: Page, name: str) -> None:
-    ARTIFACTS.mkdir(exist_ok=True)
-    page.screenshot(path=ARTIFACTS / f"{name}.png", full_page=True)
 
 
 def row(page: Page, run_id: str):
@@ -85,33 +62,29 @@ def test_a_run_says_asked_to_stop_and_then_stopped_in_both_of_two_tabs(page, cli
     long = {"dataset": "digits", "recipe": "smoke", "mask": ["F9"], "overrides": {"training.max_epochs": 1000}}
     run_id = client.post("/runs", json=long).json()["id"]
     other = page.context.new_page()
-    for tab in (page, other):
-        tab.goto(f"{installation.dashboard}/runs")
-        expect(row(tab, run_id)).to_contain_text("running")
+    for view in (page, other):
+        view.goto(f"{installation.dashboard}/runs")
+        expect(row(view, run_id)).to_contain_text("running")
     expect(page.locator(".st-key-runs_queue")).to_contain_text("Epoch 1 of at most 1000")
     picture(page, "runs-queue")
     row(page, run_id).get_by_role("button", name="Cancel").click()
-    for tab in (page, other):
-        expect(row(tab, run_id)).to_contain_text("stopped")
+    for view in (page, other):
+        expect(row(view, run_id)).to_contain_text("stopped")
     expect(page.locator(".st-key-runs_queue")).to_contain_text("nothing waits")
     other.close()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_runs_and_settings_fit_a_phone(browser, installation, page, scheme):
-    context = browser.new_context(viewport={"width": 400, "height": 850}, color_scheme=scheme)
-    context.set_default_timeout(SLOW_MS)
-    phone = context.new_page()
-    phone.goto(installation.address)
-    for name, address in (("runs", "runs"), ("sweeps", "runs?show=sweeps"), ("bin", "runs?show=bin")):
-        phone.goto(f"{installation.dashboard}/{address}")
-        expect(phone.get_by_role("radio", checked=True)).to_be_visible()
-        expect(phone.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
-        picture(phone, f"phone-{name}-{scheme}")
-        assert phone.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth") <= 400
-    phone.goto(f"{installation.dashboard}/settings")
-    for tab in ("Energy", "Data sets", "This installation", "API"):
-        phone.get_by_role("tab", name=tab).click()
-        assert phone.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth") <= 400, tab
-        picture(phone, f"phone-settings-{tab.split()[-1].lower()}-{scheme}")
-    context.close()
+def test_runs_and_settings_fit_a_phone(browser, installation, page):
+    with tab(browser, installation, width=400, height=850, scheme="dark") as phone:
+        for name, address in (("runs", "runs"), ("sweeps", "runs?show=sweeps"), ("bin", "runs?show=bin")):
+            phone.goto(f"{installation.dashboard}/{address}")
+            expect(phone.get_by_role("radio", checked=True)).to_be_visible()
+            settled(phone)
+            picture(phone, f"phone-{name}")
+            assert width_of(phone) <= 400, name
+        phone.goto(f"{installation.dashboard}/settings")
+        for name in ("Energy", "Data sets", "This installation", "API"):
+            phone.get_by_role("tab", name=name).click()
+            settled(phone)
+            assert width_of(phone) <= 400, name
+            picture(phone, f"phone-settings-{name.split()[-1].lower()}")
