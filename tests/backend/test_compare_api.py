@@ -50,6 +50,30 @@ def test_twins_are_compared_image_by_image(finisher, client: TestClient) -> None
     assert "test images" in found.interval and "seed" in found.interval
 
 
+def test_moved_prices_are_charged_to_every_run_and_said(finisher, client: TestClient) -> None:
+    ids = [finisher.succeeded(kind) for kind in ("cnn", "snn")]
+    own = compare(client, *ids, mode="exact")
+    found = compare(client, *ids, mode="exact", ac="2", mac="0.5")
+    for run, before in zip(found.runs, own.runs, strict=True):
+        assert run.energy_pj == pytest.approx(2 * 0.9 * run.acs + 0.5 * 4.6 * run.macs)  # Horowitz, 45 nm
+        assert (run.acs, run.macs, run.accuracy) == (before.acs, before.macs, before.accuracy)
+    cnn, snn = (run.energy_pj for run in found.runs)
+    assert found.differences[0].energy_ratio == pytest.approx(snn / cnn) == found.twins[0].energy_ratio
+    assert found.differences[0].energy_ratio != pytest.approx(own.differences[0].energy_ratio)
+    assert (found.ac, found.mac, found.memory) == (2, 0.5, 1) and (own.ac, own.mac, own.memory) == (1, 1, 1)
+
+
+def test_a_moved_memory_price_counts_where_memory_is_charged(finisher, client: TestClient) -> None:
+    ids = [finisher.succeeded(kind) for kind in ("cnn", "snn")]
+    plain = [run.energy_pj for run in compare(client, *ids, mode="exact").runs]
+    assert [run.energy_pj for run in compare(client, *ids, mode="exact", memory="10").runs] == plain
+    free, own, twice = (
+        [run.energy_pj for run in compare(client, *ids, mode="memory", memory=times).runs] for times in ("0", "1", "2")
+    )
+    for nothing, once, double in zip(free, own, twice, strict=True):
+        assert nothing < once and double - once == pytest.approx(once - nothing)  # linear in the price
+
+
 def test_a_twin_that_is_not_compared_is_known_all_the_same(finisher, client: TestClient) -> None:
     first, second = finisher.succeeded("snn"), finisher.succeeded("snn")
     assert compare(client, first, second).twins == []
@@ -87,6 +111,10 @@ def test_what_cannot_be_compared_is_refused_by_name(finisher, client: TestClient
         (f"runs={done},{waiting}", 409, "not-ready"),
         (f"runs={done},nobody&mode=exat", 422, "unknown-name"),
         (f"runs={done},nobody&profile=loihy", 422, "unknown-name"),
+        (f"runs={done},nobody&ac=-0.1", 422, "invalid-request"),
+        (f"runs={done},nobody&mac=10.1", 422, "invalid-request"),
+        (f"runs={done},nobody&memory=nan", 422, "invalid-request"),
+        (f"runs={done},nobody&price=2", 422, "invalid-request"),
     ):
         answer = client.get(f"/api/v1/compare?{query}")
         assert (answer.status_code, answer.json()["code"]) == (status, code), query

@@ -18,6 +18,7 @@ def test_sizes_are_those_of_the_files_and_links_are_not_followed(tmp_path: Path)
     (tmp_path / "link").symlink_to(tmp_path / "a" / "one")
     link = (tmp_path / "link").lstat().st_size
     assert folder_bytes(tmp_path) == 700 + 50 + link
+    assert folder_bytes(tmp_path, but=tmp_path / "a") == 50 + link
     assert folder_bytes(tmp_path / "nowhere") == 0
 
 
@@ -27,6 +28,9 @@ def test_the_installation_says_what_is_stored_and_which_price_file_is_left_out(
     bundle = settings.home / "runs" / "some" / "weights"
     bundle.parent.mkdir(parents=True)
     bundle.write_bytes(b"x" * 1234)
+    frozen = settings.home / "runs" / "shares" / "some" / "offline.html"
+    frozen.parent.mkdir(parents=True)
+    frozen.write_bytes(b"x" * 77)
     profiles = settings.home / "profiles"
     profiles.mkdir()
     (profiles / "mine.toml").write_text("name = ")
@@ -37,7 +41,8 @@ def test_the_installation_says_what_is_stored_and_which_price_file_is_left_out(
 
     here = Installation.model_validate_json(client.get("/api/v1/installation").content)
     stored = {item.name: item for item in here.stored}
-    assert stored["Bundles of runs"].bytes == 1234
+    assert stored["Bundles of runs"].bytes == 1234 and stored["Frozen shares"].bytes == 77
+    assert stored["Frozen shares"].path == str(settings.home / "runs" / "shares")
     assert stored["Database"].bytes > 0 and here.free_bytes > 0
     assert (here.n_runs, here.n_in_bin) == (1, 1)
     assert list(here.faulty_profiles) == ["mine.toml"]

@@ -25,7 +25,7 @@ from core.schemas.diagnostics import Calibration, DiagnosticsReport, Exits, Step
 from core.schemas.results import EpochDone
 
 RESULTS = (
-    "layers", "confusion", "examples", "gradients", "calibration", "steps", "exits", "diagnostics",
+    "layers", "confusion", "examples", "gradients", "calibration", "steps", "exits", "twin", "diagnostics",
     "artifacts/counts.json",
 )  # fmt: skip
 

@@ -143,6 +143,17 @@ def test_the_csv_holds_the_differences_in_their_own_units():
     assert len(compare_tables.gradient_rows(some())) == 2 * 2 * 2  # runs x epochs x layers
 
 
+def test_moved_prices_stand_in_every_table_that_leaves_the_page():
+    moved, own = some(ac=2, memory=0.5), some()
+    words = " with its price of AC ×2, of memory ×0.5"
+    assert compare_tables.moved_prices(moved) == words and compare_tables.moved_prices(own) == ""
+    for text in (compare_latex.table(moved), compare_latex.twins(moved, names(moved))):
+        assert r"profile horowitz-45nm with its price of AC $\times$2, of memory $\times$0.5." in text
+    assert "profile horowitz-45nm." in compare_latex.table(own)
+    for row in (compare_tables.rows(moved)[0], compare_tables.twin_rows(moved, names(moved))[0]):
+        assert (row["ac_price_times"], row["mac_price_times"], row["memory_price_times"]) == (2, 1, 0.5)
+
+
 def test_latex_is_a_table_whose_words_are_no_commands():
     evil = some(runs=[compared("one", accuracy=0.8, energy_pj=40e6, label=r"50%_\evil{x}&$"), some().runs[1]])
     text = compare_latex.table(evil)

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from core.units import format_energy
 from frontend.keys import Key
 
 
@@ -56,6 +57,37 @@ def test_another_mode_re_prices_the_comparison(twins, visit, words, stack):
     exact = stack.client.compare([cnn.id, snn.id], mode="exact", profile="horowitz-45nm").twins[0].energy_ratio
     assert ratio != pytest.approx(exact)
     assert f"<td>{ratio:.3g} (" in words(page) and f"<td>{exact:.3g} (" not in words(page)
+
+
+def test_prices_moved_on_explore_are_those_of_compare_and_outlive_a_reload(twins, visit, words, stack):
+    snn, cnn = twins
+    explore = visit("explore", dataset="digits")
+    explore.select_slider(key=Key.PRICE.of("ac")).set_value(2.0).run()
+    explore.select_slider(key=Key.PRICE.of("mac")).set_value(10.0).run()
+    priced = explore.dataframe[0].value.set_index("run")["energy_mj"]
+    explore.session_state[Key.COMPARE_RUNS] = [cnn.id, snn.id]
+    explore.run()
+    page = explore.button(key=Key.EXPLORE_COMPARE).click().run()
+    own = stack.client.compare([cnn.id, snn.id], mode="exact", profile="horowitz-45nm")
+    for seen in (page, visit("compare", **{name: str(*said) for name, said in page.query_params.items()})):
+        text = words(seen)
+        for run, before in zip((cnn, snn), own.runs, strict=True):
+            assert format_energy(priced[run.id] * 1e9) in text and format_energy(before.energy_pj) not in text
+        assert "AC at 1.8 pJ, MAC at 46 pJ" in text and "A shared link shows the profile's own prices" in text
+        assert "with its price of AC ×2, of MAC ×10" in text  # beside the ratios of the twins
+        assert {name: seen.query_params[name] for name in ("ac", "mac")} == {"ac": ["2"], "mac": ["10"]}
+
+
+def test_a_price_moved_on_compare_stands_in_the_address_until_it_is_put_back(twins, visit, words):
+    snn, cnn = twins
+    page = visit("compare", runs=f"{cnn.id},{snn.id}", mode="memory", memory="2", ac="7.77")
+    assert page.selectbox(key=Key.MODE).value == "memory" and page.select_slider(key=Key.PRICE.of("memory")).value == 2
+    assert page.select_slider(key=Key.PRICE.of("ac")).value == 1  # no place of the slider
+    assert set(page.query_params) == {"runs", "mode", "memory"} and "memory ×2" in words(page)
+    page.select_slider(key=Key.PRICE.of("mac")).set_value(0.0).run()
+    assert page.query_params["mac"] == ["0"] and "MAC at 0 pJ, memory ×2" in words(page)
+    next(button for button in page.button if button.label == "The profile's own prices").click().run()
+    assert set(page.query_params) == {"runs", "mode"} and "shared link" not in words(page)
 
 
 def test_another_base_turns_the_difference_round(twins, visit, stack, words):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from core.schemas.share import ShareRequest
 from frontend.views.settings import size
 
 
@@ -29,3 +32,16 @@ def test_settings_say_what_is_stored_which_versions_run_and_which_price_file_is_
     assert all(item.path in said for item in here.stored)
     assert "1 run." in said
     assert "spikefront data add NAME PATH" in said
+
+
+def test_what_frozen_links_take_stands_beside_the_bundles_until_they_are_withdrawn(stack, visit, words):
+    def taken() -> str:
+        return re.search(r"Frozen shares<br>.*?<td>(.*?)</td>", words(visit("settings")))[1]
+
+    run = stack.succeeded("snn")
+    assert taken() == "0 B"
+    share = stack.client.share(ShareRequest(run_id=run.id, frozen=True))
+    manifest = stack.settings.home / "runs" / "shares" / share.id / "manifest.json"
+    assert taken() == size(share.bytes + manifest.stat().st_size)  # the files, and the list of them
+    stack.client.revoke(share.id)
+    assert taken() == "0 B"

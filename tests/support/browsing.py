@@ -23,6 +23,7 @@ from playwright.sync_api import Browser, Page, expect
 #: Screenshots of what the browser tests saw; git ignores the folder.
 ARTIFACTS = Path(__file__).parents[2] / "test-artifacts"
 SLOW_MS = 90_000  # of a loaded machine with two cores
+TALLEST = 6_000  # pixels of a screenshot
 expect.set_options(timeout=SLOW_MS)
 
 
@@ -124,9 +125,14 @@ def tab(
 
 
 def picture(page: Page, name: str) -> None:
-    """A screenshot of the whole page in ARTIFACTS."""
+    """A screenshot of the whole page in ARTIFACTS. Streamlit scrolls inside the window, so the window grows first."""
     ARTIFACTS.mkdir(exist_ok=True)
+    size = page.viewport_size
+    tall = page.evaluate("document.querySelector('[data-testid=stMain]')?.scrollHeight ?? 0")
+    page.set_viewport_size({**size, "height": min(max(size["height"], tall), TALLEST)})
+    page.wait_for_timeout(200)  # charts follow their boxes a moment later
     page.screenshot(path=ARTIFACTS / f"{name}.png", full_page=True)
+    page.set_viewport_size(size)
 
 
 def settled(page: Page) -> None:

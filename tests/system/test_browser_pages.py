@@ -98,7 +98,7 @@ def test_the_check_sees_a_blank_chart_and_a_wide_page(page, laboratory):
     page.wait_for_function(SETTLED)
     assert page.evaluate(CHARTS)["blank"] == [] and page.evaluate(WIDE) == []
     page.evaluate(
-        "document.querySelectorAll('.js-plotly-plot :is(.plot, .infolayer)').forEach((layer) => layer.remove())"
+        "document.querySelectorAll('.js-plotly-plot :is(.scatterlayer, .barlayer, .heatmaplayer)').forEach((layer) => layer.remove())"
     )
     assert page.evaluate(CHARTS)["blank"] != []
     page.evaluate("document.querySelector('h1').style.minWidth = '3000px'")

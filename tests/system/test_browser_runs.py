@@ -49,7 +49,7 @@ def test_from_a_sweep_to_its_groups_and_from_deletion_back(page, client, install
 
     row(page, first).get_by_role("button", name="More").click()
     dialog = page.get_by_role("dialog")
-    note = dialog.get_by_label("Note")
+    note = dialog.get_by_role("textbox", name="Note")
     note.fill("the better of the two")
     dialog.get_by_role("button", name="Save").click()
     expect(dialog).to_have_count(0)
