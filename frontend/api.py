@@ -48,6 +48,7 @@ from core.schemas.results import Environment
 from core.schemas.share import NewShare, SharePage, ShareRequest
 from core.schemas.suggestion import MaskSuggestions
 from core.schemas.sweep import SweepDetail, SweepPage, SweepPreview, SweepRequest
+from core.schemas.twin import RunTwin
 
 log = logging.getLogger(__name__)
 
@@ -254,6 +255,10 @@ class Client:
         """Early exit by confidence; refused in a mode without an energy of one image."""
         return self._get(Exits, f"/runs/{_part(run_id)}/exits", mode=mode, profile=profile)
 
+    def twin(self, run_id: str, *, mode: str, profile: str) -> RunTwin:
+        """Beside its finished twin, whichever is the CNN; refused as `not-ready` where there is none."""
+        return self._get(RunTwin, f"/runs/{_part(run_id)}/twin", mode=mode, profile=profile)
+
     def diagnostics(self, run_id: str) -> DiagnosticsReport:
         """What the probe saw; refused as `not-ready` for a run from before there was one."""
         return self._get(DiagnosticsReport, f"/runs/{_part(run_id)}/diagnostics")
@@ -290,9 +295,13 @@ class Client:
             ParetoColumns, "/pareto", dataset=dataset, mode=mode, profile=profile, steps=steps, columns="true"
         )
 
-    def compare(self, run_ids: Sequence[str], *, mode: str, profile: str) -> Comparison:
-        """Two to ten succeeded runs; the first is what the others are held against."""
-        return self._get(Comparison, "/compare", runs=",".join(map(_part, run_ids)), mode=mode, profile=profile)
+    def compare(
+        self, run_ids: Sequence[str], *, mode: str, profile: str, ac: float = 1.0, mac: float = 1.0, memory: float = 1.0
+    ) -> Comparison:
+        """Two to ten succeeded runs; the first is what the others are held against. `ac`, `mac` and `memory` say how
+        many times the profile's own price each costs."""
+        query = {"mode": mode, "profile": profile, "ac": ac, "mac": mac, "memory": memory}
+        return self._get(Comparison, "/compare", runs=",".join(map(_part, run_ids)), **query)
 
     # the printed tables
 

@@ -1,4 +1,4 @@
-"""Routes of what a run found: curves, layers, confusion, examples, steps and exits, diagnostics, files."""
+"""Routes of what a run found: curves, layers, confusion, examples, steps and exits, its twin, diagnostics, files."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from core.schemas.base import Frozen
 from core.schemas.diagnostics import Calibration, DiagnosticsReport, Exits, Steps
 from core.schemas.images import SeenImage
 from core.schemas.results import Environment
+from core.schemas.twin import RunTwin
 
 router = APIRouter(prefix="/runs/{run_id}", tags=["results"])
 
@@ -104,6 +105,12 @@ def steps(run_id: RunId, query: Annotated[LayersQuery, Query()], results: Servic
 def exits(run_id: RunId, query: Annotated[ExitsQuery, Query()], results: Service) -> Exits:
     """Accuracy, steps and energy where each image stops as soon as the network is sure, over thresholds."""
     return results.exits(run_id, mode=query.mode, profile=query.profile, threshold=query.threshold)
+
+
+@router.get("/twin")
+def twin(run_id: RunId, query: Annotated[LayersQuery, Query()], results: Service) -> RunTwin:
+    """The spiking network beside its CNN twin: energies, the CNN at few bits, the break-even firing rate."""
+    return results.twin(run_id, mode=query.mode, profile=query.profile)
 
 
 @router.get("/diagnostics")

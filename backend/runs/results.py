@@ -18,6 +18,7 @@ from core.analysis.calibration import calibration
 from core.analysis.confusion import confusion
 from core.analysis.findings import diagnostic_findings
 from core.analysis.predictions import predict
+from core.analysis.twin import twin_energy
 from core.bundle import Bundle
 from core.energy import price
 from core.errors import BadValue, NotReady
@@ -27,6 +28,7 @@ from core.schemas.diagnostics import Calibration, DiagnosticsReport, Exits, Step
 from core.schemas.images import SeenImage
 from core.schemas.results import Environment
 from core.schemas.run import Kind, RunState
+from core.schemas.twin import RunTwin
 
 
 def layers_of(bundle: Bundle, *, mode: str, profile: str) -> Layers:
@@ -90,6 +92,22 @@ class ResultService:
     def exits(self, run_id: str, *, mode: str, profile: str, threshold: float | None) -> Exits:
         bundle = self._measured(run_id, "early exits").bundle
         return exits_of(bundle, mode=mode, profile=profile, threshold=threshold)
+
+    def twin(self, run_id: str, *, mode: str, profile: str) -> RunTwin:
+        """The run and its newest succeeded twin, whichever is the CNN. Raises NotReady where no twin has succeeded."""
+        with self._context.database.read() as session:
+            repository = RunRepository(session)
+            row = repository.require_succeeded(run_id, what="figures beside its twin")
+            other = repository.succeeded_twin(row)
+            if other is None:
+                twin = Kind(row.kind).twin
+                states = [state for _, kind, state, _ in repository.twins([row.twin_hash]) if kind == twin]
+                why = f"the newest one is {states[0]}" if states else "none has been launched"
+                raise NotReady(run_id=run_id, state=row.state, what=f"finished {twin.value.upper()} twin", why=why)
+        snn, cnn = (row, other) if row.kind == Kind.SNN else (other, row)
+        counts = [measured(self._context, one).bundle.counts() for one in (snn, cnn)]
+        found = twin_energy(*counts, mode, profile)
+        return RunTwin(snn_id=snn.id, cnn_id=cnn.id, **found.model_dump())
 
     def diagnostics(self, run_id: str) -> DiagnosticsReport:
         """Raises NotReady also for a run from before they were measured."""

@@ -9,10 +9,16 @@ import typer
 from core.analysis import exits, steps
 from core.analysis.calibration import calibration
 from core.analysis.findings import diagnostic_findings, gradient_findings
+from core.analysis.twin import twin_energy
 from core.bundle import Bundle
 from core.cli.console import print_json
+from core.energy.modes import DEFAULT_MODE
+from core.energy.profiles import DEFAULT_PROFILE
+from core.errors import BadValue
 from core.recipes.build import command
 from core.schemas.diagnostics import Calibration, Exits, Steps
+from core.schemas.run import Kind
+from core.schemas.twin import TwinEnergy
 from core.units import format_count, format_energy
 
 app = typer.Typer(help="Show or verify a run's bundle.", no_args_is_help=True)
@@ -91,3 +97,47 @@ def verify(
         print_json({"ok": True, "files": len(files), "bytes": sum(entry.bytes for entry in files)})
     else:
         print(f"{path}: {len(files)} files, all as the manifest says")
+
+
+@app.command()
+def twin(
+    snn_folder: Path = typer.Argument(..., help="Folder of the spiking network's bundle."),
+    cnn_folder: Path = typer.Argument(..., help="Folder of its CNN twin's bundle."),
+    mode: str = typer.Option(DEFAULT_MODE, help="Accounting mode."),
+    profile: str = typer.Option(DEFAULT_PROFILE, help="Hardware profile."),
+    as_json: bool = typer.Option(False, "--json", help="Print as JSON."),
+) -> None:
+    """A spiking network beside its CNN twin: energies, the CNN at few bits, the break-even firing rate."""
+    snn, cnn = Bundle(snn_folder), Bundle(cnn_folder)
+    for name, bundle, kind in (("SNN_FOLDER", snn, Kind.SNN), ("CNN_FOLDER", cnn, Kind.CNN)):
+        if bundle.config().kind is not kind:
+            raise BadValue(field=name, value=str(bundle.path), expected=f"the bundle of a run of kind {kind.value}")
+    config = snn.config()
+    if cnn.config().twin_hash != config.twin_hash:
+        expected = f"the twin of {snn_folder}: the same network, data, training and seed"
+        raise BadValue(field="CNN_FOLDER", value=str(cnn_folder), expected=expected)
+    found = twin_energy(snn.counts(), cnn.counts(), mode, profile)
+    if as_json:
+        print_json(found.model_dump(mode="json"))
+        return
+    print(
+        f"{config.backbone} {','.join(config.mask)} on {config.dataset}, seed {config.seed} (n = 1), T = {found.time_steps}"
+    )
+    _print_twin(found)
+
+
+def _print_twin(found: TwinEnergy) -> None:
+    rows = [("SNN", found.snn_pj, None, ""), (f"CNN at {found.cnn_bits} bits", found.cnn_pj, found.energy_ratio, "")]
+    for one in found.quantised:
+        name = f"CNN at {one.bits} bit{'' if one.bits == 1 else 's'}, weights {one.weight_bits}"
+        rows.append((name, one.energy_pj, one.energy_ratio, one.status or ""))
+    for name, energy, ratio, status in rows:
+        figures = "unknown" if energy is None else format_energy(energy)
+        beside = "" if ratio is None else f"SNN / CNN {ratio:.3g}"
+        print(f"{name:<24}{figures:>12}  {beside:<18}{status}".rstrip())
+    level = "none" if found.break_even_rate is None else f"{found.break_even_rate:.3f}"
+    print(f"{'firing rate, measured':<24}{found.measured_rate:>12.3f}")
+    print(f"{'firing rate, break-even':<24}{level:>12}")
+    print(f"estimated per image, mode {found.mode}, profile {found.profile}, n = {found.n_samples} test images")
+    for sentence in (found.reason, *dict.fromkeys(one.note for one in found.quantised if one.note), *found.not_said):
+        print(sentence)

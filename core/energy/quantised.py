@@ -18,10 +18,11 @@ from core.energy.profiles import Profile, profiles
 from core.errors import BadValue
 from core.schemas.results import Counts
 from core.schemas.run import Kind
+from core.schemas.twin import Status
 
-#: Whether a price at b bits is printed, or lies between printed ones, or beyond them.
-Status = Literal["published", "interpolated", "extrapolated"]
 _LOW, _HIGH = 8, 32  # bits at which Horowitz prices integers
+#: What a profile must price for integers of any width to have a price.
+INTEGER_PRICES = tuple(f"{operation}-int{bits}" for operation in ("add", "mul") for bits in (_LOW, _HIGH))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,11 +49,19 @@ def integer_pj(operation: Literal["add", "mul"], bits: float, profile: Profile |
 
     E(b) = E_8 (b / 8)^p with p = log4(E_32 / E_8): the power law through the two printed prices. At Horowitz's, p is
     0.87 for an adder (about b) and 1.98 for a multiplier (about b^2). Between the two it is interpolated, elsewhere
-    extrapolated. Raises UnknownName, or BadValue for a profile without integer prices.
+    extrapolated. Raises UnknownName, or BadValue for a profile without integer prices above 0.
     """
     prices = profiles()[profile] if isinstance(profile, str) else profile
+    if missing := [name for name in missing_integer_prices(prices) if name.startswith(operation)]:
+        raise BadValue(field="profile", value=prices.name, expected=f"one with a price of {missing[0]} above 0")
     low, high = (prices.constant_pj(f"{operation}-int{at}") for at in (_LOW, _HIGH))
     return low * (bits / _LOW) ** (math.log(high / low) / math.log(_HIGH / _LOW))
+
+
+def missing_integer_prices(profile: Profile) -> tuple[str, ...]:
+    """Those of INTEGER_PRICES that a profile lacks, or has at 0: no power law goes through 0."""
+    constants = profile.constants
+    return tuple(name for name in INTEGER_PRICES if name not in constants or not constants[name].pj)
 
 
 def integer_status(bits: int) -> Status:

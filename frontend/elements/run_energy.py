@@ -1,4 +1,4 @@
-"""Where the energy goes: layer by layer, as a flow, and as a table."""
+"""Where the energy goes: layer by layer, as a flow, as a table, and beside the twin's."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import streamlit as st
 
 from core.units import format_count, format_energy
 from frontend.charts import energy, flow
+from frontend.elements import run_twin
 from frontend.elements.figures import show
 from frontend.elements.shown import Shown
 from frontend.keys import Key
@@ -22,6 +23,7 @@ def draw(shown: Shown) -> None:
     with right:
         show(flow.figure(layers, source=shown.source), key=Key.RUN_CHART.of("flow"),
              data=lambda: flow.rows(layers), file_name=f"{shown.file_stem}-flow.csv")  # fmt: skip
+    run_twin.draw(shown)
     with st.expander("Every operation", icon=":material/table_rows:"):
         st.html(_table(shown))
     st.caption(

@@ -13,8 +13,9 @@ from core.units import format_count, format_duration, format_energy
 from frontend.api import ApiProblem
 from frontend.charts import curves
 from frontend.connection import api, plain
-from frontend.elements import examples, state
+from frontend.elements import examples
 from frontend.elements.figures import show
+from frontend.elements.run_twin import lonely
 from frontend.elements.shown import Shown
 from frontend.keys import Key
 from frontend.pages import page
@@ -79,7 +80,7 @@ def _twin(shown: Shown) -> None:
     """The twin's figures beside this run's, priced alike."""
     run = shown.run
     if run.twin is None or run.twin.state is not RunState.SUCCEEDED:
-        st.caption(plain(f"No comparison with a twin: {_lonely(run)}."))
+        st.caption(plain(f"No comparison with a twin: {lonely(run)}."))
         return
     twin = api().run(run.twin.id)
     if twin.summary is None:
@@ -126,10 +127,4 @@ def _examples(run: Run) -> None:
 
 
 def _beside(run: Run, twin_run_id: str | None) -> str:
-    return "spiking network and CNN twin side by side" if twin_run_id else _lonely(run)
-
-
-def _lonely(run: Run) -> str:
-    if run.twin is None:
-        return "its twin has not been trained yet"
-    return f"its {run.twin.kind.value.upper()} twin: {state.WORDS[run.twin.state]}"
+    return "spiking network and CNN twin side by side" if twin_run_id else lonely(run)

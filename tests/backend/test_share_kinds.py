@@ -66,6 +66,18 @@ def targets(client: TestClient, twins: tuple[str, str]) -> dict[str, dict]:
     }
 
 
+def test_the_points_of_a_page_have_a_legend_of_text_that_wraps(twins, client: TestClient) -> None:
+    for name in ("comparison", "sweep", "view"):
+        html = page(client, share(client, **targets(client, twins)[name]))
+        legend = re.search(r'<div class="plot" data-chart="points".*?<ul class="sf-legend"(.*?)</ul>', html, re.DOTALL)[
+            1
+        ]
+        names = re.findall("<span>(.*?)</span>", legend)
+        assert {"SNN-SqueezeNet", "CNN-SqueezeNet"} <= set(names), name
+        assert legend.count("<svg") == len(names) and "style=" not in legend and "<img" not in legend
+        assert html.count('<ul class="sf-legend"') == 1  # the other figures have Plotly's
+
+
 def test_each_kind_shows_the_figures_of_its_own_route_and_no_id(twins, client: TestClient) -> None:
     found = {name: share(client, **target) for name, target in targets(client, twins).items()}
     shown = {name: opened(client, made) for name, made in found.items()}

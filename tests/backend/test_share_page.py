@@ -170,6 +170,17 @@ def test_the_data_block_holds_the_figures_and_both_grounds(html):
     assert all("template" not in figure["layout"] for figure in data["figures"].values())
 
 
+def test_a_figure_keeps_its_words_for_pictures_and_the_page_prints_them_over_it(html):
+    elements, figures = Elements(html), data_of(html)["figures"]
+    for figure in figures.values():
+        title, layout = figure["layout"]["title"], figure["layout"]
+        assert title["text"] in elements.print
+        lines = title["subtitle"]["text"].split("<br>")
+        assert all(line.strip("\u00a0· ") in elements.print for line in lines)
+        assert 34 + 15 * len(lines) - 26 == figure["lift_px"] < layout["margin"]["t"] < layout["height"] / 2
+    assert "--lift" in page._files()["share.js"].decode() and "g-gtitle" in page._files()["share.css"].decode()
+
+
 def test_no_text_can_end_the_data_block():
     block = page._data_block({"any": {"data": [EVIL, "\u2028", "a & b"]}})
     assert not set(block) & set("<>&\u2028")

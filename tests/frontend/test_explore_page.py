@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -35,6 +36,20 @@ def test_a_price_slider_re_prices_every_figure_without_asking_the_api_again(twin
         assert after.loc[run.id, "energy_mj"] == pytest.approx(before.loc[run.id, "energy_mj"] + rise)
     assert "9.2 pJ per MAC" in words(page)
     assert "Against the front of Exact: all T steps" in words(page)
+
+
+def test_the_words_around_the_plot_are_text_and_stay_in_its_pictures(twins, visit, words):
+    page = visit("explore", dataset="digits")
+    layout, said = chart(page)["layout"], words(page)
+    assert "<h3>Accuracy against energy</h3>" in said and f"<p>{layout['meta']['caption']}</p>" in said
+    assert re.findall("<span>(.*?)</span>", said.split('<ul class="sf-legend"')[1].split("</ul>")[0]) == [
+        "SNN-SqueezeNet", "CNN-SqueezeNet", "Pareto front", "dominated",
+    ]  # fmt: skip
+    assert layout["title"]["text"] == "Accuracy against energy" and not layout["showlegend"]
+    picture = layout["title"]["subtitle"]["text"].replace("<br>", " ")
+    assert "mode exact" in picture and "profile horowitz-45nm" in picture and "CNN-SqueezeNet" in picture
+    lift = re.search(r"\.st-key-sf_figure_explore_chart\{--lift:(\d+)px\}", said)[1]
+    assert int(lift) + 26 + 8 == layout["margin"]["t"]  # the page's words cover all of the figure's but for the buttons
 
 
 def test_the_memory_price_moves_only_where_memory_is_charged(twins, visit):

@@ -31,7 +31,7 @@ def test_only_the_open_section_is_drawn(twins, visit):
         "Summary": ["Training curves"],
         "Classes": ["Confusion matrix"],
         "Images": ["Confidence and energy of this image", "Spikes of this image"],
-        "Energy": ["Energy per layer", "Energy flow", "Energy of the twins"],
+        "Energy": ["Energy per layer", "Energy flow", "Beside its CNN twin"],
         "Time steps": ["Accuracy and energy against time steps", "Early exit by confidence", "Calibration"],
         "Neurons": [
             "Gradient at the spikes, layer by epoch", "Gradient at the spikes, layer by time step",
