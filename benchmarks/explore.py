@@ -8,7 +8,8 @@ timed, by the page's own clock, until the frame after the marks are in the docum
     warm       the same page again in that profile
     re-price   from the key or click that asks for another price of energy, until all marks have moved
 
-The others hold energies and no counts, so nothing can be re-priced in them: there only the first two are timed.
+The others hold energies and no counts. optuna-dashboard gets two energies with each row, and the choice of the second is
+timed against a price that moves; MLflow opens on a table, which has nothing like it.
 
     python -m benchmarks.explore [--small] [--json] [--runs N] [--rounds N] [--minutes M] [--others PYTHON] [--alone]
 """

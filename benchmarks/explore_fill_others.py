@@ -11,7 +11,7 @@ import time
 import uuid
 from pathlib import Path
 
-METRICS = ("energy_pj", "energy_other_pj", "accuracy")
+METRICS = {"accuracy": "maximize", "energy_pj": "minimize", "energy_other_pj": "minimize"}
 
 
 def optuna(folder: Path, rows: list[dict]) -> None:
@@ -28,7 +28,7 @@ def optuna(folder: Path, rows: list[dict]) -> None:
 
     storage.engine.dispose()
     study = optuna.create_study(
-        storage=storage, study_name="load", directions=["minimize", "minimize", "maximize"]
+        storage=storage, study_name="load", directions=list(METRICS.values())
     )  # fmt: skip
     study.set_metric_names(list(METRICS))
     choices = {name: optuna.distributions.CategoricalDistribution(sorted({row[name] for row in rows}))

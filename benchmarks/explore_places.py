@@ -21,7 +21,7 @@ from typing import Any
 
 import httpx
 
-PINNED = {"optuna": "5.0.0", "optuna-dashboard": "0.21.0", "mlflow": "3.18.0"}
+PINNED = {"optuna": "5.0.0", "optuna-dashboard": "0.21.0", "mlflow": "3.17.2"}
 INSTALL_S = 240
 START_S = 120
 FILL = Path(__file__).with_name("explore_fill_others.py")
@@ -45,7 +45,7 @@ class Place:
     shows: str
     enter: str | None = None  # an address that sets the cookie
     signature: str = "''"  # JavaScript: a text that is another one when the picture has been redrawn
-    prepare: Callable[[Any], Callable[[], None]] | None = None  # None: nothing can be re-priced there
+    prepare: Callable[[Any], Callable[[], None]] | None = None  # None: there is nothing like it
 
 
 @contextmanager
@@ -86,6 +86,13 @@ def _dearer_mac(page: Any) -> Callable[[], None]:
     return lambda: page.keyboard.press("ArrowRight")
 
 
+def _other_objective(page: Any) -> Callable[[], None]:
+    page.get_by_role("combobox").nth(1).click()
+    other = page.get_by_role("option", name="energy_other_pj")
+    other.wait_for()
+    return other.click
+
+
 def install_others(folder: Path) -> tuple[Path | None, str | None]:
     """(their Python, None), or (None, why there is none)."""
     target = folder / "others"
@@ -116,7 +123,10 @@ def optuna_dashboard(folder: Path, python: Path) -> Iterator[Place]:
             name="optuna-dashboard",
             address=address,
             drawn=f"{MARKS} > 0",
-            shows="the study's page with its Pareto plot of all rows; a stored energy cannot be re-priced",
+            signature=PLACES_AND_TICKS,
+            prepare=_other_objective,
+            shows="the study's page with its Pareto plot of all rows; the act: the other one of two energies that were "
+            "stored with each row, since a price cannot be moved",
         )
 
 
@@ -133,7 +143,7 @@ def mlflow(folder: Path, python: Path) -> Iterator[Place]:
             name="MLflow",
             address=f"http://127.0.0.1:{port}/#/experiments/1/runs",
             drawn="document.querySelectorAll('[role=row]').length > 10",
-            shows="the table of its newest rows, of which it loads one page; a stored energy cannot be re-priced",
+            shows="the table of its newest rows, of which it loads one page; it prices nothing",
         )
 
 
