@@ -20,6 +20,7 @@ from core.analysis.findings import diagnostic_findings
 from core.analysis.predictions import predict
 from core.analysis.twin import twin_energy
 from core.bundle import Bundle
+from core.datasets.catalog import DATASETS
 from core.energy import price
 from core.errors import BadValue, NotReady
 from core.recipes.build import plan_of
@@ -27,14 +28,20 @@ from core.schemas.api import Confusion, Examples, Gradients, Layers, Metrics
 from core.schemas.diagnostics import Calibration, DiagnosticsReport, Exits, Steps
 from core.schemas.images import SeenImage
 from core.schemas.results import Environment
-from core.schemas.run import Kind, RunState
+from core.schemas.run import Kind, RunConfig, RunState
 from core.schemas.twin import RunTwin
 
 
 def layers_of(bundle: Bundle, *, mode: str, profile: str) -> Layers:
     """The bill of each layer; raises UnknownName for a mode or profile."""
-    blocks = {node.name: node.block for node in plan_of(bundle.config()).nodes}
-    return price.layers(bundle.counts(), blocks, mode, profile)
+    return price.layers(bundle.counts(), _blocks(bundle.config()), mode, profile)
+
+
+def _blocks(config: RunConfig) -> dict[str, str | None]:
+    """Layer -> removable block. Empty where the user took the data set away: what was counted is there all the same."""
+    if config.dataset not in DATASETS:
+        return {}
+    return {node.name: node.block for node in plan_of(config).nodes}
 
 
 def confusion_of(bundle: Bundle) -> Confusion:

@@ -21,7 +21,7 @@ from core.schemas.run import Kind
 from core.schemas.twin import TwinEnergy
 from core.units import format_count, format_energy
 
-app = typer.Typer(help="Show or verify a run's bundle.", no_args_is_help=True)
+app = typer.Typer(help="Show or verify a run's bundle, or hold it against its twin.", no_args_is_help=True)
 
 
 @app.command()

@@ -18,6 +18,7 @@ from backend.runs.pareto import tally_older_runs
 from core.analysis.exits import IMAGE_MODES
 from core.analysis.findings import diagnostic_findings
 from core.bundle import FILES, LATER_FILES, Bundle
+from core.datasets.catalog import DATASETS
 from core.energy.modes import MODES
 from core.energy.profiles import profiles
 from core.schemas.api import Confusion, Examples, Layers, Metrics, Pareto, Preview, Run
@@ -66,6 +67,18 @@ def test_a_succeeded_run_shows_what_its_bundle_holds(finisher, client: TestClien
     assert confusion.n == 360 and sum(confusion.matrix[k][k] for k in range(10)) / 360 == pytest.approx(
         run.summary.accuracy
     )
+
+
+def test_a_run_keeps_its_figures_when_its_data_set_is_taken_away(finisher, client: TestClient, monkeypatch) -> None:
+    run_id = finisher.succeeded()
+    before = client.get(f"/api/v1/runs/{run_id}/layers").json()
+    without = {name: spec for name, spec in DATASETS._entries.items() if name != "digits"}
+    monkeypatch.setattr(DATASETS, "_entries", without)
+    after = client.get(f"/api/v1/runs/{run_id}/layers")
+    assert after.status_code == 200 and after.json()["total_energy_pj"] == before["total_energy_pj"]
+    assert {layer["block"] for layer in after.json()["layers"]} == {None}
+    for page in ("", "/metrics", "/confusion", "/examples", "/steps", "/exits", "/diagnostics"):
+        assert client.get(f"/api/v1/runs/{run_id}{page}").status_code == 200, page
 
 
 def test_layers_are_priced_while_looking_in_every_mode(finisher, client: TestClient) -> None:
