@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from core.recipes.images import mirrors
-from core.schemas.run import Kind, NeuronConfig, RunConfig, TrainingConfig
+from core.schemas.run import TrainingConfig
 
 TITLE = "Fast"
 DESCRIPTION = (
@@ -12,27 +12,16 @@ DESCRIPTION = (
 )
 
 
-def build(*, backbone: str, definition: str, kind: Kind, mask: tuple[str, ...], dataset: str, seed: int) -> RunConfig:
+def training(dataset: str) -> TrainingConfig:
     """Augmentation only for what may be mirrored."""
-    return RunConfig(
-        backbone=backbone,
-        definition=definition,
-        kind=kind,
-        mask=mask,
-        dataset=dataset,
-        recipe="fast",
-        seed=seed,
-        time_steps=4,
-        neuron=NeuronConfig(tau=1.08, v_threshold=1.0, alpha=2.0),
-        training=TrainingConfig(
-            lr=3e-3,  # 1e-3 x sqrt(64 / 8) = 2.8e-3: Adam's step noise shrinks with the root of the batch
-            batch_size=64,
-            max_epochs=40,
-            schedule="cosine",
-            warmup_epochs=1.0,
-            patience=None,  # a cosine gains most in its last epochs
-            augment="crop-flip" if mirrors(dataset) else "none",
-            validation_share=0.2,
-            split_seed=0,
-        ),
+    return TrainingConfig(
+        lr=3e-3,  # 1e-3 x sqrt(64 / 8) = 2.8e-3: Adam's step noise shrinks with the root of the batch
+        batch_size=64,
+        max_epochs=40,
+        schedule="cosine",
+        warmup_epochs=1.0,
+        patience=None,  # a cosine gains most in its last epochs
+        augment="crop-flip" if mirrors(dataset) else "none",
+        validation_share=0.2,
+        split_seed=0,
     )

@@ -6,7 +6,7 @@ belongs to the experiments of the thesis behind the paper; `training.grad_cam_aw
 
 from __future__ import annotations
 
-from core.schemas.run import Kind, NeuronConfig, RunConfig, TrainingConfig
+from core.schemas.run import TrainingConfig
 
 TITLE = "As published"
 DESCRIPTION = (
@@ -15,31 +15,20 @@ DESCRIPTION = (
 )
 
 
-def build(*, backbone: str, definition: str, kind: Kind, mask: tuple[str, ...], dataset: str, seed: int) -> RunConfig:
+def training(dataset: str) -> TrainingConfig:
     """The same for every data set, as in the source."""
-    return RunConfig(
-        backbone=backbone,
-        definition=definition,
-        kind=kind,
-        mask=mask,
-        dataset=dataset,
-        recipe="paper",
-        seed=seed,
-        time_steps=4,
-        neuron=NeuronConfig(tau=1.08, v_threshold=1.0, alpha=2.0),
-        training=TrainingConfig(
-            lr=1e-3,
-            batch_size=8,
-            max_epochs=150,
-            schedule="multistep",
-            milestones=(50, 100),
-            gamma=0.1,
-            patience=10,
-            augment="none",
-            # not printed: at most 0.01 a layer, so that the term never outweighs the cross-entropy
-            gradient_aware=0.01,
-            gradient_aware_eps=1e-3,  # not printed: a tenth to a thousandth of the norms that layers have
-            validation_share=0.2,
-            split_seed=0,
-        ),
+    return TrainingConfig(
+        lr=1e-3,
+        batch_size=8,
+        max_epochs=150,
+        schedule="multistep",
+        milestones=(50, 100),
+        gamma=0.1,
+        patience=10,
+        augment="none",
+        # not printed: at most 0.01 a layer, so that the term never outweighs the cross-entropy
+        gradient_aware=0.01,
+        gradient_aware_eps=1e-3,  # not printed: a tenth to a thousandth of the norms that layers have
+        validation_share=0.2,
+        split_seed=0,
     )

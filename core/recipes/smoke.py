@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from core.recipes.images import is_small
-from core.schemas.run import Kind, NeuronConfig, RunConfig, TrainingConfig
+from core.schemas.run import TrainingConfig
 
 TITLE = "Smoke"
 DESCRIPTION = (
@@ -12,30 +12,19 @@ DESCRIPTION = (
 )
 
 
-def build(*, backbone: str, definition: str, kind: Kind, mask: tuple[str, ...], dataset: str, seed: int) -> RunConfig:
+def training(dataset: str) -> TrainingConfig:
     """A small data set whole; of anything larger a stratified part."""
     small = is_small(dataset)
-    return RunConfig(
-        backbone=backbone,
-        definition=definition,
-        kind=kind,
-        mask=mask,
-        dataset=dataset,
-        recipe="smoke",
-        seed=seed,
-        time_steps=4,
-        neuron=NeuronConfig(tau=1.08, v_threshold=1.0, alpha=2.0),
-        training=TrainingConfig(
-            lr=3e-3,
-            batch_size=16 if small else 32,
-            max_epochs=5 if small else 3,
-            schedule="cosine",
-            warmup_epochs=0.5,
-            patience=None,
-            augment="none",
-            train_limit=None if small else 8000,
-            # a fifth of a large set would cost more than the training
-            validation_share=0.2 if small else 0.04,
-            split_seed=0,
-        ),
+    return TrainingConfig(
+        lr=3e-3,
+        batch_size=16 if small else 32,
+        max_epochs=5 if small else 3,
+        schedule="cosine",
+        warmup_epochs=0.5,
+        patience=None,
+        augment="none",
+        train_limit=None if small else 8000,
+        # a fifth of a large set would cost more than the training
+        validation_share=0.2 if small else 0.04,
+        split_seed=0,
     )
