@@ -12,7 +12,7 @@ from typing import Any
 import typer
 
 from core.analysis.audit_measured import MeasuredRow, measured_rows
-from core.analysis.audit_networks import NetworkRow, network_rows
+from core.analysis.audit_networks import PAPER_DATASETS, NetworkRow, network_rows
 from core.analysis.published import tables
 from core.bundle import write_atomic
 from core.cli.console import print_json
@@ -104,9 +104,14 @@ def _measured_part(measured: Sequence[MeasuredRow], kept: Sequence[Sequence[str]
     return (
         title + "Accuracy is that of the test set, with the checkpoint of the best validation accuracy; ± is the "
         "standard deviation over n seeds. ACs, MACs and energies are per inference, counted over all test images and "
-        "estimated at the profile's prices, not read from a meter.\n\n"
+        "estimated at the profile's prices, not read from a meter. A short run on few images hardly learns: a row near "
+        f"chance ({_chances()}) tells what an untrained network fires, and ranks nothing.\n\n"
         + _markdown(HEAD, sorted(cells.values(), key=_place), right=range(11, 15))
     )
+
+
+def _chances() -> str:
+    return ", ".join(f"{DATASETS[name].title} {1 / DATASETS[name].n_classes:.1%}" for name in PAPER_DATASETS)
 
 
 def _cells(row: MeasuredRow) -> list[str]:
