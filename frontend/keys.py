@@ -114,6 +114,7 @@ class Key(StrEnum):
     TRY_NETWORK = "try_network"
     TRY_CHART = "try_chart_"
 
+    COMPARE_ADDRESS = "compare_address"  # the lens as the address bar had it last
     COMPARE_RUNS = "compare_runs"  # ids in order; the first is what the others are held against
     COMPARE_PICK = "compare_pick"
     COMPARE_FIND = "compare_find"

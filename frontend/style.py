@@ -94,6 +94,15 @@ background:var(--wash)}
 .sf-map figcaption{display:flex;flex-direction:column;margin-top:.2rem;overflow-wrap:anywhere;font-variant-numeric:tabular-nums}
 .sf-map figcaption span:last-child{opacity:.72}
 @keyframes sf-arrive{from{opacity:.25}to{opacity:1}}
+/* charts: the heading inside a figure is for its pictures; it lies, unseen, under the page's own (--lift: how far) */
+.sf-figure h3{margin:0}.sf-figure p{margin:0;font-size:.82rem;line-height:1.45;opacity:.8;overflow-wrap:anywhere}
+[class*="st-key-sf_figure_"]>[data-testid=stElementContainer]:has(.stPlotlyChart){margin-top:calc(-1*var(--lift,0px));pointer-events:none}
+[class*="st-key-sf_figure_"] .modebar{pointer-events:auto}
+[class*="st-key-sf_figure_"] .g-gtitle{visibility:hidden}
+[class*="st-key-sf_figure_"] .modebar-container{top:var(--lift,0px)!important}
+.sf-legend{display:flex;flex-wrap:wrap;gap:.15rem 1rem;list-style:none;margin:.2rem 0 .1rem;padding:0!important;font-size:.82rem;line-height:1.5}
+.sf-legend li{display:flex;align-items:center;gap:.4em;margin:0!important;padding:0;min-width:0;overflow-wrap:anywhere}
+.sf-legend img{flex:none}
 /* comparisons and audits */
 .sf-compare td,.sf-audit td{white-space:nowrap}.sf-compare th:first-child{min-width:11rem}
 .sf-audit th{font-weight:600}.sf-audit .both{text-align:center}.sf-audit .sf-verdicts{white-space:normal;min-width:11rem;

@@ -8,6 +8,7 @@ from backend.runs.pareto import weight_bytes
 from backend.runs.present import row_label
 from backend.runs.repository import RunRepository
 from core.analysis.compare import INTERVAL, paired, ratio
+from core.analysis.reprice import AS_PUBLISHED, Factors, moved
 from core.backbones.catalog import BACKBONES, mask_name
 from core.energy.modes import MODES
 from core.energy.price import price
@@ -25,15 +26,17 @@ class ComparisonService:
     def __init__(self, context: Context) -> None:
         self._context = context
 
-    def compare(self, run_ids: list[str], *, mode: str, profile: str) -> Comparison:
-        """Two to ten succeeded runs, the first being what the others are held against.
+    def compare(
+        self, run_ids: list[str], *, mode: str, profile: str, factors: Factors = AS_PUBLISHED
+    ) -> Comparison:  # fmt: skip
+        """Two to ten succeeded runs, the first being what the others are held against; `factors` move the prices.
 
         Raises BadValue, UnknownName, NotFound, NotReady, or BundleCorrupt where a file of a run cannot be read.
         """
         if not MIN_RUNS <= len(run_ids) <= MAX_RUNS or len(set(run_ids)) < len(run_ids):
             expected = f"{MIN_RUNS} to {MAX_RUNS} different run ids with commas between them"
             raise BadValue(field="runs", value=",".join(run_ids)[:200], expected=expected)
-        accounting, prices = MODES[mode], profiles()[profile]
+        accounting, prices = MODES[mode], moved(profiles()[profile], factors)
         with self._context.database.read() as session:
             repository = RunRepository(session)
             rows = [repository.require_succeeded(run_id, what="results to compare") for run_id in run_ids]
@@ -44,6 +47,9 @@ class ComparisonService:
         return Comparison(
             mode=accounting.name,
             profile=prices.name,
+            ac=factors.ac,
+            mac=factors.mac,
+            memory=factors.memory,
             interval=INTERVAL,
             runs=[self._run(row, tallies[row.id].acs, tallies[row.id].macs, energy[row.id]) for row in rows],
             differences=self._differences(rows, energy),

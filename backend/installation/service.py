@@ -10,6 +10,7 @@ from pathlib import Path
 
 from backend.context import Context
 from backend.runs.repository import RunRepository, RunWhere
+from backend.shares.frozen import FOLDER
 from core.energy.profiles import faulty_profiles
 from core.schemas.installation import Installation, Stored
 
@@ -22,12 +23,17 @@ def installation(context: Context) -> Installation:
     with context.database.read() as session:
         repository = RunRepository(session)
         n_runs, n_in_bin = repository.count(RunWhere()), repository.count(RunWhere(deleted=True))
-    folders = (
-        ("Bundles of runs", context.artifacts.root),
-        ("Data sets", settings.data),
-        ("Logs", settings.home / "logs"),
-    )
-    stored = [Stored(name=name, path=str(path), bytes=folder_bytes(path)) for name, path in folders]
+    root = context.artifacts.root
+    frozen = root / FOLDER  # lies among the bundles, and is told apart from them
+    stored = [Stored(name="Bundles of runs", path=str(root), bytes=folder_bytes(root, but=frozen))]
+    stored += [
+        Stored(name=name, path=str(path), bytes=folder_bytes(path))
+        for name, path in (
+            ("Frozen shares", frozen),
+            ("Data sets", settings.data),
+            ("Logs", settings.home / "logs"),
+        )
+    ]
     if settings.database_url.startswith("sqlite"):
         file = Path(settings.database_url.partition("///")[2])
         size = sum(part.stat().st_size for part in file.parent.glob(f"{file.name}*"))  # with -wal and -shm
@@ -43,10 +49,12 @@ def installation(context: Context) -> Installation:
     )
 
 
-def folder_bytes(folder: Path) -> int:
-    """Length of all files below, links not followed. What vanishes meanwhile counts as nothing."""
+def folder_bytes(folder: Path, *, but: Path | None = None) -> int:
+    """Length of all files below, links not followed, without those below `but`. What vanishes meanwhile counts as
+    nothing."""
     total = 0
-    for where, _, names in os.walk(folder):
+    for where, below, names in os.walk(folder):
+        below[:] = [name for name in below if Path(where, name) != but]
         for name in names:
             try:
                 total += os.lstat(os.path.join(where, name)).st_size

@@ -46,7 +46,10 @@ def render(shared: AnyShared, *, results: bytes | None = None) -> str:
     """
     sheet = sheets.sheet_of(shared)
     bare = {name: theme.untitled(chart) for name, chart in sheet.charts.items()}
-    charts = {name: {"title": title, "caption": caption} for name, (_, title, caption) in bare.items()}
+    charts = {
+        name: {"title": words.title, "caption": words.caption, "legend": Markup(words.legend)}
+        for name, (_, words) in bare.items()
+    }
     offline = results is not None
     return (
         _environment()
@@ -54,7 +57,7 @@ def render(shared: AnyShared, *, results: bytes | None = None) -> str:
         .render(
             shared=shared,
             charts=charts,
-            data=_data_block({name: content for name, (content, _, _) in bare.items()}, offline=offline),
+            data=_data_block({name: content for name, (content, _) in bare.items()}, offline=offline),
             offline=_inlined() if offline else None,
             results=b64encode(results).decode() if results is not None else "",
             **sheet.words,

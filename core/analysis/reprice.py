@@ -21,6 +21,7 @@ class Factors:
 
 
 AS_PUBLISHED = Factors()
+HIGHEST = 10.0  # times a profile's price: as far as a price is tried out
 
 
 def moved(profile: Profile, factors: Factors) -> Profile:

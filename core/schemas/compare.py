@@ -68,6 +68,9 @@ class TwinRatio(Frozen):
 class Comparison(Frozen):
     mode: str
     profile: str
+    ac: float = Field(default=1.0, description="what an AC was charged, as a multiple of the profile's price")
+    mac: float = Field(default=1.0, description="the same of a MAC")
+    memory: float = Field(default=1.0, description="the same of memory accesses and addresses")
     interval: str = Field(description="how the intervals were made, and what they leave out")
     runs: list[ComparedRun]
     differences: list[Difference] = Field(description="of every run but the first")

@@ -85,7 +85,7 @@ def figure(
     _rings(chart, shown, ringed, place)
     return theme.frame(
         chart, name="pareto", title=title, caption=_caption(pareto, shown, printed, places, view, sure, prices),
-        height=420,
+        height=400, listed=True,
         revision=f"{pareto.dataset}|{pareto.mode}|{pareto.profile}|{view.x}|{view.y}|{view.x_log}|{prices}",
     )  # fmt: skip
 
@@ -163,7 +163,7 @@ def _front(chart: go.Figure, shown: Marks, front: list[int], place: Place, datas
     if dataset is None:
         chart.add_scatter(
         x=[x for x, _ in corners], y=[y for _, y in corners], mode="none", fill="toself", name="dominated",
-        fillcolor=theme.tint(theme.NEUTRAL, 0.1), hoverinfo="skip", legendrank=31,
+        fillcolor=theme.tint(theme.NEUTRAL, 0.1), line={"color": theme.NEUTRAL}, hoverinfo="skip", legendrank=31,
     )  # fmt: skip
     dearest = max(place(value) for value in shown.x)
     chart.add_scatter(

@@ -174,7 +174,7 @@ def _figure(
     else:
         chart.update_xaxes(rangemode="tozero")
     chart.update_yaxes(title_text=Y_WORDS[y], nticks=7)
-    return theme.frame(chart, name=name, title=title, caption=caption, height=400)
+    return theme.frame(chart, name=name, title=title, caption=caption, height=380, listed=True)
 
 
 def _front(chart: go.Figure, marks: list[Mark], place) -> None:

@@ -13,12 +13,13 @@ import math
 import textwrap
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import plotly.graph_objects as go
 
 from core.schemas.results import Summary
 from core.schemas.run import Kind
+from frontend.charts import legend as legends
 
 Ground = Literal["light", "dark", "neutral"]
 
@@ -40,12 +41,17 @@ SYMBOL: dict[Kind, str] = {Kind.SNN: "circle", Kind.CNN: "square"}
 AC_COLOUR, MAC_COLOUR, MEMORY_COLOUR = BLUE, VERMILION, NEUTRAL
 TRAIN_COLOUR, VALIDATION_COLOUR = NEUTRAL, BLUE
 
+NARROW_SIGNS = 54  # of 11 px fit a screen 360 px wide
+PICTURE_PX, WIDE_SIGNS = 960, 150  # a saved picture is as wide on every screen, and so many signs fit a line of it
+LINE_PX = 15  # of the caption
+BUTTONS_PX = 26  # height of the bar of buttons
+
 #: Options of every Plotly chart: follows its box, one small bar of buttons, vector export.
 CONFIG = {
     "responsive": True,
     "displaylogo": False,
     "modeBarButtons": [["toImage", "resetScale2d"]],  # a drag zooms; more buttons would cover a phone's title
-    "toImageButtonOptions": {"format": "svg"},
+    "toImageButtonOptions": {"format": "svg", "width": PICTURE_PX},
 }
 
 _GROUNDS: dict[str, dict[str, str]] = {
@@ -178,29 +184,30 @@ def source(label: str, summary: Summary) -> str:
 
 def frame(
     figure: go.Figure, *, name: str, title: str, caption: Iterable[str], height: int, revision: str = "",
-    legend: bool = True, above: int = 0,
+    legend: bool = True, listed: bool = False, above: int = 0,
 ) -> go.Figure:  # fmt: skip
     """Title, caption, margins and type of one chart; the caption's empty parts are dropped.
 
     `name` and `revision` form the uirevision: zoom survives new data of the same view and nothing else.
     Title and caption also stand, unescaped, in `layout.meta`, for pages that print them as text.
     `height` is the plot's with its axes and legend, `above` what marks over the plot need, both in px.
+    `listed`: the legend stands in lines under the caption, and in `layout.meta` for pages that print it, so that the
+    plot is as high with twenty names as with two; else it is Plotly's, below the plot.
     """
     words = "\u00a0· ".join(part for part in caption if part)  # a line may end with the dot, not begin with it
-    lines = textwrap.wrap(words, 54, break_on_hyphens=False)  # 54 signs of 11 px fit a 360 px screen
-    top = 34 + 15 * len(lines)
+    names = legends.entries(figure) if listed else []
+    subtitle, top = _heading(words, names, NARROW_SIGNS)
     figure.update_layout(
         template=template("neutral"),
         title={
             "text": escape(title), "x": 0, "xref": "container", "xanchor": "left", "yref": "container", "y": 1,
-            "yanchor": "top", "pad": {"t": 10, "l": 8},
-            "subtitle": {"text": "<br>".join(escape(line) for line in lines)},
+            "yanchor": "top", "pad": {"t": 10, "l": 8}, "subtitle": {"text": subtitle},
         },
-        meta={"title": title, "caption": words, "heading_px": top},
+        meta={"title": title, "caption": words, "legend": names, "heading_px": top},
         margin={"l": 8, "r": 12, "t": top + above + 8, "b": 8, "pad": 2},
         height=height + top + above,
         uirevision=f"{name}|{revision}",
-        showlegend=legend,
+        showlegend=legend and not listed,
         legend={
             "orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "xref": "paper", "x": 0,
             "xanchor": "left", "itemsizing": "constant",
@@ -211,20 +218,60 @@ def frame(
     return figure
 
 
-def untitled(figure: go.Figure) -> tuple[dict[str, Any], str, str]:
-    """(content, title, caption): for a page that prints the words as text of its own and adds the template.
+def _heading(words: str, names: list[legends.Entry], signs: int) -> tuple[str, int]:
+    """(caption and legend as the figure's subtitle, height in px of title and subtitle)."""
+    lines = [escape(line) for line in textwrap.wrap(words, signs, break_on_hyphens=False)]
+    lines += legends.lines(names, signs)
+    return "<br>".join(lines), 34 + LINE_PX * len(lines)
 
-    `content` is JSON-ready, {"data", "layout"}; made as plain data, since a figure's own checks cost 20 ms a change.
+
+class Words(NamedTuple):
+    """What a page prints around a chart. `legend` is HTML, empty where Plotly draws it or there is none."""
+
+    title: str
+    caption: str
+    legend: str
+    #: How far the drawing reaches over what is printed above it: by its own heading, but for a strip for the buttons.
+    lift_px: int
+
+
+def worded(figure: go.Figure) -> Words:
+    """For a page that prints title, caption and legend as text that follows its width; changes the figure.
+
+    The heading stays in the drawing, now as that of a picture PICTURE_PX wide, so that a saved picture has it. The
+    page hides it with CSS and draws `lift_px` higher.
+    """
+    layout = figure.layout
+    words, subtitle, more = _for_page(layout.meta, inline=False)
+    figure.update_layout(
+        title_subtitle_text=subtitle, margin_t=layout.margin.t + more, height=layout.height + more,
+        meta=layout.meta | {"heading_px": layout.meta["heading_px"] + more},
+    )  # fmt: skip
+    return words
+
+
+def untitled(figure: go.Figure) -> tuple[dict[str, Any], Words]:
+    """(content, words): the same for a page that adds the template by itself.
+
+    `content` is JSON-ready, {"data", "layout", "lift_px"}; made as plain data, since a figure's own checks cost 20 ms
+    a change.
     """
     content = json.loads(figure.to_json())
     layout = content["layout"]
-    meta = layout.pop("meta")
-    buttons = 26  # px that the bar of buttons takes where the heading was
-    layout["margin"]["t"] += buttons - meta["heading_px"]
-    layout["height"] += buttons - meta["heading_px"]
-    for part in ("title", "template"):
-        layout.pop(part, None)
-    return content, meta["title"], meta["caption"]
+    words, layout["title"]["subtitle"]["text"], more = _for_page(layout.pop("meta"), inline=True)
+    layout["margin"]["t"] += more
+    layout["height"] += more
+    layout.pop("template", None)
+    return content | {"lift_px": words.lift_px}, words
+
+
+def _for_page(meta: dict[str, Any], *, inline: bool) -> tuple[Words, str, int]:
+    """(words, wide subtitle, px that the heading grows by)."""
+    names = [legends.Entry(*entry) for entry in meta["legend"]]
+    subtitle, top = _heading(meta["caption"], names, WIDE_SIGNS)
+    legend = legends.html(names, inline=inline)
+    words = Words(title=meta["title"], caption=meta["caption"], legend=legend, lift_px=top - BUTTONS_PX)
+    return words, subtitle, top - meta["heading_px"]
 
 
 def empty(*, name: str, title: str, sentence: str) -> go.Figure:

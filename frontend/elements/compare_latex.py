@@ -5,10 +5,11 @@ from __future__ import annotations
 from core.schemas.compare import Comparison
 from core.units import energy_scale
 from frontend.charts.comparison_names import names
+from frontend.elements.compare_tables import moved_prices
 
 SIGNS = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "·": r"\,", "µ": r"\textmu{}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "·": r"\,", "×": r"$\times$", "µ": r"\textmu{}",
 }  # fmt: skip
 
 
@@ -77,7 +78,8 @@ def _caption(comparison: Comparison) -> str:
 
 def _priced(comparison: Comparison) -> str:
     return (
-        f"Estimated energy per inference, accounting mode {text(comparison.mode)}, profile {text(comparison.profile)}."
+        f"Estimated energy per inference, accounting mode {text(comparison.mode)}, "
+        f"profile {text(comparison.profile + moved_prices(comparison))}."
     )
 
 

@@ -64,6 +64,13 @@ def summary(comparison: Comparison) -> str:
     )
 
 
+def moved_prices(comparison: Comparison) -> str:
+    """` with its price of AC ×2, of MAC ×0.5` after a profile's name; empty where all prices are the profile's."""
+    times = {"AC": comparison.ac, "MAC": comparison.mac, "memory": comparison.memory}
+    moved = ", of ".join(f"{name} ×{factor:g}" for name, factor in times.items() if factor != 1)
+    return f" with its price of {moved}" if moved else ""
+
+
 def clear(pair: Paired) -> bool:
     """Whether the interval leaves zero out."""
     return pair.low > 0 or pair.high < 0
@@ -86,8 +93,8 @@ def rows(comparison: Comparison) -> list[dict[str, Any]]:
                 "images_lost": pair and pair.lost, "energy_mj": pj_to_mj(run.energy_pj),
                 "energy_over_first": item and item.energy_ratio, "params": run.params, "model_bytes": run.model_bytes,
                 "acs": run.acs, "macs": run.macs, "firing_rate": run.firing_rate, "n_train": run.n_train,
-                "n_test": run.n_test, "dataset_complete": run.dataset_complete, "mode": comparison.mode,
-                "profile": comparison.profile,
+                "n_test": run.n_test, "dataset_complete": run.dataset_complete,
+                **_prices(comparison),
             }
         )  # fmt: skip
     return made
@@ -117,8 +124,7 @@ def twin_rows(comparison: Comparison, labels: dict[str, str]) -> list[dict[str, 
     """One row a pair of twins."""
     return [
         {"snn": pair.snn_id, "snn_network": labels[pair.snn_id], "cnn": pair.cnn_id, "cnn_network": labels[pair.cnn_id],
-         "accuracy_snn_minus_cnn": pair.accuracy, "energy_snn_over_cnn": pair.energy_ratio, "mode": comparison.mode,
-         "profile": comparison.profile}
+         "accuracy_snn_minus_cnn": pair.accuracy, "energy_snn_over_cnn": pair.energy_ratio, **_prices(comparison)}
         for pair in comparison.twins
     ]  # fmt: skip
 
@@ -132,6 +138,14 @@ def outsiders(twins: list[TwinRatio], runs: list[ComparedRun]) -> list[str]:
     """Ids of twins that are not compared themselves."""
     known = {run.id for run in runs}
     return [run_id for pair in twins for run_id in (pair.snn_id, pair.cnn_id) if run_id not in known]
+
+
+def _prices(comparison: Comparison) -> dict[str, Any]:
+    """What energies rest on, as columns."""
+    return {
+        "mode": comparison.mode, "profile": comparison.profile, "ac_price_times": comparison.ac,
+        "mac_price_times": comparison.mac, "memory_price_times": comparison.memory,
+    }  # fmt: skip
 
 
 def _accuracy_words(item: Difference) -> str:

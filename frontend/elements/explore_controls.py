@@ -38,12 +38,12 @@ def top_row(catalog: Catalog) -> None:
         lens.picker(catalog, second, third)
 
 
-def price_row(catalog: Catalog) -> None:
-    """The sliders; open while a price is moved."""
+def price_row(catalog: Catalog, *, opens: bool = True) -> None:
+    """The sliders, under a title that names moved prices; open while one is moved, if it `opens`."""
     chosen, moved = lens.current(catalog), lens.factors() != AS_PUBLISHED
     profile = next(item for item in catalog.profiles if item.name == chosen.profile)
     words = lens.prices_in_words(profile, lens.factors())
-    with st.expander(f"Energy lens: {words}" if words else "Energy lens: move the prices", expanded=moved):
+    with st.expander(f"Energy lens: {words}" if words else "Energy lens: move the prices", expanded=moved and opens):
         lens.sliders(profile, has_memory=chosen.mode == "memory")
         with st.container(horizontal=True, vertical_alignment="center"):
             st.button("The profile's own prices", on_click=lens.reset, disabled=not moved, type="tertiary",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
+from html import escape
 from typing import Any
 
 import plotly.graph_objects as go
@@ -35,35 +37,52 @@ def show(
     data: Rows | Callable[[], Rows] | None = None,
     file_name: str | None = None,
 ) -> Any:
-    """Draw a figure; returns the selection state where `selectable` or `on_select`.
+    """Draw a figure between its words; returns the selection state where `selectable` or `on_select`.
 
+    Title, caption and a listed legend are text of the page, since it wraps at any width; the figure keeps its own for
+    whoever saves it as a picture (`theme.worded`), and the style sheet hides them.
     `on_select` is called before the page is drawn again when marks are clicked, boxed or lassoed; `selectable`
     alone means clicks. `data` are the rows behind the figure, or a function that gives them when they are
     wanted: a small button under the chart downloads them as CSV, as `file_name` or by the chart's key.
     """
-    title = str((figure.layout.meta or {}).get("title", ""))
+    words = theme.worded(figure)
     config = {**theme.CONFIG, "toImageButtonOptions": image_options(key)}
     if on_select:
         config["modeBarButtons"] = [["select2d", "lasso2d", "zoom2d"], *config["modeBarButtons"]]
-    shared = {"key": key, "theme": None, "config": config, "alt": alt or title or None}
+    shared = {"key": key, "theme": None, "config": config, "alt": alt or words.title}
     dressed = theme.dress(figure, ground())
     dressed.update_layout(font_family=FONT, hoverlabel_font_family=FONT)
-    selection = None
-    if on_select:
-        selection = st.plotly_chart(dressed, on_select=on_select, selection_mode=SELECT, **shared)
-    elif selectable:
-        selection = st.plotly_chart(dressed, on_select="rerun", selection_mode="points", **shared)
-    else:
-        st.plotly_chart(dressed, **shared)
-    if data is not None:
-        csv_button(data, key=f"{key}_csv", file_name=file_name or f"spikefront-{key}.csv", what=title)
+    box, selection = f"sf_figure_{key}", None
+    with st.container(key=box, gap=None):
+        st.html(_heading(words, box))
+        if on_select:
+            selection = st.plotly_chart(dressed, on_select=on_select, selection_mode=SELECT, **shared)
+        elif selectable:
+            selection = st.plotly_chart(dressed, on_select="rerun", selection_mode="points", **shared)
+        else:
+            st.plotly_chart(dressed, **shared)
+        if words.legend:
+            st.html(words.legend)
+        if data is not None:
+            csv_button(data, key=f"{key}_csv", file_name=file_name or f"spikefront-{key}.csv", what=words.title)
     return selection
+
+
+def _heading(words: theme.Words, box: str) -> str:
+    """Title and caption, and how far the figure below reaches over them with its own, which is hidden."""
+    caption = f"<p>{escape(words.caption, quote=False)}</p>" if words.caption else ""
+    place = re.sub(r"[^\w-]", "-", box, flags=re.ASCII)  # as Streamlit makes a class of a key
+    return (
+        f'<div class="sf-figure"><h3>{escape(words.title, quote=False)}</h3>{caption}</div>'
+        f"<style>.st-key-{place}{{--lift:{words.lift_px}px}}</style>"
+    )
 
 
 def image_options(name: str) -> dict[str, Any]:
     """What the camera above a chart saves: a vector graphic, or a picture at three times the size on the screen."""
     wanted = st.session_state.get(Key.FIGURE_FORMAT, "svg")
-    return {"format": wanted, "filename": f"spikefront-{name}", **({"scale": 3} if wanted == "png" else {})}
+    scale = {"scale": 3} if wanted == "png" else {}
+    return {"format": wanted, "filename": f"spikefront-{name}", "width": theme.PICTURE_PX, **scale}
 
 
 def csv_button(data: Rows | Callable[[], Rows], *, key: str, file_name: str, what: str = "") -> None:

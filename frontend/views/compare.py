@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import streamlit as st
 
+from core.analysis.reprice import Factors
 from core.schemas.api import Catalog
 from core.schemas.compare import Comparison
 from core.schemas.share import ShareTarget
@@ -11,7 +14,17 @@ from frontend.api import ApiProblem
 from frontend.charts import compare
 from frontend.charts.comparison_names import names
 from frontend.connection import api, part, plain, show_problem
-from frontend.elements import compare_images, compare_latex, compare_pick, compare_tables, lens, sharing, tables
+from frontend.elements import (
+    compare_images,
+    compare_latex,
+    compare_pick,
+    compare_tables,
+    explore_controls,
+    lens,
+    lens_address,
+    sharing,
+    tables,
+)
 from frontend.elements.figures import show
 from frontend.keys import Key
 from frontend.pages import link_run
@@ -22,14 +35,18 @@ EPOCHS = {True: "Last epoch", False: "First epoch"}
 def render() -> None:
     catalog = api().catalog()
     st.title("Compare")
+    known = lens_address.parts(catalog)
+    lens_address.adopt(known, last=Key.COMPARE_ADDRESS)
+    lens_address.write(known, last=Key.COMPARE_ADDRESS)
     chosen = compare_pick.draw()
     if len(chosen) < compare_pick.FEWEST:
         return
     first, second, third = st.columns([1.6, 1, 1])
     compare_pick.base(chosen, first)
     priced = lens.picker(catalog, second, third)
+    explore_controls.price_row(catalog, opens=False)
     try:
-        comparison = api().compare(list(chosen), mode=priced.mode, profile=priced.profile)
+        comparison = api().compare(list(chosen), mode=priced.mode, profile=priced.profile, **asdict(lens.factors()))
     except ApiProblem as problem:  # the picker stays, so that the run it names can be taken out
         show_problem(problem)
         return
@@ -58,8 +75,12 @@ def _figures(catalog: Catalog, comparison: Comparison) -> None:
         ids = [run.id for run in comparison.runs]
         sharing.draw(ShareTarget(runs=ids, mode=comparison.mode, profile=comparison.profile))
     mode = next(item.title for item in catalog.modes if item.name == comparison.mode)
-    profile = next(item.title for item in catalog.profiles if item.name == comparison.profile)
-    st.caption(plain(f"Energy per inference, estimated: {mode}, {profile}. Interval: {comparison.interval}"))
+    profile = next(item for item in catalog.profiles if item.name == comparison.profile)
+    moved = lens.prices_in_words(profile, Factors(ac=comparison.ac, mac=comparison.mac, memory=comparison.memory))
+    prices = f" with {moved}. A shared link shows the profile's own prices" if moved else ""
+    st.caption(
+        plain(f"Energy per inference, estimated: {mode}, {profile.title}{prices}. Interval: {comparison.interval}")
+    )
     show(
         compare.differences(comparison),
         key=Key.COMPARE_CHART.of("differences"),
@@ -90,9 +111,8 @@ def _twins(comparison: Comparison) -> None:
     st.html(compare_tables.twins_html(comparison, labels))
     beside = compare_tables.outsiders(comparison.twins, comparison.runs)
     note = " Twins without a letter are not compared above." if beside else ""
-    st.caption(
-        plain(f"Same config but for the kind of network; mode {comparison.mode}, profile {comparison.profile}.{note}")
-    )
+    profile = comparison.profile + compare_tables.moved_prices(comparison)
+    st.caption(plain(f"Same config but for the kind of network; mode {comparison.mode}, profile {profile}.{note}"))
 
 
 def _latex(comparison: Comparison) -> None:

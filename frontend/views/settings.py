@@ -109,7 +109,9 @@ def _machine(here: Installation) -> None:
         st.html(_table([*stored, ("Free on this disk", here.home, size(here.free_bytes))]))
         bin_words = f", {here.n_in_bin:,} deleted that can still be brought back" if here.n_in_bin else ""
         st.caption(f"{here.n_runs:,} run{'' if here.n_runs == 1 else 's'}{bin_words}.")
-        link("runs")
+        with st.container(horizontal=True):
+            link("runs")
+            link("shares")
     with second:
         st.subheader("Versions")
         st.html(_table([(name, "", version) for name, version in here.versions.items()]))

@@ -8,6 +8,7 @@ import re
 import pytest
 
 from core.energy.profiles import profiles
+from frontend import style
 from frontend.keys import Key
 
 
@@ -50,6 +51,7 @@ def test_the_words_around_the_plot_are_text_and_stay_in_its_pictures(twins, visi
     assert "mode exact" in picture and "profile horowitz-45nm" in picture and "CNN-SqueezeNet" in picture
     lift = re.search(r"\.st-key-sf_figure_explore_chart\{--lift:(\d+)px\}", said)[1]
     assert int(lift) + 26 + 8 == layout["margin"]["t"]  # the page's words cover all of the figure's but for the buttons
+    assert '[class*="st-key-sf_figure_"] .g-gtitle{visibility:hidden}' in style.CSS and "-1*var(--lift" in style.CSS
 
 
 def test_the_memory_price_moves_only_where_memory_is_charged(twins, visit):

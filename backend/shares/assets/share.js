@@ -38,11 +38,16 @@
       note.className = "failed";
       note.textContent = "The figure could not be drawn. Its numbers stand in the table.";
       box.replaceChildren(note);
+      box.style.removeProperty("--lift");
     }
   }
 
   const boxes = [...document.querySelectorAll(".plot[data-chart]")];
-  for (const box of boxes) box.style.minHeight = `${data.figures[box.dataset.chart].layout.height}px`; // no jump later
+  for (const box of boxes) {
+    const { layout, lift_px: lift } = data.figures[box.dataset.chart];
+    box.style.minHeight = `${layout.height}px`; // no jump later
+    box.style.setProperty("--lift", `${lift}px`); // the figure's own heading is for its pictures and lies under the page's
+  }
   const near = new IntersectionObserver((entries) => {
     for (const entry of entries) if (entry.isIntersecting) { near.unobserve(entry.target); draw(entry.target); }
   }, { rootMargin: "600px 0px" });
