@@ -1,10 +1,12 @@
 """How long until 10,000 runs are a picture, and, in Spikefront, until another price has redrawn them.
 
 The same drawn rows (a load for timing, no results: `benchmarks.explore_load`) lie in Spikefront, optuna-dashboard and
-MLflow, each on its own server with SQLite. One browser visits them in turn, alternately forwards and backwards. What is
-timed, by the page's own clock, until the frame after the marks are in the document:
+MLflow, each on its own server with SQLite. One browser visits them in turn, alternately forwards and backwards. Only the
+server that is visited runs, started anew for each visit: at 10,000 trials optuna-dashboard's goes on computing after its
+page is drawn, and would slow down the others. What is timed, by the page's own clock, until the frame after the marks are
+in the document:
 
-    cold       from the start of the navigation, in a fresh browser profile; the servers are warm
+    cold       from the start of the navigation, in a fresh browser profile, to a server that has just started to answer
     warm       the same page again in that profile
     re-price   from the key or click that asks for another price of energy, until all marks have moved
 
@@ -24,17 +26,30 @@ import statistics
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from benchmarks import chromium
-from benchmarks.explore_places import PINNED, Place, install_others, mlflow, optuna_dashboard, spikefront
+from benchmarks.explore_places import (
+    PINNED,
+    SPIKEFRONT,
+    Place,
+    fill_other,
+    fill_spikefront,
+    install_others,
+    mlflow,
+    optuna_dashboard,
+    spikefront,
+)
 from benchmarks.harness import machine
 
 MEASURES = ("cold", "warm", "reprice")
 SLOW_MS = 120_000
+SETTLE_S = 3  # a server that answers may still be busy with its start
 
 #: Runs before any script of a page. `sfWatch` gives the time of the second frame after a condition holds.
 WATCH = """
@@ -88,36 +103,43 @@ def measure(*, runs: int, rounds: int, minutes: float, others: Path | None, alon
 
     start, load = time.monotonic(), os.getloadavg()[0]
     seconds: dict[str, dict[str, list[float]]] = {}
+    shows: dict[str, str] = {}
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sf-bench-", ignore_cleanup_errors=True)))
         rows = draw(runs)
         (folder / "rows.json").write_text(json.dumps(plain(rows)))
         python, why_not = (None, "as asked") if alone else (others, None) if others else install_others(folder)
-        places = [stack.enter_context(spikefront(folder, rows))]
+        fill_spikefront(folder, rows)
+        serve: list[Callable[[], AbstractContextManager[Place]]] = [partial(spikefront, folder)]
         if python:
-            places += [stack.enter_context(rival(folder, python)) for rival in (optuna_dashboard, mlflow)]
+            for name, place in (("optuna", optuna_dashboard), ("mlflow", mlflow)):
+                fill_other(name, folder, python)
+                serve.append(partial(place, folder, python))
         playwright = stack.enter_context(sync_playwright())
         browser = chromium.launch(playwright)
         stack.callback(browser.close)
-        set_up_s = time.monotonic() - start
-        for place in places:
-            visit(browser, place)  # servers that keep what they have read have read it now
-            seconds[place.name] = {name: [] for name in MEASURES if place.prepare or name != "reprice"}
+        set_up_s, done = time.monotonic() - start, 0
         for number in range(rounds):
-            for place in places if number % 2 == 0 else places[::-1]:
-                for name, value in visit(browser, place).items():
-                    seconds[place.name][name].append(value)
+            for begin in serve if number % 2 == 0 else serve[::-1]:
+                with begin() as place:
+                    time.sleep(SETTLE_S)
+                    found = visit(browser, place)
+                shows[place.name] = place.shows
+                for name, value in found.items():
+                    seconds.setdefault(place.name, {}).setdefault(name, []).append(value)
+                print(f"round {number + 1} of {rounds}: {place.name} {found}", file=sys.stderr, flush=True)
+            done += 1
             if time.monotonic() - start > 60 * minutes:
                 break
         return {
             "runs": runs,
-            "rounds": len(seconds[places[0].name]["cold"]),
+            "rounds": done,
             "machine": machine(),
             "load_before": round(load, 2),
             "browser": f"Chromium {browser.version}",
             "versions": {name: version(name) for name in ("streamlit", "plotly")} | (dict(PINNED) if python else {}),
             "left_out": why_not,
-            "shows": {place.name: place.shows for place in places},
+            "shows": shows,
             "set_up_s": round(set_up_s, 1),
             "seconds": seconds,
         }
@@ -125,7 +147,7 @@ def measure(*, runs: int, rounds: int, minutes: float, others: Path | None, alon
 
 def summary(seconds: dict[str, dict[str, list[float]]]) -> list[dict[str, Any]]:
     """A row a place and measure: median and quartiles of the seconds, and of the ratio to Spikefront's, round by round."""
-    base = next(iter(seconds.values()))
+    base = seconds[SPIKEFRONT]
     rows = []
     for name, measured in seconds.items():
         for what, values in measured.items():

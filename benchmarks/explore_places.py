@@ -23,7 +23,9 @@ import httpx
 
 PINNED = {"optuna": "5.0.0", "optuna-dashboard": "0.21.0", "mlflow": "3.17.2"}
 INSTALL_S = 240
-START_S = 120
+FILL_S = START_S = 120
+STOP_S = 10
+SPIKEFRONT = "Spikefront"
 FILL = Path(__file__).with_name("explore_fill_others.py")
 
 # JavaScript conditions and signatures. A signature is a text that changes when marks move or axes are relabelled.
@@ -48,14 +50,24 @@ class Place:
     prepare: Callable[[Any], Callable[[], None]] | None = None  # None: there is nothing like it
 
 
-@contextmanager
-def spikefront(folder: Path, rows: list[dict[str, Any]]) -> Iterator[Place]:
-    """`spikefront up` over the rows; raises RuntimeError when it does not start."""
-    from benchmarks.explore_load import DATASET, fill
+def fill_spikefront(folder: Path, rows: list[dict[str, Any]]) -> None:
+    from benchmarks.explore_load import fill
     from core.settings import Settings
 
+    fill(Settings(home=folder / "home"), rows)
+
+
+def fill_other(name: str, folder: Path, python: Path) -> None:
+    """`name`: optuna or mlflow; `folder` holds rows.json."""
+    subprocess.run([str(python), str(FILL), name, str(folder)], check=True, timeout=FILL_S)
+
+
+@contextmanager
+def spikefront(folder: Path) -> Iterator[Place]:
+    """`spikefront up` over the rows; raises RuntimeError when it does not start."""
+    from benchmarks.explore_load import DATASET
+
     home = folder / "home"
-    fill(Settings(home=home), rows)
     api_port, dashboard_port = free_port(), free_port()
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("SPIKEFRONT_", "STREAMLIT_"))}
     own = {
@@ -69,7 +81,7 @@ def spikefront(folder: Path, rows: list[dict[str, Any]]) -> Iterator[Place]:
     ) as up:
         until(lambda: re.search(r"The dashboard is at\s+(\S+)", output.read_text()), process=up, output=output)
         yield Place(
-            name="Spikefront",
+            name=SPIKEFRONT,
             address=f"http://127.0.0.1:{dashboard_port}/?dataset={DATASET}",
             enter=re.search(r"The dashboard is at\s+(\S+)", output.read_text())[1],
             drawn=f"{MARKS} > 0 && !document.querySelector('[data-stale=true] .js-plotly-plot')",
@@ -113,7 +125,6 @@ def install_others(folder: Path) -> tuple[Path | None, str | None]:
 @contextmanager
 def optuna_dashboard(folder: Path, python: Path) -> Iterator[Place]:
     """A study of three objectives: accuracy, and energy at either price."""
-    subprocess.run([str(python), str(FILL), "optuna", str(folder)], check=True, timeout=START_S)
     port, output = free_port(), folder / "optuna.log"
     command = [str(python.with_name("optuna-dashboard")), f"sqlite:///{folder / 'optuna.db'}", "--port", str(port)]
     with served(command, output=output) as process:
@@ -133,7 +144,6 @@ def optuna_dashboard(folder: Path, python: Path) -> Iterator[Place]:
 @contextmanager
 def mlflow(folder: Path, python: Path) -> Iterator[Place]:
     """An experiment with accuracy and either energy as metrics."""
-    subprocess.run([str(python), str(FILL), "mlflow", str(folder)], check=True, timeout=START_S)
     port, output = free_port(), folder / "mlflow.log"
     command = [str(python.with_name("mlflow")), "server", "--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}",
                "--default-artifact-root", str(folder / "mlflow"), "--port", str(port), "--workers", "2"]  # fmt: skip
@@ -159,7 +169,7 @@ def served(
     finally:
         process.send_signal(signal.SIGINT)
         try:
-            process.wait(timeout=30)
+            process.wait(timeout=STOP_S)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
