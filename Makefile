@@ -29,7 +29,7 @@ ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
 else
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/worker --ignore tests/system
-	$(BIN)/python -m pytest tests/worker tests/system
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/worker tests/system
 endif
 
 bench: $(VENV)/.installed-test  ## the benchmarks, small
