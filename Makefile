@@ -21,7 +21,7 @@ $(VENV)/.installed-test: $(VENV)/.installed
 run: install  ## start everything; ARGS="--no-demo" and the like are passed on
 	@exec $(BIN)/spikefront up $(ARGS)
 
-test: $(VENV)/.installed-test  ## every check but the: style, structure, docs, unit, system and browser tests
+test: $(VENV)/.installed-test  ## every check: style, structure, docs, unit, system and browser tests
 	@scripts/need-chromium
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
