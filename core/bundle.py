@@ -27,7 +27,8 @@ import json
 import os
 import shutil
 import zipfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -116,6 +117,15 @@ def write_atomic(path: Path, content: bytes) -> None:
         with suppress(OSError):
             beside.unlink(missing_ok=True)
         raise HomeUnusable(folder=str(path.parent), why=f"{error.strerror or error}.") from None
+
+
+@contextmanager
+def whole_paths(folder: Path) -> Iterator[None]:
+    """Names the whole path in a BundleCorrupt, for whoever reads several bundles from the shell."""
+    try:
+        yield
+    except BundleCorrupt as error:
+        raise BundleCorrupt(file=str(folder / error.fields["file"]), why=error.fields["why"]) from None
 
 
 class Bundle:

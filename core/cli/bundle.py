@@ -10,7 +10,7 @@ from core.analysis import exits, steps
 from core.analysis.calibration import calibration
 from core.analysis.findings import diagnostic_findings, gradient_findings
 from core.analysis.twin import twin_energy
-from core.bundle import Bundle
+from core.bundle import Bundle, whole_paths
 from core.cli.console import print_json
 from core.energy.modes import DEFAULT_MODE
 from core.energy.profiles import DEFAULT_PROFILE
@@ -108,15 +108,18 @@ def twin(
     as_json: bool = typer.Option(False, "--json", help="Print as JSON."),
 ) -> None:
     """A spiking network beside its CNN twin: energies, the CNN at few bits, the break-even firing rate."""
-    snn, cnn = Bundle(snn_folder), Bundle(cnn_folder)
-    for name, bundle, kind in (("SNN_FOLDER", snn, Kind.SNN), ("CNN_FOLDER", cnn, Kind.CNN)):
-        if bundle.config().kind is not kind:
-            raise BadValue(field=name, value=str(bundle.path), expected=f"the bundle of a run of kind {kind.value}")
-    config = snn.config()
-    if cnn.config().twin_hash != config.twin_hash:
+    configs, counts = [], []
+    for name, folder, kind in (("SNN_FOLDER", snn_folder, Kind.SNN), ("CNN_FOLDER", cnn_folder, Kind.CNN)):
+        with whole_paths(folder):
+            configs.append(Bundle(folder).config())
+            if configs[-1].kind is not kind:
+                raise BadValue(field=name, value=str(folder), expected=f"the bundle of a run of kind {kind.value}")
+            counts.append(Bundle(folder).counts())
+    config, other = configs
+    if other.twin_hash != config.twin_hash:
         expected = f"the twin of {snn_folder}: the same network, data, training and seed"
         raise BadValue(field="CNN_FOLDER", value=str(cnn_folder), expected=expected)
-    found = twin_energy(snn.counts(), cnn.counts(), mode, profile)
+    found = twin_energy(*counts, mode, profile)
     if as_json:
         print_json(found.model_dump(mode="json"))
         return

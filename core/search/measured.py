@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from core.bundle import MANIFEST, Bundle
+from core.bundle import MANIFEST, Bundle, whole_paths
 from core.energy.price import layers
-from core.errors import BundleCorrupt, NotFound
+from core.errors import NotFound
 from core.schemas.base import digest
 from core.schemas.results import Summary
 from core.schemas.run import RunConfig
@@ -51,11 +51,9 @@ def read_runs(folders: Iterable[Path], *, modes: Iterable[str], profile: str) ->
 def read_run(path: Path, *, modes: Iterable[str], profile: str) -> MeasuredRun:
     """One finished bundle. Raises BundleCorrupt with the file's whole path, UnknownName."""
     bundle = Bundle(path)
-    try:
+    with whole_paths(path):
         counts = bundle.counts()
         config, summary = bundle.config(), bundle.summary()
-    except BundleCorrupt as error:
-        raise BundleCorrupt(file=str(path / error.fields["file"]), why=error.fields["why"]) from None
     priced = ((mode, layers(counts, {}, mode, profile)) for mode in modes)
     bills = {
         mode: Bill(acs=bill.total_acs, macs=bill.total_macs, energy_pj=bill.total_energy_pj) for mode, bill in priced

@@ -209,7 +209,7 @@ def test_two_folders_that_are_no_twins_are_refused_by_name(command, folders):
         (("cnn", "snn"), "SNN_FOLDER is"),
         (("snn", "snn"), "the bundle of a run of kind cnn"),
         (("snn", "stranger"), "it must be the twin of"),
-        (("snn", "nowhere"), "config.json"),
+        (("snn", "nowhere"), "nowhere/config.json"),
     ):
         code, out, err = command(*(folders / word for word in words))
         assert (code, out) == (1, "") and said in err and len(err.splitlines()) == 1, words

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import httpx
 from playwright.sync_api import Browser, Page, expect
@@ -108,11 +108,10 @@ def tab(
     width: int = 1440,
     height: int = 1000,
     scheme: Literal["light", "dark"] = "light",
-    **options: Any,
 ) -> Iterator[Page]:
     """A fresh profile that the owner's address has let in, at a page of the dashboard."""
     size = {"width": width, "height": height}
-    context = browser.new_context(viewport=size, color_scheme=scheme, **options)
+    context = browser.new_context(viewport=size, color_scheme=scheme)
     try:
         context.set_default_timeout(SLOW_MS)
         page = context.new_page()
