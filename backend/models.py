@@ -17,6 +17,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     false,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -54,6 +55,11 @@ class Base(DeclarativeBase):
     type_annotation_map: ClassVar[dict[Any, Any]] = {datetime: UtcDateTime(), float: Double(), dict[str, Any]: JSON()}
 
 
+def _index(name: str, *columns: str, where: str) -> Index:
+    """An index of those rows alone."""
+    return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
+
+
 class RunRow(Base):
     """One training of one network with one seed.
 
@@ -65,9 +71,11 @@ class RunRow(Base):
 
     __tablename__ = "runs"
     __table_args__ = (
-        Index("ix_runs_newest", "created_at", "id"),
+        _index("ix_runs_newest", "created_at", "id", where="deleted_at IS NULL"),
+        _index("ix_runs_state", "state", "created_at", "id", where="deleted_at IS NULL"),
+        _index("ix_runs_dataset", "dataset", "state", "created_at", "id", where="deleted_at IS NULL"),
+        _index("ix_runs_bin", "deleted_at", where="deleted_at IS NOT NULL"),
         Index("ix_runs_state_lease", "state", "lease_until"),
-        Index("ix_runs_dataset_state", "dataset", "state"),
         Index("ix_runs_import_digest", "import_digest", unique=True),
     )
 
@@ -110,7 +118,7 @@ class RunRow(Base):
     repeat_hash: Mapped[str] = mapped_column(String(64), default="", server_default="")  # the config without its seed
     label: Mapped[str] = mapped_column(String(640), default="", server_default="")
     note: Mapped[str] = mapped_column(Text, default="", server_default="")
-    deleted_at: Mapped[datetime | None] = mapped_column(index=True)
+    deleted_at: Mapped[datetime | None]
     import_digest: Mapped[str | None] = mapped_column(String(64))
 
 

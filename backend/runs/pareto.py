@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+from functools import cache
 
 import numpy as np
+from sqlalchemy import Row
 from sqlalchemy.exc import IntegrityError
 
 from backend.context import Context
-from backend.models import RunRow, RunTallyRow
+from backend.models import RunTallyRow
 from backend.runs.outcome import tallies
-from backend.runs.present import row_label
+from backend.runs.present import label
 from backend.runs.repository import TAG_END, RunRepository
 from backend.runs.stepwise import Stopped, stopped
 from core.analysis.pareto import front
@@ -42,24 +44,25 @@ def pareto(context: Context, *, dataset: str, mode: str, profile: str, steps: in
         rows = RunRepository(session).measured(spec.name, accounting.name)
     early = {} if steps is None else stopped(context, dataset=spec.name, mode=accounting.name, steps=steps)
     shown = []
-    for row, tally, sweeps, tags in rows:
-        figures = _whole(row, tally) if steps is None or row.time_steps <= steps else early.get(row.id)
+    for row in rows:
+        figures = _whole(row) if steps is None or row.time_steps <= steps else early.get(row.id)
         if figures is not None:
-            shown.append((row, figures, sweeps, tags))
-    cost = np.array([energy_pj(of.acs, of.macs, prices, of.other) for _, of, *_ in shown], dtype=np.float64)
-    value = np.array([of.accuracy for _, of, *_ in shown], dtype=np.float64)
+            shown.append((row, figures))
+    cost = np.array([energy_pj(of.acs, of.macs, prices, of.other) for _, of in shown], dtype=np.float64)
+    value = np.array([of.accuracy for _, of in shown], dtype=np.float64)
     on_front = front(cost, value) if shown else np.zeros(0, dtype=bool)
     points = []
-    for (row, of, sweeps, tags), energy, is_on in zip(shown, cost.tolist(), on_front.tolist(), strict=True):
-        mask = tuple(row.mask.split(","))
+    named = cache(_named)
+    for (row, of), energy, is_on in zip(shown, cost.tolist(), on_front.tolist(), strict=True):
+        mask, short, words = named(row.kind, row.backbone, row.mask)
         points.append(
             ParetoPoint(
                 run_id=row.id,
-                label=row_label(row),
+                label=words,
                 backbone=row.backbone,
                 kind=Kind(row.kind),
                 mask=mask,
-                mask_name=mask_name(row.backbone, mask) if row.backbone in BACKBONES else None,
+                mask_name=short,
                 dataset=row.dataset,
                 recipe=row.recipe,
                 seed=row.seed,
@@ -76,8 +79,8 @@ def pareto(context: Context, *, dataset: str, mode: str, profile: str, steps: in
                 dataset_complete=row.dataset_complete,
                 on_front=is_on,
                 finished_at=row.finished_at,
-                sweep_ids=_parted(sweeps),
-                tags=_parted(tags),
+                sweep_ids=_parted(row.sweeps),
+                tags=_parted(row.tags),
                 model_bytes=weight_bytes(row.params),
                 other=of.other,
                 repeat=row.repeat_hash[:SHORT],
@@ -97,11 +100,18 @@ def pareto(context: Context, *, dataset: str, mode: str, profile: str, steps: in
     )
 
 
-def _whole(row: RunRow, tally: RunTallyRow) -> Stopped:
+def _named(kind: str, backbone: str, joined: str) -> tuple[tuple[str, ...], str | None, str]:
+    """(the mask, its name if it has one, the run's label)."""
+    mask = tuple(joined.split(","))
+    short = mask_name(backbone, mask) if backbone in BACKBONES else None
+    return mask, short, label(kind=kind, backbone=backbone, mask=mask)
+
+
+def _whole(row: Row) -> Stopped:
     """A run after all its steps."""
     return Stopped(
         accuracy=row.accuracy, f1_macro=row.f1_macro, firing_rate=row.firing_rate,
-        acs=tally.acs, macs=tally.macs, other=tally.other or {},
+        acs=row.acs, macs=row.macs, other=row.other or {},
     )  # fmt: skip
 
 

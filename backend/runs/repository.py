@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Row, Select, and_, case, delete, func, insert, or_, select, update
-from sqlalchemy.orm import Session, defer
+from sqlalchemy.orm import Session
 
 from backend.models import RunEventRow, RunRow, RunStepRow, RunTagRow, RunTallyRow, SweepRunRow
 from backend.paging import Cursor, older_than
@@ -19,6 +19,13 @@ HOPELESS = (RunState.FAILED, RunState.CANCELLED, RunState.CANCELLING)
 EVENTS_AT_ONCE = 500
 TAG_END = "\n"  # no tag has one
 LIVE = RunRow.deleted_at.is_(None)
+#: What a plot of many runs says of each.
+PLOTTED = (
+    RunRow.id, RunRow.backbone, RunRow.kind, RunRow.mask, RunRow.dataset, RunRow.recipe, RunRow.seed, RunRow.time_steps,
+    RunRow.accuracy, RunRow.f1_macro, RunRow.params, RunRow.firing_rate, RunRow.n_train, RunRow.n_test,
+    RunRow.dataset_complete, RunRow.finished_at, RunRow.repeat_hash, RunRow.twin_hash,
+    RunTallyRow.acs, RunTallyRow.macs, RunTallyRow.other,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,23 +213,20 @@ class RunRepository:
             )
         )
 
-    def measured(self, dataset: str, mode: str) -> list[Row[tuple[RunRow, RunTallyRow, str | None, str | None]]]:
-        """(run, operations, sweeps, tags) of all succeeded runs on a data set, oldest first, in one statement.
+    def measured(self, dataset: str, mode: str) -> Sequence[Row]:
+        """All succeeded runs on a data set with their operations in a mode, oldest first, in one statement.
 
-        Sweeps are joined by TAG_END, and tags too; None where there is none.
+        A row has the columns of PLOTTED, and `sweeps` and `tags`, joined by TAG_END; None where there is none. Columns
+        and not objects: of ten thousand runs those would take longer than all else.
         """
         swept = select(func.aggregate_strings(SweepRunRow.sweep_id, TAG_END)).where(SweepRunRow.run_id == RunRow.id)
         tagged = select(func.aggregate_strings(RunTagRow.tag, TAG_END)).where(RunTagRow.run_id == RunRow.id)
-        unread = (RunRow.config, RunRow.summary, RunRow.progress, RunRow.error, RunRow.note)
-        return list(
-            self._session.execute(
-                select(RunRow, RunTallyRow, swept.scalar_subquery(), tagged.scalar_subquery())
-                .join(RunTallyRow, and_(RunTallyRow.run_id == RunRow.id, RunTallyRow.mode == mode))
-                .where(RunRow.dataset == dataset, RunRow.state == RunState.SUCCEEDED, LIVE)
-                .options(*(defer(column) for column in unread))
-                .order_by(RunRow.created_at, RunRow.id)
-            )
-        )
+        return self._session.execute(
+            select(*PLOTTED, swept.scalar_subquery().label("sweeps"), tagged.scalar_subquery().label("tags"))
+            .join(RunTallyRow, and_(RunTallyRow.run_id == RunRow.id, RunTallyRow.mode == mode))
+            .where(RunRow.dataset == dataset, RunRow.state == RunState.SUCCEEDED, LIVE)
+            .order_by(RunRow.created_at, RunRow.id)
+        ).all()
 
     def stepped(self, dataset: str, steps: int) -> list[RunStepRow]:
         """What succeeded runs on a data set are after so many of their steps."""

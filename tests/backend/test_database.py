@@ -34,6 +34,14 @@ def test_the_newest_migration_is_the_one_that_the_code_asks_for() -> None:
     assert ScriptDirectory.from_config(config).get_heads() == [HEAD]
 
 
+@pytest.mark.parametrize("where", ["", "state = 'succeeded' AND ", "state = 'succeeded' AND dataset = 'd' AND "])
+def test_a_page_of_a_list_is_read_in_order_and_not_sorted_out_of_all_runs(database: Database, where: str) -> None:
+    statement = f"SELECT * FROM runs WHERE {where} deleted_at IS NULL ORDER BY created_at DESC, id DESC LIMIT 20"
+    with database.read() as session:
+        steps = [row[3] for row in session.execute(text(f"EXPLAIN QUERY PLAN {statement}"))]
+    assert len(steps) == 1 and "USING INDEX" in steps[0], steps  # a second step would be the sorting
+
+
 def test_processes_that_start_together_migrate_one_after_another(tmp_path: Path) -> None:
     code = "from backend.db import migrate; from core.settings import Settings; migrate(Settings())"
     environment = {**os.environ, "SPIKEFRONT_HOME": str(tmp_path)}
