@@ -14,6 +14,7 @@ import uvicorn
 from backend import logs
 from backend.app import create_app
 from core.errors import BadValue, PortTaken, SpikefrontError
+from core.garbage import search_rarely
 from core.settings import Settings
 
 log = logging.getLogger("spikefront.api")
@@ -68,6 +69,7 @@ def main() -> int:
         # uvicorn takes them while it serves, and sends itself the same signal again once it has stopped:
         # by then all is closed, and the process shall end with 0
         signal.signal(number, _stopped_already)
+    search_rarely()
     server.run(sockets=[listener])
     return 0 if server.started else 1
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from statistics import fmean, stdev
+from typing import Any
 
 import numpy as np
 
@@ -16,19 +18,67 @@ from core.analysis.certainty import accuracy_spread, front_probability
 from core.analysis.front_changes import FrontChanges, front_changes, sentence
 from core.analysis.reprice import energies
 from core.energy.profiles import Constant, Profile
-from core.schemas.api import Pareto, ParetoColumns, ParetoPoint, ProfileInfo
+from core.schemas.api import Pareto, ParetoColumns, ParetoPoint, ProfileInfo, PublishedPoint
+from core.schemas.run import Kind
 from frontend.charts.axes import y_of
 from frontend.charts.pareto_marks import Spread, marks
 
 MEANS = ("accuracy", "f1_macro", "energy_pj", "acs", "macs")
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Runs:
+    """N runs in an accounting mode, read once and priced often.
+
+    `points` have the energies of the profile that they were asked for with; acs, macs and each of `other` (counts by
+    the name that prices them): [N], operations per inference.
+    """
+
+    points: Sequence[ParetoPoint]
+    acs: np.ndarray
+    macs: np.ndarray
+    other: Mapping[str, np.ndarray]
+    dataset: str
+    mode: str
+    published: list[PublishedPoint]
+    steps: int | None
+    missing: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class Lens:
-    """A mode's operations of N runs, and what they cost."""
+    """Runs, and what their operations cost."""
 
-    columns: ParetoColumns
+    runs: Runs
     profile: Profile
+
+
+def runs_of(told: ParetoColumns) -> Runs:
+    """The API's columns as runs."""
+    columns = dict(told.columns)
+    columns["kind"] = [Kind(kind) for kind in columns["kind"]]
+    columns["mask"] = [tuple(mask) for mask in columns["mask"]]
+    columns["finished_at"] = [datetime.fromisoformat(moment) for moment in columns["finished_at"]]
+    names = list(columns)
+    # The API has checked them: ten thousand are put together without doing so again.
+    points = [
+        ParetoPoint.model_construct(**dict(zip(names, row, strict=True)))
+        for row in zip(*columns.values(), strict=True)
+    ]  # fmt: skip
+    return _runs(points, dataset=told.dataset, mode=told.mode, published=told.published, steps=told.steps,
+                 missing=told.missing)  # fmt: skip
+
+
+def together(parts: Sequence[Runs], *, dataset: str) -> Runs:
+    """Runs on several data sets as one plot, called `dataset`; at least one part, all in the same mode."""
+    return _runs(
+        [point for part in parts for point in part.points],
+        dataset=dataset,
+        mode=parts[0].mode,
+        published=[point for part in parts for point in part.published],
+        steps=parts[0].steps,
+        missing=sum(part.missing for part in parts),
+    )
 
 
 def profile_of(info: ProfileInfo) -> Profile:
@@ -53,14 +103,9 @@ def profile_of(info: ProfileInfo) -> Profile:
 
 def priced(lens: Lens) -> list[ParetoPoint]:
     """The runs with their energies under these prices; raises BadValue for a profile without a price of the mode."""
-    columns = lens.columns.columns
-    energy = _energies(lens.profile, columns["acs"], columns["macs"], columns["other"]).tolist()
-    names = list(columns)
-    # Already checked when they were read; the pairs of a row are put together without checking ten thousand again.
-    return [
-        ParetoPoint.model_construct(**(dict(zip(names, row, strict=True)) | {"energy_pj": pj}))
-        for row, pj in zip(zip(*columns.values(), strict=True), energy, strict=True)
-    ]
+    runs = lens.runs
+    found = energies(runs.acs, runs.macs, runs.other, lens.profile).tolist()
+    return [point.model_copy(update={"energy_pj": pj}) for point, pj in zip(runs.points, found, strict=True)]
 
 
 def merged(points: Sequence[ParetoPoint]) -> tuple[list[ParetoPoint], dict[str, Spread]]:
@@ -71,7 +116,10 @@ def merged(points: Sequence[ParetoPoint]) -> tuple[list[ParetoPoint], dict[str, 
     means, spreads = [], {}
     for members in groups.values():
         first = members[0]
-        if len(members) > 1:
+        if len(members) == 1:
+            means.append(first)
+            spreads[first.run_id] = Spread(run_ids=(first.run_id,))
+        else:
             changes = {name: fmean(getattr(one, name) for one in members) for name in MEANS}
             rates = [one.firing_rate for one in members if one.firing_rate is not None]
             changes["firing_rate"] = fmean(rates) if rates else None
@@ -81,10 +129,8 @@ def merged(points: Sequence[ParetoPoint]) -> tuple[list[ParetoPoint], dict[str, 
                 name: stdev(getattr(one, name) for one in members) for name in ("accuracy", "f1_macro", "energy_pj")
             }
             spread["synops"] = stdev(one.acs + one.macs for one in members)
-        else:
-            changes, spread = {}, {}
-        means.append(first.model_copy(update=changes))
-        spreads[first.run_id] = Spread(run_ids=tuple(one.run_id for one in members), **spread)
+            means.append(first.model_copy(update=changes))
+            spreads[first.run_id] = Spread(run_ids=tuple(one.run_id for one in members), **spread)
     return means, spreads
 
 
@@ -97,11 +143,11 @@ def plot(lens: Lens, points: Sequence[ParetoPoint], *, x: str, y: str) -> Pareto
         for point in points
     ]
     cheapest_first = sorted((point for point in shown if point.on_front), key=lambda point: point.energy_pj)
-    told = lens.columns
+    runs = lens.runs
     return Pareto.model_construct(
-        dataset=told.dataset, mode=told.mode, profile=lens.profile.name, points=shown,
-        front=[point.run_id for point in cheapest_first], published=told.published, steps=told.steps,
-        missing=told.missing,
+        dataset=runs.dataset, mode=runs.mode, profile=lens.profile.name, points=shown,
+        front=[point.run_id for point in cheapest_first], published=runs.published, steps=runs.steps,
+        missing=runs.missing,
     )  # fmt: skip
 
 
@@ -147,16 +193,15 @@ def told(before: Sequence[ParetoPoint], after: Sequence[ParetoPoint], why: str, 
     for place, point in enumerate(both):
         if point.twin:
             twins[point.twin].append(place)
-    of = {
-        place: [other for other in twins[point.twin] if both[other].kind != point.kind]
-        for place, point in enumerate(both)
-        if point.twin
-    }
+
+    def twins_of(place: int) -> list[int]:
+        return [other for other in twins[both[place].twin] if both[other].kind != both[place].kind]
+
     changes = front_changes(
         np.array([was[point.run_id] for point in both]),
         _column(both, "energy_pj"),
         np.array([y_of(point, y) for point in both], dtype=np.float64),
-        of,
+        twins_of,
     )
     kinds = [point.kind.upper() for point in both]
     said = sentence(changes, names(both), kinds, why)
@@ -169,8 +214,14 @@ def names(points: Sequence[ParetoPoint]) -> list[str]:
     return [f"{point.label} (seed {point.seed})" if often[point.label] > 1 else point.label for point in points]
 
 
-def _energies(profile: Profile, acs: Sequence[float], macs: Sequence[float], other: Sequence[dict]) -> np.ndarray:
-    return energies(np.array(acs, dtype=np.float64), np.array(macs, dtype=np.float64), _others(other), profile)
+def _runs(points: Sequence[ParetoPoint], **told: Any) -> Runs:
+    return Runs(
+        points=points,
+        acs=_column(points, "acs"),
+        macs=_column(points, "macs"),
+        other=_others([point.other for point in points]),
+        **told,
+    )
 
 
 def _others(rows: Sequence[Mapping[str, float]]) -> dict[str, np.ndarray]:

@@ -16,6 +16,7 @@ from typing import Any
 import uvicorn
 
 from core.errors import PortTaken
+from core.garbage import search_rarely
 from core.settings import Settings, read_token
 from frontend.guard import Guard
 
@@ -80,6 +81,8 @@ def create(settings: Settings) -> Guard:
     from streamlit.starlette import App
     from streamlit.web.bootstrap import load_config_options
 
+    import frontend.views.explore  # noqa: F401  # the page that opens first, loaded before anybody waits for it
+
     token = read_token(settings)
     load_config_options(options(settings))
     app = App(SCRIPT)
@@ -114,5 +117,6 @@ def serve(settings: Settings) -> None:
         server_header=False,
         timeout_graceful_shutdown=3,  # open pages hold websockets for ever
     )
+    search_rarely()
     log.info("dashboard.serving", extra={"url": settings.dashboard_url})
     uvicorn.Server(config).run(sockets=[listener])

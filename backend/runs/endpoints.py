@@ -202,8 +202,8 @@ def get_pareto(
     query: Annotated[ParetoQuery, Query()], context: Annotated[Context, Depends(of)]
 ) -> Pareto | ParetoColumns:
     """Own runs with their front, and the printed points, in any mode and profile."""
-    plot = pareto(context, dataset=query.dataset, mode=query.mode, profile=query.profile, steps=query.steps)
-    return columns(plot) if query.columns else plot
+    plot = columns if query.columns else pareto
+    return plot(context, dataset=query.dataset, mode=query.mode, profile=query.profile, steps=query.steps)
 
 
 def _made(response: Response, run: Run, created: bool) -> Run:

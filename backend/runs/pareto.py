@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from functools import cache
+from typing import Any
 
 import numpy as np
 from sqlalchemy import Row
@@ -39,65 +40,77 @@ def pareto(context: Context, *, dataset: str, mode: str, profile: str, steps: in
     With `steps`, each run that has more time steps is stopped after so many, and one whose figures then are
     not known is left out. Raises UnknownName, or BadValue for a profile that lacks a price of the mode.
     """
+    rows, told = _plot(context, dataset=dataset, mode=mode, profile=profile, steps=steps)
+    return Pareto(**told, points=[ParetoPoint(**row) for row in rows])
+
+
+def columns(context: Context, *, dataset: str, mode: str, profile: str, steps: int | None = None) -> ParetoColumns:
+    """The same plot, its points as columns; raises as `pareto` does. No point is made: of ten thousand it takes long."""
+    rows, told = _plot(context, dataset=dataset, mode=mode, profile=profile, steps=steps)
+    by_name = {name: [row[name] for row in rows] for name in ParetoPoint.model_fields}
+    return ParetoColumns(**told, n=len(rows), columns=by_name)
+
+
+def _plot(
+    context: Context, *, dataset: str, mode: str, profile: str, steps: int | None
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """(the fields of each ParetoPoint, what else a plot says)."""
     spec, accounting, prices = DATASETS[dataset], MODES[mode], profiles()[profile]
     with context.database.read() as session:
-        rows = RunRepository(session).measured(spec.name, accounting.name)
+        stored = RunRepository(session).measured(spec.name, accounting.name)
     early = {} if steps is None else stopped(context, dataset=spec.name, mode=accounting.name, steps=steps)
     shown = []
-    for row in rows:
+    for row in stored:
         figures = _whole(row) if steps is None or row.time_steps <= steps else early.get(row.id)
         if figures is not None:
             shown.append((row, figures))
     cost = np.array([energy_pj(of.acs, of.macs, prices, of.other) for _, of in shown], dtype=np.float64)
     value = np.array([of.accuracy for _, of in shown], dtype=np.float64)
     on_front = front(cost, value) if shown else np.zeros(0, dtype=bool)
-    points = []
+    rows = []
     named = cache(_named)
     for (row, of), energy, is_on in zip(shown, cost.tolist(), on_front.tolist(), strict=True):
         mask, short, words = named(row.kind, row.backbone, row.mask)
-        points.append(
-            ParetoPoint(
-                run_id=row.id,
-                label=words,
-                backbone=row.backbone,
-                kind=Kind(row.kind),
-                mask=mask,
-                mask_name=short,
-                dataset=row.dataset,
-                recipe=row.recipe,
-                seed=row.seed,
-                accuracy=of.accuracy,
-                f1_macro=of.f1_macro,
-                params=row.params,
-                acs=of.acs,
-                macs=of.macs,
-                energy_pj=energy,
-                firing_rate=of.firing_rate,
-                time_steps=row.time_steps if steps is None else min(steps, row.time_steps),
-                n_train=row.n_train,
-                n_test=row.n_test,
-                dataset_complete=row.dataset_complete,
-                on_front=is_on,
-                finished_at=row.finished_at,
-                sweep_ids=_parted(row.sweeps),
-                tags=_parted(row.tags),
-                model_bytes=weight_bytes(row.params),
-                other=of.other,
-                repeat=row.repeat_hash[:SHORT],
-                twin=row.twin_hash[:SHORT],
-            )
-        )
-    cheapest_first = sorted((point for point in points if point.on_front), key=lambda point: point.energy_pj)
-    return Pareto(
-        dataset=spec.name,
-        mode=accounting.name,
-        profile=prices.name,
-        points=points,
-        front=[point.run_id for point in cheapest_first],
-        published=published(spec.name),
-        steps=steps,
-        missing=len(rows) - len(points),
-    )
+        rows.append({
+            "run_id": row.id,
+            "label": words,
+            "backbone": row.backbone,
+            "kind": Kind(row.kind),
+            "mask": mask,
+            "mask_name": short,
+            "dataset": row.dataset,
+            "recipe": row.recipe,
+            "seed": row.seed,
+            "accuracy": of.accuracy,
+            "f1_macro": of.f1_macro,
+            "params": row.params,
+            "acs": of.acs,
+            "macs": of.macs,
+            "energy_pj": energy,
+            "firing_rate": of.firing_rate,
+            "time_steps": row.time_steps if steps is None else min(steps, row.time_steps),
+            "n_train": row.n_train,
+            "n_test": row.n_test,
+            "dataset_complete": row.dataset_complete,
+            "on_front": is_on,
+            "finished_at": row.finished_at,
+            "sweep_ids": _parted(row.sweeps),
+            "tags": _parted(row.tags),
+            "model_bytes": weight_bytes(row.params),
+            "other": of.other,
+            "repeat": row.repeat_hash[:SHORT],
+            "twin": row.twin_hash[:SHORT],
+        })  # fmt: skip
+    cheapest_first = sorted((row for row in rows if row["on_front"]), key=lambda row: row["energy_pj"])
+    return rows, {
+        "dataset": spec.name,
+        "mode": accounting.name,
+        "profile": prices.name,
+        "front": [row["run_id"] for row in cheapest_first],
+        "published": published(spec.name),
+        "steps": steps,
+        "missing": len(stored) - len(rows),
+    }
 
 
 def _named(kind: str, backbone: str, joined: str) -> tuple[tuple[str, ...], str | None, str]:
@@ -113,16 +126,6 @@ def _whole(row: Row) -> Stopped:
         accuracy=row.accuracy, f1_macro=row.f1_macro, firing_rate=row.firing_rate,
         acs=row.acs, macs=row.macs, other=row.other or {},
     )  # fmt: skip
-
-
-def columns(plot: Pareto) -> ParetoColumns:
-    """The same plot, its points turned into columns."""
-    return ParetoColumns(
-        **plot.model_dump(include={"dataset", "mode", "profile", "front", "steps", "missing"}),
-        n=len(plot.points),
-        columns={name: [getattr(point, name) for point in plot.points] for name in ParetoPoint.model_fields},
-        published=plot.published,
-    )
 
 
 def tally_pj(tally: RunTallyRow, prices: Profile) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,18 +33,19 @@ class FrontChanges:
 
 
 def front_changes(
-    before: np.ndarray, after: np.ndarray, value: np.ndarray, twins: Mapping[int, Iterable[int]]
+    before: np.ndarray, after: np.ndarray, value: np.ndarray, twins_of: Callable[[int], Iterable[int]]
 ) -> FrontChanges:
     """Compare the fronts of the same runs under two ways to price them.
 
-    before, after: [N] energies; value: [N] what is to be high; twins: run -> its twins, by place.
+    before, after: [N] energies; value: [N] what is to be high; twins_of: a run's twins, by place; asked only of runs
+    that enter or leave.
     """
     was, now = front(before, value), front(after, value)
     order = np.argsort(-np.asarray(value, dtype=np.float64), kind="stable")
 
     def change(run: int, beaten_by: np.ndarray, *, left: bool) -> Change:
         """A twin whose energy explains the change is the fairest rival; else the cheapest of those that beat the run."""
-        of = [twin for twin in twins.get(run, ()) if (after[twin] < after[run]) == left]
+        of = [twin for twin in twins_of(run) if (after[twin] < after[run]) == left]
         rivals = of or np.flatnonzero(beaten_by).tolist()
         rival = min(rivals, key=lambda place: (after[place], place), default=None)
         ratio = None if rival is None or after[rival] <= 0 else float(after[run] / after[rival])

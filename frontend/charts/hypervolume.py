@@ -8,38 +8,44 @@ import numpy as np
 import plotly.graph_objects as go
 
 from core.analysis.pareto import history
-from core.schemas.api import Pareto
+from core.schemas.api import Pareto, ParetoPoint
 from frontend.charts import theme
 from frontend.charts.axes import X_AXES, Y_AXES, x_unit
-from frontend.charts.pareto_marks import marks, reference
+from frontend.charts.pareto_marks import Marks, marks, reference
 
 TITLE = "Hypervolume over time"
 
 
 def steps(pareto: Pareto, *, x: str, y: str) -> list[dict]:
     """One row a finished run, in the order they ended: when, the hypervolume after it in [0, 1], whether it rose."""
+    shown, areas, rose = _areas(pareto, x=x, y=y)
+    return [_row(*row) for row in zip(shown.points, areas, rose, strict=True)]
+
+
+def _areas(pareto: Pareto, *, x: str, y: str) -> tuple[Marks, np.ndarray, np.ndarray]:
+    """(runs in the order they ended, the hypervolume after each, whether it rose with it); none where all cost nothing."""
     shown = marks(sorted(pareto.points, key=lambda point: point.finished_at), x=x, y=y)
     if not shown.points or shown.x.max() <= 0:
-        return []
+        return marks([], x=x, y=y), np.zeros(0), np.zeros(0, dtype=bool)
     worst_x, worst_y = reference(shown)
     whole = worst_x * (100.0 if y == "accuracy" else 1.0)
     areas = history(shown.x, shown.y, worst_cost=worst_x, worst_value=worst_y) / whole
-    rose = np.diff(areas, prepend=0.0) > 0
-    return [
-        {"finished_at": point.finished_at, "run": point.run_id, "network": point.label, "hypervolume": float(now),
-         "moved_the_front": bool(up)}
-        for point, now, up in zip(shown.points, areas, rose, strict=True)
-    ]  # fmt: skip
+    return shown, areas, np.diff(areas, prepend=0.0) > 0
+
+
+def _row(point: ParetoPoint, area: float, rose: bool) -> dict:
+    return {"finished_at": point.finished_at, "run": point.run_id, "network": point.label, "hypervolume": float(area),
+            "moved_the_front": bool(rose)}  # fmt: skip
 
 
 def figure(pareto: Pareto, *, x: str = "energy", y: str = "accuracy") -> go.Figure:
     """A stair that rises with each run that pushed the front; a dot for each of those. x: when runs ended, in UTC."""
-    rows = steps(pareto, x=x, y=y)
-    if not rows:
+    shown, areas, rose = _areas(pareto, x=x, y=y)
+    if not shown.points:
         return theme.empty(name="hypervolume", title=TITLE, sentence="It begins with the first finished run.")
-    rises = [row for row in rows if row["moved_the_front"]]
-    ends: list[datetime] = [row["finished_at"] for row in rises] + [rows[-1]["finished_at"]]
-    heights = [row["hypervolume"] for row in rises] + [rows[-1]["hypervolume"]]
+    rises = [_row(shown.points[place], areas[place], True) for place in np.flatnonzero(rose)]
+    ends: list[datetime] = [row["finished_at"] for row in rises] + [shown.points[-1].finished_at]
+    heights = [row["hypervolume"] for row in rises] + [float(areas[-1])]
     chart = go.Figure()
     chart.add_scatter(
         x=ends, y=heights, mode="lines", line={"shape": "hv", "color": theme.NEUTRAL, "width": 2}, hoverinfo="skip",
@@ -54,15 +60,15 @@ def figure(pareto: Pareto, *, x: str = "energy", y: str = "accuracy") -> go.Figu
         ],
         hoverinfo="text",
     )  # fmt: skip
-    top = max(pareto_x for pareto_x in marks(pareto.points, x=x, y=y).x)
-    factor, unit = x_unit([top], x)
+    worst_x, _ = reference(shown)
+    factor, unit = x_unit([worst_x], x)
     chart.update_xaxes(title_text="run finished, UTC", nticks=6)
     chart.update_yaxes(title_text="hypervolume, share of 1", rangemode="tozero", nticks=5)
     caption = [
         pareto.dataset,
-        f"{theme.count_of(len(rows), 'run')}, {len(rises)} moved the front",
+        f"{theme.count_of(len(shown.points), 'run')}, {len(rises)} moved the front",
         f"area below the front of {Y_AXES[y].short} against {X_AXES[x].short} (linear)",
-        f"reference: {1.1 * top / factor:.3g}{unit.replace(',', '')} and {Y_AXES[y].short} 0",
+        f"reference: {worst_x / factor:.3g}{unit.replace(',', '')} and {Y_AXES[y].short} 0",
         f"mode {pareto.mode}" if x in ("energy", "synops") else "",
         f"profile {pareto.profile}" if x == "energy" else "",
     ]

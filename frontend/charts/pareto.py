@@ -109,7 +109,7 @@ def _caption(
         f"hypervolume {share:.3f} of 1" if math.isfinite(share) else "",
         "size and opacity: probability of being on the front" if sure else "",
         "hollow: printed by Kabir et al." + (" for one time step" if view.x == "energy" else "") if printed else "",
-        f"{len(places):,} of {len(shown.points):,} marks drawn, the others lie under them"
+        f"{len(places):,} of {len(shown.points):,} marks drawn: of those that lie close together, one"
         if len(places) < len(shown.points)
         else "",
         _subset(pareto),
@@ -183,24 +183,22 @@ def _runs(
         groups.setdefault((group_of(point, view.colour), group_of(point, view.shape)), []).append(i)
     colours = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(sorted({colour for colour, _ in groups}))}
     symbols = {name: SYMBOLS[i % len(SYMBOLS)] for i, name in enumerate(sorted({shape for _, shape in groups}))}
-    named, on_front = _named(shown, places, view, place), shown.on_front
+    on_front = shown.on_front
     for (colour, shape), members in sorted(groups.items()):
         first = shown.points[members[0]]
         hue = theme.colour(first.backbone, first.kind) if view.colour == "family" else colours[colour]
         symbol = theme.SYMBOL[first.kind] if view.shape == "kind" else symbols[shape]
         sizes, opacities = zip(*(_weight(i in on_front, shown.points[i], sure) for i in members), strict=True)
+        at_edge = [shown.x[i] <= 0 and view.x_log for i in members]
         chart.add_scatter(
             x=[place(shown.x[i]) for i in members],
             y=[shown.y[i] for i in members],
-            mode="markers+text",
+            mode="markers",
             name=theme.escape(_legend(view, colour, shape)),
             legendrank=10 if first.kind is Kind.SNN else 20,
-            text=[theme.escape(shown.points[i].mask_name or "") if i in named else "" for i in members],
-            textposition="bottom center",
-            textfont={"size": 10},
             marker={
                 "color": hue,
-                "symbol": ["triangle-left" if shown.x[i] <= 0 and view.x_log else symbol for i in members],
+                "symbol": ["triangle-left" if edge else symbol for edge in at_edge] if any(at_edge) else symbol,
                 "size": sizes,
                 "opacity": opacities,
                 "line": {"width": 1, "color": "rgba(255,255,255,.8)"},
@@ -211,6 +209,17 @@ def _runs(
             unselected={"marker": {"opacity": 0.35}},
             **_bars(shown, members, view, factor, hue),
         )
+    _names(chart, shown, _named(shown, places, view, place), place)
+
+
+def _names(chart: go.Figure, shown: Marks, named: set[int], place: Place) -> None:
+    """Masks' names under their marks: a trace of its own, since one that can have text makes room for it at each mark."""
+    if named:
+        chart.add_scatter(
+            x=[place(shown.x[i]) for i in sorted(named)], y=[shown.y[i] for i in sorted(named)], mode="text",
+            text=[theme.escape(shown.points[i].mask_name or "") for i in sorted(named)],
+            textposition="bottom center", textfont={"size": 10}, name="names", hoverinfo="skip", showlegend=False,
+        )  # fmt: skip
 
 
 def _run_ids(shown: Marks, place: int) -> list[str]:

@@ -10,10 +10,11 @@ import numpy as np
 
 from core.analysis.pareto import front, hypervolume
 from core.schemas.api import ParetoPoint
+from core.schemas.run import Kind
 from frontend.charts.axes import x_of, y_of
 
-MANY = 1500  # above so many marks, those that lie on each other are drawn once
-CELLS = (120, 60)  # places across and up that a mark off the front can take then
+MANY = 1500  # above so many marks, of those that lie close together one is drawn
+CELLS = (120, 96, 76, 60, 48, 38, 30)  # places across, and half as many up, that a mark off the front can take then
 BEYOND = 1.1  # the reference of the hypervolume lies so many times beyond the dearest run
 
 
@@ -64,22 +65,27 @@ def marks(points: Sequence[ParetoPoint], *, x: str, y: str, spreads: Mapping[str
 
 
 def drawn(marks: Marks, *, x_log: bool, always: frozenset[str] = frozenset()) -> list[int]:
-    """Places of the marks to draw: all of few; of many the front, `always`, and one for each cell of a fine grid."""
+    """Places of the marks to draw: all of few; of many the front, `always`, and one for each kind in each cell of a grid
+    that is as fine as MANY allows."""
     n = len(marks.points)
     if n <= MANY:
         return list(range(n))
-    across = np.log10(np.where(marks.x > 0, marks.x, np.nan)) if x_log else marks.x
-    columns, rows = _cells(across, CELLS[0]), _cells(marks.y, CELLS[1])
-    groups: dict[tuple[int, int, str], int] = {}
-    for place, (column, row, point) in enumerate(zip(columns.tolist(), rows.tolist(), marks.points, strict=True)):
-        groups.setdefault((column, row, point.kind), place)
+    across = _shares(np.log10(np.where(marks.x > 0, marks.x, np.nan)) if x_log else marks.x)
+    up = _shares(marks.y)
+    is_snn = np.array([point.kind is Kind.SNN for point in marks.points])
+    for cells in CELLS:
+        columns, rows = (across * cells).astype(int), (up * cells / 2).astype(int)
+        _, firsts = np.unique((columns * 1000 + rows) * 2 + is_snn, return_index=True)
+        if len(firsts) <= MANY:
+            break
     chosen = (place for place, point in enumerate(marks.points) if point.run_id in always)
-    return sorted({*groups.values(), *marks.on_front, *chosen})
+    return sorted({*firsts.tolist(), *marks.on_front, *chosen})
 
 
-def _cells(values: np.ndarray, n: int) -> np.ndarray:
+def _shares(values: np.ndarray) -> np.ndarray:
+    """Of the way from the least value to the greatest, in [0, 1]; -1 for NaN."""
     low, high = np.nanmin(values), np.nanmax(values)
-    return np.nan_to_num((values - low) / (high - low or 1.0) * n, nan=-1.0).astype(int)
+    return np.nan_to_num((values - low) / (high - low or 1.0), nan=-1.0)
 
 
 def reference(marks: Marks) -> tuple[float, float]:

@@ -2,51 +2,40 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 import streamlit as st
 
-from core.schemas.api import Catalog, ParetoColumns
-from core.schemas.run import Kind, RunState
+from core.schemas.api import Catalog
+from core.schemas.run import RunState
 from frontend.connection import api
 from frontend.elements.explore_address import ALL
+from frontend.explored import Runs, runs_of, together
 
 KEPT_S = 30.0  # tags and sweeps may change without a new run
 
 
-def load(catalog: Catalog, *, dataset: str, mode: str, steps: int | None = None) -> ParetoColumns:
-    """Operations of all runs on a data set, or on ALL, in a mode; without a price of anybody's choice."""
-    names = [info.name for info in catalog.datasets] if dataset == ALL else [dataset]
-    found = [_load(name, mode, catalog.default_profile, steps, _version(name)) for name in names]
-    if len(found) == 1:
-        return found[0]
-    return ParetoColumns(
-        dataset="all data sets",
-        mode=mode,
-        profile=catalog.default_profile,
-        n=sum(one.n for one in found),
-        columns={name: [value for one in found for value in one.columns[name]] for name in found[0].columns},
-        front=[],
-        published=[point for one in found for point in one.published],
-        steps=steps,
-        missing=sum(one.missing for one in found),
-    )
+def load(catalog: Catalog, *, dataset: str, mode: str, steps: int | None = None) -> Runs:
+    """All runs on a data set, or on ALL, in a mode; their points are priced at the default profile."""
+    if dataset != ALL:
+        return _load(dataset, mode, catalog.default_profile, steps, _version(dataset))
+    names = tuple(info.name for info in catalog.datasets)
+    return _load_all(names, mode, catalog.default_profile, steps, _version(None))
 
 
-def _version(dataset: str) -> tuple[int, str]:
-    """Changes when a run on the data set succeeds, is deleted or comes back."""
+def _version(dataset: str | None) -> tuple[int, str]:
+    """Changes when a run on the data set, or on any, succeeds, is deleted or comes back."""
     newest = api().runs(state=[RunState.SUCCEEDED.value], dataset=dataset, limit=1)
     return newest.total, newest.items[0].id if newest.items else ""
 
 
 @st.cache_resource(ttl=KEPT_S, max_entries=16, show_spinner=False)  # shared, not copied: nobody changes it
-def _load(dataset: str, mode: str, profile: str, steps: int | None, version: tuple[int, str]) -> ParetoColumns:
-    found = api().pareto_columns(dataset=dataset, mode=mode, profile=profile, steps=steps)
-    columns = dict(found.columns)
-    columns["kind"] = [Kind(kind) for kind in columns["kind"]]
-    columns["mask"] = [tuple(mask) for mask in columns["mask"]]
-    columns["finished_at"] = [datetime.fromisoformat(moment) for moment in columns["finished_at"]]
-    return found.model_copy(update={"columns": columns})
+def _load(dataset: str, mode: str, profile: str, steps: int | None, version: tuple[int, str]) -> Runs:
+    return runs_of(api().pareto_columns(dataset=dataset, mode=mode, profile=profile, steps=steps))
+
+
+@st.cache_resource(ttl=KEPT_S, max_entries=4, show_spinner=False)
+def _load_all(datasets: tuple[str, ...], mode: str, profile: str, steps: int | None, version: tuple[int, str]) -> Runs:
+    parts = [_load(name, mode, profile, steps, version) for name in datasets]
+    return together(parts, dataset="all data sets")
 
 
 @st.cache_data(ttl=600, max_entries=8, show_spinner=False)

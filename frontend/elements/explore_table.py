@@ -19,16 +19,14 @@ ORDER = ("network", "from", "accuracy_percent", "accuracy_percent_deviation", "f
 
 
 def draw(pareto: Pareto, spreads: Mapping[str, Spread], sure: Mapping[str, float] | None) -> None:
-    rows = tables.pareto_rows(pareto, spreads=spreads, sure=sure)
-    if not rows:
+    n = len(pareto.points) + len(pareto.published)
+    if not n:
         return
     left, right = st.columns([3, 1], vertical_alignment="bottom")
     left.subheader("The same figures")
-    pages = -(-len(rows) // PAGE)
-    page = 1
-    if pages > 1:
-        page = right.number_input(f"Page of {pages}", 1, pages, key=Key.EXPLORE_PAGE)
-    shown = rows[(page - 1) * PAGE : page * PAGE]
+    pages = -(-n // PAGE)
+    page = right.number_input(f"Page of {pages}", 1, pages, key=Key.EXPLORE_PAGE) if pages > 1 else 1
+    shown = tables.pareto_rows(pareto, spreads=spreads, sure=sure, part=slice((page - 1) * PAGE, page * PAGE))
     number = st.column_config.NumberColumn
     event = st.dataframe(
         shown,
@@ -36,7 +34,7 @@ def draw(pareto: Pareto, spreads: Mapping[str, Spread], sure: Mapping[str, float
         hide_index=True,
         on_select="rerun",
         selection_mode="single-row",
-        column_order=[name for name in ORDER if any(row[name] is not None for row in rows)],
+        column_order=[name for name in ORDER if any(row[name] is not None for row in shown)],
         column_config={
             "network": st.column_config.TextColumn("Network", width="medium"),
             "from": st.column_config.TextColumn("From"),

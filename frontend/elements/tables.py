@@ -4,78 +4,97 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
-from core.schemas.api import Pareto, ParetoPoint
+from core.schemas.api import Pareto, ParetoPoint, PublishedPoint
 from core.units import pj_to_mj
 from frontend.charts.pareto_marks import Spread
 
+Point = TypeVar("Point", ParetoPoint, PublishedPoint)
+
 
 def pareto_rows(
-    pareto: Pareto, *, spreads: Mapping[str, Spread] | None = None, sure: Mapping[str, float] | None = None
+    pareto: Pareto,
+    *,
+    spreads: Mapping[str, Spread] | None = None,
+    sure: Mapping[str, float] | None = None,
+    part: slice = slice(None),
 ) -> list[dict[str, Any]]:
     """One row a run, best accuracy first, then the printed points. Energy in mJ, as in the paper's tables.
 
-    `spreads`: rows are means over seeds, with standard deviations; `sure`: run -> probability of being on the front.
+    `spreads`: rows are means over seeds, with standard deviations; `sure`: run -> probability of being on the front;
+    `part`: which of the rows.
     """
-    own = [
-        {
-            "run": point.run_id,
-            "network": point.label,
-            "from": "own run",
-            "kind": point.kind.value,
-            "mask": ",".join(point.mask),
-            "accuracy_percent": 100 * point.accuracy,
-            "f1_macro": point.f1_macro,
-            "energy_mj": pj_to_mj(point.energy_pj),
-            "params": point.params,
-            "acs": point.acs,
-            "macs": point.macs,
-            "firing_rate": point.firing_rate,
-            "time_steps": point.time_steps,
-            "model_bytes": point.model_bytes,
-            "on_front": point.on_front,
-            "front_probability": None if sure is None else sure.get(point.run_id),
-            **_seeds(point, (spreads or {}).get(point.run_id)),
-            "recipe": point.recipe,
-            "n_train": point.n_train,
-            "n_test": point.n_test,
-            "dataset_complete": point.dataset_complete,
-            "mode": pareto.mode,
-            "profile": pareto.profile,
-        }
-        for point in sorted(pareto.points, key=lambda point: (-point.accuracy, point.energy_pj))
+    ordered = [*_best_first(pareto.points), *_best_first(pareto.published)]
+    return [
+        _own(point, pareto, (spreads or {}).get(point.run_id), sure)
+        if isinstance(point, ParetoPoint)
+        else _printed(point)
+        for point in ordered[part]
     ]
-    printed = [
-        {
-            "run": None,
-            "network": point.model,
-            "from": f"printed, {point.table}",
-            "kind": point.kind.value,
-            "mask": None,
-            "accuracy_percent": 100 * point.accuracy,
-            "f1_macro": point.f1_macro,
-            "energy_mj": pj_to_mj(point.energy_pj),
-            "params": point.params,
-            "acs": point.acs,
-            "macs": point.macs,
-            "firing_rate": None,
-            "time_steps": 1,
-            "model_bytes": None,
-            "on_front": None,
-            "front_probability": None,
-            **_seeds(None, None),
-            "recipe": None,
-            "n_train": None,
-            "n_test": None,
-            "dataset_complete": None,
-            "mode": "as printed, one time step",
-            "profile": "as printed",
-        }
-        for point in sorted(pareto.published, key=lambda point: (-point.accuracy, point.energy_pj))
-    ]
-    return own + printed
+
+
+def _best_first(points: Sequence[Point]) -> list[Point]:
+    return sorted(points, key=lambda point: (-point.accuracy, point.energy_pj))
+
+
+def _own(
+    point: ParetoPoint, pareto: Pareto, spread: Spread | None, sure: Mapping[str, float] | None
+) -> dict[str, Any]:  # fmt: skip
+    return {
+        "run": point.run_id,
+        "network": point.label,
+        "from": "own run",
+        "kind": point.kind.value,
+        "mask": ",".join(point.mask),
+        "accuracy_percent": 100 * point.accuracy,
+        "f1_macro": point.f1_macro,
+        "energy_mj": pj_to_mj(point.energy_pj),
+        "params": point.params,
+        "acs": point.acs,
+        "macs": point.macs,
+        "firing_rate": point.firing_rate,
+        "time_steps": point.time_steps,
+        "model_bytes": point.model_bytes,
+        "on_front": point.on_front,
+        "front_probability": None if sure is None else sure.get(point.run_id),
+        **_seeds(point, spread),
+        "recipe": point.recipe,
+        "n_train": point.n_train,
+        "n_test": point.n_test,
+        "dataset_complete": point.dataset_complete,
+        "mode": pareto.mode,
+        "profile": pareto.profile,
+    }
+
+
+def _printed(point: PublishedPoint) -> dict[str, Any]:
+    return {
+        "run": None,
+        "network": point.model,
+        "from": f"printed, {point.table}",
+        "kind": point.kind.value,
+        "mask": None,
+        "accuracy_percent": 100 * point.accuracy,
+        "f1_macro": point.f1_macro,
+        "energy_mj": pj_to_mj(point.energy_pj),
+        "params": point.params,
+        "acs": point.acs,
+        "macs": point.macs,
+        "firing_rate": None,
+        "time_steps": 1,
+        "model_bytes": None,
+        "on_front": None,
+        "front_probability": None,
+        **_seeds(None, None),
+        "recipe": None,
+        "n_train": None,
+        "n_test": None,
+        "dataset_complete": None,
+        "mode": "as printed, one time step",
+        "profile": "as printed",
+    }
 
 
 def _seeds(point: ParetoPoint | None, spread: Spread | None) -> dict[str, Any]:

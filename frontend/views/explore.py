@@ -71,7 +71,7 @@ def _first_dataset(catalog: Catalog) -> str:
 def _most_steps(catalog: Catalog) -> int:
     chosen = explore_controls.wanted(catalog)
     whole = explore_data.load(catalog, dataset=chosen.dataset, mode=chosen.lens.mode)
-    return min(max(whole.columns["time_steps"], default=1), explore_address.MOST_STEPS)
+    return min(max((point.time_steps for point in whole.points), default=1), explore_address.MOST_STEPS)
 
 
 def _picture(catalog: Catalog, polling: bool) -> None:
@@ -79,13 +79,16 @@ def _picture(catalog: Catalog, polling: bool) -> None:
     active = api().runs(state=ACTIVE, limit=5)
     if polling and not active.items:
         st.rerun()  # the last active run has ended: draw once more, without the clock
-    columns = explore_data.load(catalog, dataset=wanted.dataset, mode=wanted.lens.mode, steps=wanted.steps)
-    _under_way(active, first=not columns.n)
-    if not columns.n and not columns.published:
+    runs = explore_data.load(catalog, dataset=wanted.dataset, mode=wanted.lens.mode, steps=wanted.steps)
+    # Places for one box each, there also when it is not: a plot that moves down a place is drawn anew by the browser.
+    above, changed, gathered = st.empty(), st.empty(), st.empty()
+    with above:
+        _under_way(active, first=not runs.points)
+    if not runs.points and not runs.published:
         _meanwhile(catalog, wanted)
         return
     profile = next(item for item in catalog.profiles if item.name == wanted.lens.profile)
-    priced = explored.Lens(columns=columns, profile=moved(explored.profile_of(profile), wanted.factors))
+    priced = explored.Lens(runs=runs, profile=moved(explored.profile_of(profile), wanted.factors))
     try:
         every = explored.priced(priced)
     except SpikefrontError as error:  # a profile of the user's own may lack a price
@@ -94,8 +97,10 @@ def _picture(catalog: Catalog, polling: bool) -> None:
     points, spreads = explored.merged(every) if wanted.seeds else (every, {})
     pareto = explored.plot(priced, points, x=wanted.view.x, y=wanted.view.y)
     sure = explored.probabilities(points, spreads, every, priced.profile) if wanted.sure else None
-    _changes(catalog, wanted, points)
-    explore_choice.bar({point.run_id: point for point in every})
+    with changed:
+        _changes(catalog, wanted, points)
+    with gathered:
+        explore_choice.bar({point.run_id: point for point in every})
     _plot(pareto, wanted, spreads, sure, profile)
     _explain(catalog, pareto, wanted, profile)
     explore_table.draw(pareto, spreads, sure)
@@ -136,10 +141,8 @@ def _changes(catalog: Catalog, wanted: Wanted, points) -> None:
     if not why or wanted.view.x != "energy" or wanted.dataset == ALL or not points:
         return
     default = next(item for item in catalog.profiles if item.name == catalog.default_profile)
-    columns = explore_data.load(
-        catalog, dataset=wanted.dataset, mode=catalog.default_mode, steps=wanted.steps
-    )  # fmt: skip
-    before = explored.priced(explored.Lens(columns=columns, profile=explored.profile_of(default)))
+    held = explore_data.load(catalog, dataset=wanted.dataset, mode=catalog.default_mode, steps=wanted.steps)
+    before = held.points  # at the default profile's prices
     if wanted.seeds:
         before, _ = explored.merged(before)
     found = explored.told(before, points, why, y=wanted.view.y)

@@ -116,8 +116,8 @@ def test_own_runs_carry_their_ids_their_energy_in_the_axis_unit_and_percent():
 
 def test_own_points_are_filled_and_printed_points_hollow_with_the_same_shape_a_kind():
     figure = pareto.figure(some_pareto())
-    assert set(trace(figure, "SNN-SqueezeNet").marker.symbol) == {"circle"}
-    assert set(trace(figure, "CNN-SqueezeNet").marker.symbol) == {"square"}
+    assert trace(figure, "SNN-SqueezeNet").marker.symbol == "circle"
+    assert trace(figure, "CNN-SqueezeNet").marker.symbol == "square"
     assert trace(figure, "SNN, printed").marker.symbol == "circle-open"
     assert trace(figure, "CNN, printed").marker.symbol == "square-open"
     assert "of one time step" in trace(figure, "SNN, printed").hovertext[0]
