@@ -16,9 +16,10 @@ import numpy as np
 
 from core.analysis.certainty import accuracy_spread, front_probability
 from core.analysis.front_changes import FrontChanges, front_changes, sentence
-from core.analysis.reprice import energies
+from core.analysis.reprice import energies, moved
 from core.energy.profiles import Constant, Profile
 from core.schemas.api import Pareto, ParetoColumns, ParetoPoint, ProfileInfo, PublishedPoint
+from core.schemas.prices import AS_PUBLISHED, Factors
 from core.schemas.run import Kind
 from frontend.charts.axes import y_of
 from frontend.charts.pareto_marks import Spread, marks
@@ -47,10 +48,15 @@ class Runs:
 
 @dataclass(frozen=True, kw_only=True)
 class Lens:
-    """Runs, and what their operations cost."""
+    """Runs, and what their operations cost: a profile's prices, times `factors`."""
 
     runs: Runs
     profile: Profile
+    factors: Factors = AS_PUBLISHED
+
+    @property
+    def prices(self) -> Profile:
+        return moved(self.profile, self.factors)
 
 
 def runs_of(told: ParetoColumns) -> Runs:
@@ -104,7 +110,7 @@ def profile_of(info: ProfileInfo) -> Profile:
 def priced(lens: Lens) -> list[ParetoPoint]:
     """The runs with their energies under these prices; raises BadValue for a profile without a price of the mode."""
     runs = lens.runs
-    found = energies(runs.acs, runs.macs, runs.other, lens.profile).tolist()
+    found = energies(runs.acs, runs.macs, runs.other, lens.prices).tolist()
     return [point.model_copy(update={"energy_pj": pj}) for point, pj in zip(runs.points, found, strict=True)]
 
 
@@ -147,7 +153,7 @@ def plot(lens: Lens, points: Sequence[ParetoPoint], *, x: str, y: str) -> Pareto
     return Pareto.model_construct(
         dataset=runs.dataset, mode=runs.mode, profile=lens.profile.name, points=shown,
         front=[point.run_id for point in cheapest_first], published=runs.published, steps=runs.steps,
-        missing=runs.missing,
+        missing=runs.missing, **lens.factors.model_dump(),
     )  # fmt: skip
 
 

@@ -9,27 +9,18 @@ from pydantic import Field
 
 from backend.comparisons.service import ComparisonService
 from backend.context import Context, of
-from core.analysis.reprice import HIGHEST, Factors
 from core.energy.modes import DEFAULT_MODE
 from core.energy.profiles import DEFAULT_PROFILE
-from core.schemas.base import Frozen
 from core.schemas.compare import Comparison
+from core.schemas.prices import Factors
 
 router = APIRouter(tags=["results"])
 
 
-Times = Annotated[
-    float, Field(ge=0, le=HIGHEST, allow_inf_nan=False, description="how many times the profile's own price")
-]
-
-
-class CompareQuery(Frozen):
+class CompareQuery(Factors):
     runs: str = Field(max_length=700, description="two to ten run ids, with commas between them; the first is the base")
     mode: str = DEFAULT_MODE
     profile: str = DEFAULT_PROFILE
-    ac: Times = 1.0
-    mac: Times = 1.0
-    memory: Times = 1.0
 
 
 def service(context: Annotated[Context, Depends(of)]) -> ComparisonService:
@@ -42,5 +33,4 @@ def compare(
 ) -> Comparison:
     """Succeeded runs side by side: figures, differences with intervals, images gained and lost, twins, curves."""
     ids = [run_id.strip() for run_id in query.runs.split(",")]
-    factors = Factors(ac=query.ac, mac=query.mac, memory=query.memory)
-    return comparisons.compare(ids, mode=query.mode, profile=query.profile, factors=factors)
+    return comparisons.compare(ids, mode=query.mode, profile=query.profile, factors=query.factors)

@@ -8,13 +8,14 @@ from backend.runs.pareto import weight_bytes
 from backend.runs.present import row_label
 from backend.runs.repository import RunRepository
 from core.analysis.compare import INTERVAL, paired, ratio
-from core.analysis.reprice import AS_PUBLISHED, Factors, moved
+from core.analysis.reprice import moved
 from core.backbones.catalog import BACKBONES, mask_name
 from core.energy.modes import MODES
 from core.energy.price import price
 from core.energy.profiles import profiles
 from core.errors import BadValue
 from core.schemas.compare import ComparedRun, Comparison, Difference, TwinRatio
+from core.schemas.prices import AS_PUBLISHED, Factors
 from core.schemas.run import Kind, RunConfig
 
 MIN_RUNS, MAX_RUNS = 2, 10
@@ -47,9 +48,7 @@ class ComparisonService:
         return Comparison(
             mode=accounting.name,
             profile=prices.name,
-            ac=factors.ac,
-            mac=factors.mac,
-            memory=factors.memory,
+            **factors.model_dump(),
             interval=INTERVAL,
             runs=[self._run(row, tallies[row.id].acs, tallies[row.id].macs, energy[row.id]) for row in rows],
             differences=self._differences(rows, energy),

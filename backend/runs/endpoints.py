@@ -32,6 +32,7 @@ from core.schemas.api import (
     RunRequest,
 )
 from core.schemas.base import Frozen
+from core.schemas.prices import Factors
 from core.schemas.run import Kind, RunState
 
 router = APIRouter(tags=["runs"])
@@ -82,7 +83,7 @@ class RunQuery(Frozen):
         )
 
 
-class ParetoQuery(Frozen):
+class ParetoQuery(Factors):
     """What to plot, and how to price it."""
 
     dataset: str
@@ -203,7 +204,9 @@ def get_pareto(
 ) -> Pareto | ParetoColumns:
     """Own runs with their front, and the printed points, in any mode and profile."""
     plot = columns if query.columns else pareto
-    return plot(context, dataset=query.dataset, mode=query.mode, profile=query.profile, steps=query.steps)
+    return plot(
+        context, dataset=query.dataset, mode=query.mode, profile=query.profile, steps=query.steps, factors=query.factors
+    )
 
 
 def _made(response: Response, run: Run, created: bool) -> Run:

@@ -18,6 +18,7 @@ from backend.runs.repository import TAG_END, RunRepository
 from backend.runs.stepwise import Stopped, stopped
 from core.analysis.pareto import front
 from core.analysis.published import published
+from core.analysis.reprice import moved
 from core.backbones.catalog import BACKBONES, mask_name
 from core.datasets.catalog import DATASETS
 from core.energy.modes import MODES
@@ -26,6 +27,7 @@ from core.energy.profiles import Profile, profiles
 from core.errors import BundleCorrupt
 from core.forecast import FLOAT
 from core.schemas.api import Pareto, ParetoColumns, ParetoPoint
+from core.schemas.prices import AS_PUBLISHED, Factors
 from core.schemas.run import Kind
 
 log = logging.getLogger("spikefront.runs")
@@ -33,29 +35,45 @@ log = logging.getLogger("spikefront.runs")
 SHORT = 16  # signs of a hash that tell runs of one plot apart
 
 
-def pareto(context: Context, *, dataset: str, mode: str, profile: str, steps: int | None = None) -> Pareto:
+def pareto(
+    context: Context,
+    *,
+    dataset: str,
+    mode: str,
+    profile: str,
+    steps: int | None = None,
+    factors: Factors = AS_PUBLISHED,
+) -> Pareto:
     """All succeeded runs on a data set with their energy per inference, and which are on the front.
 
     Only measured runs form the front; the printed points stand beside them, at the paper's own prices.
     With `steps`, each run that has more time steps is stopped after so many, and one whose figures then are
-    not known is left out. Raises UnknownName, or BadValue for a profile that lacks a price of the mode.
+    not known is left out. `factors` move the profile's prices. Raises UnknownName, or BadValue for a profile that lacks a price of the mode.
     """
-    rows, told = _plot(context, dataset=dataset, mode=mode, profile=profile, steps=steps)
+    rows, told = _plot(context, dataset=dataset, mode=mode, profile=profile, steps=steps, factors=factors)
     return Pareto(**told, points=[ParetoPoint(**row) for row in rows])
 
 
-def columns(context: Context, *, dataset: str, mode: str, profile: str, steps: int | None = None) -> ParetoColumns:
+def columns(
+    context: Context,
+    *,
+    dataset: str,
+    mode: str,
+    profile: str,
+    steps: int | None = None,
+    factors: Factors = AS_PUBLISHED,
+) -> ParetoColumns:
     """The same plot, its points as columns; raises as `pareto` does. No point is made: of ten thousand it takes long."""
-    rows, told = _plot(context, dataset=dataset, mode=mode, profile=profile, steps=steps)
+    rows, told = _plot(context, dataset=dataset, mode=mode, profile=profile, steps=steps, factors=factors)
     by_name = {name: [row[name] for row in rows] for name in ParetoPoint.model_fields}
     return ParetoColumns(**told, n=len(rows), columns=by_name)
 
 
 def _plot(
-    context: Context, *, dataset: str, mode: str, profile: str, steps: int | None
+    context: Context, *, dataset: str, mode: str, profile: str, steps: int | None, factors: Factors
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """(the fields of each ParetoPoint, what else a plot says)."""
-    spec, accounting, prices = DATASETS[dataset], MODES[mode], profiles()[profile]
+    spec, accounting, prices = DATASETS[dataset], MODES[mode], moved(profiles()[profile], factors)
     with context.database.read() as session:
         stored = RunRepository(session).measured(spec.name, accounting.name)
     early = {} if steps is None else stopped(context, dataset=spec.name, mode=accounting.name, steps=steps)
@@ -106,6 +124,7 @@ def _plot(
         "dataset": spec.name,
         "mode": accounting.name,
         "profile": prices.name,
+        **factors.model_dump(),
         "front": [row["run_id"] for row in cheapest_first],
         "published": published(spec.name),
         "steps": steps,

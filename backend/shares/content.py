@@ -135,7 +135,9 @@ def _telling_examples(own: Measured, twin: Measured | None, *, limit: int) -> Ex
 
 
 def _comparison(context: Context, share: ShareRow, request: ShareRequest) -> dict[str, Any]:
-    found = ComparisonService(context).compare(list(request.runs), mode=request.mode, profile=request.profile)
+    found = ComparisonService(context).compare(
+        list(request.runs), mode=request.mode, profile=request.profile, factors=request.factors
+    )
     names = _names([run.id for run in found.runs])
     # a twin that exists beside the runs was not shared
     inside = [pair for pair in found.twins if pair.snn_id in names and pair.cnn_id in names]
@@ -168,7 +170,10 @@ def _sweep(context: Context, share: ShareRow, request: ShareRequest) -> dict[str
 
 def _view(context: Context, share: ShareRow, request: ShareRequest) -> dict[str, Any]:
     view: ShareView = request.view
-    plot = pareto(context, dataset=view.dataset, mode=request.mode, profile=request.profile, steps=view.steps)
+    plot = pareto(
+        context, dataset=view.dataset, mode=request.mode, profile=request.profile, steps=view.steps,
+        factors=request.factors,
+    )  # fmt: skip
     points = [point.model_copy(update={"tags": [], "sweep_ids": []}) for point in plot.points]
     names = _names([point.run_id for point in points])
     alike = dict.fromkeys(value for point in points for value in (point.repeat, point.twin))

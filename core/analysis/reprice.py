@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from core.energy.profiles import Profile
 from core.energy.rules import REPRICED
-
-
-@dataclass(frozen=True, kw_only=True)
-class Factors:
-    """How many times the profile's own price each kind of operation costs; 1 is the profile as it is."""
-
-    ac: float = 1.0
-    mac: float = 1.0
-    memory: float = 1.0
-
-
-AS_PUBLISHED = Factors()
-HIGHEST = 10.0  # times a profile's price: as far as a price is tried out
+from core.schemas.prices import Factors
 
 
 def moved(profile: Profile, factors: Factors) -> Profile:

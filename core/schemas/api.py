@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints
 
 from core.schemas.base import Frozen
+from core.schemas.prices import Factors
 from core.schemas.results import Part, Summary
 from core.schemas.run import Kind, RunConfig, RunState
 
@@ -313,7 +314,7 @@ class PublishedPoint(Frozen):
     energy_pj: float
 
 
-class Pareto(Frozen):
+class Pareto(Factors):
     dataset: str
     mode: str
     profile: str
@@ -324,7 +325,7 @@ class Pareto(Frozen):
     missing: int = Field(default=0, description="runs left out since their figures at these steps are not known")
 
 
-class ParetoColumns(Frozen):
+class ParetoColumns(Factors):
     """The same plot with its points as columns of equal length, one a field of ParetoPoint: smaller for many runs."""
 
     dataset: str

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from core.schemas.api import Gradients, Metrics
 from core.schemas.base import Frozen
+from core.schemas.prices import Factors
 from core.schemas.run import Kind, RunConfig
 
 
@@ -65,12 +66,9 @@ class TwinRatio(Frozen):
     energy_ratio: float | None = Field(description="the spiking network's over the CNN's: below 1 it needs less")
 
 
-class Comparison(Frozen):
+class Comparison(Factors):
     mode: str
     profile: str
-    ac: float = Field(default=1.0, description="what an AC was charged, as a multiple of the profile's price")
-    mac: float = Field(default=1.0, description="the same of a MAC")
-    memory: float = Field(default=1.0, description="the same of memory accesses and addresses")
     interval: str = Field(description="how the intervals were made, and what they leave out")
     runs: list[ComparedRun]
     differences: list[Difference] = Field(description="of every run but the first")

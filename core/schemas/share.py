@@ -12,6 +12,7 @@ from core.energy.profiles import DEFAULT_PROFILE
 from core.schemas.api import Confusion, Example, Examples, Gradients, Layers, Metrics, Pareto, ParetoPoint
 from core.schemas.base import Frozen
 from core.schemas.compare import Comparison
+from core.schemas.prices import AS_PUBLISHED, Factors
 from core.schemas.results import Summary
 from core.schemas.run import RunConfig, RunState
 from core.schemas.sweep import SweepGroup
@@ -33,8 +34,11 @@ class ShareView(Frozen):
     steps: int | None = Field(default=None, ge=1, le=64, description="every run stopped after so many time steps")
 
 
-class ShareTarget(Frozen):
-    """What a link leads to: exactly one of a run, two to ten runs side by side, a sweep, an Explore view."""
+class ShareTarget(Factors):
+    """What a link leads to: exactly one of a run, two to ten runs side by side, a sweep, an Explore view.
+
+    Prices can be moved for runs side by side and for a view.
+    """
 
     run_id: Id | None = None
     runs: list[Id] | None = Field(default=None, min_length=2, max_length=10)
@@ -47,6 +51,8 @@ class ShareTarget(Frozen):
     def _one_target(self) -> ShareTarget:
         if sum(part is not None for part in (self.run_id, self.runs, self.sweep_id, self.view)) != 1:
             raise ValueError("exactly one of run_id, runs, sweep_id and view must be given")
+        if self.factors != AS_PUBLISHED and self.type not in ("comparison", "view"):
+            raise ValueError(f"ac, mac and memory must be 1 in a link to a {self.type}: its prices cannot be moved")
         return self
 
     @property

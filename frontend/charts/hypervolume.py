@@ -70,7 +70,7 @@ def figure(pareto: Pareto, *, x: str = "energy", y: str = "accuracy") -> go.Figu
         f"area below the front of {Y_AXES[y].short} against {X_AXES[x].short} (linear)",
         f"reference: {worst_x / factor:.3g}{unit.replace(',', '')} and {Y_AXES[y].short} 0",
         f"mode {pareto.mode}" if x in ("energy", "synops") else "",
-        f"profile {pareto.profile}" if x == "energy" else "",
+        f"profile {pareto.profile}{pareto.moved_prices}" if x == "energy" else "",
     ]
     return theme.frame(
         chart, name="hypervolume", title=TITLE, caption=caption, height=240, revision=f"{pareto.dataset}|{x}|{y}"

@@ -44,7 +44,6 @@ def figure(
     spreads: Mapping[str, Spread] | None = None,
     sure: Mapping[str, float] | None = None,
     faults: Mapping[str, str] | None = None,
-    prices: str = "",
 ) -> go.Figure:
     """Filled marks are own runs, hollow ones are printed; the step line is the front, what it dominates is shaded.
 
@@ -52,7 +51,7 @@ def figure(
     it is left out); `highlight` and `chosen` name runs to ring. `spreads` (run -> Spread): a mark is the mean of
     several seeds, with bars of one standard deviation. `sure` (run -> probability of being on the front) sets size and
     opacity. `faults` (printed model and table -> what its audit contradicts) puts a red cross on a printed point.
-    `prices` says what was moved away from the profile. On a log axis a run at 0 stands on the left edge and says so.
+    On a log axis a run at 0 stands on the left edge and says so.
     """
     view = view or View(x_log=x_log)
     title = f"{Y_AXES[view.y].short[0].upper()}{Y_AXES[view.y].short[1:]} against {X_AXES[view.x].short}"
@@ -84,15 +83,15 @@ def figure(
     _runs(chart, pareto, shown, places, view, place, factor, sure)
     _rings(chart, shown, ringed, place)
     return theme.frame(
-        chart, name="pareto", title=title, caption=_caption(pareto, shown, printed, places, view, sure, prices),
+        chart, name="pareto", title=title, caption=_caption(pareto, shown, printed, places, view, sure),
         height=400, listed=True,
-        revision=f"{pareto.dataset}|{pareto.mode}|{pareto.profile}|{view.x}|{view.y}|{view.x_log}|{prices}",
+        revision=f"{pareto.dataset}|{pareto.mode}|{pareto.profile}|{view.x}|{view.y}|{view.x_log}|{pareto.moved_prices}",
     )  # fmt: skip
 
 
 def _caption(
     pareto: Pareto, shown: Marks, printed: list[PublishedPoint], places: list[int], view: View,
-    sure: Mapping[str, float] | None, prices: str,
+    sure: Mapping[str, float] | None,
 ) -> list[str]:  # fmt: skip
     seeds = [spread.n for spread in shown.spreads.values()]
     what = theme.count_of(len(shown.points), "config" if seeds else "run")
@@ -105,7 +104,7 @@ def _caption(
         _test_images(pareto),
         f"stopped after T' = {pareto.steps} steps" if pareto.steps else "",
         mode if view.x in ("energy", "synops") else "",
-        f"profile {pareto.profile}{prices}" if view.x == "energy" else "",
+        f"profile {pareto.profile}{pareto.moved_prices}" if view.x == "energy" else "",
         f"hypervolume {share:.3f} of 1" if math.isfinite(share) else "",
         "size and opacity: probability of being on the front" if sure else "",
         "hollow: printed by Kabir et al." + (" for one time step" if view.x == "energy" else "") if printed else "",
@@ -209,7 +208,8 @@ def _runs(
             unselected={"marker": {"opacity": 0.35}},
             **_bars(shown, members, view, factor, hue),
         )
-    _names(chart, shown, _named(shown, places, view, place), place)
+    if len(places) == len(shown.points):  # among very many marks a name cannot be read
+        _names(chart, shown, _named(shown, places, view, place), place)
 
 
 def _names(chart: go.Figure, shown: Marks, named: set[int], place: Place) -> None:

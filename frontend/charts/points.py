@@ -61,7 +61,7 @@ def view(plot: SharedPareto, shown: ShareView) -> go.Figure:
         theme.count_of(len(plot.points), "run"),
         f"n = {' or '.join(f'{size:,}' for size in sorted(sizes)[:3])} test images" if sizes else "",
         f"stopped after T' = {shown.steps}" if shown.steps else "",
-        *_priced(plot.mode, plot.profile, shown.x),
+        *_priced(plot.mode, plot.profile + plot.moved_prices, shown.x),
         "hollow: printed by Kabir et al." if any(mark.hollow for mark in marks) else "",
     ]
     title = f"{Y_WORDS[shown.y].split(',')[0].capitalize()} against {X_WORDS[shown.x].split(',')[0].split(' (')[0]}"
@@ -81,7 +81,7 @@ def comparison(found: Comparison) -> go.Figure:
         ", ".join(sorted({run.config.dataset for run in found.runs})),
         theme.count_of(len(found.runs), "run"),
         f"n = {min(run.n_test for run in found.runs):,} test images",
-        *_priced(found.mode, found.profile),
+        *_priced(found.mode, found.profile + found.moved_prices),
     ]
     return _figure(marks, name="compared", title="Accuracy against energy", caption=caption, x_log=False)
 

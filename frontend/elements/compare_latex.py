@@ -5,7 +5,6 @@ from __future__ import annotations
 from core.schemas.compare import Comparison
 from core.units import energy_scale
 from frontend.charts.comparison_names import names
-from frontend.elements.compare_tables import moved_prices
 
 SIGNS = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -79,7 +78,7 @@ def _caption(comparison: Comparison) -> str:
 def _priced(comparison: Comparison) -> str:
     return (
         f"Estimated energy per inference, accounting mode {text(comparison.mode)}, "
-        f"profile {text(comparison.profile + moved_prices(comparison))}."
+        f"profile {text(comparison.profile + comparison.moved_prices)}."
     )
 
 

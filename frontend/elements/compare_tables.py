@@ -64,13 +64,6 @@ def summary(comparison: Comparison) -> str:
     )
 
 
-def moved_prices(comparison: Comparison) -> str:
-    """` with its price of AC ×2, of MAC ×0.5` after a profile's name; empty where all prices are the profile's."""
-    times = {"AC": comparison.ac, "MAC": comparison.mac, "memory": comparison.memory}
-    moved = ", of ".join(f"{name} ×{factor:g}" for name, factor in times.items() if factor != 1)
-    return f" with its price of {moved}" if moved else ""
-
-
 def clear(pair: Paired) -> bool:
     """Whether the interval leaves zero out."""
     return pair.low > 0 or pair.high < 0

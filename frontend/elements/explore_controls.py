@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import streamlit as st
 
-from core.analysis.reprice import AS_PUBLISHED, Factors
 from core.schemas.api import Catalog
+from core.schemas.prices import AS_PUBLISHED, Factors
 from frontend.charts.axes import GROUPINGS, X_AXES, Y_AXES
 from frontend.charts.pareto import View
 from frontend.elements import lens

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from core.analysis.reprice import AS_PUBLISHED, Factors
 from core.schemas.api import Catalog, ProfileInfo
+from core.schemas.prices import AS_PUBLISHED, Factors
 from frontend.keys import Key
 
 #: Places of a price slider: nothing, then ten a decade from a tenth to ten times the profile's price.

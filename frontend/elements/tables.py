@@ -66,6 +66,9 @@ def _own(
         "dataset_complete": point.dataset_complete,
         "mode": pareto.mode,
         "profile": pareto.profile,
+        "ac_price_times": pareto.ac,
+        "mac_price_times": pareto.mac,
+        "memory_price_times": pareto.memory,
     }
 
 
@@ -94,6 +97,9 @@ def _printed(point: PublishedPoint) -> dict[str, Any]:
         "dataset_complete": None,
         "mode": "as printed, one time step",
         "profile": "as printed",
+        "ac_price_times": None,
+        "mac_price_times": None,
+        "memory_price_times": None,
     }
 
 

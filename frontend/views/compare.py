@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 import streamlit as st
 
-from core.analysis.reprice import Factors
 from core.schemas.api import Catalog
 from core.schemas.compare import Comparison
 from core.schemas.share import ShareTarget
@@ -46,7 +43,9 @@ def render() -> None:
     priced = lens.picker(catalog, second, third)
     explore_controls.price_row(catalog, opens=False)
     try:
-        comparison = api().compare(list(chosen), mode=priced.mode, profile=priced.profile, **asdict(lens.factors()))
+        comparison = api().compare(
+            list(chosen), mode=priced.mode, profile=priced.profile, **lens.factors().model_dump()
+        )
     except ApiProblem as problem:  # the picker stays, so that the run it names can be taken out
         show_problem(problem)
         return
@@ -73,11 +72,13 @@ def _figures(catalog: Catalog, comparison: Comparison) -> None:
             with st.container(width="content"):
                 link_run(run_id, plain(label))
         ids = [run.id for run in comparison.runs]
-        sharing.draw(ShareTarget(runs=ids, mode=comparison.mode, profile=comparison.profile))
+        sharing.draw(
+            ShareTarget(runs=ids, mode=comparison.mode, profile=comparison.profile, **comparison.factors.model_dump())
+        )
     mode = next(item.title for item in catalog.modes if item.name == comparison.mode)
     profile = next(item for item in catalog.profiles if item.name == comparison.profile)
-    moved = lens.prices_in_words(profile, Factors(ac=comparison.ac, mac=comparison.mac, memory=comparison.memory))
-    prices = f" with {moved}. A shared link shows the profile's own prices" if moved else ""
+    moved = lens.prices_in_words(profile, comparison.factors)
+    prices = f" with {moved}" if moved else ""
     st.caption(
         plain(f"Energy per inference, estimated: {mode}, {profile.title}{prices}. Interval: {comparison.interval}")
     )
@@ -111,7 +112,7 @@ def _twins(comparison: Comparison) -> None:
     st.html(compare_tables.twins_html(comparison, labels))
     beside = compare_tables.outsiders(comparison.twins, comparison.runs)
     note = " Twins without a letter are not compared above." if beside else ""
-    profile = comparison.profile + compare_tables.moved_prices(comparison)
+    profile = comparison.profile + comparison.moved_prices
     st.caption(plain(f"Same config but for the kind of network; mode {comparison.mode}, profile {profile}.{note}"))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import streamlit as st
 
-from core.analysis.reprice import moved
 from core.errors import SpikefrontError
 from core.schemas.api import Catalog, Pareto, ProfileInfo, RunPage
 from core.schemas.run import RunState
@@ -53,12 +52,14 @@ def render() -> None:
 
 
 def _share(wanted: Wanted) -> None:
-    """A link to what is in sight; prices that were moved by hand and marks of all data sets at once stay here."""
+    """A link to what is in sight, at the prices that are; marks of all data sets at once stay here."""
     if wanted.dataset == ALL:
         return
     view = wanted.view
     shown = ShareView(dataset=wanted.dataset, x=view.x, y=view.y, x_log=view.x_log, steps=wanted.steps)
-    sharing.draw(ShareTarget(view=shown, mode=wanted.lens.mode, profile=wanted.lens.profile))
+    sharing.draw(
+        ShareTarget(view=shown, mode=wanted.lens.mode, profile=wanted.lens.profile, **wanted.factors.model_dump())
+    )
 
 
 def _first_dataset(catalog: Catalog) -> str:
@@ -88,7 +89,7 @@ def _picture(catalog: Catalog, polling: bool) -> None:
         _meanwhile(catalog, wanted)
         return
     profile = next(item for item in catalog.profiles if item.name == wanted.lens.profile)
-    priced = explored.Lens(runs=runs, profile=moved(explored.profile_of(profile), wanted.factors))
+    priced = explored.Lens(runs=runs, profile=explored.profile_of(profile), factors=wanted.factors)
     try:
         every = explored.priced(priced)
     except SpikefrontError as error:  # a profile of the user's own may lack a price
@@ -96,12 +97,12 @@ def _picture(catalog: Catalog, polling: bool) -> None:
         return
     points, spreads = explored.merged(every) if wanted.seeds else (every, {})
     pareto = explored.plot(priced, points, x=wanted.view.x, y=wanted.view.y)
-    sure = explored.probabilities(points, spreads, every, priced.profile) if wanted.sure else None
+    sure = explored.probabilities(points, spreads, every, priced.prices) if wanted.sure else None
     with changed:
         _changes(catalog, wanted, points)
     with gathered:
         explore_choice.bar({point.run_id: point for point in every})
-    _plot(pareto, wanted, spreads, sure, profile)
+    _plot(pareto, wanted, spreads, sure)
     _explain(catalog, pareto, wanted, profile)
     explore_table.draw(pareto, spreads, sure)
     if wanted.dataset != ALL and len(pareto.points) > 1:
@@ -113,8 +114,7 @@ def _picture(catalog: Catalog, polling: bool) -> None:
         )
 
 
-def _plot(pareto: Pareto, wanted: Wanted, spreads, sure, profile: ProfileInfo) -> None:
-    words = lens.prices_in_words(profile, wanted.factors)
+def _plot(pareto: Pareto, wanted: Wanted, spreads, sure) -> None:
     axes = f"{Y_AXES[wanted.view.y].short} against {X_AXES[wanted.view.x].short}"
     show(
         pareto_chart.figure(
@@ -124,7 +124,6 @@ def _plot(pareto: Pareto, wanted: Wanted, spreads, sure, profile: ProfileInfo) -
             spreads=spreads,
             sure=sure,
             faults=explore_data.faults(pareto.dataset) if pareto.published and wanted.dataset != ALL else None,
-            prices=f" with {words}" if words else "",
         ),
         key=Key.EXPLORE_CHART,
         on_select=explore_choice.take,

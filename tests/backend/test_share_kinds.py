@@ -238,6 +238,8 @@ def test_what_cannot_be_shared_is_refused_when_the_link_is_made(finisher, twins,
         ({"view": {"dataset": "digit"}}, "unknown-name"),
         ({"run_id": twins[0], "mode": "exat"}, "unknown-name"),
         ({"run_id": twins[0], "profile": "none"}, "unknown-name"),
+        ({"run_id": twins[0], "mac": 2}, "invalid-request"),
+        ({"view": {"dataset": "digits"}, "mac": 11}, "invalid-request"),
         ({"view": {"dataset": "digits"}, "with_weights": True}, "bad-value"),
     ):
         answer = client.post("/api/v1/shares", json=body)
@@ -252,6 +254,23 @@ def test_a_share_is_priced_in_the_mode_it_was_made_in(twins, client: TestClient)
     exact, paper = (client.get(f"/api/v1/pareto?dataset=digits&mode={mode}").json() for mode in ("exact", "paper"))
     energies = [point.energy_pj for point in view.plot.points]
     assert energies == [point["energy_pj"] for point in paper["points"]] != [p["energy_pj"] for p in exact["points"]]
+
+
+def test_a_share_keeps_the_prices_that_were_moved_and_says_so(twins, client: TestClient) -> None:
+    moved = {"ac": 0, "mac": 2}
+    own = {run["id"]: run for run in client.get("/api/v1/compare", params={"runs": ",".join(twins)}).json()["runs"]}
+    for made in (share(client, view={"dataset": "digits"}, **moved), share(client, runs=list(twins), **moved)):
+        shown = opened(client, made)
+        runs = shown.plot.points if shown.type == "view" else shown.comparison.runs
+        assert len(runs) == 2
+        for run, stored in zip(runs, own.values(), strict=True):
+            assert run.energy_pj == pytest.approx(2 * 4.6 * stored["macs"])
+        text = page(client, made)
+        words = " with its price of AC ×0, of MAC ×2"
+        assert f"horowitz-45nm{words}" in text and f"){words}." in text  # under the figure, and in the sentence below
+    # the same figures as the page that the link was made from
+    plot = client.get("/api/v1/pareto", params={"dataset": "digits", **moved}).json()
+    assert [point["energy_pj"] for point in plot["points"]] == [run.energy_pj for run in runs]
 
 
 def test_weights_lose_their_free_text_and_nothing_else() -> None:

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from core.analysis.certainty import accuracy_spread, front_probability
 from core.analysis.pareto import front, history, hypervolume
-from core.analysis.reprice import Factors, energies, memory_energies, moved
+from core.analysis.reprice import energies, memory_energies, moved
 from core.energy.price import energy_pj
 from core.energy.profiles import profiles
+from core.schemas.prices import Factors
 
 HOROWITZ = profiles()["horowitz-45nm"]
 LOIHI = profiles()["loihi"]

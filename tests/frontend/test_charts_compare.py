@@ -146,7 +146,7 @@ def test_the_csv_holds_the_differences_in_their_own_units():
 def test_moved_prices_stand_in_every_table_that_leaves_the_page():
     moved, own = some(ac=2, memory=0.5), some()
     words = " with its price of AC ×2, of memory ×0.5"
-    assert compare_tables.moved_prices(moved) == words and compare_tables.moved_prices(own) == ""
+    assert moved.moved_prices == words and own.moved_prices == ""
     for text in (compare_latex.table(moved), compare_latex.twins(moved, names(moved))):
         assert r"profile horowitz-45nm with its price of AC $\times$2, of memory $\times$0.5." in text
     assert "profile horowitz-45nm." in compare_latex.table(own)

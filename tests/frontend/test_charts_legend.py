@@ -10,9 +10,9 @@ from urllib.parse import unquote
 import plotly.graph_objects as go
 import pytest
 
-from core.analysis.reprice import HIGHEST
 from core.backbones.catalog import BACKBONES
 from core.schemas.api import Metrics, Pareto, ParetoPoint, PublishedPoint
+from core.schemas.prices import HIGHEST
 from core.schemas.run import Kind
 from core.schemas.share import SharedPareto, SharedPoint, ShareView
 from frontend.charts import curves, legend, pareto, points, theme
@@ -100,7 +100,8 @@ def test_the_legend_names_every_mark_with_the_shape_and_colour_it_is_drawn_with(
 
 def test_of_a_mark_with_two_shapes_the_commoner_stands_in_the_legend():
     figure = pareto.figure(plot_of([point(name, energy_pj=pj) for name, pj in (("free", 0), ("a", 1e6), ("b", 2e6))]))
-    assert figure.data[-1].marker.symbol[0] == "triangle-left"
+    runs = next(trace for trace in figure.data if trace.name == "SNN-SqueezeNet")
+    assert runs.marker.symbol[0] == "triangle-left"
     assert [one.shape for one in legend.entries(figure) if one.name == "SNN-SqueezeNet"] == ["circle"]
 
 

@@ -6,16 +6,17 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from core.analysis.reprice import Factors, moved
 from core.energy.price import energy_pj
 from core.energy.profiles import profiles
 from core.schemas.api import Pareto, ParetoColumns, ParetoPoint, PublishedPoint
+from core.schemas.prices import AS_PUBLISHED, Factors
 from core.schemas.run import Kind
 from frontend import explored
 from frontend.charts import hypervolume, pareto, theme
 from frontend.charts.axes import X_AXES, x_of
 from frontend.charts.pareto import View
 from frontend.charts.pareto_marks import MANY, Spread, drawn, marks
+from frontend.elements import tables
 
 HOROWITZ = profiles()["horowitz-45nm"]
 MEMORY = {"sram-8k@event": 1e6}
@@ -34,14 +35,14 @@ def run(run_id, *, acs=0.0, macs=0.0, accuracy=0.8, kind=Kind.SNN, seed=0, other
     return ParetoPoint(**(fields | changes))
 
 
-def lens(*points, profile=HOROWITZ):
+def lens(*points, profile=HOROWITZ, factors=AS_PUBLISHED):
     names = ParetoPoint.model_fields
     columns = ParetoColumns(
         dataset="digits", mode="memory", profile="horowitz-45nm", n=len(points), front=[], published=[],
         columns={name: [getattr(point, name) for point in points] for name in names},
     )  # fmt: skip
     read = ParetoColumns.model_validate_json(columns.model_dump_json())  # as it comes from the API
-    return explored.Lens(runs=explored.runs_of(read), profile=profile)
+    return explored.Lens(runs=explored.runs_of(read), profile=profile, factors=factors)
 
 
 def plot(*points, **changes):
@@ -74,9 +75,14 @@ def test_every_profile_prices_here_as_it_does_in_the_api():
 
 
 def test_a_moved_price_moves_every_run_by_its_own_operations():
-    dear = moved(HOROWITZ, Factors(ac=2))
-    points = explored.priced(lens(run("a", acs=10, macs=1), run("b", macs=3), profile=dear))
+    dear = lens(run("a", acs=10, macs=1), run("b", macs=3), factors=Factors(ac=2))
+    points = explored.priced(dear)
     assert [point.energy_pj for point in points] == pytest.approx([10 * 1.8 + 4.6, 3 * 4.6])
+    shown = explored.plot(dear, points, x="energy", y="accuracy")
+    words = "profile horowitz-45nm with its price of AC ×2"
+    assert words in pareto.figure(shown).layout.meta["caption"]
+    assert words in hypervolume.figure(shown).layout.meta["caption"]
+    assert {row["ac_price_times"] for row in tables.pareto_rows(shown)} == {2}
 
 
 def test_a_lens_says_who_leaves_and_names_the_twin():
