@@ -62,6 +62,7 @@ class CatalogService:
             modes=[ModeInfo(name=m.name, title=m.title, description=m.description) for m in MODES.values()],
             default_mode=DEFAULT_MODE,
             default_profile=DEFAULT_PROFILE,
+            former_datasets=self._former_datasets(),
         )
 
     def preview(self, request: RunRequest) -> Preview:
@@ -114,6 +115,10 @@ class CatalogService:
             citation=spec.citation,
             licence=spec.licence,
         )
+
+    def _former_datasets(self) -> list[str]:
+        with self._context.database.read() as session:
+            return [name for name in RunRepository(session).datasets() if name not in DATASETS]
 
     def _equal_run(self, config: RunConfig) -> EqualRun | None:
         with self._context.database.read() as session:

@@ -15,7 +15,6 @@ from backend.runs.pareto import columns, pareto
 from backend.runs.repository import RunWhere
 from backend.runs.service import RunService
 from core.backbones.catalog import BACKBONES, parse_mask
-from core.datasets.catalog import DATASETS
 from core.energy.modes import DEFAULT_MODE
 from core.energy.profiles import DEFAULT_PROFILE
 from core.errors import SpikefrontError
@@ -65,8 +64,8 @@ class RunQuery(Frozen):
     limit: int = Field(default=50, ge=1, le=200)
 
     def where(self) -> RunWhere:
-        """Raises UnknownName for a name that is in no table."""
-        for registry, name in ((DATASETS, self.dataset), (BACKBONES, self.backbone), (RECIPES, self.recipe)):
+        """Raises UnknownName for a name that is in no table; runs may be on a data set that was taken away."""
+        for registry, name in ((BACKBONES, self.backbone), (RECIPES, self.recipe)):
             if name is not None:
                 registry[name]
         return RunWhere(

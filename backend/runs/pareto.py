@@ -20,7 +20,6 @@ from core.analysis.pareto import front
 from core.analysis.published import published
 from core.analysis.reprice import moved
 from core.backbones.catalog import BACKBONES, mask_name
-from core.datasets.catalog import DATASETS
 from core.energy.modes import MODES
 from core.energy.price import energy_pj
 from core.energy.profiles import Profile, profiles
@@ -73,10 +72,12 @@ def _plot(
     context: Context, *, dataset: str, mode: str, profile: str, steps: int | None, factors: Factors
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """(the fields of each ParetoPoint, what else a plot says)."""
-    spec, accounting, prices = DATASETS[dataset], MODES[mode], moved(profiles()[profile], factors)
+    accounting, prices = MODES[mode], moved(profiles()[profile], factors)
     with context.database.read() as session:
-        stored = RunRepository(session).measured(spec.name, accounting.name)
-    early = {} if steps is None else stopped(context, dataset=spec.name, mode=accounting.name, steps=steps)
+        runs = RunRepository(session)
+        runs.require_dataset(dataset)
+        stored = runs.measured(dataset, accounting.name)
+    early = {} if steps is None else stopped(context, dataset=dataset, mode=accounting.name, steps=steps)
     shown = []
     for row in stored:
         figures = _whole(row) if steps is None or row.time_steps <= steps else early.get(row.id)
@@ -121,12 +122,12 @@ def _plot(
         })  # fmt: skip
     cheapest_first = sorted((row for row in rows if row["on_front"]), key=lambda row: row["energy_pj"])
     return rows, {
-        "dataset": spec.name,
+        "dataset": dataset,
         "mode": accounting.name,
         "profile": prices.name,
         **factors.model_dump(),
         "front": [row["run_id"] for row in cheapest_first],
-        "published": published(spec.name),
+        "published": published(dataset),
         "steps": steps,
         "missing": len(stored) - len(rows),
     }

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from backend.models import RunEventRow, RunRow, RunStepRow, RunTagRow, RunTallyRow, SweepRunRow
 from backend.paging import Cursor, older_than
+from core.datasets.catalog import DATASETS
 from core.errors import NotFound, NotReady
 from core.schemas.run import Kind, RunState
 
@@ -212,6 +213,15 @@ class RunRepository:
                 .order_by(RunEventRow.epoch)
             )
         )
+
+    def datasets(self) -> list[str]:
+        """Names of the data sets of all runs, in alphabetical order."""
+        return list(self._session.scalars(select(RunRow.dataset).where(LIVE).distinct().order_by(RunRow.dataset)))
+
+    def require_dataset(self, name: str) -> None:
+        """Raises UnknownName for a data set that is in no table and that no run is on: runs outlive theirs."""
+        if name not in DATASETS and name not in self.datasets():
+            DATASETS[name]  # says which there are
 
     def measured(self, dataset: str, mode: str) -> Sequence[Row]:
         """All succeeded runs on a data set with their operations in a mode, oldest first, in one statement.

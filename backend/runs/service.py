@@ -73,9 +73,12 @@ class RunService:
             return self._present(repository, [row], with_artifacts=True)[0]
 
     def page(self, where: RunWhere, *, cursor: str | None, limit: int) -> RunPage:
+        """Newest first; raises UnknownName for a data set that is in no table and has no run."""
         after = read_cursor(cursor) if cursor is not None else None
         with self._database.read() as session:
             repository = RunRepository(session)
+            if where.dataset is not None:
+                repository.require_dataset(where.dataset)
             rows = repository.page(where, after=after, limit=limit + 1)  # one more tells whether there is a next page
             shown = rows[:limit]
             return RunPage(

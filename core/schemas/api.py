@@ -409,6 +409,14 @@ class Catalog(Frozen):
     modes: list[ModeInfo]
     default_mode: str
     default_profile: str
+    former_datasets: list[str] = Field(
+        default_factory=list, description="data sets of runs that were taken away: looked at, but no longer trained on"
+    )
+
+    @property
+    def plotted(self) -> dict[str, str]:
+        """Data set -> title, of all that runs can be looked at by."""
+        return {info.name: info.title for info in self.datasets} | {name: name for name in self.former_datasets}
 
 
 class Problem(Frozen):

@@ -18,7 +18,7 @@ def parts(catalog: Catalog, dataset: str) -> dict[str, Part]:
     """Name in the address -> what it stands for; `dataset` is the one shown where the address names none."""
     return {
         "dataset": Part(
-            key=Key.EXPLORE_DATASET, default=dataset, read=one_of([ALL, *(item.name for item in catalog.datasets)])
+            key=Key.EXPLORE_DATASET, default=dataset, read=one_of([ALL, *catalog.plotted])
         ),
         **lens_address.parts(catalog),
         "x": Part(key=Key.EXPLORE_X, default="energy", read=one_of(X_AXES)),

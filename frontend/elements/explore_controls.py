@@ -29,7 +29,7 @@ class Wanted(NamedTuple):
 
 def top_row(catalog: Catalog) -> None:
     """Data set, accounting mode, hardware profile."""
-    titles = {info.name: info.title for info in catalog.datasets} | {ALL: "All data sets"}
+    titles = catalog.plotted | {ALL: "All data sets"}
     with st.container(key="lens_row"):
         first, second, third = st.columns([1, 1.3, 1.3], vertical_alignment="bottom")
         first.selectbox(

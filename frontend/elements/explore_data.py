@@ -17,8 +17,7 @@ def load(catalog: Catalog, *, dataset: str, mode: str, steps: int | None = None)
     """All runs on a data set, or on ALL, in a mode; their points are priced at the default profile."""
     if dataset != ALL:
         return _load(dataset, mode, catalog.default_profile, steps, _version(dataset))
-    names = tuple(info.name for info in catalog.datasets)
-    return _load_all(names, mode, catalog.default_profile, steps, _version(None))
+    return _load_all(tuple(catalog.plotted), mode, catalog.default_profile, steps, _version(None))
 
 
 def _version(dataset: str | None) -> tuple[int, str]:

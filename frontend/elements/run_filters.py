@@ -52,7 +52,7 @@ class Choices(NamedTuple):
 
 def choices(catalog: Catalog, sweeps: list[Sweep]) -> Choices:
     return Choices(
-        {item.name: item.title for item in catalog.datasets},
+        catalog.plotted,
         {item.name: item.title for item in catalog.backbones},
         {item.name: item.title for item in catalog.recipes},
         {item.id: item.name for item in sweeps},

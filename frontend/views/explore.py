@@ -64,7 +64,7 @@ def _share(wanted: Wanted) -> None:
 
 def _first_dataset(catalog: Catalog) -> str:
     """Where the newest result is."""
-    known = [info.name for info in catalog.datasets]
+    known = list(catalog.plotted)
     newest = api().runs(state=[RunState.SUCCEEDED.value], limit=1).items
     return newest[0].config.dataset if newest and newest[0].config.dataset in known else known[0]
 

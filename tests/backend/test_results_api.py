@@ -21,7 +21,7 @@ from core.bundle import FILES, LATER_FILES, Bundle
 from core.datasets.catalog import DATASETS
 from core.energy.modes import MODES
 from core.energy.profiles import profiles
-from core.schemas.api import Confusion, Examples, Layers, Metrics, Pareto, Preview, Run
+from core.schemas.api import Catalog, Confusion, Examples, Layers, Metrics, Pareto, Preview, Run
 from core.schemas.diagnostics import Calibration, DiagnosticsReport, Exits, Steps
 from core.schemas.results import EpochDone
 
@@ -79,6 +79,14 @@ def test_a_run_keeps_its_figures_when_its_data_set_is_taken_away(finisher, clien
     assert {layer["block"] for layer in after.json()["layers"]} == {None}
     for page in ("", "/metrics", "/confusion", "/examples", "/steps", "/exits", "/diagnostics"):
         assert client.get(f"/api/v1/runs/{run_id}{page}").status_code == 200, page
+    # and it can be found: beside the data sets that there are, on the plot, and under a link
+    catalog = Catalog.model_validate_json(client.get("/api/v1/catalog").content)
+    assert catalog.former_datasets == ["digits"] and catalog.plotted["digits"] == "digits"
+    assert "digits" not in [info.name for info in catalog.datasets]
+    (point,) = client.get("/api/v1/pareto?dataset=digits").json()["points"]
+    assert point["run_id"] == run_id and client.get("/api/v1/runs?dataset=digits").json()["total"] == 1
+    assert client.post("/api/v1/shares", json={"view": {"dataset": "digits"}}).status_code == 201
+    assert client.get("/api/v1/pareto?dataset=never").json()["code"] == "unknown-name"
 
 
 def test_layers_are_priced_while_looking_in_every_mode(finisher, client: TestClient) -> None:
