@@ -19,6 +19,7 @@ TITLE = "Accuracy against energy"
 Place = Callable[[float], float]  # a value to its place on the axis
 CLOSE = (0.16, 0.06)  # shares of the plot's width and height within which two names would overlap
 RED = "#c8443a"
+FRONT_PX = 13  # a mark on the front
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "hexagon", "triangle-down")
 COLOURS = (theme.BLUE, theme.VERMILION, theme.GREEN, theme.ORANGE, theme.PURPLE, theme.SKY, "#7A5CC2", "#999933")
 
@@ -213,10 +214,14 @@ def _runs(
 
 
 def _names(chart: go.Figure, shown: Marks, named: set[int], place: Place) -> None:
-    """Masks' names under their marks: a trace of its own, since one that can have text makes room for it at each mark."""
+    """Masks' names under their marks: a trace of its own, since one that can have text makes room for it at each mark.
+
+    Its own marks cannot be seen; they hold the names at their distance.
+    """
     if named:
         chart.add_scatter(
-            x=[place(shown.x[i]) for i in sorted(named)], y=[shown.y[i] for i in sorted(named)], mode="text",
+            x=[place(shown.x[i]) for i in sorted(named)], y=[shown.y[i] for i in sorted(named)], mode="markers+text",
+            marker={"size": FRONT_PX, "opacity": 0}, unselected={"marker": {"opacity": 0}},
             text=[theme.escape(shown.points[i].mask_name or "") for i in sorted(named)],
             textposition="bottom center", textfont={"size": 10}, name="names", hoverinfo="skip", showlegend=False,
         )  # fmt: skip
@@ -237,7 +242,7 @@ def _legend(view: View, colour: str, shape: str) -> str:
 def _weight(on_front: bool, point: ParetoPoint, sure: Mapping[str, float] | None) -> tuple[float, float]:
     """(size in px, opacity) of a mark."""
     if sure is None:
-        return (13, 1.0) if on_front else (9, 0.75)
+        return (FRONT_PX, 1.0) if on_front else (9, 0.75)
     share = sure.get(point.run_id, 0.0)
     return 7 + 9 * share, 0.3 + 0.7 * share
 

@@ -12,7 +12,7 @@ from core.schemas.api import Pareto, ParetoColumns, ParetoPoint, PublishedPoint
 from core.schemas.prices import AS_PUBLISHED, Factors
 from core.schemas.run import Kind
 from frontend import explored
-from frontend.charts import hypervolume, pareto, theme
+from frontend.charts import hypervolume, legend, pareto, theme
 from frontend.charts.axes import X_AXES, x_of
 from frontend.charts.pareto import View
 from frontend.charts.pareto_marks import MANY, Spread, drawn, marks
@@ -189,6 +189,20 @@ def test_of_very_many_marks_the_front_and_the_chosen_are_always_drawn():
     assert len(places) < MANY and set(found.on_front) <= set(places) and 77 in places
     places_of = {(found.x[i], found.y[i]) for i in range(len(points))}
     assert {(found.x[i], found.y[i]) for i in places} == places_of  # nothing that can be seen is missing
+
+
+def test_a_name_stands_under_a_mark_of_the_front_and_under_none_of_very_many():
+    few = pareto.figure(plot(run("a", acs=10, accuracy=0.5), run("b", acs=20, accuracy=0.4)))
+    names = trace(few, "names")
+    assert (list(names.text), list(names.y)) == (["Ref-1"], [50]) and "Ref-1" in trace(few, "SNN-SqueezeNet").hovertext[
+        0
+    ]
+    # a mark that holds the name at its distance and is never seen, chosen or listed
+    assert (names.mode, names.marker.size, names.marker.opacity) == ("markers+text", pareto.FRONT_PX, 0)
+    assert names.unselected.marker.opacity == 0 and names.hoverinfo == "skip"
+    assert "names" not in [entry.name for entry in legend.entries(few)]
+    many = pareto.figure(plot(*(run(f"r{i}", acs=100 + i % 7, accuracy=0.5) for i in range(MANY + 500))))
+    assert "names" not in [one.name for one in many.data]
 
 
 @pytest.mark.parametrize(("low", "high"), [(72.3, 83.0), (1.0, 900.0), (3.9, 4.1), (0.21, 0.45), (5.0, 5.0)])
