@@ -8,6 +8,7 @@ import streamlit as st
 CSS = """
 <style>
 :root{--line:color-mix(in srgb,currentColor 16%,transparent);--wash:color-mix(in srgb,currentColor 5%,transparent);
+--chosen:color-mix(in srgb,#227fa4 60%,currentColor);
 --right:color-mix(in srgb,#009e73 70%,currentColor);--wrong:color-mix(in srgb,#c8443a 70%,currentColor)}
 .stMainBlockContainer{padding-top:4.2rem;padding-bottom:4rem;max-width:1320px}
 .stMainBlockContainer h1{font-size:1.6rem;padding:0 0 .3rem;letter-spacing:-.01em}
@@ -15,9 +16,14 @@ CSS = """
 .stMainBlockContainer h3{font-size:1rem;padding:.3rem 0 .1rem}
 [data-testid="stMetricValue"]{font-size:1.45rem;line-height:1.25;font-variant-numeric:tabular-nums}
 [data-testid="stMetricLabel"]{opacity:.75}
+/* Streamlit's own captions and chosen options are too faint for WCAG 1.4.3 */
+[data-testid="stCaptionContainer"]{opacity:.75}
+button[role="radio"][data-selected="true"],[role="tab"][aria-selected="true"]{color:var(--chosen)!important}
 [data-testid="stPageLink-NavLink"]{padding-left:0;padding-right:.3rem;background:none!important}
 [data-testid="stPageLink-NavLink"]:hover p{text-decoration:underline}
 [data-testid="stPageLink-NavLink"] p{font-weight:600}
+[data-testid="stPageLink-NavLink"] :is(p,span,div){white-space:normal;overflow:visible}
+a:focus-visible{outline:2px solid var(--chosen)!important;outline-offset:2px}
 .sf-dim{opacity:.72;font-size:.86rem;line-height:1.45}
 .sf-state{display:inline-flex;align-items:center;gap:.4em;font-weight:600;font-size:.9rem;padding:.15em .7em;
 border:1px solid var(--line);border-radius:999px;background:var(--wash);white-space:nowrap}
@@ -25,6 +31,8 @@ border:1px solid var(--line);border-radius:999px;background:var(--wash);white-sp
 .sf-table th,.sf-table td{padding:.32rem .6rem;border-bottom:1px solid var(--line);text-align:right;vertical-align:top}
 .sf-table th{font-weight:600}.sf-table :is(th,td):first-child{text-align:left;padding-left:0;font-weight:400;opacity:.8}
 .sf-words td{text-align:left!important}.sf-words td:first-child{white-space:nowrap}
+.sf-table .sf-left{text-align:left}
+.sf-table :is(th,td):first-child .sf-dim{opacity:.9}
 .sf-scroll{overflow-x:auto}
 .sf-groups :is(th,td){white-space:nowrap}.sf-line{margin:0}.sf-path{overflow-wrap:anywhere}
 /* marks of a run, and what came of the last act: at the lower edge of the window, where it covers little */
@@ -103,12 +111,15 @@ background:var(--wash)}
 .sf-legend{display:flex;flex-wrap:wrap;gap:.15rem 1rem;list-style:none;margin:.2rem 0 .1rem;padding:0!important;font-size:.82rem;line-height:1.5}
 .sf-legend li{display:flex;align-items:center;gap:.4em;margin:0!important;padding:0;min-width:0;overflow-wrap:anywhere}
 .sf-legend img{flex:none}
+/* a figure for print is as wide as its picture, on a phone too */
+.st-key-print_figure{overflow-x:auto}.st-key-print_figure>div{width:960px!important;max-width:none}
 /* comparisons and audits */
 .sf-compare td,.sf-audit td{white-space:nowrap}.sf-compare th:first-child{min-width:11rem}
 .sf-audit th{font-weight:600}.sf-audit .both{text-align:center}.sf-audit .sf-verdicts{white-space:normal;min-width:11rem;
 text-align:left;width:34%}
 .sf-verdict{font-size:.86rem;font-weight:600;white-space:nowrap;margin-right:.9em}.sf-verdict.wrong{color:var(--wrong)}
 .sf-verdict.open{font-weight:400;opacity:.8}summary.sf-verdict{cursor:pointer}
+.sf-rest{padding:.45rem 0 .2rem}.sf-rest summary{white-space:normal}
 .sf-sum{font-size:.84rem;line-height:1.45;padding:.25rem 0 .2rem;overflow-wrap:anywhere}
 /* a run under way, small cards, long tables */
 .sf-phases{display:flex;flex-wrap:wrap;gap:.35rem 1.2rem;list-style:none;margin:0 0 .2rem;padding:0;font-size:.86rem}
@@ -117,7 +128,9 @@ text-align:left;width:34%}
 .sf-phases .past::before{content:"✓ "}
 .sf-small{grid-template-columns:repeat(auto-fill,minmax(118px,1fr))}
 .sf-tall{max-height:26rem;overflow-y:auto}
-@media(max-width:640px){.st-key-try_gallery{flex-wrap:nowrap!important;overflow-x:auto;padding:4px}
+@media(max-width:640px){.sf-audit :is(th,td){padding-left:.3rem;padding-right:.3rem}.sf-audit .sf-verdicts{min-width:7.6rem;padding-right:0}
+.sf-audit .sf-verdict{margin-right:0}
+.st-key-try_gallery{flex-wrap:nowrap!important;overflow-x:auto;padding:4px}
 .sf-maps{grid-template-columns:repeat(auto-fill,minmax(76px,1fr))}
 .stMainBlockContainer{padding-left:1rem;padding-right:1rem}
 .sf-examples{grid-template-columns:repeat(2,1fr)}}

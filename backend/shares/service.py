@@ -158,11 +158,16 @@ class ShareService:
                 label = SweepRepository(session).require(request.sweep_id).name
                 n_runs = len(SweepRepository(session).runs(request.sweep_id))
             elif request.view is not None:
-                label = f"Explore: {DATASETS[request.view.dataset].title}"
+                name = request.view.dataset
+                runs.require_dataset(name)
+                label = f"Explore: {DATASETS[name].title if name in DATASETS else name}"
             else:
                 wanted = request.runs or [request.run_id]
                 rows = [runs.require_succeeded(run_id, what="results to share") for run_id in wanted]
-                label = ", ".join(dict.fromkeys(row_label(row) for row in rows))[:640]
+                places = " and ".join(dict.fromkeys(row.dataset for row in rows))
+                seeds = ", ".join(dict.fromkeys(str(row.seed) for row in rows))
+                networks = ", ".join(dict.fromkeys(row_label(row) for row in rows))
+                label = f"{networks} on {places}, seed{'' if seeds.isdecimal() else 's'} {seeds}"[:640]
                 twin = runs.succeeded_twin(rows[0]) if request.type == "run" and request.with_twin else None
         if request.with_weights and (request.type == "view" or n_runs > MOST_WEIGHTS):
             expected = f"false for a view, and for a sweep of more than {MOST_WEIGHTS} runs"

@@ -89,7 +89,9 @@ def comparison(shared: SharedComparison) -> Sheet:
                 for images in shared.images
                 if images.gained or images.lost
             ],
-            "partial": any(not run.dataset_complete for run in found.runs),
+            "partial": any(
+                not run.dataset_complete or run.n_train == run.config.training.train_limit for run in found.runs
+            ),
             "commands": [
                 (named, command(run.config)) for named, run in zip(names(found).values(), found.runs, strict=True)
             ],

@@ -7,6 +7,7 @@ from pathlib import Path
 import typer
 
 from core.analysis import exits, steps
+from core.analysis.audit_measured import network_name
 from core.analysis.calibration import calibration
 from core.analysis.findings import diagnostic_findings, gradient_findings
 from core.analysis.twin import twin_energy
@@ -57,7 +58,7 @@ def show(
         return
     part = "" if summary.dataset_complete else " (a subset)"
     rate = "none" if summary.firing_rate is None else f"{summary.firing_rate:.3f}"
-    print(f"{summary.kind.upper()} {summary.backbone} {','.join(summary.mask)}, seed {summary.seed} (n = 1)")
+    print(f"{summary.kind.upper()}-{network_name(summary.backbone, summary.mask)}, seed {summary.seed} (n = 1)")
     print(f"accuracy     {summary.accuracy:.2%} on {summary.n_test} test images of {summary.dataset}{part}")
     print(f"F1, macro    {summary.f1_macro:.4f}")
     print(f"parameters   {format_count(summary.params)}")
@@ -123,9 +124,8 @@ def twin(
     if as_json:
         print_json(found.model_dump(mode="json"))
         return
-    print(
-        f"{config.backbone} {','.join(config.mask)} on {config.dataset}, seed {config.seed} (n = 1), T = {found.time_steps}"
-    )
+    network = network_name(config.backbone, config.mask)
+    print(f"{network} on {config.dataset}, seed {config.seed} (n = 1), T = {found.time_steps}")
     _print_twin(found)
 
 

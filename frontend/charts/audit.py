@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import plotly.graph_objects as go
 
@@ -27,8 +28,13 @@ MODES = {
 ROW_PX = 24
 
 
-def figure(entries: Sequence[Entry], quantity: str, *, source: str) -> go.Figure:
-    """A row a printed figure; 1 is the printed value. Recomputed: green circle or red cross; measured: hollow."""
+def figure(
+    entries: Sequence[Entry], quantity: str, *, source: str, titles: Mapping[str, str] = MappingProxyType({})
+) -> go.Figure:
+    """A row a printed figure; 1 is the printed value. Recomputed: green circle or red cross; measured: hollow.
+
+    `entries` are of one table; `titles` are those of data sets, by name.
+    """
     title = TITLE.format(what=quantity)
     shown = [
         (entry, finding)
@@ -43,7 +49,7 @@ def figure(entries: Sequence[Entry], quantity: str, *, source: str) -> go.Figure
             f"Nothing to hold the printed {quantity.lower()} of these rows against: not recomputed, not measured."
         )
         return theme.empty(name="audit", title=title, sentence=sentence)
-    labels = [_label(entry) for entry, _ in shown]
+    labels = [_label(entry, titles) for entry, _ in shown]
     chart = go.Figure()
     chart.add_vline(x=1, line={"color": theme.NEUTRAL, "width": 1, "dash": "dot"})
     values = _recomputed(chart, shown, labels)
@@ -109,7 +115,9 @@ def _recomputed(chart: go.Figure, shown: Sequence[tuple[Entry, AuditFinding]], l
         ratios = [finding.recomputed / finding.printed for _, finding in found]
         drawn += ratios
         chart.add_scatter(
-            x=ratios, y=[label for label, _ in found], mode="markers", name=f"recomputed, {verdict}",
+            x=ratios, y=[label for label, _ in found], name=f"recomputed, {verdict}",
+            mode="markers+text" if verdict == "contradicted" else "markers",  # how far off: what one came to see
+            text=[f"{ratio:.3g}" for ratio in ratios], textposition="top center", textfont={"size": 11},
             marker={"color": colour, "symbol": symbol, "size": 11},
             hovertext=[
                 f"<b>{label}</b><br>printed {f.printed:,.6g} {f.unit}<br>recomputed {f.recomputed:,.6g} {f.unit}: {verdict}"
@@ -128,8 +136,6 @@ def _measured_words(label: str, finding: AuditFinding, one: Measure) -> str:
     )
 
 
-def _label(entry: Entry) -> str:
-    where = f", {entry.datasets[0]}" if entry.datasets else f", {entry.row}"
-    return theme.escape(
-        f"{entry.model}{where} ({entry.table.replace('Table ', 'T')})" if entry.datasets else f"{entry.model}{where}"
-    )
+def _label(entry: Entry, titles: Mapping[str, str]) -> str:
+    where = titles.get(entry.datasets[0], entry.datasets[0]) if entry.datasets else entry.row
+    return theme.escape(f"{entry.model}, {where}")

@@ -50,7 +50,7 @@ def _card(layer: LayerActivity, step: int, answer: Inference, ground: theme.Grou
     return (
         f'<figure class="sf-map{silent}" style="animation-delay:{delay_ms}ms" title="{said}"><img src="{source}" alt="{name} at step {step}: {said}">'
         f"<figcaption><b>{name}</b><span>{theme.percent(rate) if not silent else 'silent'}</span>"
-        f"<span>{channels} x {rows} x {columns}</span></figcaption></figure>"
+        f"<span>{channels}×{rows}×{columns}</span></figcaption></figure>"
     )
 
 

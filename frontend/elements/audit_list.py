@@ -49,20 +49,19 @@ def filters(entries: Sequence[Entry], titles: dict[str, str]) -> list[Entry]:
     ]
 
 
-def picture(entries: Sequence[Entry], *, source: str, name: str) -> None:
+def picture(entries: Sequence[Entry], titles: dict[str, str], *, source: str, name: str) -> None:
     """The chosen quantity of these rows, as ratios to the print."""
-    quantity = st.session_state.get(Key.AUDIT_QUANTITY) or "Energy"
-    drawn = chart.figure(entries, quantity, source=source)
+    quantity = st.segmented_control(
+        "Quantity drawn", list(chart.QUANTITIES), default="Energy", required=True, key=Key.AUDIT_QUANTITY,
+        persist_state="session",
+    )  # fmt: skip
+    drawn = chart.figure(entries, quantity, source=source, titles=titles)
     show(
         drawn,
         key=Key.AUDIT_CHART.of("ratio"),
         data=lambda: audit_tables.rows(entries),
         file_name=f"spikefront-audit-{name}.csv",
     )
-    st.segmented_control(
-        "Quantity drawn", list(chart.QUANTITIES), default="Energy", required=True, key=Key.AUDIT_QUANTITY,
-        label_visibility="collapsed", persist_state="session",
-    )  # fmt: skip
 
 
 def cards(entries: Sequence[Entry], titles: dict[str, str], *, ours: bool) -> None:
@@ -71,6 +70,9 @@ def cards(entries: Sequence[Entry], titles: dict[str, str], *, ours: bool) -> No
     if not entries:
         st.caption("No row fits these filters.")
         return
+    entries = by_weight(entries)
+    if entries[0].count("contradicted") and not entries[-1].count("contradicted"):
+        st.caption("Rows with a contradicted figure come first.")
     pages = -(-len(entries) // PAGE_SIZE)
     if st.session_state.get(Key.AUDIT_PAGE, 1) > pages:
         _first_page()
@@ -79,6 +81,11 @@ def cards(entries: Sequence[Entry], titles: dict[str, str], *, ours: bool) -> No
         _card(entry, titles, ours=ours)
     if pages > 1:
         st.pagination(pages, key=Key.AUDIT_PAGE)
+
+
+def by_weight(entries: Sequence[Entry]) -> list[Entry]:
+    """Rows with a contradicted figure first, else as they came."""
+    return sorted(entries, key=lambda entry: not entry.count("contradicted"))
 
 
 def _card(entry: Entry, titles: dict[str, str], *, ours: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
@@ -20,19 +20,40 @@ CLASS = {"contradicted": "wrong", "confirmed": "right", "not checkable": "open"}
 def html(entry: Entry) -> str:
     """A row's figures: printed, recomputed, measured in two modes, and the verdict with its arithmetic to unfold.
 
-    Where nothing was measured there are no columns for it.
+    Where nothing was measured there are no columns for it, and what cannot be checked is folded below.
     """
     measured = bool(entry.measured or entry.spiking)
+    shown = [finding for finding in entry.findings if measured or finding.verdict != "not checkable"]
+    rest = [finding for finding in entry.findings if finding not in shown]
+    return (_table(entry, shown, measured=measured) if shown else "") + (_unchecked(rest) if rest else "")
+
+
+def _table(entry: Entry, findings: Sequence[AuditFinding], *, measured: bool) -> str:
     titles = ["Figure", "Printed", "Recomputed"]
     if measured:
         titles += ["Measured, one step (paper)", "Measured, all steps (exact)"]
     head = "".join(f'<th scope="col">{title}</th>' for title in titles)
     head += '<th scope="col" class="sf-verdicts">Verdict</th>'
-    rows = "".join(_row(entry, finding, measured=measured) for finding in entry.findings)
+    rows = "".join(_row(entry, finding, measured=measured) for finding in findings)
     label = escape(f"Figures of {entry.model}, {entry.row}")
     return (
         f'<div class="sf-scroll" tabindex="0" role="region" aria-label="{label}"><table class="sf-table sf-audit">'
         f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _unchecked(findings: Sequence[AuditFinding]) -> str:
+    """Figures that nothing could be held against: their names, and, unfolded, what is printed and why."""
+    names = ", ".join(WORDS.get(finding.field, finding.field) for finding in findings)
+    rows = "".join(
+        f'<tr><th scope="row">{escape(_named(finding))}</th><td>{_number(finding.printed, finding.field)}</td>'
+        f"<td>{escape(finding.arithmetic)}</td></tr>"
+        for finding in findings
+    )
+    return (
+        f'<details class="sf-rest"><summary class="sf-verdict open">Not checkable: {escape(names)}</summary>'
+        f'<table class="sf-table sf-words"><thead><tr><th scope="col">Figure</th><th scope="col" class="sf-left">Printed</th>'
+        f'<th scope="col" class="sf-left">Why not</th></tr></thead><tbody>{rows}</tbody></table></details>'
     )
 
 
@@ -97,8 +118,6 @@ def example_csv() -> str:
 
 
 def _row(entry: Entry, finding: AuditFinding, *, measured: bool) -> str:
-    name = WORDS.get(finding.field, finding.field)
-    unit = f", {finding.unit}" if finding.unit not in ("", "steps") else ""
     cells = [_number(finding.printed, finding.field), _number(finding.recomputed, finding.field)]
     body = "".join(f"<td>{cell}</td>" for cell in cells)
     if measured:
@@ -112,7 +131,12 @@ def _row(entry: Entry, finding: AuditFinding, *, measured: bool) -> str:
         f'<details><summary class="sf-verdict {CLASS[finding.verdict]}">{sign}</summary>'
         f'<div class="sf-sum">{escape(finding.arithmetic)}</div></details>'
     )
-    return f'<tr><th scope="row">{escape(name + unit)}</th>{body}<td class="sf-verdicts">{verdict}</td></tr>'
+    return f'<tr><th scope="row">{escape(_named(finding))}</th>{body}<td class="sf-verdicts">{verdict}</td></tr>'
+
+
+def _named(finding: AuditFinding) -> str:
+    unit = f", {finding.unit}" if finding.unit not in ("", "steps") else ""
+    return WORDS.get(finding.field, finding.field) + unit
 
 
 def _measured(one: Measure | None, field: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from core.schemas.api import Answer, Example, Examples
+from frontend.charts import theme
 
 DATA_IMAGE = "data:image/png;base64,"
 
@@ -17,7 +18,7 @@ def html(examples: Examples, *, small: bool = False) -> str:
 def basis(examples: Examples, *, beside: str) -> str:
     """What a grid of cards shows, in words."""
     return (
-        f"{len(examples.items)} of {examples.n_test:,} test images, {beside}; ✗ marks an error. "
+        f"{len(examples.items)} of {examples.n_test:,} test images, {beside}; # is the place in the test set, ✗ marks an error. "
         "Small bars: confidence after each time step."
     )
 
@@ -39,12 +40,12 @@ def _answer(answer: Answer) -> str:
     steps = ""
     if len(answer.confidence_per_step) > 1:
         bars = "".join(f'<i style="height:{max(share, 0.04):.0%}"></i>' for share in answer.confidence_per_step)
-        tip = ", ".join(f"{share:.0%}" for share in answer.confidence_per_step)
+        tip = ", ".join(theme.percent(share, 0) for share in answer.confidence_per_step)
         steps = f'<div class="sf-steps" title="confidence after each time step: {tip}" aria-hidden="true">{bars}</div>'
     return (
         f'<div class="sf-answer {"right" if right else "wrong"}" aria-label="{escape(answer.kind.value.upper())} {escape(said)}">'
         f'<span class="net">{escape(answer.kind.value.upper())}</span>'
         f'<span class="sign" aria-hidden="true">{"✓" if right else "✗"}</span>'
         f'<span class="said">{escape(answer.prediction)}</span>'
-        f'<span class="sure">{answer.confidence:.0%}</span></div>{steps}'
+        f'<span class="sure">{theme.percent(answer.confidence, 0)}</span></div>{steps}'
     )

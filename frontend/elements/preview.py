@@ -7,6 +7,7 @@ from html import escape
 
 import streamlit as st
 
+from core.backbones.catalog import BACKBONES
 from core.schemas.api import Preview
 from core.schemas.run import RunState
 from core.schemas.sweep import Combination, SweepPreview
@@ -39,9 +40,10 @@ def table(columns: Sequence[Preview]) -> None:
 
 
 def title(preview: Preview) -> str:
-    """Such as `SNN squeezenet Ref-1, seed 0`."""
+    """Such as `SNN-SqueezeNet Ref-1, seed 0`."""
     config = preview.config
-    return f"{config.kind.value.upper()} {config.backbone} {preview.mask_name or ','.join(config.mask)}, seed {config.seed}"
+    network = f"{BACKBONES[config.backbone].title} {preview.mask_name or ','.join(config.mask)}"
+    return f"{config.kind.value.upper()}-{network}, seed {config.seed}"
 
 
 def time_note(previews: Sequence[Preview]) -> None:
@@ -76,10 +78,9 @@ def sweep(found: SweepPreview, *, slots: int) -> None:
 
     slots: runs that the workers train side by side; 0 while there is none.
     """
-    first, second, third = st.columns(3)
-    first.metric("Runs", f"{found.n_runs:,}")
-    second.metric("To train", f"{found.n_new:,}")
-    third.metric("There already", f"{found.n_existing:,}")
+    with st.container(horizontal=True, gap="large"):
+        for name, number in (("Runs", found.n_runs), ("To train", found.n_new), ("There already", found.n_existing)):
+            st.metric(name, f"{number:,}", width="content")
     if found.n_new:
         basis = ("Measured: " if found.time.measured else "Estimate: ") + found.time.basis
         beside = f"; {format_duration(found.time.total_s / slots)} at best, in {slots} slots" if slots > 1 else ""

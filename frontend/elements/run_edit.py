@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import streamlit as st
 
@@ -60,6 +62,17 @@ def _inside(run: Run, catalog: Catalog) -> None:
         _remove(run)
 
 
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """What the API refuses is said in the dialog, which stays open with what was typed."""
+    try:
+        yield
+    except ApiProblem as problem:
+        show_problem(problem)
+    except ApiDown:
+        st.error(DOWN_TITLE)
+
+
 def _marks(run: Run) -> None:
     memory = st.session_state
     # what this dialog opened with: only the difference is saved, so that another tab's words are kept
@@ -70,7 +83,7 @@ def _marks(run: Run) -> None:
     )  # fmt: skip
     note = st.text_area("Note", first.note, max_chars=LONGEST_NOTE, key=Key.RUNS_EDIT.of("note"))
     if st.button("Save", key=Key.RUNS_EDIT.of("save"), type="primary"):
-        try:
+        with _refusals():
             now = api().run(run.id)
             if note != first.note and now.note not in (first.note, note):
                 memory[Key.RUNS_EDIT.of("first")] = now
@@ -82,11 +95,6 @@ def _marks(run: Run) -> None:
             change = difference(first, tags=tags, note=note, now=now)
             if change.model_fields_set:
                 api().change(run.id, change)
-        except ApiProblem as problem:
-            show_problem(problem)
-        except ApiDown:
-            st.error(DOWN_TITLE)
-        else:
             close()
             st.rerun()
 
@@ -137,13 +145,8 @@ def _fork(run: Run, catalog: Catalog) -> None:
         st.caption("Nothing is changed yet: a run with equal config and seed gives the same figures again.")
     if st.button("Launch", key=Key.RUNS_FORK.of("launch"), type="primary", icon=":material/play_arrow:"):
         nonce = memory.setdefault(Key.RUNS_FORK.of("nonce"), secrets.token_urlsafe(12))
-        try:
+        with _refusals():
             made = api().fork(run.id, request, idempotency_key=f"fork-{nonce}-{hash_of(request)}")
-        except ApiProblem as problem:
-            show_problem(problem)
-        except ApiDown:
-            st.error(DOWN_TITLE)
-        else:
             close()
             open_run(made.id)
 

@@ -11,8 +11,8 @@ import streamlit as st
 
 from core.analysis.exits import IMAGE_MODES
 from core.schemas.api import Run
-from core.schemas.run import Kind
-from frontend.charts import calibration, confusion, curves, energy, exits, firing, flow, gradients, steps, theme
+from core.schemas.run import Kind, RunState
+from frontend.charts import calibration, confusion, curves, energy, exits, firing, flow, gradients, steps, theme, twin
 from frontend.connection import api
 from frontend.elements import exports, tables
 from frontend.elements.figures import image_options
@@ -106,7 +106,7 @@ def _cite(shown: Shown, environment: dict[str, Any]) -> None:
 
 
 def _figures(shown: Shown) -> None:
-    """One figure on white ground, to be saved by the camera above it."""
+    """One figure on white ground as wide as its picture, to be saved by the camera above it."""
     st.subheader("A figure for print")
     figures = _offered(shown)
     first, second, _ = st.columns([1.4, 1, 1.6], vertical_alignment="bottom")
@@ -115,20 +115,15 @@ def _figures(shown: Shown) -> None:
         "Saved as", list(FORMATS), default="svg", required=True, format_func=FORMATS.__getitem__, key=Key.FIGURE_FORMAT,
         persist_state="session",
     )  # fmt: skip
-    figure = theme.dress(figures[name](), "light").update_layout(paper_bgcolor="#ffffff", plot_bgcolor="#ffffff")
+    figure = figures[name]()
+    theme.worded(figure)  # its words as in the other figures' pictures
+    theme.dress(figure, "light").update_layout(paper_bgcolor="#ffffff", plot_bgcolor="#ffffff")
     options = image_options(f"{shown.run.id}-{name.lower().replace(' ', '-')}")
-    st.plotly_chart(
-        figure,
-        key=Key.RUN_CHART.of("print"),
-        theme=None,
-        config={
-            **theme.CONFIG,
-            "displayModeBar": True,
-            "modeBarButtons": [["toImage"]],
-            "toImageButtonOptions": options,
-        },
-        alt=f"{name}, on white ground",
-    )
+    config = {**theme.CONFIG, "displayModeBar": True, "modeBarButtons": [["toImage"]], "toImageButtonOptions": options}
+    with st.container(key="print_figure"):
+        st.plotly_chart(
+            figure, key=Key.RUN_CHART.of("print"), theme=None, config=config, alt=f"{name}, on white ground"
+        )
     st.caption(
         f"The camera at the figure's upper right saves it as {FORMATS[wanted]}; those of the other charts now do so too."
     )
@@ -151,6 +146,8 @@ def _offered(shown: Shown) -> dict[str, Callable[[], go.Figure]]:
         offered["Time steps"] = lambda: steps.figure(api().steps(run.id, **lens), source=source)
         if lens["mode"] in IMAGE_MODES:
             offered["Early exit"] = lambda: exits.figure(api().exits(run.id, **lens), source=source)
+    if run.twin is not None and run.twin.state is RunState.SUCCEEDED:
+        offered[twin.TITLE] = lambda: twin.figure(api().twin(run.id, **lens), source=source)
     return offered
 
 

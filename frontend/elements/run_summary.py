@@ -104,16 +104,23 @@ def _twin(shown: Shown) -> None:
         st.html(f'<div class="sf-scroll"><table class="sf-table"><tr><th></th>{head}</tr>{body}</table></div>')
         (snn, snn_bill), (cnn, cnn_bill) = pairs
         if snn_bill.total_energy_pj > 0 and cnn_bill.total_energy_pj > 0:
-            ratio = cnn_bill.total_energy_pj / snn_bill.total_energy_pj
-            verdict = f"{ratio:.2f} times less" if ratio >= 1 else f"{1 / ratio:.2f} times more"
+            points = 100 * (snn.accuracy - cnn.accuracy)
             st.caption(
-                f"In this mode and profile the spiking network takes {verdict} energy than its CNN twin, with "
-                f"{100 * (snn.accuracy - cnn.accuracy):+.2f} points of accuracy (n = {snn.n_test:,} test images, one seed)."
+                f"{verdict(points, cnn_bill.total_energy_pj / snn_bill.total_energy_pj)} "
+                f"(n = {snn.n_test:,} test images, one seed; energy in this mode and profile)."
             )
         st.page_link(
             page("compare"), label="Compare the twins", icon=":material/balance:",
             query_params={"runs": f"{run.id},{twin.id}"},
         )  # fmt: skip
+
+
+def verdict(points: float, ratio: float) -> str:
+    """The twins in words. points: of accuracy, the spiking network's minus the CNN's; ratio: CNN energy over SNN energy."""
+    dearer, cheaper = ("CNN", "spiking network") if ratio >= 1 else ("spiking network", "CNN")
+    lead = points if ratio < 1 else -points
+    accuracy = f"{abs(lead):.2f} points {'more' if lead > 0 else 'less'} accurate" if round(lead, 2) else "as accurate"
+    return f"The {dearer} takes {max(ratio, 1 / ratio):.2f} times the energy of the {cheaper} and is {accuracy}"
 
 
 def _examples(run: Run) -> None:

@@ -19,6 +19,7 @@ TITLES: dict[ShareType, str] = {
 }  # fmt: skip
 KINDS: dict[ShareType, str] = {"run": "Run", "comparison": "Comparison", "sweep": "Sweep", "view": "Explore view"}
 LIVE, FROZEN = "Live", "Frozen"
+ASKED = Key.SHARE_REVOKE.of("asked")  # the link whose Withdraw was pressed once
 MEANINGS = {
     LIVE: "Live: shows what there is when it is opened, and leads nowhere once its runs are deleted.",
     FROZEN: "Frozen: stored now with a SHA-256 manifest, stays when runs are deleted, downloads as one file that works offline.",
@@ -63,6 +64,7 @@ def badges(share: Share) -> str:
     words = [KINDS[share.type], FROZEN if share.frozen else LIVE]
     words += ["Double-blind"] if share.blind else []
     words += ["With weights"] if share.with_weights else []
+    words += ["Moved prices"] if share.target.moved_prices else []
     words += ["Without images"] if share.type in ("run", "comparison") and not share.with_images else []
     return " ".join(f":gray-badge[{word}]" for word in words)
 
@@ -124,11 +126,23 @@ def _row(share: Share) -> None:
 
 
 def withdraw(share: Share) -> None:
-    """The button that ends a link for good."""
-    st.button(
-        "Withdraw", key=Key.SHARE_REVOKE.of(share.id), on_click=acts.revoke, args=(share.id,),
-        disabled=share.revoked_at is not None, width="content",
-    )  # fmt: skip
+    """The button that ends a link, at its second press: there is no way back."""
+    sure = st.session_state.get(ASKED) == share.id
+    with st.container(horizontal=True, width="content", gap="small"):
+        st.button(
+            "Withdraw for good" if sure else "Withdraw", key=Key.SHARE_REVOKE.of(share.id), width="content",
+            on_click=acts.revoke if sure else _ask, args=(share.id,),
+            disabled=share.revoked_at is not None,
+        )  # fmt: skip
+        if sure:  # last, so that it comes to lie under the pointer, and the keyboard's focus stays where it is
+            st.button(
+                "Keep it", key=Key.SHARE_REVOKE.of(f"not_{share.id}"), on_click=_ask, args=(None,), width="content"
+            )
+
+
+def _ask(share_id: str | None) -> None:
+    """Whether this link shall go; of one link at a time."""
+    st.session_state[ASKED] = share_id
 
 
 def _create(request: ShareRequest) -> None:

@@ -23,7 +23,7 @@ def own(address: str) -> str:
 def seen(tried: Tried) -> str:
     """The image as it went in; a picture of one's own also with the part that was taken."""
     if tried.picture is None:
-        about = f'<b>{escape(tried.truth or "")}</b><span class="sf-dim">test image #{tried.index}</span>'
+        about = f'<b>{escape(tried.truth or "")}</b><span class="sf-dim">test image {tried.index}</span>'
         alt = f"Test image {tried.index}, a {tried.truth}"
     else:
         about, alt = "<b>what the networks see</b>", "The picture as the networks see it"
@@ -37,8 +37,8 @@ def _cropped(picture: Picture) -> str:
         f"left:{100 * left / picture.width:.2f}%;top:{100 * top / picture.height:.2f}%;"
         f"width:{100 * (right - left) / picture.width:.2f}%;height:{100 * (bottom - top) / picture.height:.2f}%"
     )
-    size = f"{picture.width:,} x {picture.height:,}"
-    taken = f"{right - left:,} x {bottom - top:,}"
+    size = f"{picture.width:,}×{picture.height:,}"
+    taken = f"{right - left:,}×{bottom - top:,}"
     return (
         f'<figure><div class="whole"><img src="{own(picture.preview)}" alt="Your picture"><i style="{place}"></i></div>'
         f'<figcaption><b>your picture</b><span class="sf-dim">{size}, of which {taken} go in</span></figcaption></figure>'

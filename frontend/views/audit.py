@@ -45,7 +45,7 @@ def _show(audit: Audit, rows: list[Entry], *, source: str, name: str, ours: bool
     titles = {item.name: item.title for item in api().catalog().datasets}
     audit_list.totals(audit, rows)
     shown = audit_list.filters(rows, titles)
-    audit_list.picture(shown, source=source, name=name)
+    audit_list.picture(shown, titles, source=source, name=name)
     audit_list.cards(shown, titles, ours=ours)
 
 

@@ -49,7 +49,8 @@ def render() -> None:
     left, right = st.columns([1.1, 1], gap="large")
     with left:
         recipe, seeds_text = _training(catalog)
-        seeds = _seeds(seeds_text)
+        with st.container():  # what comes and goes in here does not close the expanders below
+            seeds = _seeds(seeds_text)
         recipe_fields = st.expander("Override the recipe", icon=":material/tune:")
         with st.expander("Sweep over more", icon=":material/grid_view:"):
             axes = sweep_form.draw(backbones, backbone)
@@ -145,7 +146,7 @@ def _seeds(text: str) -> list[int]:
     try:
         return launching.parse_seeds(text)
     except BadValue as error:
-        st.error(plain(error.message), icon=":material/error:")
+        st.error(plain(f"Seeds must be {error.fields['expected']}."), icon=":material/error:")
         return []
 
 

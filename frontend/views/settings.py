@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 
 import streamlit as st
 
-from core.schemas.api import Catalog, DatasetInfo, WorkerInfo
+from core.schemas.api import Catalog, DatasetInfo, ProfileInfo, WorkerInfo
 from core.schemas.installation import Installation
 from frontend.connection import api, part, plain
 from frontend.elements import add_data, lens, state
@@ -28,7 +29,6 @@ def render() -> None:
     with machine:
         _machine(here)
     with scripts:
-        st.subheader("API")
         st.markdown(f"Every page speaks to the API; scripts can too. Its description: {api().docs_url}")
         st.caption("It wants the bearer token from the file `token` in the data folder (SPIKEFRONT_HOME).")
         st.code(
@@ -36,7 +36,6 @@ def render() -> None:
             language="bash",
             wrap_lines=True,
         )
-        st.caption("Light or dark follows the system; the menu at the top right changes it.")
 
 
 def size(n_bytes: float) -> str:
@@ -59,6 +58,24 @@ def _lens(catalog: Catalog) -> None:
         f"**{plain(mode.title)}.** {plain(mode.description)}  \n**{plain(profile.title)}.** {profile.ac_pj:g} pJ per AC, "
         f"{profile.mac_pj:g} pJ per MAC. Source: {plain(profile.source)}"
     )
+    with st.expander(f"All {len(catalog.profiles)} hardware profiles and their prices", icon=":material/memory:"):
+        st.html(_prices(catalog.profiles))
+        st.caption("A chip that publishes no price of a MAC has its MACs done by a host, whose price stands here.")
+
+
+def _prices(profiles: Sequence[ProfileInfo]) -> str:
+    rows = "".join(
+        f'<tr><th scope="row">{escape(item.title)}<br><span class="sf-dim">{escape(_basis(item))}</span></th>'
+        f"<td>{item.ac_pj:g}</td><td>{item.mac_pj:g}</td></tr>"
+        for item in profiles
+    )
+    head = '<th scope="col">Profile</th><th scope="col">AC, pJ</th><th scope="col">MAC, pJ</th>'
+    return f'<table class="sf-table"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+
+
+def _basis(profile: ProfileInfo) -> str:
+    """Such as `Pre-silicon simulation. Davies et al., IEEE Micro 38(1), 2018`."""
+    return f"{profile.status[:1].upper()}{profile.status[1:]}. {profile.source}" if profile.status else profile.source
 
 
 def _own_profiles(here: Installation) -> None:
@@ -72,7 +89,6 @@ def _own_profiles(here: Installation) -> None:
 
 
 def _datasets(catalog: Catalog) -> None:
-    st.subheader("Data sets")
     for info in sorted(catalog.datasets, key=lambda info: not info.ready):
         with st.container(border=True, key=f"dataset_{info.name}", gap="xsmall"):
             _dataset(info)
@@ -83,7 +99,7 @@ def _datasets(catalog: Catalog) -> None:
 
 
 def _dataset(info: DatasetInfo) -> None:
-    shape = "×".join(map(str, info.image_shape))
+    _, height, width = info.image_shape
     if info.ready:
         part_of = "complete" if info.complete else "a subset of the published set"
         st.markdown(
@@ -93,7 +109,11 @@ def _dataset(info: DatasetInfo) -> None:
         st.markdown(f"○ **{plain(info.title)}** · not on this machine")
     if info.note:
         st.caption(plain(info.note))
-    st.caption(plain(f"{info.n_classes} classes, {shape}. {info.citation}. Licence: {info.licence}"))
+    st.caption(
+        plain(
+            f"{info.n_classes:,} classes, images of {height}×{width} pixels. {info.citation}. Licence: {info.licence}"
+        )
+    )
     if not info.ready and "spikefront data" in (info.note or ""):
         with st.expander("How to add it", key=f"add_{info.name}"):
             add_data.commands(info)
@@ -115,6 +135,7 @@ def _machine(here: Installation) -> None:
     with second:
         st.subheader("Versions")
         st.html(_table([(name, "", version) for name, version in here.versions.items()]))
+        st.caption("Light or dark follows the system; the menu at the top right of each page changes it.")
 
 
 def _table(rows: list[tuple[str, str, str]]) -> str:

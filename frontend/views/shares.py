@@ -40,25 +40,26 @@ def render() -> None:
 
 def _card(share: Share) -> None:
     with st.container(border=True, key=f"share_{share.id}"):
-        first, second = st.columns([5, 1], vertical_alignment="center")
+        first, second = st.columns([3, 1], vertical_alignment="center")
         with first.container(gap=None):
             _goal(share)
             st.markdown(sharing.badges(share))
             st.caption(plain(sharing.status(share)))
-        with second:
+        with second.container(horizontal=True, horizontal_alignment="right"):
             sharing.withdraw(share)
 
 
 def _goal(share: Share) -> None:
     """The label, leading to what the link shows."""
     target, twin = share.target, share.type == "run" and share.with_twin
-    place, query = {
-        "run": ("run", {"run": target.run_id}),
-        "comparison": ("compare", {"runs": ",".join(target.runs or ())}),
-        "sweep": ("runs", {"sweep": target.sweep_id}),
-        "view": ("explore", {"dataset": target.view.dataset if target.view else ""}),
+    place, query, icon = {
+        "run": ("run", {"run": target.run_id}, ":material/monitoring:"),
+        "comparison": ("compare", {"runs": ",".join(target.runs or ())}, ":material/balance:"),
+        "sweep": ("runs", {"sweep": target.sweep_id}, ":material/list:"),
+        "view": ("explore", {"dataset": target.view.dataset if target.view else ""}, ":material/scatter_plot:"),
     }[share.type]
-    st.page_link(page(place), label=plain(share.label + (", with its twin" if twin else "")), query_params=query)
+    label = plain(share.label + (", with its twin" if twin else ""))
+    st.page_link(page(place), label=label, icon=icon, query_params=query)
 
 
 def _new() -> None:

@@ -149,6 +149,10 @@ def _answer(run: Run, asked: dict, chosen: lens.Lens, catalog: Catalog) -> None:
                 result = api().try_image(run.id, mode=chosen.mode, profile=chosen.profile, **asked)
         except ApiProblem as problem:
             st.session_state.pop(Key.TRY_ASKED, None)
+            if problem.concerns("picture"):
+                said = f"It is {problem.fields['value']}; it must be {problem.fields['expected']}."
+                st.error(f"**This picture cannot be used.**  \n{plain(said)}", icon=":material/error:")
+                return
             show_problem(problem)
             if problem.status >= 500:  # else the same picture would be refused again
                 st.button("Try again", key=Key.TRY_AGAIN, icon=":material/replay:")
@@ -165,17 +169,6 @@ def _titles(chosen: lens.Lens, catalog: Catalog) -> tuple[str, str, bool]:
     mode = next(mode.title for mode in catalog.modes if mode.name == chosen.mode)
     profile = next(profile.title for profile in catalog.profiles if profile.name == chosen.profile)
     return mode, profile, chosen.mode == "paper"
-
-
-def _source(result: Tried, network: Inference) -> str:
-    image = "a picture of your own" if result.index is None else f"test image {result.index}"
-    return f"{network.label} · {image}"
-
-
-def _network(result: Tried) -> Inference:
-    """The network whose layers are shown: the chosen run's, or its twin's."""
-    twin = st.session_state.get(Key.TRY_NETWORK) == "twin" and result.twin is not None
-    return result.twin if twin else result.answer
 
 
 def _travel(result: Tried, titles: tuple[str, str, bool]) -> None:

@@ -17,9 +17,11 @@ from sqlalchemy import update
 
 from backend.db import Database, utc_now
 from backend.models import ShareRow
+from backend.shares import page as shown_page
 from backend.shares.content import without_metadata
 from core.bundle import Bundle
 from core.schemas.share import SHARED, AnyShared, NewShare, SharePage
+from core.schemas.sweep import Aggregate
 
 
 def share(client: TestClient, **body: object) -> NewShare:
@@ -280,3 +282,33 @@ def test_weights_lose_their_free_text_and_nothing_else() -> None:
     assert b"somebody" in marked and b"somebody" not in bare
     assert all(np.array_equal(load(bare)[name], tensors[name]) for name in tensors)
     assert without_metadata(save(tensors)) == save(tensors)
+
+
+def test_a_table_names_the_unit_of_each_cell_it_shows_and_of_each_value_in_its_file(twins, client: TestClient) -> None:
+    for target in targets(client, twins).values():
+        html = page(client, share(client, **target))
+        assert '<th scope="col" data-v="energy, pJ">energy</th>' in html  # cells read `3.8 nJ`, the CSV file holds pJ
+        assert "energy, pJ</th>" not in html
+    html = page(client, share(client, runs=list(twins)))
+    points = re.search(r'data-csv="differences">.*?<td data-v="(.*?)">(.*?)</td>', html, re.DOTALL)
+    assert float(points[1]) == pytest.approx(float(points[2]), abs=0.005)  # both in points of accuracy
+
+
+def test_a_sweep_s_deviation_is_in_points_on_its_page_and_in_its_file(twins, client: TestClient) -> None:
+    content = opened(client, share(client, sweep_id=sweep(client, [0])))
+    two_seeds = Aggregate(n=2, mean=0.8, deviation=0.0123, low=None, high=None)
+    group = content.groups[0].model_copy(update={"n": 2, "accuracy": two_seeds})
+    html = shown_page.render(content.model_copy(update={"groups": [group]}))
+    assert '<td data-v="1.23">1.23</td>' in html  # under "deviation, points"
+
+
+def test_a_comparison_says_in_words_which_twin_is_more_accurate_and_that_they_saw_few_images(twins, client) -> None:
+    made = share(client, runs=list(twins))
+    html = " ".join(page(client, made).split())
+    (pair,) = opened(client, made).comparison.twins
+    if pair.accuracy == 0:
+        assert "the spiking network is as accurate as the CNN" in html
+    else:
+        way = "less" if pair.accuracy < 0 else "more"
+        assert f"the spiking network is {100 * abs(pair.accuracy):.2f} points {way} accurate than the CNN" in html
+    assert "Not the full benchmark" in html  # the fixture's runs train on a few images each

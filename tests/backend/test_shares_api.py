@@ -189,7 +189,7 @@ def test_a_link_from_before_there_were_other_kinds_opens_as_it_did(finisher, cli
     shown = SharedRun.model_validate_json(as_stranger(client, f"/api/v1/shared/{made.token}").content)
     assert shown.label == "SNN-SqueezeNet F9" and shown.examples.items and not shown.files
     (listed,) = SharePage.model_validate_json(client.get("/api/v1/shares").content).items
-    assert (listed.type, listed.label, listed.run_id, listed.frozen) == ("run", made.label, made.run_id, False)
+    assert (listed.type, listed.label, listed.run_id, listed.frozen) == ("run", shown.label, made.run_id, False)
 
 
 def test_a_share_token_opens_no_other_route(finisher, client: TestClient) -> None:

@@ -184,7 +184,7 @@ def test_the_command_prints_a_row_a_network_and_what_the_rates_say(command, fold
     assert rows["CNN at 3 bits, weights 8"] == ["116", "pJ", "SNN", "/", "CNN", "45.7", "extrapolated"]
     assert rows["CNN at 3 bits, weights 3"] == ["45.7", "pJ", "SNN", "/", "CNN", "116", "extrapolated"]
     assert (rows["firing rate, measured"], rows["firing rate, break-even"]) == (["0.400"], ["0.256"])
-    assert "squeezenet F9 on digits, seed 0 (n = 1), T = 4" in out
+    assert "SqueezeNet F9 on digits, seed 0 (n = 1), T = 4" in out
     assert "mode exact, profile horowitz-45nm, n = 3 test images" in out
     assert "dearer than its twin" in out and "not known" in out
 

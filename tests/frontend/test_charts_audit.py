@@ -1,6 +1,7 @@
 """The audit's figure and tables against the paper's own audit."""
 
 import csv
+import dataclasses
 import io
 
 import pytest
@@ -12,6 +13,7 @@ from core.schemas.sweep import Aggregate
 from frontend.charts import audit as chart
 from frontend.charts.audit_entries import entries, measure
 from frontend.elements import audit_tables
+from frontend.elements.audit_list import by_weight
 from frontend.elements.tables import as_csv
 
 ROW = "table1/cifar10/SqueezeNet-P"
@@ -87,6 +89,36 @@ def test_a_row_shows_measured_columns_only_where_something_was_measured():
     assert "0.02950 ± 0.00200" in shown and "0.05900 ± 0.00100" in shown and "n = 3" in shown
     assert shown.count("<details>") == len(entry().findings)
     assert "549,114, which does not round to 599,100" in shown  # the arithmetic lies in the page, folded
+
+
+def test_what_cannot_be_checked_is_folded_below_until_something_was_measured():
+    shown = audit_tables.html(entry())
+    table, _, rest = shown.partition('<details class="sf-rest">')
+    assert "Not checkable: ACs, Accuracy, F1</summary>" in rest
+    assert "<td>11,200,000</td>" in rest and "<td>11,200,000</td>" not in table
+    assert "ACs depend on the spikes of the trained network" in rest and table.count("<details>") == 4
+    assert "sf-rest" not in audit_tables.html(entry(measured=[group()]))  # there the row holds what was measured
+    bare = entry("table1/cifar10/MnasNet")
+    unknown = dataclasses.replace(bare, findings=tuple(f for f in bare.findings if f.verdict == "not checkable"))
+    assert audit_tables.html(unknown).startswith('<details class="sf-rest">')  # no table without a row
+
+
+def test_rows_with_a_contradiction_come_first_and_keep_their_order():
+    rows = entries(paper_audit())
+    sorted_rows = by_weight(rows)
+    wrong = [one for one in rows if one.count("contradicted")]
+    assert sorted_rows[: len(wrong)] == wrong and len(sorted_rows) == len(rows)
+    assert sorted_rows[len(wrong) :] == [one for one in rows if one not in wrong]
+
+
+def test_the_figure_prints_how_far_off_a_contradiction_is_and_the_titles_of_data_sets():
+    rows = [one for one in entries(paper_audit()) if one.table == "Table 1"]
+    figure = chart.figure(rows, "Energy", source="printed", titles={"cifar100": "CIFAR-100"})
+    marks = {trace.name: trace for trace in figure.data}
+    wrong = marks["recomputed, contradicted"]
+    assert sorted(wrong.text) == ["0.294", "1.35"] and "text" in wrong.mode  # the ratios of the test above
+    assert marks["recomputed, confirmed"].mode == "markers"
+    assert "MixNet, CIFAR-100" in wrong.y and "MixNet, tiny_imagenet" in wrong.y
 
 
 def test_the_totals_name_the_verdict_beside_its_colour():

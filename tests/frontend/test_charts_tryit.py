@@ -145,4 +145,4 @@ def test_the_part_that_was_taken_is_framed():
     picture = Picture(width=200, height=100, crop=(50, 0, 150, 100), preview="data:image/png;base64,AAAA")
     html = words.seen(tried(picture=picture, index=None, truth=None))
     assert "left:25.00%;top:0.00%;width:50.00%;height:100.00%" in html
-    assert "200 x 100, of which 100 x 100 go in" in html
+    assert "200×100, of which 100×100 go in" in html

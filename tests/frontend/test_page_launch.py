@@ -65,7 +65,7 @@ def test_a_mask_that_keeps_nothing_is_explained_and_cannot_be_launched(visit, wo
 def test_a_bad_seed_and_a_bad_rate_are_named_at_their_fields_and_nothing_is_lost(visit, words):
     page = visit("launch")
     page.text_input(key=Key.LAUNCH_SEEDS).set_value("0,x").run()
-    assert "whole numbers such as 0 or 0,1,2" in words(page)
+    assert "Seeds must be whole numbers such as 0 or 0,1,2" in words(page)
     assert page.button(key=Key.LAUNCH_SUBMIT).disabled
     page.text_input(key=Key.LAUNCH_SEEDS).set_value("3")
     page.text_input(key=Key.LAUNCH_OVERRIDE.of("training.lr")).set_value("-1").run()
@@ -151,7 +151,9 @@ def test_a_sweep_says_how_many_runs_are_new_and_how_long_they_take_before_the_cl
         ("To train", "7"),
         ("There already", "1"),
     ]
-    assert "if one follows the other" in words(page)
+    assert "if one follows the other" in words(page) and "Its first combination, SNN-SqueezeNet F9, seed 41:" in words(
+        page
+    )
     assert page.button(key=Key.LAUNCH_SUBMIT).label == "Launch 7 runs"
     before = total(stack)
     page.button(key=Key.LAUNCH_SUBMIT).click().run()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import escape
 
 import pytest
 
@@ -32,6 +33,13 @@ def test_settings_say_what_is_stored_which_versions_run_and_which_price_file_is_
     assert all(item.path in said for item in here.stored)
     assert "1 run." in said
     assert "spikefront data add NAME PATH" in said
+
+
+def test_every_profile_stands_with_its_prices_and_their_source(visit, words, stack):
+    said = words(visit("settings"))
+    for profile in stack.client.catalog().profiles:
+        row = re.search(rf'<th scope="row">{re.escape(escape(profile.title))}<br>.*?</tr>', said)[0]
+        assert f"<td>{profile.ac_pj:g}</td><td>{profile.mac_pj:g}</td>" in row and escape(profile.source) in row
 
 
 def test_what_frozen_links_take_stands_beside_the_bundles_until_they_are_withdrawn(stack, visit, words):

@@ -23,6 +23,10 @@ def sweep(stack, twins):
     return stack.client.launch_sweep(request, idempotency_key="shares-page")
 
 
+def labels(page):
+    return [button.label for button in page.button]
+
+
 def newest(stack):
     return stack.client.shares().items[0]
 
@@ -74,6 +78,11 @@ def test_withdrawn_links_are_out_of_the_way_until_they_are_asked_for(twins, stac
     made = stack.client.share(ShareRequest(run_id=twins[0].id))
     stack.client.share(ShareRequest(run_id=twins[1].id))
     page = visit("shares")
+    page.button(key=Key.SHARE_REVOKE.of(made.id)).click().run()
+    assert stack.client.shares().items[1].revoked_at is None and "Withdraw for good" in labels(page)
+    page.button(key=Key.SHARE_REVOKE.of(f"not_{made.id}")).click().run()
+    assert "Withdraw for good" not in labels(page)
+    page.button(key=Key.SHARE_REVOKE.of(made.id)).click().run()
     page.button(key=Key.SHARE_REVOKE.of(made.id)).click().run()
     assert not [button for button in page.button if button.key == Key.SHARE_REVOKE.of(made.id)]
     page.toggle(key=Key.SHARE_OVER).set_value(True).run()

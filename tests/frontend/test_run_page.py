@@ -11,7 +11,8 @@ from backend.artifacts import Artifacts
 from core.analysis.exits import IMAGE_MODES
 from core.bundle import Bundle
 from core.schemas.results import Progress, Started
-from frontend.elements import exports, run_live
+from frontend.charts import theme, twin
+from frontend.elements import exports, run_live, run_summary
 from frontend.keys import Key
 
 
@@ -182,3 +183,26 @@ def test_a_run_that_learns_from_its_twin_shows_where_it_is_and_the_loss_of_the_f
     assert '<li class="now" aria-current="step">Training</li>' in run_live.phases(stack.client.run(claim.run_id))
     stack.client.cancel(claim.run_id)
     stack.lifecycle.cancelled(claim)
+
+
+@pytest.mark.parametrize(
+    ("points", "ratio", "said"),
+    [
+        (-1.67, 1.28, "The CNN takes 1.28 times the energy of the spiking network and is 1.67 points more accurate"),
+        (-1.67, 0.5, "The spiking network takes 2.00 times the energy of the CNN and is 1.67 points less accurate"),
+        (0.004, 1.0, "The CNN takes 1.00 times the energy of the spiking network and is as accurate"),
+    ],
+)
+def test_the_twins_are_compared_in_a_sentence_that_reads_one_way(points, ratio, said):
+    assert run_summary.verdict(points, ratio) == said
+
+
+def test_the_twins_can_be_printed_and_a_figure_for_print_has_the_words_of_a_picture(twins, stack, visit):
+    snn, _ = twins
+    page = visit("run", run=snn.id, section="Files")
+    page.selectbox(key=Key.RUN_FIGURE).set_value(twin.TITLE).run()
+    (chart,) = [json.loads(item.proto.spec) for item in page.get("plotly_chart")]
+    found = stack.client.twin(snn.id, mode="exact", profile="horowitz-45nm")
+    assert chart["data"][0]["text"] == list(twin.figure(found).data[0].text)
+    lines = chart["layout"]["title"]["subtitle"]["text"].split("<br>")
+    assert max(map(len, lines)) > theme.NARROW_SIGNS and chart["layout"]["paper_bgcolor"] == "#ffffff"

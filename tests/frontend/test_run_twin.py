@@ -27,6 +27,8 @@ def test_the_card_follows_the_twin_from_none_to_finished(stack, visit, words):
     assert "Edit and launch again" in said and not page.error
     assert any(link.proto.page == "runs" for link in page.get("page_link"))
 
+    assert twin.TITLE not in visit("run", run=snn.id, section="Files").selectbox(key=Key.RUN_FIGURE).options
+
     claim = stack.claimed("cnn")
     page = visit("run", run=snn.id, section="Energy")
     assert chart(page) is None and "Nothing to compare with: its CNN twin: running." in words(page)

@@ -135,6 +135,7 @@ def test_from_launch_to_results_to_a_share_that_opens_alone(page, browser, insta
     go(page, "Shares")
     expect(page.get_by_text(re.compile(r"opened [1-9]\d* time")).first).to_be_visible()
     page.get_by_role("button", name="Withdraw").first.click()
+    page.get_by_role("button", name="Withdraw for good").click()
     expect(page.get_by_text("The link is withdrawn.")).to_be_visible()
     assert httpx.get(share_url).status_code in (404, 410)
 

@@ -61,6 +61,20 @@ def test_a_sweep_says_what_it_is_before_the_click_and_leads_to_its_runs(page, in
     picture(page, "launch-sweep-runs")
 
 
+def test_a_bad_seed_does_not_close_the_form_of_a_sweep(page, installation):
+    page.goto(f"{installation.dashboard}/launch")
+    page.get_by_text("Sweep over more").click()
+    name = page.get_by_text("Name of the sweep")
+    expect(name).to_be_visible()
+    seeds = page.get_by_role("textbox", name="Seeds")
+    for text, errors in (("0-x", 1), ("0-2", 0)):
+        seeds.fill(text)
+        seeds.press("Enter")
+        expect(page.get_by_text("Seeds must be whole numbers")).to_have_count(errors)
+        settled(page)
+        expect(name).to_be_visible()
+
+
 def test_the_longest_network_fits_a_phone(browser, installation):
     with tab(browser, installation, "launch?row=table1/cifar10/MixNet", width=400, height=850, scheme="dark") as page:
         expect(page.locator(".st-key-launch_block_X6-3 input")).to_be_attached()

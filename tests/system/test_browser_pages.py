@@ -45,6 +45,40 @@ WIDE = """() => {
   return ['the page', ...wide.slice(-3).map((n) => `${n.tagName} ${n.className.baseVal ?? n.className}`.slice(0, 90))];
 }"""
 
+#: Text below 4.5 to 1 against what lies behind it (WCAG 1.4.3), with its ratio; not of icons, code, sliders, and what is switched off.
+FAINT = """() => {
+  const pen = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
+  const read = (colour) => {
+    pen.clearRect(0, 0, 1, 1); pen.fillStyle = colour; pen.fillRect(0, 0, 1, 1);
+    const [r, g, b, a] = pen.getImageData(0, 0, 1, 1).data;
+    return [[r, g, b], a / 255];
+  };
+  const over = ([top, share], below) => top.map((part, i) => share * part + (1 - share) * below[i]);
+  const light = (colour) => colour.map((part) => part / 255)
+    .map((part) => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, part, i) => sum + part * [0.2126, 0.7152, 0.0722][i], 0);
+  const skipped = 'svg, script, style, code, :disabled, [data-testid=stSlider], [data-testid=stIconMaterial]';
+  const found = {}, texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const text = texts.currentNode.textContent.trim(), at = texts.currentNode.parentElement, box = at.getBoundingClientRect();
+    if (!text || box.width < 2 || at.closest(skipped)) continue;
+    let opacity = 1, grounds = [];
+    for (let up = at; up; up = up.parentElement) {
+      const style = getComputedStyle(up), ground = read(style.backgroundColor);
+      opacity *= style.opacity;
+      if (ground[1] > 0) grounds.unshift(ground);
+      if (ground[1] === 1) break;
+    }
+    if (opacity < 0.05 || getComputedStyle(at).visibility === 'hidden') continue;
+    const ground = grounds.reduce((below, one) => over(one, below), [255, 255, 255]);
+    const [colour, share] = read(getComputedStyle(at).color);
+    const [low, high] = [light(over([colour, share * opacity], ground)), light(ground)].sort((a, b) => a - b);
+    const ratio = (high + 0.05) / (low + 0.05);
+    if (ratio < 4.5) found[text.slice(0, 40)] = ratio.toFixed(2);
+  }
+  return found;
+}"""
+
 #: What a page that works never shows: an exception, a refusal, a dialog that nobody asked for.
 BROKEN = "[data-testid=stException], [data-testid=stAlertContentError], [role=dialog]"
 #: Pages that draw a chart once there is a finished pair of runs.
@@ -84,6 +118,8 @@ def test_a_page_fits_is_whole_and_draws_its_charts(page, laboratory, name):
             found.append(f"{width} px: wider than the window: {wide}")
         if broken := page.locator(BROKEN).all_inner_texts():
             found.append(f"{width} px: {broken}")
+        if faint := page.evaluate(FAINT):
+            found.append(f"{width} px: too faint: {faint}")
         charts = page.evaluate(CHARTS)
         if charts["blank"]:
             found.append(f"{width} px: blank: {charts['blank']}")
@@ -103,3 +139,18 @@ def test_the_check_sees_a_blank_chart_and_a_wide_page(page, laboratory):
     assert page.evaluate(CHARTS)["blank"] != []
     page.evaluate("document.querySelector('h1').style.minWidth = '3000px'")
     assert page.evaluate(WIDE) != []
+
+
+def test_links_show_the_focus_of_the_keyboard(page, laboratory):
+    page.set_viewport_size({"width": 1440, "height": 1000})
+    page.goto(laboratory.dashboard + address("audit", laboratory))
+    page.wait_for_function(SETTLED)
+    for link in (
+        page.get_by_role("link", name="Explore", exact=True),
+        page.get_by_role("link", name="Reproduce this row"),
+    ):
+        link.first.focus()
+        page.keyboard.press("Shift+Tab")
+        page.keyboard.press("Tab")  # the focus now comes from the keyboard
+        expect(link.first).to_be_focused()
+        assert link.first.evaluate("node => getComputedStyle(node).outlineStyle") == "solid"

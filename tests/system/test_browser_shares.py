@@ -58,5 +58,6 @@ def test_a_reviewer_reads_a_blind_link_and_its_file_and_finds_nobody_s_name(
     away.close()
 
     page.get_by_role("button", name="Withdraw").first.click()
+    page.get_by_role("button", name="Withdraw for good").click()
     page.get_by_text("The link is withdrawn.").wait_for()
     assert httpx.get(address).status_code == 404
