@@ -87,8 +87,8 @@ def spikefront(folder: Path) -> Iterator[Place]:
             drawn=f"{MARKS} > 0 && !document.querySelector('[data-stale=true] .js-plotly-plot')",
             signature=PLACES_AND_TICKS,
             prepare=_dearer_mac,
-            shows="Explore over all rows: the front, and one mark for each cell of a fine grid; the act: the price of a MAC, "
-            "one step of its slider",
+            shows="Explore over all rows: the front, and one mark where several of a kind lie close together; the act: the "
+            "price of a MAC, one step of its slider",
         )
 
 

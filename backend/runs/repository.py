@@ -151,7 +151,8 @@ class RunRepository:
         return found
 
     def like(self, *, kind: Kind, dataset: str, backbone: str) -> RunRow | None:
-        """The succeeded run whose speed tells most of such a run's: by kind, data set, backbone, then the newest."""
+        """The succeeded run whose speed tells most of such a run's: by kind, data set, backbone, then the one of most
+        training images, since a tiny one is slow by what each run does once; of equals the newest."""
         return self._session.scalars(
             select(RunRow)
             .where(RunRow.state == RunState.SUCCEEDED, RunRow.ops_per_s.is_not(None), LIVE)
@@ -159,6 +160,7 @@ class RunRepository:
                 case((RunRow.kind == kind, 0), else_=1),
                 case((RunRow.dataset == dataset, 0), else_=1),
                 case((RunRow.backbone == backbone, 0), else_=1),
+                RunRow.n_train.desc(),
                 RunRow.created_at.desc(),
             )
             .limit(1)

@@ -22,6 +22,7 @@ import jinja2
 from markupsafe import Markup
 
 from backend.shares import sheets
+from core.datasets.catalog import title_of
 from core.energy.profiles import profiles
 from core.schemas.share import AnyShared
 from core.units import format_count, format_energy
@@ -125,6 +126,7 @@ def _environment() -> jinja2.Environment:
     environment.globals |= {"asset_url": _asset_url, "profile_source": lambda name: profiles()[name].source}
     environment.filters |= {
         "energy": format_energy, "count": format_count, "percent": theme.percent, "day": _day, "size": _size,
+        "data_title": title_of,
     }  # fmt: skip
     return environment
 

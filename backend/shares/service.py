@@ -18,7 +18,7 @@ from backend.shares.content import content_of, request_of, weights_of
 from backend.shares.frozen import OFFLINE, RESULTS, FrozenShares, entry
 from backend.shares.repository import ShareRepository
 from backend.sweeps.repository import SweepRepository
-from core.datasets.catalog import DATASETS
+from core.datasets.catalog import title_of
 from core.energy.modes import MODES
 from core.energy.profiles import profiles
 from core.errors import BadValue, NotFound, NotReady, ShareGone
@@ -158,13 +158,12 @@ class ShareService:
                 label = SweepRepository(session).require(request.sweep_id).name
                 n_runs = len(SweepRepository(session).runs(request.sweep_id))
             elif request.view is not None:
-                name = request.view.dataset
-                runs.require_dataset(name)
-                label = f"Explore: {DATASETS[name].title if name in DATASETS else name}"
+                runs.require_dataset(request.view.dataset)
+                label = f"Explore: {title_of(request.view.dataset)}"
             else:
                 wanted = request.runs or [request.run_id]
                 rows = [runs.require_succeeded(run_id, what="results to share") for run_id in wanted]
-                places = " and ".join(dict.fromkeys(row.dataset for row in rows))
+                places = " and ".join(dict.fromkeys(title_of(row.dataset) for row in rows))
                 seeds = ", ".join(dict.fromkeys(str(row.seed) for row in rows))
                 networks = ", ".join(dict.fromkeys(row_label(row) for row in rows))
                 label = f"{networks} on {places}, seed{'' if seeds.isdecimal() else 's'} {seeds}"[:640]

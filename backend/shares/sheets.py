@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 from backend.shares.words import Comparison, compare, energy_note, facts, headlines
 from core.analysis.findings import gradient_findings
 from core.backbones.catalog import mask_name
+from core.datasets.catalog import title_of
 from core.recipes.build import command
 from core.schemas.api import Example
 from core.schemas.share import AnyShared, SharedComparison, SharedRun, SharedSweep, SharedView
@@ -81,7 +82,7 @@ def comparison(shared: SharedComparison) -> Sheet:
         },
         words={
             "found": found,
-            "datasets": sorted({run.config.dataset for run in found.runs}),
+            "datasets": sorted({title_of(run.config.dataset) for run in found.runs}),
             "names": names(found),
             "letters": letter_of,
             "changed": [
@@ -104,7 +105,10 @@ def sweep(shared: SharedSweep) -> Sheet:
     return Sheet(
         template="sweep.html",
         charts={"points": points.sweep(shared)},
-        words={"datasets": sorted({group.config.dataset for group in shared.groups}), "groups": shared.groups},
+        words={
+            "datasets": sorted({title_of(group.config.dataset) for group in shared.groups}),
+            "groups": shared.groups,
+        },
     )
 
 
@@ -118,7 +122,7 @@ def view(shared: SharedView) -> Sheet:
         words={
             "plot": plot,
             "rows": rows[:MOST_ROWS],
-            "datasets": [plot.dataset],
+            "datasets": [title_of(plot.dataset)],
             "partial": any(not point.dataset_complete for point in plot.points),
         },
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from core.datasets.catalog import title_of
 from core.schemas.results import Summary
 from core.schemas.run import Kind, RunConfig
 from core.units import format_count, format_energy
@@ -84,7 +85,7 @@ def facts(summary: Summary, config: RunConfig) -> list[tuple[str, str]]:
     found = [
         (
             "Data set",
-            f"{summary.dataset}, {'complete' if summary.dataset_complete else 'a subset of the published one'}",
+            f"{title_of(summary.dataset)}, {'complete' if summary.dataset_complete else 'a subset of the published one'}",
         ),
         ("Trained on", f"{summary.n_train:,} of {summary.n_train_available:,} training images"),
         (

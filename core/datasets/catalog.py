@@ -90,6 +90,12 @@ CIFAR100_CLASSES = (
 )  # fmt: skip
 
 
+def title_of(name: str) -> str:
+    """What a data set is called in sentences: a user's own, and one that is gone, by its name."""
+    spec = DATASETS.built_in.get(name)
+    return name if spec is None else spec.title
+
+
 def find(name: str, data_dir: Path) -> DatasetSpec:
     """The row of that name, or the user's data set in `data_dir`, or else the one that DATASETS knows.
 

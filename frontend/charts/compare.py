@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from core.datasets.catalog import title_of
 from core.schemas.compare import Comparison
 from frontend.charts import theme
 from frontend.charts.comparison_names import letter, name, names
@@ -175,7 +176,7 @@ def _of(comparison: Comparison) -> list[str]:
     runs = comparison.runs
     return [
         f"n = {len(runs)} runs, one seed each",
-        "data set: " + ", ".join(dict.fromkeys(run.config.dataset for run in runs)),
+        "data set: " + ", ".join(dict.fromkeys(title_of(run.config.dataset) for run in runs)),
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from core.datasets.catalog import title_of
 from core.schemas.compare import ComparedRun, Comparison
 from core.schemas.run import Kind
 
@@ -34,7 +35,7 @@ def name(comparison: Comparison, run_id: str) -> str:
 def _facts(run: ComparedRun) -> dict[str, str]:
     config = run.config
     return {
-        "dataset": config.dataset,
+        "dataset": title_of(config.dataset),
         "recipe": config.recipe,
         "steps": f"T = {config.steps}" if run.kind is Kind.SNN else "",  # a CNN has no time steps
         "seed": f"seed {config.seed}",

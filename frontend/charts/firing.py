@@ -60,11 +60,11 @@ def figure(layers: Layers, *, source: str = "") -> go.Figure:
         )  # fmt: skip
     chart.update_xaxes(title_text="spikes per neuron and step", range=[0, right], nticks=6)
     layer_axis(chart, names)
-    chart.update_layout(bargap=0.3, legend_traceorder="normal")
+    chart.update_layout(bargap=0.3)
     caption = [f"mean of n = {layers.n_samples:,} test images", theme.count_of(steps, "time step"), source]
     return theme.frame(
         chart, name="firing", title=TITLE, caption=caption, height=height(len(rows)) + 14, revision=str(steps),
-        above=14 if near_target else 0,
+        above=14 if near_target else 0, listed=True,
     )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from core.analysis.pareto import history
+from core.datasets.catalog import title_of
 from core.schemas.api import Pareto, ParetoPoint
 from frontend.charts import theme
 from frontend.charts.axes import X_AXES, Y_AXES, x_unit
@@ -65,7 +66,7 @@ def figure(pareto: Pareto, *, x: str = "energy", y: str = "accuracy") -> go.Figu
     chart.update_xaxes(title_text="run finished, UTC", nticks=6)
     chart.update_yaxes(title_text="hypervolume, share of 1", rangemode="tozero", nticks=5)
     caption = [
-        pareto.dataset,
+        title_of(pareto.dataset),
         f"{theme.count_of(len(shown.points), 'run')}, {len(rises)} moved the front",
         f"area below the front of {Y_AXES[y].short} against {X_AXES[x].short} (linear)",
         f"reference: {worst_x / factor:.3g}{unit.replace(',', '')} and {Y_AXES[y].short} 0",

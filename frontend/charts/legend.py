@@ -27,12 +27,13 @@ SHAPES = {
     "circle-open": ("○", "M1.5 6a4.5 4.5 0 1 0 9 0a4.5 4.5 0 1 0 -9 0z"),
     "square-open": ("□", "M2 2h8v8h-8z"),
     "x-thin-open": ("✕", "M2 2L10 10M10 2L2 10"),
+    "line-ns": ("┃", "M6 1V11"),
     "line": ("━", "M0 6H12"),
     "area": ("▒", "M0 1h12v10h-12z"),
     "more": ("…", ""),
 }
 FILLED = {"area": 0.25}  # opacity of what is not filled whole; an outline alone has none
-OUTLINED = ("circle-open", "square-open", "x-thin-open", "line", "area")
+OUTLINED = ("circle-open", "square-open", "x-thin-open", "line-ns", "line", "area")
 MOST = 40  # names; there are no more colours than that to tell them apart
 GAP = "\u00a0\u00a0\u00a0 "  # between two entries of a line; it may break at its end
 
@@ -58,7 +59,9 @@ def entries(figure: go.Figure) -> list[Entry]:
 
 
 def _look(trace: Any) -> tuple[str, str]:
-    """(shape, colour); of a trace with several shapes the one that most of its marks have."""
+    """(shape, colour); of a trace with several shapes the one that most of its marks have. Bars look like an area."""
+    if trace.type == "bar":
+        return "area", trace.marker.line.color
     if "markers" in (trace.mode or ""):
         symbol = trace.marker.symbol
         if not isinstance(symbol, str):

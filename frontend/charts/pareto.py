@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
+from core.datasets.catalog import title_of
 from core.schemas.api import Pareto, ParetoPoint, PublishedPoint
 from core.schemas.run import Kind
 from frontend.charts import theme
@@ -62,7 +63,9 @@ def figure(
     ]
     if not shown.points and not printed:
         return theme.empty(
-            name="pareto", title=title, sentence=f"No finished run on {pareto.dataset} yet. Launch one to see it here."
+            name="pareto",
+            title=title,
+            sentence=f"No finished run on {title_of(pareto.dataset)} yet. Launch one to see it here.",
         )
     values = [*shown.x.tolist(), *(x_of(point, view.x) for point in printed)]
     positive = [value for value in values if value > 0]
@@ -99,7 +102,7 @@ def _caption(
     share = area(shown, y_top=100.0 if view.y == "accuracy" else 1.0) if len(shown.fronts) == 1 else math.nan
     mode = f"mode {pareto.mode}" + (" (one time step)" if pareto.mode == "paper" else " (all time steps)")
     return [
-        pareto.dataset,
+        title_of(pareto.dataset),
         f"{what}, {len(shown.on_front)} on the front" + (" of its data set" if len(shown.fronts) > 1 else ""),
         f"means of up to {max(seeds)} seeds, bars ± one standard deviation" if seeds and max(seeds) > 1 else "",
         _test_images(pareto),
@@ -168,7 +171,7 @@ def _front(chart: go.Figure, shown: Marks, front: list[int], place: Place, datas
     dearest = max(place(value) for value in shown.x)
     chart.add_scatter(
         x=[*xs, max(dearest, xs[-1])], y=[*ys, ys[-1]], mode="lines", legendrank=30,
-        name="Pareto front" if dataset is None else f"front of {theme.escape(dataset)}",
+        name="Pareto front" if dataset is None else f"front of {theme.escape(title_of(dataset))}",
         line={"shape": "hv", "color": theme.NEUTRAL, "width": 2}, hoverinfo="skip",
     )  # fmt: skip
 

@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 
 from core.analysis.pareto import front
 from core.backbones.catalog import BACKBONES
+from core.datasets.catalog import title_of
 from core.schemas.api import ParetoPoint, PublishedPoint
 from core.schemas.compare import Comparison
 from core.schemas.run import Kind
@@ -57,7 +58,7 @@ def view(plot: SharedPareto, shown: ShareView) -> go.Figure:
             marks.append(Mark(x=x, y=y, backbone="", kind=point.kind, hollow=True, hover=words))
     sizes = {point.n_test for point in plot.points}
     caption = [
-        plot.dataset,
+        title_of(plot.dataset),
         theme.count_of(len(plot.points), "run"),
         f"n = {' or '.join(f'{size:,}' for size in sorted(sizes)[:3])} test images" if sizes else "",
         f"stopped after T' = {shown.steps}" if shown.steps else "",
@@ -78,7 +79,7 @@ def comparison(found: Comparison) -> go.Figure:
         for run in found.runs
     ]  # fmt: skip
     caption = [
-        ", ".join(sorted({run.config.dataset for run in found.runs})),
+        ", ".join(sorted({title_of(run.config.dataset) for run in found.runs})),
         theme.count_of(len(found.runs), "run"),
         f"n = {min(run.n_test for run in found.runs):,} test images",
         *_priced(found.mode, found.profile + found.moved_prices),
@@ -103,7 +104,7 @@ def sweep(found: SharedSweep) -> go.Figure:
         for group in groups
     ]  # fmt: skip
     caption = [
-        ", ".join(sorted({group.config.dataset for group in groups})),
+        ", ".join(sorted({title_of(group.config.dataset) for group in groups})),
         f"mean of n = {_span([group.n for group in groups])} seeds",
         "bars: standard deviation over seeds" if any(mark.y_error is not None for mark in marks) else "one seed each",
         *_priced(found.mode, found.profile),

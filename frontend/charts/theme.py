@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple
 
 import plotly.graph_objects as go
 
+from core.datasets.catalog import title_of
 from core.schemas.results import Summary
 from core.schemas.run import Kind
 from frontend.charts import legend as legends
@@ -179,7 +180,7 @@ def source(label: str, summary: Summary) -> str:
         if summary.n_train >= summary.n_train_available
         else f"trained on {summary.n_train:,} of {summary.n_train_available:,} images"
     )
-    return f"{label} · {summary.dataset} ({data}) · {trained} · seed {summary.seed}"
+    return f"{label} · {title_of(summary.dataset)} ({data}) · {trained} · seed {summary.seed}"
 
 
 def frame(

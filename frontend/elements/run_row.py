@@ -7,6 +7,7 @@ from html import escape
 
 import streamlit as st
 
+from core.datasets.catalog import title_of
 from core.schemas.api import Run
 from core.schemas.run import RunState
 from core.units import format_duration, format_energy
@@ -43,7 +44,7 @@ def _name(run: Run) -> None:
         else:
             st.markdown(f"**{plain(run.label)}**", width="content")
     config = run.config
-    words = [config.dataset, config.recipe, f"seed {config.seed}", state.ago(run.created_at)]
+    words = [title_of(config.dataset), config.recipe, f"seed {config.seed}", state.ago(run.created_at)]
     if run.imported:
         words.append("imported")
     st.caption(plain(" · ".join(words)))

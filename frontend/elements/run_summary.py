@@ -7,6 +7,7 @@ from html import escape
 import streamlit as st
 
 from core.analysis.findings import diagnostic_headlines, gradient_findings
+from core.datasets.catalog import title_of
 from core.schemas.api import Run
 from core.schemas.run import Kind, RunState
 from core.units import format_count, format_duration, format_energy
@@ -67,7 +68,10 @@ def _basis(shown: Shown) -> None:
     chosen = f"epoch {summary.best_epoch} of {summary.epochs_run}, by the validation accuracy ({validated})"
     rows = [
         ("Tested on", f"n = {summary.n_test:,} images, seed {summary.seed}"),
-        ("Trained on", f"{summary.n_train:,} of {summary.n_train_available:,} images of {summary.dataset}, {data}"),
+        (
+            "Trained on",
+            f"{summary.n_train:,} of {summary.n_train_available:,} images of {title_of(summary.dataset)}, {data}",
+        ),
         ("Chosen", chosen if summary.epochs_run else f"as converted, without training ({validated})"),
         ("Energy", f"estimated, mode {layers.mode}, profile {layers.profile}{steps}"),
         ("Trained in", f"{format_duration(summary.train_wall_s)}, {speed}"),

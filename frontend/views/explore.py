@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from core.datasets.catalog import title_of
 from core.errors import SpikefrontError
 from core.schemas.api import Catalog, Pareto, ProfileInfo, RunPage
 from core.schemas.run import RunState
@@ -127,7 +128,7 @@ def _plot(pareto: Pareto, wanted: Wanted, spreads, sure) -> None:
         ),
         key=Key.EXPLORE_CHART,
         on_select=explore_choice.take,
-        alt=f"{axes[0].upper()}{axes[1:]} on {pareto.dataset}: {len(pareto.points)} own runs, {len(pareto.front)} of them "
+        alt=f"{axes[0].upper()}{axes[1:]} on {title_of(pareto.dataset)}: {len(pareto.points)} own runs, {len(pareto.front)} of them "
         f"on the front, {len(pareto.published)} printed",
         data=lambda: tables.pareto_rows(pareto, spreads=spreads, sure=sure),
         file_name=f"spikefront-{pareto.dataset}-{pareto.mode}-{pareto.profile}.csv".replace(" ", "-"),
@@ -170,7 +171,7 @@ def _under_way(active: RunPage, *, first: bool) -> None:
         for run in active.items if first else active.items[-FEW:]:  # the oldest: those that are worked on
             left, right = st.columns([1, 2.4], vertical_alignment="center")
             with left:
-                link_run(run.id, f"{run.label} · {run.config.dataset} · seed {run.config.seed}")
+                link_run(run.id, f"{run.label} · {title_of(run.config.dataset)} · seed {run.config.seed}")
             with right:
                 state.bar(run)
         if hidden := active.total - (len(active.items) if first else min(FEW, len(active.items))):
@@ -198,7 +199,7 @@ def _meanwhile(catalog: Catalog, wanted: Wanted) -> None:
         other = api().pareto(dataset=info.name, mode=wanted.lens.mode, profile=wanted.lens.profile)
         if other.published:
             st.caption(
-                f"No figures on {plain(wanted.dataset)} yet. Meanwhile, what the paper printed for {plain(info.title)}:"
+                f"No figures on {plain(title_of(wanted.dataset))} yet. Meanwhile, what the paper printed for {plain(info.title)}:"
             )
             show(
                 pareto_chart.figure(other, view=wanted.view, faults=explore_data.faults(info.name)),

@@ -6,6 +6,7 @@ from html import escape
 
 import streamlit as st
 
+from core.datasets.catalog import title_of
 from core.schemas.api import Run
 from core.schemas.run import RunState
 from core.units import format_duration
@@ -47,7 +48,7 @@ def render() -> None:
 def _head(run: Run) -> None:
     config = run.config
     st.title(plain(run.label))
-    words = [config.dataset, f"recipe {config.recipe}", f"seed {config.seed}"]
+    words = [title_of(config.dataset), f"recipe {config.recipe}", f"seed {config.seed}"]
     if run.finished_at is not None:
         if run.started_at is not None:
             words.append(f"took {format_duration((run.finished_at - run.started_at).total_seconds())}")

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
+from sqlalchemy import update
 
 from backend.db import Database
 from backend.models import RunRow, RunTallyRow
@@ -337,6 +338,12 @@ def test_after_a_first_run_the_time_estimate_is_measured(finisher, client: TestC
     assert preview.time is not None and preview.time.measured and "SNN-SqueezeNet F9" in preview.time.basis
     # the same run again takes as long as it took
     assert preview.time.total_s == pytest.approx(summary.train_wall_s + summary.evaluate_wall_s, rel=1e-6)
+    # and a newer run of less training, slow by what each run does once, does not set the pace
+    tiny = finisher.succeeded()
+    with client.app.state.context.database.write() as session:
+        session.execute(update(RunRow).where(RunRow.id == tiny).values(n_train=1, ops_per_s=1.0))
+    again = Preview.model_validate_json(client.post("/api/v1/preview", json=body).content)
+    assert again.time == preview.time
 
 
 def test_a_bundle_whose_file_is_gone_says_which(finisher, client: TestClient) -> None:

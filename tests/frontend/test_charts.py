@@ -23,7 +23,7 @@ from core.schemas.api import (
 )
 from core.schemas.run import Kind, RunConfig
 from core.units import energy_scale, format_count, format_energy
-from frontend.charts import confusion, curves, energy, firing, gradients, network, pareto, theme
+from frontend.charts import confusion, curves, energy, firing, gradients, legend, network, pareto, theme
 
 EVIL = "<img src=x onerror=alert(1)>%{x}</script>"
 
@@ -169,7 +169,7 @@ def test_zoom_survives_new_runs_of_a_view_but_not_another_price():
 def test_without_any_point_the_figure_is_a_sentence():
     figure = pareto.figure(some_pareto(points=[], published=[], front=[]))
     assert not figure.data
-    assert "No finished run on digits yet" in figure.layout.annotations[0].text.replace("<br>", " ")
+    assert "No finished run on Digits yet" in figure.layout.annotations[0].text.replace("<br>", " ")
 
 
 # User content
@@ -344,6 +344,15 @@ def test_only_the_mode_paper_is_said_to_charge_one_time_step(mode):
     assert f"mode {mode}: " + ("one time step of 2" if mode == "paper" else "all 2 time steps") in words
     words = pareto.figure(some_pareto(mode=mode)).layout.meta["caption"]
     assert f"mode {mode} " + ("(one time step)" if mode == "paper" else "(all time steps)") in words
+
+
+def test_the_steps_of_firing_rates_are_named_beside_the_plot_which_keeps_its_height():
+    two, eight = (
+        firing.figure(layers_of(bill("a.act", "neuron", rate=0.1, steps=[0.1] * n), time_steps=n)) for n in (2, 8)
+    )
+    assert [entry.shape for entry in legend.entries(eight)] == ["area", *["line-ns"] * 8]
+    assert not eight.layout.showlegend  # on a phone nine names would leave four layers hardly any room
+    assert len({figure.layout.height - figure.layout.margin.t for figure in (two, eight)}) == 1
 
 
 def test_firing_shows_the_mean_and_each_step_of_layers_with_neurons_only():

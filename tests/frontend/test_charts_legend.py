@@ -117,7 +117,7 @@ def test_a_picture_holds_title_units_n_profile_mode_source_and_names():
     assert title == words.title == "Accuracy against energy"
     assert figure.layout.xaxis.title.text.endswith("µJ") and figure.layout.yaxis.title.text.endswith("%")
     for said in (
-        "digits",
+        "Digits",
         "n = 360 test images",
         "mode paper (one time step)",
         "profile horowitz-45nm",

@@ -161,7 +161,7 @@ def test_the_shaded_area_lies_under_the_front_and_reaches_the_edges():
 
 def test_runs_on_different_data_sets_have_fronts_of_their_own():
     figure = pareto.figure(plot(run("a", acs=10, accuracy=0.5), run("b", acs=20, accuracy=0.4, dataset="cifar10")))
-    assert {one.name for one in figure.data if one.mode == "lines"} == {"front of digits", "front of cifar10"}
+    assert {one.name for one in figure.data if one.mode == "lines"} == {"front of Digits", "front of CIFAR-10"}
     assert not [one for one in figure.data if one.name == "dominated"]
 
 
