@@ -8,7 +8,7 @@ from backend.context import Context
 from backend.models import RunRow
 from backend.runs.present import row_label
 from backend.runs.repository import RunRepository
-from core.datasets.catalog import DATASETS
+from core.datasets.catalog import DATASETS, title_of
 from core.datasets.load import status
 from core.datasets.spec import DatasetStatus
 from core.datasets.splits import split_sizes
@@ -64,7 +64,7 @@ class Estimator:
             return TimeEstimate(total_s=seconds(ops, GUESSED_OPS_PER_S), basis=GUESS, measured=False)
         return TimeEstimate(
             total_s=seconds(ops, like.ops_per_s),
-            basis=f"speed on this machine of {row_label(like)}, {like.dataset}, {like.device}",
+            basis=f"speed on this machine of {row_label(like)}, {title_of(like.dataset)}, {like.device}",
             measured=True,
         )
 
