@@ -24,13 +24,14 @@ button[role="radio"][data-selected="true"],[role="tab"][aria-selected="true"]{co
 [data-testid="stPageLink-NavLink"] p{font-weight:600}
 [data-testid="stPageLink-NavLink"] :is(p,span,div){white-space:normal;overflow:visible}
 a:focus-visible{outline:2px solid var(--chosen)!important;outline-offset:2px}
+.st-key-run_head{row-gap:.2rem!important}
 .sf-dim{opacity:.72;font-size:.86rem;line-height:1.45}
 .sf-state{display:inline-flex;align-items:center;gap:.4em;font-weight:600;font-size:.9rem;padding:.15em .7em;
 border:1px solid var(--line);border-radius:999px;background:var(--wash);white-space:nowrap}
 .sf-table{width:100%;border-collapse:collapse;font-size:.9rem;font-variant-numeric:tabular-nums}
 .sf-table th,.sf-table td{padding:.32rem .6rem;border-bottom:1px solid var(--line);text-align:right;vertical-align:top}
 .sf-table th{font-weight:600}.sf-table :is(th,td):first-child{text-align:left;padding-left:0;font-weight:400;opacity:.8}
-.sf-words td{text-align:left!important}.sf-words td:first-child{white-space:nowrap}
+.sf-words :is(th,td){text-align:left!important}.sf-words td:first-child{white-space:nowrap}
 .sf-table .sf-left{text-align:left}
 .sf-table :is(th,td):first-child .sf-dim{opacity:.9}
 .sf-scroll{overflow-x:auto}
@@ -103,7 +104,7 @@ background:var(--wash)}
 .sf-map figcaption span:last-child{opacity:.72}
 @keyframes sf-arrive{from{opacity:.25}to{opacity:1}}
 /* charts: the heading inside a figure is for its pictures; it lies, unseen, under the page's own (--lift: how far) */
-.sf-figure h3{margin:0}.sf-figure p{margin:0;font-size:.82rem;line-height:1.45;opacity:.8;overflow-wrap:anywhere}
+.sf-figure h3{margin:0}.sf-figure p{margin:0;font-size:.82rem;line-height:1.45;opacity:.8;overflow-wrap:anywhere;text-wrap:pretty}
 [class*="st-key-sf_figure_"]>[data-testid=stElementContainer]:has(.stPlotlyChart){margin-top:calc(-1*var(--lift,0px));pointer-events:none}
 [class*="st-key-sf_figure_"] .modebar{pointer-events:auto}
 [class*="st-key-sf_figure_"] .g-gtitle{visibility:hidden}
@@ -122,7 +123,7 @@ text-align:left;width:34%}
 .sf-rest{padding:.45rem 0 .2rem}.sf-rest summary{white-space:normal}
 .sf-sum{font-size:.84rem;line-height:1.45;padding:.25rem 0 .2rem;overflow-wrap:anywhere}
 /* a run under way, small cards, long tables */
-.sf-phases{display:flex;flex-wrap:wrap;gap:.35rem 1.2rem;list-style:none;margin:0 0 .2rem;padding:0;font-size:.86rem}
+.sf-phases{display:flex;flex-wrap:wrap;gap:.35rem 1.2rem;list-style:none;margin:0 0 .2rem;padding:0!important;font-size:.86rem}
 .sf-phases li{margin:0!important;padding:.1rem 0;opacity:.72;border-bottom:2px solid var(--line)}
 .sf-phases .now{opacity:1;font-weight:700;border-color:var(--st-primary-color,#0b6b8f)}
 .sf-phases .past::before{content:"✓ "}

@@ -108,6 +108,7 @@ def sweep(shared: SharedSweep) -> Sheet:
         words={
             "datasets": sorted({title_of(group.config.dataset) for group in shared.groups}),
             "groups": shared.groups,
+            "partial": any(group.config.training.train_limit is not None for group in shared.groups),
         },
     )
 

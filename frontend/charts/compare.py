@@ -144,7 +144,7 @@ def differences(comparison: Comparison) -> go.Figure:
     chart.update_yaxes(
         type="category", categoryorder="array", categoryarray=labels, autorange="reversed", showgrid=False
     )
-    chart.update_xaxes(title_text=f"points of accuracy against {letter(0)}", nticks=7)
+    chart.update_xaxes(title_text=f"points against {letter(0)}", nticks=7)
     pairs = [item.paired for item in comparison.differences if item.paired]
     caption = [
         f"test accuracy minus that of {name(comparison, comparison.runs[0].id)}",

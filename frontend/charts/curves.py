@@ -98,7 +98,7 @@ def watched(trace: Sequence[Trained], *, of: str = "", source: str = "") -> go.F
     chart.update_xaxes(title_text="epochs trained", nticks=8)
     chart.update_yaxes(title_text="loss", rangemode="tozero", nticks=6)
     caption = [of, f"{len(seen):,} moments since this page was opened", "loss of one step each", source]
-    return theme.frame(chart, name=name, title=title, caption=caption, height=300, legend=False, revision=of)
+    return theme.frame(chart, name=name, title=title, caption=caption, height=400, legend=False, revision=of)
 
 
 def rows(metrics: Metrics) -> list[dict[str, object]]:

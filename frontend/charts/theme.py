@@ -211,7 +211,7 @@ def frame(
         showlegend=legend and not listed,
         legend={
             "orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "xref": "paper", "x": 0,
-            "xanchor": "left", "itemsizing": "constant",
+            "xanchor": "left",
         },
         hovermode="closest",
         dragmode="zoom",

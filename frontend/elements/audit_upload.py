@@ -6,7 +6,7 @@ import streamlit as st
 
 from core.schemas.api import Audit
 from frontend.api import ApiProblem
-from frontend.connection import api, show_problem
+from frontend.connection import api, plain, show_problem
 from frontend.elements import audit_tables
 from frontend.keys import Key
 
@@ -47,7 +47,10 @@ def draw() -> tuple[str, Audit] | None:
     try:
         return name, api().audit_table(file.getvalue(), name=name)
     except ApiProblem as problem:
-        show_problem(problem)
+        if problem.code == "bad-value":  # names the line and what it must be
+            st.error(f"**This table cannot be read.** {plain(problem.detail)}", icon=":material/error:")
+        else:
+            show_problem(problem)
         return None
 
 

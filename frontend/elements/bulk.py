@@ -41,7 +41,7 @@ def box(run: Run) -> None:
 def box_of_page(runs: Sequence[Run]) -> None:
     """Chooses all runs in sight, or none of them."""
     _set(Key.RUNS_CHOOSE_PAGE, all(run.id in chosen() for run in runs))
-    st.checkbox("All in sight", key=Key.RUNS_CHOOSE_PAGE, on_change=_toggle_page, args=(tuple(runs),))
+    st.checkbox("Choose all shown", key=Key.RUNS_CHOOSE_PAGE, on_change=_toggle_page, args=(tuple(runs),))
 
 
 def bar(*, deleted: bool) -> None:

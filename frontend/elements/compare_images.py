@@ -103,5 +103,5 @@ def _answer(mark: str, answer: Answer) -> str:
     return (
         f'<div class="sf-answer {said}" aria-label="{mark} {said}: {escape(answer.prediction)}"><span class="net">{mark}</span>'
         f'<span class="sign" aria-hidden="true">{"✓" if answer.correct else "✗"}</span>'
-        f'<span class="said">{escape(answer.prediction)}</span><span class="sure">{answer.confidence:.0%}</span></div>'
+        f'<span class="said">{escape(answer.prediction)}</span><span class="sure">{100 * answer.confidence:.0f} %</span></div>'
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from core.datasets.catalog import title_of
 from core.schemas.compare import Comparison
 from core.units import energy_scale
 from frontend.charts.comparison_names import names
@@ -66,7 +67,7 @@ def _float(columns: str, head: list[str], lines: list[str], *, caption: str, lab
 def _caption(comparison: Comparison) -> str:
     tested = sorted({run.n_test for run in comparison.runs})
     images = " and ".join(f"{n:,}" for n in tested)
-    data = " and ".join(dict.fromkeys(run.config.dataset for run in comparison.runs))
+    data = " and ".join(dict.fromkeys(title_of(run.config.dataset) for run in comparison.runs))
     subset = "" if all(run.dataset_complete for run in comparison.runs) else " (a subset of the published data)"
     return (
         f"{len(comparison.runs)} runs on {text(data)}{subset}, {images} test images, one seed each. Differences and "

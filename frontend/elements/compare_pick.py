@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from core.datasets.catalog import title_of
 from core.schemas.api import Run
 from core.schemas.run import Kind, RunState
 from frontend.api import ApiProblem
@@ -56,7 +57,7 @@ def title(run: Run) -> str:
     """What tells a run from others in a list: network, data set, recipe, seed, accuracy."""
     accuracy = f", {100 * run.summary.accuracy:.1f} %" if run.summary else ""
     steps = f"T = {run.config.steps}, " if run.config.kind is Kind.SNN else ""
-    return f"{run.label} · {run.config.dataset}, {run.config.recipe}, {steps}seed {run.config.seed}{accuracy}"
+    return f"{run.label} · {title_of(run.config.dataset)}, {run.config.recipe}, {steps}seed {run.config.seed}{accuracy}"
 
 
 def base(chosen: dict[str, Run], box: DeltaGenerator) -> None:

@@ -9,7 +9,7 @@ from core.schemas.compare import ComparedRun, Comparison, Difference, Paired, Tw
 from core.units import format_count, format_energy, pj_to_mj
 from frontend.charts.comparison_names import letter, names
 
-HEAD = ("Run", "Accuracy", "Difference, points", "F1", "Energy", "Ratio", "Parameters", "Weights", "ACs", "MACs",
+HEAD = ("Run", "Accuracy", "Difference, points", "F1", "Energy", "Times A's", "Parameters", "Weights", "ACs", "MACs",
         "Firing rate", "T", "Test images")  # fmt: skip
 
 
@@ -36,12 +36,12 @@ def twins_html(comparison: Comparison, labels: dict[str, str]) -> str:
 
 
 def ratio_words(ratio: float | None) -> str:
-    """`0.55 (1.8 times less)`; below 1 the first needs less."""
+    """Energy of a spiking network over its CNN twin's: `0.55 (CNN: 1.8 times as much)`."""
     if ratio is None:
         return "no energy to compare with"
     if ratio == 0:
         return "0 (needs none)"
-    return f"{ratio:.3g} ({1 / ratio:.3g} times less)" if ratio < 1 else f"{ratio:.3g} ({ratio:.3g} times more)"
+    return f"{ratio:.3g} (CNN: {1 / ratio:.3g} times as much)" if ratio < 1 else f"{ratio:.3g} times as much"
 
 
 def summary(comparison: Comparison) -> str:
@@ -54,13 +54,13 @@ def summary(comparison: Comparison) -> str:
     place = {run.id: letter(place) for place, run in enumerate(comparison.runs)}
     apart = [place[item.run_id] for item in comparison.differences if item.paired and clear(item.paired)]
     told = (
-        f"told apart from A by its test images: {', '.join(apart)}"
+        f"Accuracies that differ from A's beyond the 95 % interval: {', '.join(apart)}"
         if apart
-        else "none is told apart from A by its test images"
+        else "No accuracy differs from A's beyond the 95 % interval"
     )
     return (
-        f"Most accurate is {place[best.id]} ({100 * best.accuracy:.2f} %), least energy takes {place[least.id]} "
-        f"({format_energy(least.energy_pj)}); {told}."
+        f"{place[best.id]} is the most accurate ({100 * best.accuracy:.2f} %), {place[least.id]} needs the least energy "
+        f"({format_energy(least.energy_pj)}). {told}."
     )
 
 
@@ -154,7 +154,9 @@ def _accuracy_words(item: Difference) -> str:
 def _energy_words(ratio: float | None) -> str:
     if not ratio:
         return ""
-    return f", for {1 / ratio:.3g} times less energy" if ratio < 1 else f", for {ratio:.3g} times the energy"
+    if f"{ratio:.3g}" == "1":
+        return "; both need the same energy"
+    return f"; A needs {1 / ratio:.3g} times B's energy" if ratio < 1 else f"; B needs {ratio:.3g} times A's energy"
 
 
 def _row(comparison: Comparison, run: ComparedRun, item: Difference | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from core.datasets.catalog import title_of
 from core.schemas.api import Layers, Run
 from core.schemas.results import Summary
 from core.units import energy_scale
@@ -30,7 +31,7 @@ def latex_row(run: Run, summary: Summary, layers: Layers) -> str:
     factor, unit = energy_scale(layers.total_energy_pj)
     rate = "--" if summary.firing_rate is None else f"{summary.firing_rate:.3f}"
     cells = [
-        text(run.label), text(summary.dataset), f"{100 * summary.accuracy:.2f}", f"{summary.f1_macro:.3f}",
+        text(run.label), text(title_of(summary.dataset)), f"{100 * summary.accuracy:.2f}", f"{summary.f1_macro:.3f}",
         f"{summary.params:,}", f"{layers.total_acs / 1e6:.3g}", f"{layers.total_macs / 1e6:.3g}",
         f"{layers.total_energy_pj / factor:.3g}", rate,
     ]  # fmt: skip
@@ -53,7 +54,7 @@ def bibtex(run: Run, summary: Summary, *, version: str, commit: str | None, cita
     )
     return (
         f"@misc{{spikefront-{run.id},\n"
-        f"  title = {{{{{text(run.label)} on {text(summary.dataset)}}}}},\n"
+        f"  title = {{{{{text(run.label)} on {text(title_of(summary.dataset))}}}}},\n"
         f"  note  = {{{text(note)}}},\n"
         f"  year  = {{{moment:%Y}}}\n"
         "}\n\n"

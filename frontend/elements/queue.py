@@ -28,7 +28,10 @@ def draw(workers: Workers, waiting: WaitingRuns, active: Sequence[Run]) -> None:
         trained = [worker for worker in workers.items if worker.runs]
         if not trained and not waiting.total:
             return
-        left, right = st.columns(2, gap="large")
+        if not (trained and waiting.total):  # a column of nothing would be a gap on a phone
+            left = right = st.container()
+        else:
+            left, right = st.columns(2, gap="large")
         with left:
             for worker in trained:
                 _worker(worker, known)
@@ -46,18 +49,18 @@ def summary(workers: Workers, waiting: WaitingRuns) -> str:
     if not waiting.total:
         parts.append("nothing waits")
     else:
-        ends = "" if waiting.ends_in_s is None else f", the last ends in about {format_duration(waiting.ends_in_s)}"
+        ends = "" if waiting.ends_in_s is None else f", the last ends in about {state.roughly(waiting.ends_in_s)}"
         parts.append(f"{waiting.total:,} run{' waits' if waiting.total == 1 else 's wait'}{ends}")
     return " · ".join(parts)
 
 
 def times(item: QueuedRun) -> str:
     """How long one run has waited, and when it should start."""
-    parts = [f"waits since {format_duration(item.waiting_s)}"]
+    parts = [f"has waited {format_duration(item.waiting_s)}"]
     if item.starts_in_s is not None:
-        starts = "should start now" if item.starts_in_s < 1 else f"starts in about {format_duration(item.starts_in_s)}"
+        starts = "should start now" if item.starts_in_s < 1 else f"starts in about {state.roughly(item.starts_in_s)}"
         parts.append(starts)
-    parts.append(f"takes about {format_duration(max(item.run_s, 1))}")
+    parts.append(f"takes about {state.roughly(max(item.run_s, 1))}")
     return " · ".join(parts)
 
 

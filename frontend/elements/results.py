@@ -56,9 +56,9 @@ def draw(run: Run, summary: Summary) -> None:
 
 def _headline(summary: Summary, layers: Layers) -> None:
     figures = [
-        ("Accuracy", f"{100 * summary.accuracy:.2f} %", "top-1 on the test set, of the epoch with the best validation accuracy"),
+        (f"Accuracy, n = {summary.n_test:,}", f"{100 * summary.accuracy:.2f} %", "top-1 on the test set, of the epoch with the best validation accuracy"),
         ("Macro F1", f"{summary.f1_macro:.3f}", "mean over the classes"),
-        ("Energy", format_energy(layers.total_energy_pj), "estimated, per inference, in the mode and profile chosen above"),
+        ("Energy per inference", format_energy(layers.total_energy_pj), "estimated, in the mode and profile chosen above"),
         ("ACs", format_count(layers.total_acs), "accumulates per inference in this mode"),
         ("MACs", format_count(layers.total_macs), "multiply-accumulates per inference in this mode"),
         ("Parameters", f"{summary.params:,}", "trainable"),

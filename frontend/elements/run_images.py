@@ -76,13 +76,13 @@ def _closer(shown: Shown, found: Examples) -> None:
         st.html(examples.html(found.model_copy(update={"items": [listed[index]]})))
         st.html(f'<table class="sf-table sf-words">{_costs(seen)}</table>')
     with second:
-        show(image_steps.figure(seen), key=Key.RUN_CHART.of("image"), data=lambda: image_steps.rows(seen),
+        show(image_steps.figure(seen, source=shown.source), key=Key.RUN_CHART.of("image"), data=lambda: image_steps.rows(seen),
              file_name=f"{shown.file_stem}-image-{index}.csv")  # fmt: skip
     with third:
         spiking = next((one for one in (seen.run, seen.twin) if one is not None and one.layers), None)
         layers = spiking.layers if spiking is not None else []
-        of = "" if spiking is seen.run or spiking is None else "spikes of its SNN twin"
-        show(raster.figure(layers, image=seen, source=of), key=Key.RUN_CHART.of("raster"),
+        of = "" if spiking is seen.run or spiking is None else "spikes of its SNN twin · "
+        show(raster.figure(layers, image=seen, source=of + shown.source), key=Key.RUN_CHART.of("raster"),
              data=(lambda: raster.rows(layers)) if layers else None,
              file_name=f"{shown.file_stem}-image-{index}-spikes.csv")  # fmt: skip
 

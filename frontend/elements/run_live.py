@@ -48,9 +48,9 @@ def draw(run_id: str) -> None:
     left, right = st.columns(2, gap="large")
     with left:
         teacher = "the CNN twin, which trains first" if run.progress.part == "teacher" else ""
-        show(curves.watched(_seen(run), of=teacher, source=run.label), key=Key.RUN_CHART.of("watched"))
+        show(curves.watched(_seen(run), of=teacher, source=state.source(run)), key=Key.RUN_CHART.of("watched"))
     with right:
-        show(curves.figure(api().metrics(run_id), source=run.label), key=Key.RUN_CHART.of("curves"))
+        show(curves.figure(api().metrics(run_id), source=state.source(run)), key=Key.RUN_CHART.of("curves"))
 
 
 def phases(run: Run) -> str:

@@ -10,7 +10,7 @@ import streamlit as st
 from core.datasets.catalog import title_of
 from core.schemas.api import Run
 from core.schemas.run import RunState
-from core.units import format_duration, format_energy
+from core.units import format_energy
 from frontend.connection import plain
 from frontend.elements import acts, bulk, state
 from frontend.keys import Key
@@ -57,9 +57,7 @@ def _name(run: Run) -> None:
 def _doing(run: Run) -> None:
     if run.deleted_at is not None:
         left = KEPT.total_seconds() - state.age_s(run.deleted_at)
-        gone = (
-            f"gone for good in about {format_duration(60 * round(left / 60))}" if left > 60 else "about to be removed"
-        )
+        gone = f"gone for good in about {state.roughly(left)}" if left > 60 else "about to be removed"
         st.html(state.badge(run.state))
         st.caption(f"Deleted {state.ago(run.deleted_at)}, {gone}.")
         return

@@ -47,8 +47,8 @@ def _believed(scores: Calibration) -> None:
     gap = scores.confidence - scores.accuracy
     way = "over-confident" if gap > 0 else "too modest"
     st.markdown(
-        f"It is right in {100 * scores.accuracy:.1f} % of the answers and {100 * scores.confidence:.1f} % sure of them in the "
-        f"mean: {f'{way} by {100 * abs(gap):.1f} points' if abs(gap) >= CLOSE else 'neither over-confident nor too modest'}."
+        f"It is right in {100 * scores.accuracy:.1f} % of its answers and on average {100 * scores.confidence:.1f} % sure of "
+        f"them: {f'{way} by {100 * abs(gap):.1f} points' if abs(gap) >= CLOSE else 'neither over-confident nor too modest'}."
     )
     with st.container(horizontal=True, gap="small"):
         for name, value, meaning in (

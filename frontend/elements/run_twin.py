@@ -46,7 +46,7 @@ def lonely(run: Run) -> str:
 
 def verdict(found: TwinEnergy) -> str:
     """The two rates and what they say, then the CNN at as few bits as the time steps are worth."""
-    level = "" if found.break_even_rate is None else f", both would cost the same at {_rate(found.break_even_rate)}"
+    level = "" if found.break_even_rate is None else f"; both would cost the same at {_rate(found.break_even_rate)}"
     said = [f"Measured firing rate {_rate(found.measured_rate)}{level}.", found.reason]
     last = found.quantised[-1]
     if last.energy_ratio:

@@ -7,6 +7,7 @@ from html import escape
 
 import streamlit as st
 
+from core.datasets.catalog import title_of
 from core.schemas.api import Run, RunProgress
 from core.schemas.run import RunState
 from core.units import format_duration
@@ -40,6 +41,11 @@ def badge(state: RunState) -> str:
     return f'<span class="sf-state"><span aria-hidden="true">{SIGN[state]}</span>{escape(WORDS[state])}</span>'
 
 
+def source(run: Run) -> str:
+    """Where the figures of a run without results come from, for a caption: network, data set, seed."""
+    return f"{run.label} · {title_of(run.config.dataset)} · seed {run.config.seed}"
+
+
 def share_done(progress: RunProgress) -> float:
     """How much of the run lies behind, in [0, 1], if it uses all its epochs."""
     if progress.phase == "done":
@@ -57,7 +63,7 @@ def sentence(run: Run) -> str:
     """What the run is doing now, with time left where it is known."""
     progress = run.progress
     if run.state is RunState.QUEUED:
-        return f"Waiting for a free worker since {format_duration(age_s(run.created_at))}."
+        return f"Waiting for a free worker for {format_duration(age_s(run.created_at))}."
     if run.state is RunState.CANCELLING:
         return "Asked to stop. The trainer ends after its present step."
     if run.state is RunState.LOST:
@@ -73,8 +79,14 @@ def sentence(run: Run) -> str:
     if progress.images_per_s:
         parts.append(f"{progress.images_per_s:,.0f} images/s")
     if progress.eta_s is not None:
-        parts.append(f"about {format_duration(progress.eta_s)} left")
+        parts.append(f"about {roughly(progress.eta_s)} left")
     return " · ".join(parts) or "Running."
+
+
+def roughly(wall_s: float) -> str:
+    """Seconds that are an estimate, no finer than it is: `45 s`, `12 min`, `2 h 5 min`."""
+    step = 1 if wall_s < 60 else 60 if wall_s < 7200 else 300
+    return format_duration(step * round(wall_s / step))
 
 
 def bar(run: Run) -> None:

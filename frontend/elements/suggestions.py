@@ -6,6 +6,7 @@ from typing import Any
 
 import streamlit as st
 
+from core.datasets.catalog import title_of
 from core.schemas.api import BackboneInfo, Catalog, RunRequest
 from core.schemas.run import Kind, RunConfig
 from core.schemas.suggestion import MaskSuggestion, MaskSuggestions
@@ -53,7 +54,7 @@ def _show(found: MaskSuggestions, backbone: BackboneInfo, kind: Kind, recipes: s
     changed = "".join(f", {name} {value}" for name, value in changes.items())
     st.caption(
         plain(
-            f"From {found.n_runs} {kind.value.upper()} runs of {found.n_masks} masks on {base.dataset}, recipe "
+            f"From {found.n_runs} {kind.value.upper()} runs of {found.n_masks} masks on {title_of(base.dataset)}, recipe "
             f"{base.recipe}{changed}{steps}; energy in mode {found.mode} at {found.profile}. {found.note}"
         )
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 import streamlit as st
 
+from core.datasets.catalog import title_of
 from core.schemas.run import RunState
 from core.schemas.sweep import Aggregate, AxisValue, Sweep, SweepDetail, SweepGroup
 from core.units import energy_scale, pj_to_mj
@@ -60,8 +61,13 @@ def progress(sweep: Sweep) -> str:
 
 
 def axes(sweep: Sweep) -> str:
-    """Such as `mask: Ref-1, Full; seed: 0, 1, 2`."""
-    return "; ".join(f"{name}: {', '.join(map(_value, values))}" for name, values in sweep.request.axes.items())
+    """Such as `network: SNN, CNN; seed: 0, 1, 2`."""
+    said = {"kind": ("network", str.upper), "dataset": ("data set", title_of)}
+    parts = []
+    for axis, values in sweep.request.axes.items():
+        title, words = said.get(axis, (axis, str))
+        parts.append(f"{title}: {', '.join(words(_value(value)) for value in values)}")
+    return "; ".join(parts)
 
 
 def groups(detail: SweepDetail) -> None:

@@ -53,7 +53,7 @@ def _head(run: Run) -> None:
         if run.started_at is not None:
             words.append(f"took {format_duration((run.finished_at - run.started_at).total_seconds())}")
         words.append(f"ended {state.ago(run.finished_at)}")
-    with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="medium", key="run_head"):
         if not run.state.is_active:  # while it is active the live part shows a badge that moves
             st.html(state.badge(run.state), width="content")
         st.html(f'<span class="sf-dim">{" · ".join(escape(word) for word in words)}</span>', width="content")
@@ -86,5 +86,7 @@ def _ended(run: Run) -> None:
         return
     if metrics.epoch:
         show(
-            curves.figure(metrics, source=run.label), key=Key.RUN_CHART.of("curves"), data=lambda: curves.rows(metrics)
+            curves.figure(metrics, source=state.source(run)),
+            key=Key.RUN_CHART.of("curves"),
+            data=lambda: curves.rows(metrics),
         )

@@ -289,6 +289,8 @@ def test_a_table_names_the_unit_of_each_cell_it_shows_and_of_each_value_in_its_f
         html = page(client, share(client, **target))
         assert '<th scope="col" data-v="energy, pJ">energy</th>' in html  # cells read `3.8 nJ`, the CSV file holds pJ
         assert "energy, pJ</th>" not in html
+    view = page(client, share(client, view={"dataset": "digits"}))  # a phone shows the first three columns
+    assert re.findall(r'<th scope="col".*?>(.*?)</th>', view)[:4] == ["run", "network", "accuracy", "energy"]
     html = page(client, share(client, runs=list(twins)))
     points = re.search(r'data-csv="differences">.*?<td data-v="(.*?)">(.*?)</td>', html, re.DOTALL)
     assert float(points[1]) == pytest.approx(float(points[2]), abs=0.005)  # both in points of accuracy
@@ -300,6 +302,17 @@ def test_a_sweep_s_deviation_is_in_points_on_its_page_and_in_its_file(twins, cli
     group = content.groups[0].model_copy(update={"n": 2, "accuracy": two_seeds})
     html = shown_page.render(content.model_copy(update={"groups": [group]}))
     assert '<td data-v="1.23">1.23</td>' in html  # under "deviation, points"
+
+
+def test_a_sweep_says_that_it_saw_few_images_and_no_accuracy_below_0_or_above_100(twins, client: TestClient) -> None:
+    content = opened(client, share(client, sweep_id=sweep(client, [0])))
+    wide = Aggregate(n=2, mean=0.5, deviation=0.4, low=-0.1, high=1.2)
+    group = content.groups[0].model_copy(update={"n": 2, "accuracy": wide})
+    html = shown_page.render(content.model_copy(update={"groups": [group]}))
+    assert "<td>0.00 to 100.00</td>" in html and "Not the full benchmark" in html
+    training = group.config.training.model_copy(update={"train_limit": None})
+    whole = group.model_copy(update={"config": group.config.model_copy(update={"training": training})})
+    assert "Not the full benchmark" not in shown_page.render(content.model_copy(update={"groups": [whole]}))
 
 
 def test_a_comparison_says_in_words_which_twin_is_more_accurate_and_that_they_saw_few_images(twins, client) -> None:

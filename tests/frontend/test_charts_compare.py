@@ -107,21 +107,26 @@ def test_the_sentence_says_accuracy_interval_and_energy():
     said = compare_tables.summary(some())
     assert (
         said
-        == "Against A, B has 5.00 points more accuracy (95 % interval +1.00 to +9.00, n = 360), for 4 times less energy."
+        == "Against A, B has 5.00 points more accuracy (95 % interval +1.00 to +9.00, n = 360); A needs 4 times B's energy."
     )
+    for ratio, words in ((1.16, "; B needs 1.16 times A's energy."), (1.0001, "; both need the same energy.")):
+        priced = some(differences=[some().differences[0].model_copy(update={"energy_ratio": ratio})])
+        assert compare_tables.summary(priced).endswith(words)
     unsure = some(differences=[some().differences[0].model_copy(update={"paired": pair(low=-0.01)})])
     assert "do not tell them apart" in compare_tables.summary(unsure)
 
 
 def test_of_many_runs_the_sentence_names_the_best_and_those_that_are_told_apart():
-    assert compare_tables.summary(three(pair())).endswith("told apart from A by its test images: B, C.")
-    assert "Most accurate is C (100.00 %)" in compare_tables.summary(three())
-    assert "none is told apart" in compare_tables.summary(three(pair(low=-0.1)))
+    assert compare_tables.summary(three(pair())).endswith(
+        "Accuracies that differ from A's beyond the 95 % interval: B, C."
+    )
+    assert "C is the most accurate (100.00 %)" in compare_tables.summary(three())
+    assert "No accuracy differs from A's" in compare_tables.summary(three(pair(low=-0.1)))
 
 
 def test_a_ratio_is_said_both_ways():
-    assert compare_tables.ratio_words(0.25) == "0.25 (4 times less)"
-    assert compare_tables.ratio_words(1.8) == "1.8 (1.8 times more)"
+    assert compare_tables.ratio_words(0.25) == "0.25 (CNN: 4 times as much)"
+    assert compare_tables.ratio_words(1.8) == "1.8 times as much"
     assert compare_tables.ratio_words(None) == "no energy to compare with"
 
 
@@ -133,6 +138,7 @@ def test_labels_are_content_in_every_table():
         run_id="one", kind=Kind.SNN, prediction=EVIL, confidence=0.5, correct=False, confidence_per_step=[0.5]))  # fmt: skip
     drawn = compare_images.cards([card], wrong="A", right="B")
     assert EVIL not in drawn and "elsewhere" not in drawn
+    assert ">50 %<" in drawn
 
 
 def test_the_csv_holds_the_differences_in_their_own_units():

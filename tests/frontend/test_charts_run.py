@@ -220,3 +220,4 @@ def test_the_loss_of_the_first_epoch_is_drawn_from_its_second_moment_on():
     chart = curves.watched([first, curves.Trained(1, 10, 20, 2.1), curves.Trained(2, 5, 20, float("nan"))], of="twin")
     assert (list(chart.data[0].x), list(chart.data[0].y)) == ([0.25, 0.5], [2.3, 2.1])  # 5 of 20, 10 of 20
     assert chart.layout.meta["caption"].startswith("twin")
+    assert chart.layout.legend.itemsizing is None  # else a legend draws every line thick, and one dash of a dashed one

@@ -90,7 +90,7 @@ def test_a_name_in_the_source_is_no_markup():
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({}, ["firing rate 0.210, both would cost the same at 0.430. It is cheaper.", "10 times the energy of the CNN at 3 bits"]),
+        ({}, ["firing rate 0.210; both would cost the same at 0.430. It is cheaper.", "10 times the energy of the CNN at 3 bits"]),
         ({}, ["enough for the 5 values that 4 time steps can tell apart."]),
         ({"break_even_rate": None, "reason": "Never."}, ["firing rate 0.210. Never."]),
         ({"break_even_rate": 0.00123}, ["the same at 0.0012."]),

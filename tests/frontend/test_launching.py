@@ -207,3 +207,19 @@ def test_the_table_holds_own_runs_and_printed_points_and_the_csv_all_of_it():
 
 def test_plain_text_is_no_markup():
     assert plain("a *b* [c](d) $x$ :red[e]") == r"a \*b\* \[c\]\(d\) \$x\$ \:red\[e\]"
+
+
+@pytest.mark.parametrize(
+    ("wall_s", "words"),
+    [
+        (0.4, "0 s"),
+        (59.4, "59 s"),
+        (89.4, "1 min"),
+        (95, "2 min"),
+        (3212, "54 min"),
+        (7000, "1 h 57 min"),
+        (7500, "2 h 5 min"),
+    ],
+)
+def test_an_estimated_time_is_no_finer_than_it_is(wall_s, words):
+    assert state.roughly(wall_s) == words

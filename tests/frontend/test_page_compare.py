@@ -115,6 +115,7 @@ def test_words_that_find_nothing_keep_the_chosen_runs(twins, visit, words):
     snn, cnn = twins
     page = visit("compare", runs=f"{snn.id},{cnn.id}")
     page.text_input(key=Key.COMPARE_FIND).set_value("nothing like it").run()
-    assert page.multiselect(key=Key.COMPARE_PICK).value == [snn.id, cnn.id]
+    picker = page.multiselect(key=Key.COMPARE_PICK)
+    assert picker.value == [snn.id, cnn.id] and all(" · Digits, smoke" in option for option in picker.options)
     page.multiselect(key=Key.COMPARE_PICK).set_value([]).run()
     assert "No succeeded run fits these words." in words(page) and "runs" not in page.query_params

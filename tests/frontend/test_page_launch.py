@@ -258,7 +258,7 @@ def test_suggestions_need_four_masks_and_then_name_masks_with_reasons(stack, vis
     page.session_state[Key.LAUNCH_SUGGEST] = True
     st.cache_data.clear()
     page.run()
-    assert "From 4 SNN runs of 4 masks on digits" in words(page)
+    assert "From 4 SNN runs of 4 masks on Digits" in words(page)
     assert words(page).count("Expected ") == 3
     page.button(key=Key.LAUNCH_USE.of("0")).click().run()
     kept = {block for block in BACKBONES["squeezenet"].blocks if page.checkbox(key=Key.LAUNCH_BLOCK.of(block)).value}

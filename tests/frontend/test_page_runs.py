@@ -77,12 +77,12 @@ def test_the_queue_in_one_sentence():
 
 def test_a_waiting_run_says_since_when_and_when_it_should_start():
     assert queue.times(waiting(starts_in_s=30).items[0]) == (
-        "waits since 1 min 5 s · starts in about 30 s · takes about 2 min 10 s"
+        "has waited 1 min 5 s · starts in about 30 s · takes about 2 min"
     )
     assert queue.times(waiting(starts_in_s=0).items[0]) == (
-        "waits since 1 min 5 s · should start now · takes about 2 min 10 s"
+        "has waited 1 min 5 s · should start now · takes about 2 min"
     )
-    assert queue.times(waiting(starts_in_s=None).items[0]) == "waits since 1 min 5 s · takes about 2 min 10 s"
+    assert queue.times(waiting(starts_in_s=None).items[0]) == "has waited 1 min 5 s · takes about 2 min"
 
 
 def test_what_runs_where_and_what_waits_is_on_the_page(stack, visit, words):
@@ -93,7 +93,7 @@ def test_what_runs_where_and_what_waits_is_on_the_page(stack, visit, words):
     said = words(page)
     assert "1 worker · 1 of 2 slots busy · 1 run waits" in said
     assert "worker · queue cpu · 1 of 2 slots busy" in said
-    assert "Next in queue cpu" in said
+    assert "Next in queue cpu" in said and "Waiting for a free worker for " in said
     page.button(key=f"{Key.RUN_CANCEL}_waits_{after.id}").click().run()
     assert stack.client.run(after.id).state is RunState.CANCELLED
     page.button(key=f"{Key.RUN_CANCEL}_{claim.run_id}").click().run()
@@ -271,7 +271,7 @@ def test_a_sweep_is_shown_as_groups_with_mean_and_deviation(stack, visit, words)
     sweep_id = make_sweep(stack, mask=[["F9"]], kind=["snn"], seed=[90, 91])
     detail = stack.client.sweep(sweep_id, mode="exact", profile="horowitz-45nm")
     assert sweeps.progress(detail) == "2 runs · 2 queued"
-    assert sweeps.axes(detail) == "mask: F9; kind: snn; seed: 90, 91"
+    assert sweeps.axes(detail) == "mask: F9; network: SNN; seed: 90, 91"
     aggregate = {"n": 2, "mean": 0.9, "deviation": 0.01, "low": 0.8, "high": 1.0}
     group = detail.groups[0].model_copy(
         update={

@@ -54,6 +54,8 @@ def test_a_cnn_has_no_steps_to_spare_and_its_gallery_shows_the_twin_s_spikes(twi
     page = visit("run", run=cnn.id, section="Images")
     spikes = json.loads(page.get("plotly_chart")[1].proto.spec)
     assert "spikes of its SNN twin" in spikes["layout"]["meta"]["caption"]
+    for chart in page.get("plotly_chart"):
+        assert "Digits (complete)" in json.loads(chart.proto.spec)["layout"]["meta"]["caption"]
 
 
 def test_a_cell_of_the_matrix_opens_its_images(twins, visit, stack, words):
@@ -147,6 +149,7 @@ def test_a_row_of_a_table_holds_the_figures_of_the_lens(twins, stack):
     latex = exports.latex_row(snn, snn.summary, layers)
     cells = latex.splitlines()[-1].removesuffix(r" \\").split(" & ")
     assert len(cells) == len(latex.splitlines()[0].removeprefix("% ").split(" & "))
+    assert cells[1] == "Digits"
     assert cells[2] == f"{100 * snn.summary.accuracy:.2f}" and cells[4] == f"{snn.summary.params:,}"
     assert "mode memory" in latex and f"n = {snn.summary.n_test}" in latex
 

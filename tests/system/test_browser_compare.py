@@ -21,6 +21,9 @@ def test_twins_are_compared_by_one_click_and_the_base_can_be_changed(desk: Page,
     expect(page.get_by_role("heading", name="Images gained and lost")).to_be_visible()
     settled(page)
     picture(page, "compare")
+    twins = page.get_by_role("region", name="Spiking networks and their CNN twins")
+    starts = "cells => cells.map(cell => getComputedStyle(cell).textAlign)"  # a title stands over its column
+    assert set(twins.locator("th, td").evaluate_all(starts)) == {"left"}
 
     page.get_by_role("combobox", name="Held against (A)").click()
     page.get_by_role("option").filter(has_text="SNN-SqueezeNet").click()
