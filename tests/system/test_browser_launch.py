@@ -17,14 +17,14 @@ def test_the_mask_of_another_backbone_is_drawn_and_changed_by_keyboard(page, ins
     settled(page)
     first.focus()
     page.keyboard.press("Space")
-    expect(page.get_by_text("This mask gives no network.")).to_be_visible()
+    expect(page.get_by_text("This mask gives no network.", exact=True)).to_be_visible()
     expect(page.get_by_text("which needs 116 channels")).to_be_visible()
     expect(page.get_by_role("button", name="Launch")).to_be_disabled()
     settled(page)
     picture(page, "launch-impossible")
     expect(first).to_be_focused()
     page.keyboard.press("Space")
-    expect(page.get_by_text("This mask gives no network.")).to_have_count(0)
+    expect(page.get_by_text("This mask gives no network.", exact=True)).to_have_count(0)
     expect(first).to_be_checked()
 
 

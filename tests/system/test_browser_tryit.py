@@ -53,7 +53,7 @@ def test_a_picture_from_the_disk_goes_through_the_same_networks(desk):
     page.get_by_text("Your picture", exact=True).click()
     files = page.locator("input[type=file]")
     files.set_input_files({"name": "zero.jpg", "mimeType": "image/jpeg", "buffer": zero()})
-    expect(page.get_by_text("900 x 600, of which 600 x 600 go in")).to_be_visible()
+    expect(page.get_by_text("900×600, of which 600×600 go in")).to_be_visible()
     expect(page.locator(".sf-map")).to_have_count(4)
     seen = page.locator(".sf-seen img.small")
     before = seen.get_attribute("src")
