@@ -74,13 +74,13 @@ def diagnostic_findings(diagnostics: Diagnostics) -> list[str]:
         if (silence := _silence(name, rates)) is not None:
             found.append(silence)
         if DEAD <= dead < 1:
-            found.append(f"{name}: {dead:.0%} of its neurons never fire.")
+            found.append(f"{name}: {100 * dead:.0f} % of its neurons never fire.")
         if saturated >= SATURATED:
             always = "fire at every step for every image" if len(rates) > 1 else "are positive for every image"
-            found.append(f"{name}: {saturated:.0%} of its neurons are saturated: they {always}.")
+            found.append(f"{name}: {100 * saturated:.0f} % of its neurons are saturated: they {always}.")
         if diagnostics.active is not None and max(diagnostics.active[-1][place]) < INACTIVE:
             found.append(
-                f"{name}: at no step are more than {INACTIVE:.0%} of its neurons in the surrogate's active zone, so it "
+                f"{name}: at no step are more than {100 * INACTIVE:.0f} % of its neurons in the surrogate's active zone, so it "
                 "passes little gradient on."
             )
     if (lost := _lost_gradient(diagnostics)) is not None:
@@ -104,10 +104,12 @@ def diagnostic_headlines(diagnostics: Diagnostics) -> list[str]:
     for name, steps in zip(layers, rates, strict=True):
         if any(steps) and (silence := _silence(name, steps)) is not None:
             found.append(silence)
-    many = [f"{name} ({share:.0%})" for name, share in zip(layers, dead, strict=True) if DEAD <= share < 1]
+    many = [f"{name} ({100 * share:.0f} %)" for name, share in zip(layers, dead, strict=True) if DEAD <= share < 1]
     if many:
         found.append(f"{_of(many, layers)}: a quarter or more of the neurons never fires.")
-    full = [f"{name} ({share:.0%})" for name, share in zip(layers, saturated, strict=True) if share >= SATURATED]
+    full = [
+        f"{name} ({100 * share:.0f} %)" for name, share in zip(layers, saturated, strict=True) if share >= SATURATED
+    ]
     if full:
         found.append(f"{_of(full, layers)}: a quarter or more of the neurons is saturated.")
     if diagnostics.active is not None:
@@ -115,7 +117,7 @@ def diagnostic_headlines(diagnostics: Diagnostics) -> list[str]:
         faint = [name for name, steps in shares if max(steps) < INACTIVE]
         if faint:
             found.append(
-                f"{_of(faint, layers)}: at no step are more than {INACTIVE:.0%} of the neurons in the surrogate's active "
+                f"{_of(faint, layers)}: at no step are more than {100 * INACTIVE:.0f} % of the neurons in the surrogate's active "
                 "zone, so little gradient passes."
             )
     return found

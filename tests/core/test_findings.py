@@ -82,16 +82,16 @@ def test_silence_is_told_with_its_step():
 
 
 def test_dead_and_saturated_neurons_are_told_from_a_quarter_on():
-    assert probed(dead=[0.43, 0.24]) == ["a: 43% of its neurons never fire."]
+    assert probed(dead=[0.43, 0.24]) == ["a: 43 % of its neurons never fire."]
     assert probed(saturated=[0.24, 0.25]) == [
-        "b: 25% of its neurons are saturated: they fire at every step for every image."
+        "b: 25 % of its neurons are saturated: they fire at every step for every image."
     ]
     assert "are positive for every image" in probed(kind="cnn", saturated=[0.5, 0])[0]
 
 
 def test_an_inactive_layer_is_judged_by_its_liveliest_step():
     assert probed(active=[[0.0, 0.05, 0.0], [0.04, 0.04, 0.04]]) == [
-        "b: at no step are more than 5% of its neurons in the surrogate's active zone, so it passes little gradient on."
+        "b: at no step are more than 5 % of its neurons in the surrogate's active zone, so it passes little gradient on."
     ]
 
 

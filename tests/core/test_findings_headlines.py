@@ -33,9 +33,9 @@ def test_layers_of_one_finding_share_a_sentence_and_silence_comes_first():
     assert found == [
         "2 of 4 layers (F9.squeeze.act, F9.expand1.act) never fire: nothing behind depends on the image through them.",
         "F4.squeeze.act is silent from step 2.",
-        "stem.act (25%): a quarter or more of the neurons never fires.",  # 0.24 is not; all dead is silent
+        "stem.act (25 %): a quarter or more of the neurons never fires.",  # 0.24 is not; all dead is silent
         (
-            "2 of 4 layers (F4.squeeze.act, F9.squeeze.act): at no step are more than 5% of the neurons in the surrogate's "
+            "2 of 4 layers (F4.squeeze.act, F9.squeeze.act): at no step are more than 5 % of the neurons in the surrogate's "
             "active zone, so little gradient passes."
         ),
     ]
@@ -50,7 +50,7 @@ def test_a_gradient_that_vanishes_is_graver_than_neurons_that_are_saturated():
     assert "they vanish on the way" in found[0] and "the first layer" in found[0]
     assert (
         found[1]
-        == "2 of 4 layers (stem.act (30%), F9.squeeze.act (50%)): a quarter or more of the neurons is saturated."
+        == "2 of 4 layers (stem.act (30 %), F9.squeeze.act (50 %)): a quarter or more of the neurons is saturated."
     )
     assert "stem.act never fires: nothing behind depends on the image through it." in diagnostic_headlines(
         diagnostics(firing_rate=[[[0.0, 0.0], *([[0.2, 0.2]] * 3)]])
