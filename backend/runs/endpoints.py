@@ -11,7 +11,7 @@ from pydantic import Field
 
 from backend.context import Context, of
 from backend.runs.events import read_batch, read_last_event_id, stream
-from backend.runs.pareto import columns, pareto
+from backend.runs.pareto import pareto
 from backend.runs.repository import RunWhere
 from backend.runs.service import RunService
 from core.backbones.catalog import BACKBONES, parse_mask
@@ -202,10 +202,10 @@ def get_pareto(
     query: Annotated[ParetoQuery, Query()], context: Annotated[Context, Depends(of)]
 ) -> Pareto | ParetoColumns:
     """Own runs with their front, and the printed points, in any mode and profile."""
-    plot = columns if query.columns else pareto
-    return plot(
+    plot = pareto(
         context, dataset=query.dataset, mode=query.mode, profile=query.profile, steps=query.steps, factors=query.factors
     )
+    return plot.columns() if query.columns else plot.points()
 
 
 def _made(response: Response, run: Run, created: bool) -> Run:

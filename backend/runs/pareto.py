@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -34,6 +35,22 @@ log = logging.getLogger("spikefront.runs")
 SHORT = 16  # signs of a hash that tell runs of one plot apart
 
 
+@dataclass(frozen=True, kw_only=True)
+class Plot:
+    """`rows`: the fields of each ParetoPoint; `told`: what else a plot says."""
+
+    rows: list[dict[str, Any]]
+    told: dict[str, Any]
+
+    def points(self) -> Pareto:
+        return Pareto(**self.told, points=[ParetoPoint(**row) for row in self.rows])
+
+    def columns(self) -> ParetoColumns:
+        """The same as columns. No point is made: of ten thousand it takes long."""
+        columns = {name: [row[name] for row in self.rows] for name in ParetoPoint.model_fields}
+        return ParetoColumns(**self.told, n=len(self.rows), columns=columns)
+
+
 def pareto(
     context: Context,
     *,
@@ -42,36 +59,14 @@ def pareto(
     profile: str,
     steps: int | None = None,
     factors: Factors = AS_PUBLISHED,
-) -> Pareto:
+) -> Plot:
     """All succeeded runs on a data set with their energy per inference, and which are on the front.
 
     Only measured runs form the front; the printed points stand beside them, at the paper's own prices.
     With `steps`, each run that has more time steps is stopped after so many, and one whose figures then are
-    not known is left out. `factors` move the profile's prices. Raises UnknownName, or BadValue for a profile that lacks a price of the mode.
+    not known is left out. `factors` move the profile's prices. Raises UnknownName, or BadValue for a profile that lacks
+    a price of the mode.
     """
-    rows, told = _plot(context, dataset=dataset, mode=mode, profile=profile, steps=steps, factors=factors)
-    return Pareto(**told, points=[ParetoPoint(**row) for row in rows])
-
-
-def columns(
-    context: Context,
-    *,
-    dataset: str,
-    mode: str,
-    profile: str,
-    steps: int | None = None,
-    factors: Factors = AS_PUBLISHED,
-) -> ParetoColumns:
-    """The same plot, its points as columns; raises as `pareto` does. No point is made: of ten thousand it takes long."""
-    rows, told = _plot(context, dataset=dataset, mode=mode, profile=profile, steps=steps, factors=factors)
-    by_name = {name: [row[name] for row in rows] for name in ParetoPoint.model_fields}
-    return ParetoColumns(**told, n=len(rows), columns=by_name)
-
-
-def _plot(
-    context: Context, *, dataset: str, mode: str, profile: str, steps: int | None, factors: Factors
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """(the fields of each ParetoPoint, what else a plot says)."""
     accounting, prices = MODES[mode], moved(profiles()[profile], factors)
     with context.database.read() as session:
         runs = RunRepository(session)
@@ -121,7 +116,7 @@ def _plot(
             "twin": row.twin_hash[:SHORT],
         })  # fmt: skip
     cheapest_first = sorted((row for row in rows if row["on_front"]), key=lambda row: row["energy_pj"])
-    return rows, {
+    told = {
         "dataset": dataset,
         "mode": accounting.name,
         "profile": prices.name,
@@ -131,6 +126,7 @@ def _plot(
         "steps": steps,
         "missing": len(stored) - len(rows),
     }
+    return Plot(rows=rows, told=told)
 
 
 def _named(kind: str, backbone: str, joined: str) -> tuple[tuple[str, ...], str | None, str]:

@@ -173,7 +173,7 @@ def _view(context: Context, share: ShareRow, request: ShareRequest) -> dict[str,
     plot = pareto(
         context, dataset=view.dataset, mode=request.mode, profile=request.profile, steps=view.steps,
         factors=request.factors,
-    )  # fmt: skip
+    ).points()  # fmt: skip
     points = [point.model_copy(update={"tags": [], "sweep_ids": []}) for point in plot.points]
     names = _names([point.run_id for point in points])
     alike = dict.fromkeys(value for point in points for value in (point.repeat, point.twin))

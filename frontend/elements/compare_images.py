@@ -8,6 +8,7 @@ import streamlit as st
 
 from core.schemas.api import Answer, Example
 from core.schemas.compare import Comparison, Paired
+from frontend.charts import theme
 from frontend.charts.comparison_names import letter, name
 from frontend.connection import api, part, plain
 from frontend.elements.examples import DATA_IMAGE
@@ -103,5 +104,5 @@ def _answer(mark: str, answer: Answer) -> str:
     return (
         f'<div class="sf-answer {said}" aria-label="{mark} {said}: {escape(answer.prediction)}"><span class="net">{mark}</span>'
         f'<span class="sign" aria-hidden="true">{"✓" if answer.correct else "✗"}</span>'
-        f'<span class="said">{escape(answer.prediction)}</span><span class="sure">{100 * answer.confidence:.0f} %</span></div>'
+        f'<span class="said">{escape(answer.prediction)}</span><span class="sure">{theme.percent(answer.confidence, 0)}</span></div>'
     )

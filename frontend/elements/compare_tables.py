@@ -8,6 +8,7 @@ from typing import Any
 from core.schemas.compare import ComparedRun, Comparison, Difference, Paired, TwinRatio
 from core.units import format_count, format_energy, pj_to_mj
 from frontend.charts.comparison_names import letter, names
+from frontend.elements.tables import price_columns
 
 HEAD = ("Run", "Accuracy", "Difference, points", "F1", "Energy", "Times A's", "Parameters", "Weights", "ACs", "MACs",
         "Firing rate", "T", "Test images")  # fmt: skip
@@ -87,7 +88,7 @@ def rows(comparison: Comparison) -> list[dict[str, Any]]:
                 "energy_over_first": item and item.energy_ratio, "params": run.params, "model_bytes": run.model_bytes,
                 "acs": run.acs, "macs": run.macs, "firing_rate": run.firing_rate, "n_train": run.n_train,
                 "n_test": run.n_test, "dataset_complete": run.dataset_complete,
-                **_prices(comparison),
+                **price_columns(comparison),
             }
         )  # fmt: skip
     return made
@@ -117,7 +118,7 @@ def twin_rows(comparison: Comparison, labels: dict[str, str]) -> list[dict[str, 
     """One row a pair of twins."""
     return [
         {"snn": pair.snn_id, "snn_network": labels[pair.snn_id], "cnn": pair.cnn_id, "cnn_network": labels[pair.cnn_id],
-         "accuracy_snn_minus_cnn": pair.accuracy, "energy_snn_over_cnn": pair.energy_ratio, **_prices(comparison)}
+         "accuracy_snn_minus_cnn": pair.accuracy, "energy_snn_over_cnn": pair.energy_ratio, **price_columns(comparison)}
         for pair in comparison.twins
     ]  # fmt: skip
 
@@ -131,14 +132,6 @@ def outsiders(twins: list[TwinRatio], runs: list[ComparedRun]) -> list[str]:
     """Ids of twins that are not compared themselves."""
     known = {run.id for run in runs}
     return [run_id for pair in twins for run_id in (pair.snn_id, pair.cnn_id) if run_id not in known]
-
-
-def _prices(comparison: Comparison) -> dict[str, Any]:
-    """What energies rest on, as columns."""
-    return {
-        "mode": comparison.mode, "profile": comparison.profile, "ac_price_times": comparison.ac,
-        "mac_price_times": comparison.mac, "memory_price_times": comparison.memory,
-    }  # fmt: skip
 
 
 def _accuracy_words(item: Difference) -> str:

@@ -8,10 +8,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from core.schemas.api import Pareto, ParetoPoint, PublishedPoint
+from core.schemas.compare import Comparison
 from core.units import pj_to_mj
 from frontend.charts.pareto_marks import Spread
 
 Point = TypeVar("Point", ParetoPoint, PublishedPoint)
+COLUMNS = (
+    "run", "network", "from", "kind", "mask", "accuracy_percent", "f1_macro", "energy_mj", "params", "acs", "macs",
+    "firing_rate", "time_steps", "model_bytes", "on_front", "front_probability", "seed", "n_seeds",
+    "accuracy_percent_deviation", "energy_mj_deviation", "recipe", "n_train", "n_test", "dataset_complete", "mode",
+    "profile", "ac_price_times", "mac_price_times", "memory_price_times",
+)  # fmt: skip
 
 
 def pareto_rows(
@@ -39,76 +46,66 @@ def _best_first(points: Sequence[Point]) -> list[Point]:
     return sorted(points, key=lambda point: (-point.accuracy, point.energy_pj))
 
 
-def _own(
-    point: ParetoPoint, pareto: Pareto, spread: Spread | None, sure: Mapping[str, float] | None
-) -> dict[str, Any]:  # fmt: skip
+def price_columns(found: Pareto | Comparison) -> dict[str, Any]:
+    """What energies rest on, as columns."""
     return {
-        "run": point.run_id,
-        "network": point.label,
-        "from": "own run",
-        "kind": point.kind.value,
-        "mask": ",".join(point.mask),
-        "accuracy_percent": 100 * point.accuracy,
-        "f1_macro": point.f1_macro,
-        "energy_mj": pj_to_mj(point.energy_pj),
-        "params": point.params,
-        "acs": point.acs,
-        "macs": point.macs,
-        "firing_rate": point.firing_rate,
-        "time_steps": point.time_steps,
-        "model_bytes": point.model_bytes,
-        "on_front": point.on_front,
-        "front_probability": None if sure is None else sure.get(point.run_id),
+        "mode": found.mode, "profile": found.profile, "ac_price_times": found.ac, "mac_price_times": found.mac,
+        "memory_price_times": found.memory,
+    }  # fmt: skip
+
+
+def _own(point: ParetoPoint, pareto: Pareto, spread: Spread | None, sure: Mapping[str, float] | None) -> dict[str, Any]:
+    return _row(
+        point,
+        **{"from": "own run"},
+        run=point.run_id,
+        network=point.label,
+        mask=",".join(point.mask),
+        firing_rate=point.firing_rate,
+        time_steps=point.time_steps,
+        model_bytes=point.model_bytes,
+        on_front=point.on_front,
+        front_probability=None if sure is None else sure.get(point.run_id),
         **_seeds(point, spread),
-        "recipe": point.recipe,
-        "n_train": point.n_train,
-        "n_test": point.n_test,
-        "dataset_complete": point.dataset_complete,
-        "mode": pareto.mode,
-        "profile": pareto.profile,
-        "ac_price_times": pareto.ac,
-        "mac_price_times": pareto.mac,
-        "memory_price_times": pareto.memory,
-    }
+        recipe=point.recipe,
+        n_train=point.n_train,
+        n_test=point.n_test,
+        dataset_complete=point.dataset_complete,
+        **price_columns(pareto),
+    )
 
 
 def _printed(point: PublishedPoint) -> dict[str, Any]:
-    return {
-        "run": None,
-        "network": point.model,
-        "from": f"printed, {point.table}",
+    return _row(
+        point,
+        **{"from": f"printed, {point.table}"},
+        network=point.model,
+        time_steps=1,
+        mode="as printed, one time step",
+        profile="as printed",
+    )
+
+
+def _row(point: ParetoPoint | PublishedPoint, **more: Any) -> dict[str, Any]:
+    """What both kinds of points have, and `more`, in the order of COLUMNS; None where neither says anything."""
+    said = more | {
         "kind": point.kind.value,
-        "mask": None,
         "accuracy_percent": 100 * point.accuracy,
         "f1_macro": point.f1_macro,
         "energy_mj": pj_to_mj(point.energy_pj),
         "params": point.params,
         "acs": point.acs,
         "macs": point.macs,
-        "firing_rate": None,
-        "time_steps": 1,
-        "model_bytes": None,
-        "on_front": None,
-        "front_probability": None,
-        **_seeds(None, None),
-        "recipe": None,
-        "n_train": None,
-        "n_test": None,
-        "dataset_complete": None,
-        "mode": "as printed, one time step",
-        "profile": "as printed",
-        "ac_price_times": None,
-        "mac_price_times": None,
-        "memory_price_times": None,
     }
+    return {name: said.get(name) for name in COLUMNS}
 
 
-def _seeds(point: ParetoPoint | None, spread: Spread | None) -> dict[str, Any]:
+def _seeds(point: ParetoPoint, spread: Spread | None) -> dict[str, Any]:
     """The seed of a run, or how many seeds a mean is over and how they scatter."""
     several = spread is not None and spread.n > 1
     return {
-        "seed": point.seed if point is not None and not several else None,
-        "n_seeds": None if point is None else spread.n if spread is not None else 1,
+        "seed": None if several else point.seed,
+        "n_seeds": 1 if spread is None else spread.n,
         "accuracy_percent_deviation": 100 * spread.accuracy if several else None,
         "energy_mj_deviation": pj_to_mj(spread.energy_pj) if several else None,
     }

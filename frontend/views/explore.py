@@ -171,7 +171,7 @@ def _under_way(active: RunPage, *, first: bool) -> None:
         for run in active.items if first else active.items[-FEW:]:  # the oldest: those that are worked on
             left, right = st.columns([1, 2.4], vertical_alignment="center")
             with left:
-                link_run(run.id, f"{run.label} · {title_of(run.config.dataset)} · seed {run.config.seed}")
+                link_run(run.id, state.source(run))
             with right:
                 state.bar(run)
         if hidden := active.total - (len(active.items) if first else min(FEW, len(active.items))):

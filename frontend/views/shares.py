@@ -9,7 +9,7 @@ import streamlit as st
 from core.schemas.run import RunState
 from core.schemas.share import Share, ShareTarget, ShareType, ShareView
 from frontend.connection import api, plain
-from frontend.elements import lens, sharing
+from frontend.elements import lens, sharing, state
 from frontend.keys import Key
 from frontend.pages import link, page
 
@@ -114,4 +114,4 @@ def _lens() -> dict[str, str]:
 def _finished() -> dict[str, str]:
     """Run id -> words, newest first."""
     runs = api().runs(state=RunState.SUCCEEDED.value, limit=CHOICE).items
-    return {run.id: f"{run.label} · {run.config.dataset} · seed {run.config.seed} · {run.id[:6]}" for run in runs}
+    return {run.id: f"{state.source(run)} · {run.id[:6]}" for run in runs}
