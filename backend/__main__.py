@@ -11,10 +11,10 @@ from types import FrameType
 
 import uvicorn
 
-from backend import logs
 from backend.app import create_app
+from backend.store import logs
 from core.errors import BadValue, PortTaken, SpikefrontError
-from core.garbage import search_rarely
+from core.host.gc_pauses import search_rarely
 from core.settings import Settings
 
 log = logging.getLogger("spikefront.api")

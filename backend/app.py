@@ -14,16 +14,16 @@ from backend.catalog import endpoints as catalog
 from backend.catalog.service import program_version
 from backend.comparisons import endpoints as comparisons
 from backend.context import build_context
-from backend.db import migrate
 from backend.imports import endpoints as imports
 from backend.installation import endpoints as installation
+from backend.pareto.service import tally_older_runs
+from backend.results import endpoints as results
 from backend.runs import endpoints as runs
-from backend.runs import result_endpoints as results
-from backend.runs.making import label_older_runs
-from backend.runs.pareto import tally_older_runs
-from backend.runs.repeats import mark_older_repeats
+from backend.runs.new_runs import label_older_runs
 from backend.security import BEARER, Gate, allowed_hosts
 from backend.shares import endpoints as shares
+from backend.store.backfill import mark_older_repeats
+from backend.store.db import migrate
 from backend.suggestions import endpoints as suggestions
 from backend.sweeps import endpoints as sweeps
 from backend.tryit import endpoints as tryit

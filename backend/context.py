@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from fastapi import Request
 
-from backend.artifacts import Artifacts, SignedUrls
-from backend.db import Database
-from backend.queue import Queue
-from backend.runs.lifecycle import Lifecycle
+from backend.store.artifacts import Artifacts, SignedUrls
+from backend.store.db import Database
+from backend.store.lifecycle import Lifecycle
+from backend.store.queue import Queue
 from backend.tryit.process import InferProcess
 from core.settings import Settings, read_token
 
@@ -29,7 +29,7 @@ class Context:
 
 
 def build_context(settings: Settings) -> Context:
-    """Open what the API needs; the schema must be up to date already (`backend.db.migrate`)."""
+    """Open what the API needs; the schema must be up to date already (`backend.store.db.migrate`)."""
     token = read_token(settings)
     database = Database(settings.database_url)
     return Context(

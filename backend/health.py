@@ -9,11 +9,11 @@ from fastapi import APIRouter, Depends, Request, Response
 from sqlalchemy import select
 
 from backend.context import Context, of
-from backend.db import HEAD, schema_version, utc_now
-from backend.models import WorkerRow
 from backend.security import has_token
+from backend.store.db import HEAD, schema_version, utc_now
+from backend.store.models import WorkerRow
 from core.errors import SpikefrontError
-from core.schemas.api import ReadyCheck
+from core.schemas.workers import ReadyCheck
 
 router = APIRouter(prefix="/health", tags=["health"])
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
-from backend.models import IdempotencyKeyRow
+from backend.store.models import IdempotencyKeyRow
 from core.errors import BadValue, IdempotencyConflict
 
 KEPT_FOR = timedelta(days=7)

@@ -18,8 +18,8 @@ from starlette.exceptions import HTTPException
 
 from core import errors
 from core.errors import SpikefrontError
-from core.schemas.api import Problem
-from core.schemas.faults import expected
+from core.schemas.problem import Problem
+from core.schemas.wording import expected
 
 MEDIA_TYPE = "application/problem+json"
 

@@ -19,8 +19,8 @@ def _network(batch: int, steps: int):
     import torch
 
     from core.backbones.catalog import parse_mask, plan_for
-    from core.engine.memory import keep_freed_memory
     from core.engine.network import Network
+    from core.host.malloc import keep_freed_memory
     from core.schemas.run import RunConfig
 
     keep_freed_memory()

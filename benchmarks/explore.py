@@ -177,8 +177,10 @@ def report(result: dict[str, Any]) -> None:
     print(f"  {'':<18}{'':<10}{'median s':>9}  {'quartiles':<16}{'times Spikefront':>17}  quartiles")
     for row in summary(result["seconds"]):
         (low, middle, high), (under, ratio, over) = row["s"], row["ratio"]
-        print(f"  {row['place']:<18}{row['measure']:<10}{middle:>9.2f}  {f'{low:.2f} to {high:.2f}':<16}"
-              f"{ratio:>17.2f}  {under:.2f} to {over:.2f}")  # fmt: skip
+        print(
+            f"  {row['place']:<18}{row['measure']:<10}{middle:>9.2f}  {f'{low:.2f} to {high:.2f}':<16}"
+            f"{ratio:>17.2f}  {under:.2f} to {over:.2f}"
+        )
 
 
 def main() -> None:

@@ -27,12 +27,12 @@ def optuna(folder: Path, rows: list[dict]) -> None:
         connection.execute("PRAGMA synchronous = OFF")
 
     storage.engine.dispose()
-    study = optuna.create_study(
-        storage=storage, study_name="load", directions=list(METRICS.values())
-    )  # fmt: skip
+    study = optuna.create_study(storage=storage, study_name="load", directions=list(METRICS.values()))
     study.set_metric_names(list(METRICS))
-    choices = {name: optuna.distributions.CategoricalDistribution(sorted({row[name] for row in rows}))
-               for name in ("kind", "mask")}  # fmt: skip
+    choices = {
+        name: optuna.distributions.CategoricalDistribution(sorted({row[name] for row in rows}))
+        for name in ("kind", "mask")
+    }
     choices["lr"] = optuna.distributions.FloatDistribution(1e-5, 1e-2, log=True)
     study.add_trials(
         [

@@ -10,14 +10,14 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
-from backend.db import Database, migrate
-from backend.models import Base, RunRow, RunTagRow, RunTallyRow
-from backend.runs.making import new_row
+from backend.runs.new_runs import new_row
+from backend.store.db import Database, migrate
+from backend.store.models import Base, RunRow, RunTagRow, RunTallyRow
 from core.energy.modes import MODES
 from core.energy.price import energy_pj
 from core.energy.profiles import profiles
 from core.recipes.build import build_config, plan_of
-from core.schemas.api import RunRequest
+from core.schemas.request import RunRequest
 from core.schemas.results import Summary
 from core.schemas.run import Kind, RunConfig, RunState
 from core.settings import Settings, prepare_home

@@ -37,7 +37,7 @@ def spikefront(batch: int, steps: int) -> Callable[[], None]:
     import torch
     from torch.nn import functional as F
 
-    from core.engine.memory import keep_freed_memory
+    from core.host.malloc import keep_freed_memory
 
     keep_freed_memory()
     network, x, labels = _parts(batch, steps)
@@ -57,7 +57,7 @@ def spikingjelly(batch: int, steps: int) -> Callable[[], None]:
     from spikingjelly.activation_based import functional
     from torch.nn import functional as F
 
-    from core.engine.adapters_spikingjelly import SpikingSqueezeNet
+    from core.oracles.spikingjelly_counts import SpikingSqueezeNet
 
     ours, x, labels = _parts(batch, steps)
     config = ours.config

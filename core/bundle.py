@@ -37,10 +37,9 @@ import numpy as np
 from pydantic import Field, ValidationError
 
 from core.errors import BadValue, BundleCorrupt, HomeUnusable
-from core.schemas.api import Gradients, Metrics
 from core.schemas.base import Frozen
 from core.schemas.diagnostics import Diagnostics
-from core.schemas.results import Counts, Summary
+from core.schemas.results import Counts, Gradients, Metrics, Summary
 from core.schemas.run import RunConfig
 
 MANIFEST = "manifest.json"

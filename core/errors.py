@@ -220,12 +220,7 @@ class NotReady(SpikefrontError):
     code = "not-ready"
 
     def __init__(self, *, run_id: str, state: str, what: str, why: str = "they come when it has succeeded") -> None:
-        super().__init__(
-            f"The run is {state} and has no {what}; {why}.",
-            run_id=run_id,
-            state=state,
-            what=what,
-        )
+        super().__init__(f"The run is {state} and has no {what}; {why}.", run_id=run_id, state=state, what=what)
 
 
 class IdempotencyConflict(SpikefrontError):

@@ -20,7 +20,7 @@ def main() -> int:
     except ValidationError as error:
         sys.stderr.write(f"A setting is wrong: {error.errors()[0]['loc'][0]}: {error.errors()[0]['msg']}\n")
         return 1
-    from frontend.server import serve  # uvicorn and Streamlit: not needed to complain about a setting
+    from frontend.serving.server import serve  # uvicorn and Streamlit: not needed to complain about a setting
 
     try:
         serve(settings)

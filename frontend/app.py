@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from frontend import style
-from frontend.pages import PLACES, page
+from frontend.places import PLACES, page
 
 # A picture of our own: Streamlit's icons for the browser tab would be fetched from another site.
 ICON = (

@@ -29,11 +29,11 @@ def test_the_package_under_test_is_this_checkout():
     [
         "import backend.app",
         "import worker.app, worker.supervisor, worker.__main__",
-        "import frontend.server, frontend.api",
+        "import frontend.serving.server, frontend.client.api",
         "import core.cli.main",
-        "import core.cli.count, core.cli.data, core.cli.up, core.cli.doctor",
+        "import core.cli.commands.count, core.cli.commands.data, core.cli.commands.up, core.cli.commands.doctor",
         "import core.bundle, core.forecast, core.analysis.pareto, core.energy.price, core.recipes.build",
-        "import frontend.charts.pareto, backend.shares.page",
+        "import core.report.charts.pareto, backend.shares.page",
     ],
 )
 def test_nothing_outside_the_engine_brings_in_torch(statement):

@@ -15,16 +15,16 @@ from collections.abc import Sequence
 from celery.platforms import SecurityWarning
 from celery.signals import worker_ready, worker_shutting_down
 
-from backend.logs import configure
-from backend.queue import Queue
-from backend.runs.lifecycle import Lifecycle
+from backend.store.lifecycle import Lifecycle
+from backend.store.logs import configure
+from backend.store.queue import Queue
 from core.errors import SpikefrontError
 from core.settings import Settings, prepare_home
 from worker.app import QueueLength, QuietWorker, build_app
 from worker.options import LEASE_S, QUEUES, Options, choose
 from worker.standby import Standby
 from worker.supervisor import GRACE_S, Supervisor
-from worker.trainer import Trainer, trainer_env
+from worker.trainer_process import Trainer, trainer_env
 from worker.upkeep import Upkeep
 
 log = logging.getLogger("spikefront.worker")

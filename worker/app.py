@@ -17,7 +17,7 @@ from kombu import Connection
 from kombu.exceptions import ChannelError, OperationalError
 from redis.exceptions import RedisError
 
-from backend.queue import TASK
+from backend.store.queue import TASK
 from core.errors import QueueDown
 from core.settings import Settings
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from core.errors import BadValue, ServiceFailed
-from core.launcher.machine import cores, gpus
+from core.host.machine import cores, gpus
 
 MAX_CPU_SLOTS = 4
 QUEUES = ("cpu", "gpu")
@@ -14,7 +14,7 @@ LEASE_S = 30.0
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """`devices` has one entry a slot: a GPU's index, or None for the CPU. `lease_s`: see `backend.runs.lifecycle`."""
+    """`devices` has one entry a slot: a GPU's index, or None for the CPU. `lease_s`: see `backend.store.lifecycle`."""
 
     queue: str
     threads: int

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from backend.runs.lifecycle import Claim, Lifecycle
+from backend.store.lifecycle import Claim, Lifecycle
 from core.errors import DatabaseDown, StorageFull
 from core.schemas.results import EpochDone, Event, Progress, Started
 

@@ -11,9 +11,9 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from core.launcher.machine import memory_available_bytes
+from core.host.machine import memory_available_bytes
 from worker.ending import scrub
-from worker.trainer import Trainer
+from worker.trainer_process import Trainer
 
 log = logging.getLogger("spikefront.standby")
 
@@ -28,11 +28,7 @@ class Standby:
     """Safe to call from any thread."""
 
     def __init__(
-        self,
-        start: Callable[[Device], Trainer],
-        *,
-        devices: Sequence[Device],
-        replace_after_s: float = REPLACE_AFTER_S,
+        self, start: Callable[[Device], Trainer], *, devices: Sequence[Device], replace_after_s: float = REPLACE_AFTER_S
     ) -> None:
         self._start = start
         self._replace_after_s = replace_after_s

@@ -12,7 +12,7 @@ import threading
 import time
 from pathlib import Path
 
-from backend.runs.lifecycle import Claim, Lifecycle
+from backend.store.lifecycle import Claim, Lifecycle
 from core.errors import BundleBusy, BundleCorrupt, DatabaseDown, LeaseLost, SpikefrontError, StorageFull
 from core.schemas.results import Event, Failed, Finished
 from core.schemas.run import RunState
@@ -20,7 +20,7 @@ from worker.ending import TRAINER_DIED, TRAINER_SILENT, End, Ending, died, faile
 from worker.options import Options
 from worker.reporter import Reporter
 from worker.standby import Standby
-from worker.trainer import Trainer
+from worker.trainer_process import Trainer
 
 log = logging.getLogger("spikefront.supervisor")
 

@@ -11,8 +11,8 @@ import threading
 import time
 from collections.abc import Callable
 
-from backend.queue import Queue
-from backend.runs.lifecycle import Lifecycle
+from backend.store.lifecycle import Lifecycle
+from backend.store.queue import Queue
 from core.errors import SpikefrontError
 from worker.options import Options
 from worker.standby import Standby

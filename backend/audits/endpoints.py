@@ -9,10 +9,9 @@ from fastapi import APIRouter, Depends, Query, Request
 
 from backend.audits.service import measured
 from backend.context import Context, of
-from core.analysis.audit import paper_audit_of
-from core.analysis.audit_table import content_audit
-from core.schemas.api import Audit
-from core.schemas.audit import MeasuredAudit
+from core.paper.own_table import content_audit
+from core.paper.tables import paper_audit_of
+from core.schemas.audit import Audit, MeasuredAudit
 
 router = APIRouter(tags=["catalog"])
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from sqlalchemy import select
 
 from backend.context import Context
-from backend.models import RunRow
-from backend.runs.pareto import tally_pj
+from backend.pareto.service import tally_pj
 from backend.runs.repository import LIVE, RunRepository
-from core.analysis.audit_groups import MODES_BESIDE, beside_printed
-from core.analysis.published import printed_rows
+from backend.store.models import RunRow
 from core.energy.profiles import DEFAULT_PROFILE, profiles
+from core.measured import Bill, MeasuredRun
+from core.paper.beside import MODES_BESIDE, beside_printed
+from core.paper.printed import printed_rows
 from core.schemas.audit import MeasuredAudit
 from core.schemas.results import Summary
 from core.schemas.run import RunConfig, RunState
-from core.search.measured import Bill, MeasuredRun
 
 
 def measured(context: Context) -> MeasuredAudit:

@@ -8,9 +8,12 @@ from fastapi import APIRouter, Depends
 
 from backend.catalog.service import CatalogService
 from backend.context import Context, of
-from core.analysis.published import published
 from core.datasets.catalog import DATASETS
-from core.schemas.api import Catalog, Preview, PublishedPoint, RunRequest
+from core.paper.printed import published
+from core.schemas.catalog import Catalog
+from core.schemas.pareto import PublishedPoint
+from core.schemas.preview import Preview
+from core.schemas.request import RunRequest
 
 router = APIRouter(tags=["catalog"])
 

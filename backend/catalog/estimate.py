@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from backend.context import Context
-from backend.models import RunRow
-from backend.runs.present import row_label
+from backend.runs.as_run import row_label
 from backend.runs.repository import RunRepository
+from backend.store.models import RunRow
 from core.datasets.catalog import DATASETS, title_of
 from core.datasets.load import status
 from core.datasets.spec import DatasetStatus
 from core.datasets.splits import split_sizes
 from core.forecast import seconds, with_teacher
 from core.recipes.build import plan_of
-from core.schemas.api import TimeEstimate
+from core.schemas.preview import TimeEstimate
 from core.schemas.run import RunConfig
 
 #: Forecast operations a second of one thread of a small CPU, until a run was measured here: a guess, said so.
@@ -47,9 +47,7 @@ class Estimator:
     def sizes(self, config: RunConfig) -> Sizes:
         spec, found = DATASETS[config.dataset], self.dataset(config.dataset)
         n_train, n_validation = split_sizes(
-            found.n_train or spec.n_train,
-            share=config.training.validation_share,
-            limit=config.training.train_limit,
+            found.n_train or spec.n_train, share=config.training.validation_share, limit=config.training.train_limit
         )
         return Sizes(n_train=n_train, n_validation=n_validation, n_test=found.n_test or spec.n_test)
 

@@ -16,19 +16,9 @@ from core.energy.profiles import DEFAULT_PROFILE, Profile, profiles
 from core.forecast import training_memory_bytes
 from core.recipes.build import build_config, plan_of
 from core.recipes.catalog import RECIPES
-from core.schemas.api import (
-    BackboneInfo,
-    Catalog,
-    DatasetInfo,
-    EqualRun,
-    LayerPreview,
-    ModeInfo,
-    Preview,
-    PriceInfo,
-    ProfileInfo,
-    RecipeInfo,
-    RunRequest,
-)
+from core.schemas.catalog import BackboneInfo, Catalog, DatasetInfo, ModeInfo, PriceInfo, ProfileInfo, RecipeInfo
+from core.schemas.preview import EqualRun, LayerPreview, Preview
+from core.schemas.request import RunRequest
 from core.schemas.run import RunConfig, RunState
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from backend.context import Context
-from backend.models import RunRow
-from backend.runs.pareto import weight_bytes
-from backend.runs.present import row_label
+from backend.pareto.service import weight_bytes
+from backend.runs.as_run import row_label
 from backend.runs.repository import RunRepository
+from backend.store.models import RunRow
 from core.analysis.compare import INTERVAL, paired, ratio
 from core.analysis.reprice import moved
 from core.backbones.catalog import BACKBONES, mask_name
@@ -27,9 +27,7 @@ class ComparisonService:
     def __init__(self, context: Context) -> None:
         self._context = context
 
-    def compare(
-        self, run_ids: list[str], *, mode: str, profile: str, factors: Factors = AS_PUBLISHED
-    ) -> Comparison:  # fmt: skip
+    def compare(self, run_ids: list[str], *, mode: str, profile: str, factors: Factors = AS_PUBLISHED) -> Comparison:
         """Two to ten succeeded runs, the first being what the others are held against; `factors` move the prices.
 
         Raises BadValue, UnknownName, NotFound, NotReady, or BundleCorrupt where a file of a run cannot be read.

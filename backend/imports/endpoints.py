@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from backend.context import Context, of
 from backend.imports.service import ImportService
-from core.schemas.api import Run
+from core.schemas.runs import Run
 
 router = APIRouter(tags=["runs"])
 

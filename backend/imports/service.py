@@ -15,18 +15,18 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from backend.context import Context
-from backend.db import utc_now
 from backend.imports.upload import ARCHIVE, Upload, receive, unpack
-from backend.models import RunRow
-from backend.runs.lifecycle import add_state_event, plain
-from backend.runs.making import new_row
-from backend.runs.outcome import outcome
+from backend.runs.new_runs import new_row
 from backend.runs.repository import RunRepository
 from backend.runs.service import RunService
 from backend.security import UPLOADS
+from backend.store.db import utc_now
+from backend.store.lifecycle import add_state_event, plain
+from backend.store.models import RunRow
+from backend.store.outcome import outcome
 from core.bundle import MANIFEST
-from core.schemas.api import Run, RunProgress
 from core.schemas.run import RunState
+from core.schemas.runs import Run, RunProgress
 
 log = logging.getLogger("spikefront.imports")
 

@@ -13,8 +13,8 @@ from pathlib import Path, PurePosixPath
 
 from anyio import open_file
 
-from backend.artifacts import NAMES
 from backend.problems import BodyTooLarge, UploadCorrupt
+from backend.store.artifacts import NAMES
 from core.analysis.confusion import accuracy, confusion, f1_macro
 from core.analysis.predictions import predict
 from core.bundle import MANIFEST, Bundle

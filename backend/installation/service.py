@@ -28,11 +28,7 @@ def installation(context: Context) -> Installation:
     stored = [Stored(name="Bundles of runs", path=str(root), bytes=folder_bytes(root, but=frozen))]
     stored += [
         Stored(name=name, path=str(path), bytes=folder_bytes(path))
-        for name, path in (
-            ("Frozen shares", frozen),
-            ("Data sets", settings.data),
-            ("Logs", settings.home / "logs"),
-        )
+        for name, path in (("Frozen shares", frozen), ("Data sets", settings.data), ("Logs", settings.home / "logs"))
     ]
     if settings.database_url.startswith("sqlite"):
         file = Path(settings.database_url.partition("///")[2])

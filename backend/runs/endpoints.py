@@ -10,8 +10,8 @@ from fastapi.responses import StreamingResponse
 from pydantic import Field
 
 from backend.context import Context, of
+from backend.pareto.service import pareto
 from backend.runs.events import read_batch, read_last_event_id, stream
-from backend.runs.pareto import pareto
 from backend.runs.repository import RunWhere
 from backend.runs.service import RunService
 from core.backbones.catalog import BACKBONES, parse_mask
@@ -19,20 +19,12 @@ from core.energy.modes import DEFAULT_MODE
 from core.energy.profiles import DEFAULT_PROFILE
 from core.errors import SpikefrontError
 from core.recipes.catalog import RECIPES
-from core.schemas.api import (
-    BulkAnswers,
-    BulkRequest,
-    ForkRequest,
-    Pareto,
-    ParetoColumns,
-    Run,
-    RunChange,
-    RunPage,
-    RunRequest,
-)
 from core.schemas.base import Frozen
+from core.schemas.pareto import Pareto, ParetoColumns
 from core.schemas.prices import Factors
+from core.schemas.request import ForkRequest, RunRequest
 from core.schemas.run import Kind, RunState
+from core.schemas.runs import BulkAnswers, BulkRequest, Run, RunChange, RunPage
 
 router = APIRouter(tags=["runs"])
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 from anyio import sleep, to_thread
 
-from backend.db import Database
-from backend.models import RunEventRow
 from backend.runs.repository import RunRepository
+from backend.store.db import Database
+from backend.store.models import RunEventRow
 from core.errors import BadValue, NotFound
 from core.schemas.run import RunState
 

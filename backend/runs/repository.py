@@ -9,8 +9,8 @@ from datetime import datetime
 from sqlalchemy import Row, Select, and_, case, delete, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
-from backend.models import RunEventRow, RunRow, RunStepRow, RunTagRow, RunTallyRow, SweepRunRow
 from backend.paging import Cursor, older_than
+from backend.store.models import RunEventRow, RunRow, RunStepRow, RunTagRow, RunTallyRow, SweepRunRow
 from core.datasets.catalog import DATASETS
 from core.errors import NotFound, NotReady
 from core.schemas.run import Kind, RunState

@@ -9,30 +9,21 @@ from sqlalchemy.exc import IntegrityError
 
 from backend import idempotency
 from backend.context import Context
-from backend.db import utc_now
-from backend.models import RunRow
 from backend.paging import read_cursor, write_cursor
 from backend.problems import describe
-from backend.runs import archive
-from backend.runs.lifecycle import add_state_event
-from backend.runs.making import forked, new_row, require_dataset, send
-from backend.runs.present import present, signed_artifacts
+from backend.results import archive
+from backend.runs.as_run import present, signed_artifacts
+from backend.runs.new_runs import forked, new_row, require_dataset, send
 from backend.runs.repository import RunRepository, RunWhere
+from backend.store.db import utc_now
+from backend.store.lifecycle import add_state_event
+from backend.store.models import RunRow
 from core.errors import BadValue, SpikefrontError, StateConflict
 from core.recipes.build import build_config
-from core.schemas.api import (
-    BulkAnswer,
-    BulkAnswers,
-    BulkRequest,
-    ForkRequest,
-    Run,
-    RunChange,
-    RunPage,
-    RunRequest,
-    TwinRef,
-)
 from core.schemas.base import digest
+from core.schemas.request import ForkRequest, RunRequest
 from core.schemas.run import Kind, RunConfig, RunState
+from core.schemas.runs import BulkAnswer, BulkAnswers, BulkRequest, Run, RunChange, RunPage, TwinRef
 
 log = logging.getLogger("spikefront.runs")
 

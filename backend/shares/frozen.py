@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
 
-from backend.artifacts import Artifacts
+from backend.store.artifacts import Artifacts
 from core.bundle import MANIFEST, Manifest, ManifestEntry, write_atomic
 from core.errors import BundleCorrupt, NotFound
 

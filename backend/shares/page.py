@@ -21,12 +21,12 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from backend.shares import sheets
+from backend.shares import layout as sheets
 from core.datasets.catalog import title_of
 from core.energy.profiles import profiles
+from core.report.charts import theme
 from core.schemas.share import AnyShared
 from core.units import format_count, format_energy
-from frontend.charts import theme
 
 # style-src: Plotly adds its own style elements and style attributes while drawing, and has no nonce for
 # them; a style cannot call anywhere, since images and fonts are bound too. No script is inline.
@@ -109,9 +109,11 @@ def _inlined() -> dict[str, Markup]:
         "connect-src 'none'; base-uri 'none'; form-action 'none'"
     )
     return {
-        "css": Markup(found["share.css"]), "plotly": Markup(scripts[0]), "script": Markup(scripts[1]),
+        "css": Markup(found["share.css"]),
+        "plotly": Markup(scripts[0]),
+        "script": Markup(scripts[1]),
         "policy": Markup(policy),
-    }  # fmt: skip
+    }
 
 
 @lru_cache(maxsize=1)
@@ -125,9 +127,13 @@ def _environment() -> jinja2.Environment:
     )
     environment.globals |= {"asset_url": _asset_url, "profile_source": lambda name: profiles()[name].source}
     environment.filters |= {
-        "energy": format_energy, "count": format_count, "percent": theme.percent, "day": _day, "size": _size,
+        "energy": format_energy,
+        "count": format_count,
+        "percent": theme.percent,
+        "day": _day,
+        "size": _size,
         "data_title": title_of,
-    }  # fmt: skip
+    }
     return environment
 
 

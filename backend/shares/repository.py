@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, and_, or_, select, update
 from sqlalchemy.orm import Session
 
-from backend.models import RunRow, ShareRow
+from backend.store.models import RunRow, ShareRow
 
 
 class ShareRepository:

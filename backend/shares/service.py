@@ -10,28 +10,19 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from backend.context import Context
-from backend.db import utc_now
-from backend.models import RunRow, ShareRow
-from backend.runs.present import row_label
+from backend.runs.as_run import row_label
 from backend.runs.repository import RunRepository
-from backend.shares.content import content_of, request_of, weights_of
+from backend.shares.contents import content_of, request_of, weights_of
 from backend.shares.frozen import OFFLINE, RESULTS, FrozenShares, entry
 from backend.shares.repository import ShareRepository
+from backend.store.db import utc_now
+from backend.store.models import RunRow, ShareRow
 from backend.sweeps.repository import SweepRepository
 from core.datasets.catalog import title_of
 from core.energy.modes import MODES
 from core.energy.profiles import profiles
 from core.errors import BadValue, NotFound, NotReady, ShareGone
-from core.schemas.share import (
-    SHARED,
-    AnyShared,
-    NewShare,
-    Share,
-    SharedFile,
-    SharePage,
-    ShareRequest,
-    ShareTarget,
-)
+from core.schemas.share import SHARED, AnyShared, NewShare, Share, SharedFile, SharePage, ShareRequest, ShareTarget
 
 log = logging.getLogger("spikefront.shares")
 

@@ -7,19 +7,19 @@ from functools import lru_cache
 from sqlalchemy import select
 
 from backend.context import Context
-from backend.models import RunRow
-from backend.runs.pareto import tally_pj
+from backend.pareto.service import tally_pj
 from backend.runs.repository import LIVE, RunRepository
+from backend.store.models import RunRow
 from core.backbones.catalog import BACKBONES, DEFINITIONS
 from core.datasets.catalog import DATASETS
 from core.energy.modes import MODES
 from core.energy.profiles import profiles
 from core.errors import UnknownName
+from core.measured import Bill, MeasuredRun, largest_group
 from core.schemas.results import Summary
 from core.schemas.run import Kind, RunConfig, RunState
 from core.schemas.suggestion import MaskSuggestion, MaskSuggestions
 from core.search.masks import MaskTable, mask_table
-from core.search.measured import Bill, MeasuredRun, largest_group
 from core.search.predict import MIN_MASKS, Predictions, known, predict
 from core.search.suggest import Suggestion, suggest
 
@@ -79,9 +79,11 @@ def _measured(
             continue
         bill = Bill(acs=tally.acs, macs=tally.macs, energy_pj=tally_pj(tally, prices))
         found[row.config_hash] = MeasuredRun(
-            path=context.artifacts.folder(row.id), config=config, summary=Summary.model_validate(row.summary),
+            path=context.artifacts.folder(row.id),
+            config=config,
+            summary=Summary.model_validate(row.summary),
             bills={mode: bill},
-        )  # fmt: skip
+        )
     return list(found.values())
 
 

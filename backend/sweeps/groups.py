@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from backend.models import RunRow, RunTallyRow
-from backend.runs.pareto import tally_pj
-from backend.runs.present import row_label
+from backend.pareto.service import tally_pj
+from backend.runs.as_run import row_label
+from backend.store.models import RunRow, RunTallyRow
 from core.analysis.aggregate import aggregate
 from core.energy.profiles import Profile
 from core.recipes.build import override

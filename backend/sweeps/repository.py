@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from backend.models import RunRow, SweepRow, SweepRunRow
 from backend.paging import Cursor, older_than
 from backend.runs.repository import LIVE
+from backend.store.models import RunRow, SweepRow, SweepRunRow
 from core.errors import NotFound
 from core.schemas.run import RunState
 

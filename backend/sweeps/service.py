@@ -10,21 +10,21 @@ from sqlalchemy.exc import IntegrityError
 from backend import idempotency
 from backend.catalog.estimate import Estimator, total
 from backend.context import Context
-from backend.db import utc_now
-from backend.models import RunRow, SweepRow
 from backend.paging import read_cursor, write_cursor
-from backend.runs.lifecycle import add_state_event
-from backend.runs.making import new_row, require_dataset, send
-from backend.runs.present import label
+from backend.runs.as_run import label
+from backend.runs.new_runs import new_row, require_dataset, send
 from backend.runs.repository import RunRepository
+from backend.store.db import utc_now
+from backend.store.lifecycle import add_state_event
+from backend.store.models import RunRow, SweepRow
 from backend.sweeps.groups import groups, label_of
 from backend.sweeps.repository import SweepRepository
 from core.energy.modes import DEFAULT_MODE, MODES
 from core.energy.profiles import DEFAULT_PROFILE, profiles
 from core.errors import StateConflict
 from core.recipes.sweep import Point, expand
-from core.schemas.api import EqualRun
 from core.schemas.base import digest
+from core.schemas.preview import EqualRun
 from core.schemas.run import RunConfig, RunState
 from core.schemas.sweep import Combination, Sweep, SweepDetail, SweepPage, SweepPreview, SweepRequest
 

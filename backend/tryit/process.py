@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pydantic import ValidationError
 
 from core.errors import BadValue, BundleCorrupt, InferenceFailed
-from core.launcher.processes import kill_group
+from core.host.processes import kill_group
 from core.schemas.inference import INFER_ANSWER, Inferred, InferRequest, NotInferred
 
 log = logging.getLogger("spikefront.tryit")
@@ -105,11 +105,7 @@ class InferProcess:
         started = time.monotonic()
         try:
             self._child = subprocess.Popen(
-                self._argv,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                env=_environment(),
-                start_new_session=True,
+                self._argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=_environment(), start_new_session=True
             )
         except OSError as error:
             raise InferenceFailed(why=f"The process that runs networks did not start: {error.strerror}.") from None

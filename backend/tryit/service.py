@@ -7,8 +7,8 @@ import base64
 import numpy as np
 
 from backend.context import Context
-from backend.models import RunRow
 from backend.runs.repository import RunRepository
+from backend.store.models import RunRow
 from core.analysis.predictions import confidences
 from core.analysis.steps import truncated
 from core.bundle import Bundle

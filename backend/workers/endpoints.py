@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends
 
 from backend.context import Context, of
 from backend.workers.service import WorkerService
-from core.schemas.api import WaitingRuns, Workers
+from core.schemas.workers import WaitingRuns, Workers
 
 router = APIRouter(tags=["workers"])
 

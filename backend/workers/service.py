@@ -10,13 +10,13 @@ from sqlalchemy.orm import Session
 
 from backend.catalog.estimate import Estimator
 from backend.context import Context
-from backend.db import utc_now
 from backend.health import LATELY
-from backend.models import RunRow, WorkerRow
-from backend.runs.lifecycle import OWNED
-from backend.runs.present import row_label
-from core.schemas.api import QueuedRun, RunBrief, WaitingRuns, WorkerInfo, Workers
+from backend.runs.as_run import row_label
+from backend.store.db import utc_now
+from backend.store.lifecycle import OWNED
+from backend.store.models import RunRow, WorkerRow
 from core.schemas.run import RunConfig, RunState
+from core.schemas.workers import QueuedRun, RunBrief, WaitingRuns, WorkerInfo, Workers
 
 SHOWN = 200
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from core.schemas.api import Confusion
+from core.schemas.diagnostics import Confusion
 
 
 def confusion(labels: np.ndarray, predictions: np.ndarray, classes: Sequence[str]) -> Confusion:

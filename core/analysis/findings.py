@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from statistics import median
 
-from core.schemas.api import Gradients
 from core.schemas.diagnostics import Diagnostics
+from core.schemas.results import Gradients
 
 FAINT = 0.01  # of the largest layer's norm: below this a layer learns at least a hundred times slower
 

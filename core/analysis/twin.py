@@ -53,9 +53,13 @@ def _quantised(
             f"The profile {prices.name} has no price above 0 of {', '.join(missing)}: nothing says what few bits cost."
         )
         return QuantisedCnn(
-            bits=equivalent_bits(time_steps), weight_bits=weight_bits, energy_pj=None, energy_ratio=None, status=None,
+            bits=equivalent_bits(time_steps),
+            weight_bits=weight_bits,
+            energy_pj=None,
+            energy_ratio=None,
+            status=None,
             note=note,
-        )  # fmt: skip
+        )
     found = quantised_twin(cnn, time_steps, prices, mode, weight_bits=weight_bits)
     return QuantisedCnn(
         bits=found.bits,

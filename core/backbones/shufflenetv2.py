@@ -19,10 +19,7 @@ from core.backbones.plan import Plan, PlanBuilder, Shape
 REPEATS = {"S2": 2, "S3": 4, "S4": 2}  # blocks of each stage
 BLOCKS = tuple(f"{stage}.{number}" for stage, repeats in REPEATS.items() for number in range(1, repeats + 1))
 STEM, HEAD = 24, 1024
-WIDTHS = {
-    "small": {"S2": 116, "S3": 232, "S4": 464},
-    "imagenet": {"S2": 48, "S3": 96, "S4": 192},
-}
+WIDTHS = {"small": {"S2": 116, "S3": 232, "S4": 464}, "imagenet": {"S2": 48, "S3": 96, "S4": 192}}
 UNITS = {"small": 1, "imagenet": 2}  # in a row, a block
 
 #: Our own masks, in the manner of the published Fire masks.

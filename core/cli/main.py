@@ -1,6 +1,6 @@
 """The command `spikefront`. Only the command that was asked for is imported, so `--help` stays quick.
 
-A command is a row of COMMANDS: the module `core.cli.<name>` holds either a function `<name>` or a
+A command is a row of COMMANDS: the module `core.cli.commands.<name>` holds either a function `<name>` or a
 `typer.Typer` named `app` with sub-commands. A domain error ends as one sentence and exit code 1, a
 wrong use as exit code 2.
 """
@@ -70,9 +70,9 @@ def build_app(asked: str | None) -> typer.Typer:
         if name != asked:
             app.command(name, help=command.help, hidden=command.hidden)(lambda: None)
         elif command.group:
-            app.add_typer(import_module(f"core.cli.{name}").app, name=name, help=command.help)
+            app.add_typer(import_module(f"core.cli.commands.{name}").app, name=name, help=command.help)
         else:
-            app.command(name, hidden=command.hidden)(getattr(import_module(f"core.cli.{name}"), name))
+            app.command(name, hidden=command.hidden)(getattr(import_module(f"core.cli.commands.{name}"), name))
     return app
 
 

@@ -15,11 +15,11 @@ from pathlib import Path, PurePosixPath
 
 from filelock import FileLock
 
-from core.datasets.add_user import build, require_name
 from core.datasets.archive import CHUNK, Damaged, extract, is_archive
 from core.datasets.catalog import DATASETS, find
-from core.datasets.class_folders import passed_over
 from core.datasets.load import reader_of
+from core.datasets.own.folders import passed_over
+from core.datasets.own.make import build, require_name
 from core.datasets.spec import DatasetSpec, DatasetStatus, Progress, Reader, no_progress
 from core.errors import BadValue, DatasetCorrupt, HomeUnusable, NoClassFolders, UnknownName
 
@@ -43,7 +43,7 @@ def add(
 
     Of a data set of the catalogue, `source` may be a folder in the official layout, one that holds the official
     files (plain or packed), or a tar or zip archive of either. Any other name becomes a data set of the user's own:
-    `source` is then a folder or archive of class folders (core.datasets.class_folders), `size` the side of its images
+    `source` is then a folder or archive of class folders (core.datasets.own.folders), `size` the side of its images
     in pixels and `mirrors` whether they may be mirrored.
     Everything is copied beside the final place, read and checked; only then is it moved in, so an interrupted or
     refused copy leaves what was there before. A set that is complete is not exchanged for a subset, nor a user's

@@ -1,6 +1,6 @@
 """The table of data sets. A new one is a row here, and a reader where its format is new.
 
-Beside the rows stand the data sets that users add from folders of their own (core.datasets.user). They live in the
+Beside the rows stand the data sets that users add from folders of their own (core.datasets.own.reader). They live in the
 data folder, so the table looks there whenever a name is none of its rows: one that is added while a program runs is
 known to it at the next look, and every `DATASETS[name]` of the program finds it without being told.
 
@@ -19,9 +19,9 @@ from types import MappingProxyType
 from core.datasets.cifar import CIFAR10, CIFAR100, CifarReader
 from core.datasets.digits import DigitsReader
 from core.datasets.idx import FASHION_MNIST, IdxReader
+from core.datasets.own.reader import user_spec, user_specs
 from core.datasets.spec import DatasetSpec, Remote
 from core.datasets.tiny_imagenet import TinyImagenetReader
-from core.datasets.user import user_spec, user_specs
 from core.errors import UnknownName
 from core.registry import Registry
 from core.settings import Settings

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from core.datasets import unpickle
-from core.datasets.cached import HOW_TO_GET, CachedReader, flat_files
+from core.datasets.official import HOW_TO_GET, CachedReader, flat_files
 from core.datasets.spec import DatasetSpec, FileReport, Progress, Report, completeness, no_progress
 from core.errors import DatasetCorrupt
 

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from core.datasets.cached import HOW_TO_GET, CachedReader, flat_files
+from core.datasets.official import HOW_TO_GET, CachedReader, flat_files
 from core.datasets.spec import DatasetSpec, FileReport, Progress, Report, completeness, no_progress
 from core.errors import DatasetCorrupt
 

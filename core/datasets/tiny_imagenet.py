@@ -13,8 +13,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from core.datasets.cached import HOW_TO_GET, CachedReader
 from core.datasets.images import Unreadable, read_rgb
+from core.datasets.official import HOW_TO_GET, CachedReader
 from core.datasets.spec import DatasetSpec, FileReport, Progress, Report, completeness, no_progress
 from core.errors import DatasetCorrupt
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from core.energy.modes import MODES, LayerTally, Mode, Tally
 from core.energy.profiles import Profile, profiles
 from core.energy.rules import REPRICED
-from core.schemas.api import LayerBill, Layers
+from core.schemas.bill import LayerBill, Layers
 from core.schemas.results import Counts, LayerCounts
 
 

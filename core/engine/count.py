@@ -23,8 +23,8 @@ from torch import Tensor
 
 from core.backbones.plan import FREE, SYNAPTIC, Node
 from core.energy.modes import layer_kind
-from core.engine import kernels
-from core.engine.fused import DTYPES, spread
+from core.engine.fast import kernels
+from core.engine.fast.fused import DTYPES, spread
 from core.engine.network import Network, observe
 from core.errors import UnknownLayer
 from core.schemas.results import Counts, LayerCounts

@@ -34,11 +34,11 @@ from core.engine.environment import (
     require_memory,
     require_precision,
 )
-from core.engine.memory import keep_freed_memory
 from core.engine.network import Network
 from core.engine.teacher import FOLDER, adopt, check, load_teacher, noted
 from core.engine.train import EVALUATION_BATCH, Trainer
 from core.errors import BundleBusy, HomeUnusable, Interrupted, OutOfMemory
+from core.host.malloc import keep_freed_memory
 from core.recipes.build import plan_of
 from core.schemas.results import Counts, Event, Finished, Started, Summary
 from core.schemas.run import Kind, RunConfig

@@ -20,9 +20,9 @@ from torch.nn import functional as F
 from core.backbones.plan import Node, Plan
 from core.engine.data import stream
 from core.engine.encodings import ENCODINGS
-from core.engine.fused import DTYPES, FusedMaxPool, lif
-from core.engine.fused_norm import Part, norm_act
-from core.engine.groups import Group, find_groups
+from core.engine.fast.fused import DTYPES, FusedMaxPool, lif
+from core.engine.fast.fused_norm import Part, norm_act
+from core.engine.fast.groups import Group, find_groups
 from core.engine.neurons import V_RESET, initial_w, is_compiled, run_steps
 from core.errors import BadValue, UnknownLayer
 from core.schemas.base import digest

@@ -86,7 +86,7 @@ def initial_w(neuron: NeuronConfig) -> float:
 
 
 def is_compiled(neuron: NeuronConfig) -> bool:
-    """Whether the CPU kernels (`core.engine.kernels`) know this neuron; every other runs in plain torch."""
+    """Whether the CPU kernels (`core.engine.fast.kernels`) know this neuron; every other runs in plain torch."""
     return (neuron.model, neuron.reset, neuron.surrogate) == ("lif", "hard", "atan")
 
 

@@ -27,9 +27,8 @@ from core.engine.probe import Probe
 from core.engine.progress import Pace
 from core.engine.schedules import learning_rate, mean_rate
 from core.errors import Interrupted, NonFiniteLoss
-from core.schemas.api import Gradients, Metrics
 from core.schemas.diagnostics import Diagnostics
-from core.schemas.results import EpochDone, Event
+from core.schemas.results import EpochDone, Event, Gradients, Metrics
 from core.schemas.run import RunConfig, TrainingConfig
 
 log = logging.getLogger(__name__)

@@ -15,8 +15,8 @@ import tempfile
 from pathlib import Path
 
 from core.errors import HomeUnusable, ServiceFailed
-from core.launcher.home import make_folder
-from core.launcher.processes import Service
+from core.host.processes import Service
+from core.launcher.home_lock import make_folder
 from core.settings import Settings
 
 #: sun_path holds 108 bytes on Linux and 104 on macOS, the closing zero included (unix(7), unix(4)).

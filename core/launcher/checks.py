@@ -20,9 +20,9 @@ from core.datasets.catalog import DATASETS
 from core.datasets.load import status
 from core.energy.profiles import faulty_profiles
 from core.errors import BadValue, PortTaken, SpikefrontError
+from core.host.machine import cores, gpus, memory_available_bytes
 from core.launcher import broker
-from core.launcher.home import running_address
-from core.launcher.machine import cores, gpus, memory_available_bytes
+from core.launcher.home_lock import running_address
 from core.launcher.ports import check_port
 from core.settings import Settings
 

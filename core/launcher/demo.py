@@ -6,7 +6,7 @@ import httpx
 
 from core.launcher.health import bearer
 from core.launcher.ports import origin
-from core.schemas.api import RunRequest
+from core.schemas.request import RunRequest
 from core.schemas.run import Kind
 from core.settings import Settings
 

@@ -24,8 +24,9 @@ def check_ports(settings: Settings) -> None:
 def check_port(host: str, port: int, *, setting: str) -> None:
     """Bind and let go. `SO_REUSEADDR` so that connections of a former start, in TIME_WAIT, do not count."""
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM,
-                                                                 flags=socket.AI_PASSIVE)[0]  # fmt: skip
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
     except socket.gaierror:
         raise BadValue(field="SPIKEFRONT_HOST", value=host, expected="an address of this machine") from None
     with socket.socket(family, kind, protocol) as probe:

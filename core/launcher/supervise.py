@@ -18,12 +18,12 @@ from dataclasses import dataclass, field
 import httpx
 
 from core.errors import ServiceFailed
+from core.host.machine import gpus
+from core.host.processes import Child, Service, bound_running_log, kill_group
 from core.launcher import broker, health
 from core.launcher.demo import queue_demo
-from core.launcher.home import HomeLock, make_folder
-from core.launcher.machine import gpus
+from core.launcher.home_lock import HomeLock, make_folder
 from core.launcher.ports import check_ports, origin
-from core.launcher.processes import Child, Service, bound_running_log, kill_group
 from core.launcher.screen import Screen
 from core.settings import Settings, prepare_home, read_token
 

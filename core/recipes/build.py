@@ -14,10 +14,10 @@ from core.datasets.catalog import DATASETS
 from core.errors import BadValue, UnknownName
 from core.recipes.catalog import RECIPES
 from core.registry import Registry
-from core.schemas.api import RunRequest
 from core.schemas.base import Frozen
-from core.schemas.faults import expected
+from core.schemas.request import RunRequest
 from core.schemas.run import Kind, RunConfig
+from core.schemas.wording import expected
 
 #: Fields of a config that a request names itself; a recipe is chosen by them, so they are no overrides.
 CHOSEN = ("backbone", "definition", "kind", "mask", "dataset", "recipe", "seed")

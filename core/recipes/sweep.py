@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from core.errors import BadValue, SpikefrontError
 from core.recipes.build import build_config, translate
-from core.schemas.api import RunRequest
+from core.schemas.request import RunRequest
 from core.schemas.run import RunConfig
 from core.schemas.sweep import MAX_COMBINATIONS, AxisValue, SweepRequest
 

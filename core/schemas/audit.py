@@ -2,10 +2,41 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from core.schemas.base import Frozen
 from core.schemas.sweep import Aggregate
+
+
+class AuditFinding(Frozen):
+    """One printed figure and what the arithmetic says of it."""
+
+    row: str = Field(description="such as table1/cifar10/SqueezeNet; a check of several rows names them all")
+    table: str
+    model: str
+    datasets: list[str] = Field(description="data sets of the rows looked at; none for a table that a user brings")
+    field: str
+    unit: str
+    printed: float | None = Field(description="as printed, in `unit`; null for a check of several rows")
+    recomputed: float | None = Field(description="in `unit`; null where nothing follows from what is printed")
+    low: float | None = Field(description="least and greatest value that the rounding of the printed inputs allows")
+    high: float | None
+    verdict: Literal["confirmed", "contradicted", "not checkable"]
+    arithmetic: str = Field(description="the sum as a sentence; for `not checkable` the reason")
+
+
+class Audit(Frozen):
+    """`GET /audit` and `spikefront audit`: printed figures, recomputed."""
+
+    source: str
+    rule: str = Field(description="when a printed figure counts as confirmed")
+    profile: str
+    confirmed: int
+    contradicted: int
+    not_checkable: int
+    findings: list[AuditFinding]
 
 
 class MeasuredMode(Frozen):

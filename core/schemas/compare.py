@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from core.schemas.api import Gradients, Metrics
 from core.schemas.base import Frozen
 from core.schemas.prices import Factors
+from core.schemas.results import Gradients, Metrics
 from core.schemas.run import Kind, RunConfig
 
 

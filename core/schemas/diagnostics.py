@@ -10,6 +10,18 @@ from core.schemas.base import Frozen
 from core.schemas.run import Kind
 
 
+class Confusion(Frozen):
+    """`matrix[i][j]` test images of class i were answered j."""
+
+    classes: list[str]
+    matrix: list[list[int]]
+    n: int
+    precision: list[float]
+    recall: list[float]
+    f1: list[float]
+    support: list[int]
+
+
 class Diagnostics(Frozen):
     """`diagnostics.json`: the activations of a fixed probe batch after each epoch (`core.engine.probe`).
 

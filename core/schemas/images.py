@@ -2,10 +2,40 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
-from core.schemas.api import Answer
 from core.schemas.base import Frozen
+from core.schemas.run import Kind
+
+
+class Answer(Frozen):
+    """What one network said of one image."""
+
+    run_id: str
+    kind: Kind
+    prediction: str
+    confidence: float
+    correct: bool
+    confidence_per_step: list[float] = Field(description="of the final answer's class, after 1..T steps")
+
+
+class Example(Frozen):
+    """One test image with the answers of the run and of its twin."""
+
+    index: int = Field(description="position in the test set")
+    label: str
+    image: str = Field(description="data:image/png;base64,...")
+    answer: Answer
+    twin_answer: Answer | None = None
+
+
+class Examples(Frozen):
+    items: list[Example]
+    which: Literal["first", "wrong", "disagree"]
+    twin_run_id: str | None
+    n_test: int
 
 
 class LayerSpikes(Frozen):

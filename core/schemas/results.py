@@ -10,6 +10,27 @@ from core.schemas.base import Frozen
 from core.schemas.run import Kind
 
 
+class Metrics(Frozen):
+    """Epoch by epoch, as columns of equal length."""
+
+    epoch: list[int]
+    lr: list[float]
+    train_loss: list[float]
+    train_accuracy: list[float]
+    validation_loss: list[float]
+    validation_accuracy: list[float]
+    firing_rate: list[float | None]
+    wall_s: list[float]
+
+
+class Gradients(Frozen):
+    """L2 norm of the loss gradient of each layer's weights, mean over the epoch's steps."""
+
+    layers: list[str]
+    epochs: list[int]
+    norm: list[list[float]] = Field(description="norm[epoch][layer]")
+
+
 class LayerCounts(Frozen):
     """One layer's integers. Per-step tuples have T entries, each summed over the n samples.
 

@@ -9,11 +9,14 @@ from pydantic import Field, StringConstraints, TypeAdapter, model_validator
 
 from core.energy.modes import DEFAULT_MODE
 from core.energy.profiles import DEFAULT_PROFILE
-from core.schemas.api import Confusion, Example, Examples, Gradients, Layers, Metrics, Pareto, ParetoPoint
 from core.schemas.base import Frozen
+from core.schemas.bill import Layers
 from core.schemas.compare import Comparison
+from core.schemas.diagnostics import Confusion
+from core.schemas.images import Example, Examples
+from core.schemas.pareto import Pareto, ParetoPoint
 from core.schemas.prices import AS_PUBLISHED, Factors
-from core.schemas.results import Summary
+from core.schemas.results import Gradients, Metrics, Summary
 from core.schemas.run import RunConfig, RunState
 from core.schemas.sweep import SweepGroup
 

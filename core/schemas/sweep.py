@@ -7,8 +7,9 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from core.schemas.api import EqualRun, RunRequest, TimeEstimate
 from core.schemas.base import Frozen
+from core.schemas.preview import EqualRun, TimeEstimate
+from core.schemas.request import RunRequest
 from core.schemas.run import RunConfig, RunState
 
 MAX_COMBINATIONS = 512

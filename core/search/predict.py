@@ -13,8 +13,8 @@ from statistics import fmean, stdev
 
 import numpy as np
 
+from core.measured import MeasuredRun
 from core.search.masks import MaskPoint
-from core.search.measured import MeasuredRun
 
 MIN_MASKS = 4  # of fewer, no error could be told that means anything
 

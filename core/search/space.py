@@ -59,10 +59,8 @@ PAPER_SPACE: tuple[Dimension, ...] = (
     Range(field="training.lr", low=1e-4, high=1e-2, log=True),
     Range(field="neuron.tau", low=1.01, high=2.5),
     Range(field="neuron.v_threshold", low=0.5, high=2.0),
-    Choice(
-        field="neuron.surrogate", values=("atan", "sigmoid", "fast_sigmoid", "piecewise_linear", "exponential")
-    ),
-)  # fmt: skip
+    Choice(field="neuron.surrogate", values=("atan", "sigmoid", "fast_sigmoid", "piecewise_linear", "exponential")),
+)
 
 
 def changed(space: Iterable[Dimension], texts: Iterable[str], base: RunConfig) -> tuple[Dimension, ...]:

@@ -50,12 +50,7 @@ def known_points(runs: Sequence[KnownRun]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def suggest(
-    predictions: Predictions,
-    runs: Sequence[KnownRun],
-    n: int,
-    *,
-    chance: float,
-    ops_per_s: float | None = None,
+    predictions: Predictions, runs: Sequence[KnownRun], n: int, *, chance: float, ops_per_s: float | None = None
 ) -> Suggestions:
     """The `n` untrained masks with the largest expected hypervolume gain for each second of training.
 
@@ -111,9 +106,11 @@ def _suggestion(row: Prediction, gain: float, sure: float, area: float, ops_per_
         why = "it is predicted to land just beyond the front, and its uncertainty leaves room for more"
     else:
         why = "it is predicted to land inside the front, but is uncertain enough to end beyond it"
-    price = f"about {format_duration(cost_s)} of training" if cost_s is not None else (
-        f"{format_count(row.point.training_ops)} MACs of training"
-    )  # fmt: skip
+    price = (
+        f"about {format_duration(cost_s)} of training"
+        if cost_s is not None
+        else (f"{format_count(row.point.training_ops)} MACs of training")
+    )
     return Suggestion(
         prediction=row,
         gain=gain,

@@ -19,10 +19,10 @@ import uvicorn
 from fastapi.testclient import TestClient
 
 from backend.app import create_app
-from backend.db import Database, migrate
-from backend.runs.lifecycle import Claim, Lifecycle
+from backend.store.db import Database, migrate
+from backend.store.lifecycle import Claim, Lifecycle
 from core.bundle import Bundle
-from core.schemas.api import Run
+from core.schemas.runs import Run
 from core.settings import Settings, prepare_home
 
 #: The smallest real run: one Fire module, 32 images, one epoch.

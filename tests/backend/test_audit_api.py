@@ -5,12 +5,11 @@ from __future__ import annotations
 import pytest
 from fastapi.testclient import TestClient
 
-from backend.models import RunRow
-from core.analysis.audit import paper_audit, paper_audit_of
-from core.analysis.audit_table import content_audit
+from backend.store.models import RunRow
 from core.energy.modes import MODES
-from core.schemas.api import Audit
-from core.schemas.audit import MeasuredAudit
+from core.paper.own_table import content_audit
+from core.paper.tables import paper_audit, paper_audit_of
+from core.schemas.audit import Audit, MeasuredAudit
 
 
 def test_the_audit_comes_whole_or_by_data_set(client: TestClient) -> None:

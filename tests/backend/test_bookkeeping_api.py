@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 from fastapi.testclient import TestClient
 
-from backend.db import Database
-from backend.models import RunRow
+from backend.store.db import Database
+from backend.store.models import RunRow
 from core.recipes.build import build_config
-from core.schemas.api import BulkAnswers, Pareto, ParetoColumns, ParetoPoint, Run, RunPage, RunRequest
+from core.schemas.pareto import Pareto, ParetoColumns, ParetoPoint
+from core.schemas.request import RunRequest
 from core.schemas.run import RunState
+from core.schemas.runs import BulkAnswers, Run, RunPage
 
 RUNS = "/api/v1/runs"
 

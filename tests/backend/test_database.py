@@ -16,9 +16,9 @@ from alembic.script import ScriptDirectory
 from fastapi.testclient import TestClient
 from sqlalchemy import select, text
 
-from backend.db import HEAD, MIGRATIONS, Database, migrate
-from backend.models import Base, RunRow
-from backend.runs.lifecycle import Lifecycle
+from backend.store.db import HEAD, MIGRATIONS, Database, migrate
+from backend.store.lifecycle import Lifecycle
+from backend.store.models import Base, RunRow
 from core.errors import DatabaseDown, HomeUnusable, QueueDown, StorageFull
 from core.settings import Settings, prepare_home
 
@@ -43,7 +43,7 @@ def test_a_page_of_a_list_is_read_in_order_and_not_sorted_out_of_all_runs(databa
 
 
 def test_processes_that_start_together_migrate_one_after_another(tmp_path: Path) -> None:
-    code = "from backend.db import migrate; from core.settings import Settings; migrate(Settings())"
+    code = "from backend.store.db import migrate; from core.settings import Settings; migrate(Settings())"
     environment = {**os.environ, "SPIKEFRONT_HOME": str(tmp_path)}
     processes = [
         subprocess.Popen([sys.executable, "-c", code], env=environment, stderr=subprocess.PIPE) for _ in range(4)

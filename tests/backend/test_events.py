@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from backend.runs import events
-from backend.runs.lifecycle import Claim, Lifecycle
+from backend.store.lifecycle import Claim, Lifecycle
 from core.schemas.results import EpochDone, Progress
 
 
@@ -111,9 +111,6 @@ def test_a_deleted_run_ends_its_stream(served: httpx.Client, lifecycle: Lifecycl
         stream = read(answer.iter_lines())
         assert next(stream)[2]["state"] == "queued"
         threading.Thread(
-            target=lambda: (
-                served.post(f"/api/v1/runs/{run['id']}/cancel"),
-                served.delete(f"/api/v1/runs/{run['id']}"),
-            )
+            target=lambda: (served.post(f"/api/v1/runs/{run['id']}/cancel"), served.delete(f"/api/v1/runs/{run['id']}"))
         ).start()
         assert [data.get("state") for _, _, data in stream] in ([], ["cancelled"])

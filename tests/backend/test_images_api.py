@@ -11,8 +11,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from core.bundle import FILES, MANIFEST, Bundle
-from core.schemas.api import Examples, Run
-from core.schemas.images import SeenImage
+from core.schemas.images import Examples, SeenImage
+from core.schemas.runs import Run
 
 
 def seen(client: TestClient, run_id: str, index: int, **query: str) -> SeenImage:
@@ -78,8 +78,10 @@ def test_a_cell_of_the_confusion_matrix_opens_its_images(finisher, client: TestC
     assert 1 <= len(found.items) <= off.max()  # of every kind of mistake some are kept
     assert {(item.label, item.answer.prediction) for item in found.items} == {(classes[truth], classes[answer])}
     every = client.get(f"/api/v1/runs/{run_id}/examples?limit=200").json()["items"]
-    for name, place, said in (("truth", truth, lambda item: item["label"]),
-                              ("answer", answer, lambda item: item["answer"]["prediction"])):  # fmt: skip
+    for name, place, said in (
+        ("truth", truth, lambda item: item["label"]),
+        ("answer", answer, lambda item: item["answer"]["prediction"]),
+    ):
         row = client.get(f"/api/v1/runs/{run_id}/examples?{name}={place}&limit=200").json()["items"]
         assert {item["index"] for item in row} >= {i["index"] for i in every if said(i) == classes[place]} != set()
         assert {said(item) for item in row} == {classes[place]}

@@ -18,7 +18,8 @@ from fastapi.testclient import TestClient
 
 from backend.imports import service, upload
 from core.bundle import FILES, Bundle
-from core.schemas.api import Preview, Run
+from core.schemas.preview import Preview
+from core.schemas.runs import Run
 
 IMPORTS = "/api/v1/imports"
 

@@ -18,14 +18,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from hypothesis.strategies import sampled_from
 from sqlalchemy import select, update
 
-from backend.db import Database, migrate, utc_now
-from backend.models import RunEventRow, RunRow, WorkerRow
-from backend.runs.lifecycle import MAX_ATTEMPTS, WORKER_LATELY_S, Claim, Lifecycle, move
-from backend.runs.making import new_row
+from backend.runs.new_runs import new_row
+from backend.store.db import Database, migrate, utc_now
+from backend.store.lifecycle import MAX_ATTEMPTS, WORKER_LATELY_S, Claim, Lifecycle, move
+from backend.store.models import RunEventRow, RunRow, WorkerRow
 from core.bundle import Bundle
 from core.errors import BundleCorrupt, LeaseLost, NotFound, StateConflict
 from core.recipes.build import build_config
-from core.schemas.api import RunRequest
+from core.schemas.request import RunRequest
 from core.schemas.results import EpochDone, Progress, Started
 from core.schemas.run import TRANSITIONS, RunState
 from core.settings import Settings, prepare_home
@@ -286,10 +286,7 @@ def test_a_resumed_epoch_replaces_its_older_self_and_only_the_newest_progress_st
             firing_rate=0.1, wall_s=1, is_best=True,
         )  # fmt: skip
 
-    life.record(
-        claim,
-        Started(device="cpu", n_train=8, n_validation=2, n_test=2, steps_per_epoch=4, max_epochs=3),
-    )
+    life.record(claim, Started(device="cpu", n_train=8, n_validation=2, n_test=2, steps_per_epoch=4, max_epochs=3))
     assert row_of(database, claim.run_id).progress["steps"] == 4
     for event in (epoch(1, 3.0), epoch(2, 2.0), epoch(2, 2.5)):
         life.record(claim, event)

@@ -8,9 +8,11 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import delete, update
 
-from backend.models import RunRow, RunStepRow
-from core.schemas.api import Catalog, Pareto, Run
+from backend.store.models import RunRow, RunStepRow
+from core.schemas.catalog import Catalog
 from core.schemas.diagnostics import Steps
+from core.schemas.pareto import Pareto
+from core.schemas.runs import Run
 
 T = 4  # of the recipe `smoke`
 
@@ -102,8 +104,11 @@ def test_the_plot_carries_what_a_reader_needs_to_price_it(finisher, client: Test
     prices = {one.name: one.pj for one in profile.constants}
     expected = point.acs * profile.ac_pj + point.macs * profile.mac_pj
     # Nothing but memory and addresses has a price of its own here: this profile has no whole neuron update.
-    expected += sum(n * prices[name.removesuffix("@event")] for name, n in point.other.items() if "update" not in name
-                    and name != "host-add")  # fmt: skip
+    expected += sum(
+        n * prices[name.removesuffix("@event")]
+        for name, n in point.other.items()
+        if "update" not in name and name != "host-add"
+    )
     assert point.energy_pj == pytest.approx(expected)
     truenorth = next(one for one in catalog.profiles if one.name == "truenorth")
     assert truenorth.ac_range == (2.5, 26) and truenorth.mac_from == "horowitz-45nm" and truenorth.status

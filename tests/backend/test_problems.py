@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 import backend.app
 from backend.problems import MEDIA_TYPE, STATUS, problem
 from core.errors import SpikefrontError, UnknownName
-from core.schemas.api import Problem
+from core.schemas.problem import Problem
 
 MEMBERS = set(Problem.model_fields)
 

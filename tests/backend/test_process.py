@@ -18,7 +18,7 @@ import pytest
 import redis
 from fastapi.testclient import TestClient
 
-from backend.queue import TASK, Queue
+from backend.store.queue import TASK, Queue
 from core.errors import QueueDown
 from core.settings import Settings
 

@@ -13,18 +13,23 @@ from fastapi.testclient import TestClient
 from PIL import Image
 from sqlalchemy import update
 
-from backend.db import Database
-from backend.models import RunRow, RunTallyRow
-from backend.runs.pareto import tally_older_runs
+from backend.pareto.service import tally_older_runs
+from backend.store.db import Database
+from backend.store.models import RunRow, RunTallyRow
 from core.analysis.exits import IMAGE_MODES
 from core.analysis.findings import diagnostic_findings
 from core.bundle import FILES, LATER_FILES, Bundle
 from core.datasets.catalog import DATASETS
 from core.energy.modes import MODES
 from core.energy.profiles import profiles
-from core.schemas.api import Catalog, Confusion, Examples, Layers, Metrics, Pareto, Preview, Run
-from core.schemas.diagnostics import Calibration, DiagnosticsReport, Exits, Steps
-from core.schemas.results import EpochDone
+from core.schemas.bill import Layers
+from core.schemas.catalog import Catalog
+from core.schemas.diagnostics import Calibration, Confusion, DiagnosticsReport, Exits, Steps
+from core.schemas.images import Examples
+from core.schemas.pareto import Pareto
+from core.schemas.preview import Preview
+from core.schemas.results import EpochDone, Metrics
+from core.schemas.runs import Run
 
 RESULTS = (
     "layers", "confusion", "examples", "gradients", "calibration", "steps", "exits", "twin", "diagnostics",

@@ -13,8 +13,10 @@ from core.datasets.catalog import DATASETS
 from core.energy.modes import MODES
 from core.energy.profiles import profiles
 from core.recipes.catalog import RECIPES
-from core.schemas.api import Catalog, Preview, Run, RunPage
+from core.schemas.catalog import Catalog
+from core.schemas.preview import Preview
 from core.schemas.run import RunConfig, RunState
+from core.schemas.runs import Run, RunPage
 
 
 def make(client: TestClient, **body: object) -> Run:

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 import pytest
 from fastapi.testclient import TestClient
 
-from backend.artifacts import URL_LIFETIME_S, SignedUrls
 from backend.security import MAX_BODY_BYTES, allowed_hosts, is_open
+from backend.store.artifacts import URL_LIFETIME_S, SignedUrls
 from core.errors import Unauthorised
 from core.settings import Settings
 
@@ -142,7 +142,7 @@ def test_a_signature_opens_one_file_of_one_run_for_a_while(monkeypatch: pytest.M
         SignedUrls(token="another", api_url="http://h").check(
             "run1", "counts.json", expires=expires, signature=signature
         )
-    monkeypatch.setattr("backend.artifacts.time.time", lambda: expires + URL_LIFETIME_S)
+    monkeypatch.setattr("backend.store.artifacts.time.time", lambda: expires + URL_LIFETIME_S)
     with pytest.raises(Unauthorised):
         urls.check("run1", "counts.json", expires=expires, signature=signature)
 

@@ -15,10 +15,10 @@ from fastapi.testclient import TestClient
 from safetensors.numpy import load, save
 from sqlalchemy import update
 
-from backend.db import Database, utc_now
-from backend.models import ShareRow
 from backend.shares import page as shown_page
-from backend.shares.content import without_metadata
+from backend.shares.contents import without_metadata
+from backend.store.db import Database, utc_now
+from backend.store.models import ShareRow
 from core.bundle import Bundle
 from core.schemas.share import SHARED, AnyShared, NewShare, SharePage
 from core.schemas.sweep import Aggregate
@@ -115,10 +115,12 @@ def test_a_live_view_and_sweep_follow_their_runs_and_a_frozen_one_does_not(finis
     finisher.succeeded("snn")
     sweep_id = sweep(client, [0])  # takes the run that is there; its CNN still waits
     live, frozen = (
-        {name: share(client, frozen=kept, **body) for name, body in (
-            ("sweep", {"sweep_id": sweep_id}), ("view", {"view": {"dataset": "digits"}}))}
+        {
+            name: share(client, frozen=kept, **body)
+            for name, body in (("sweep", {"sweep_id": sweep_id}), ("view", {"view": {"dataset": "digits"}}))
+        }
         for kept in (False, True)
-    )  # fmt: skip
+    )
     finisher.succeeded("cnn")
     assert [len(opened(client, made["view"]).plot.points) for made in (live, frozen)] == [2, 1]
     assert opened(client, frozen["sweep"]).states == {"succeeded": 1, "queued": 1}

@@ -7,19 +7,14 @@ from html.parser import HTMLParser
 
 import pytest
 
-from backend.shares import page, sheets
-from backend.shares.words import charged, compare, energy_note, headlines
+from backend.shares import layout as sheets
+from backend.shares import page
 from core.energy.modes import MODES
-from core.schemas.api import (
-    Answer,
-    Confusion,
-    Example,
-    Examples,
-    Gradients,
-    LayerBill,
-    Layers,
-    Metrics,
-)
+from core.report.run_words import charged, compare, energy_note, headlines
+from core.schemas.bill import LayerBill, Layers
+from core.schemas.diagnostics import Confusion
+from core.schemas.images import Answer, Example, Examples
+from core.schemas.results import Gradients, Metrics
 from core.schemas.run import Kind, RunConfig
 from core.schemas.share import SharedRun, SharedSummary, SharedTwin
 
@@ -191,8 +186,11 @@ def test_no_text_can_end_the_data_block():
 def test_each_number_of_a_figure_also_stands_in_a_table(html):
     elements = Elements(html)
     assert {attrs["data-csv"] for attrs in elements.all("table") if "data-csv" in attrs} == {
-        "classes", "epochs", "gradients", "layers"
-    }  # fmt: skip
+        "classes",
+        "epochs",
+        "gradients",
+        "layers",
+    }
     cells = {attrs.get("data-v") for attrs in elements.all("td")}
     assert {"1.9", "0.8333333", "414", "0.001"} <= cells
 

@@ -11,8 +11,8 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import update
 
-from backend.db import Database, utc_now
-from backend.models import ShareRow
+from backend.store.db import Database, utc_now
+from backend.store.models import ShareRow
 from core.schemas.share import NewShare, SharedRun, SharePage
 
 

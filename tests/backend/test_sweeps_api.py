@@ -11,8 +11,8 @@ from fastapi.testclient import TestClient
 from core.bundle import Bundle
 from core.energy.modes import MODES
 from core.errors import StateConflict
-from core.schemas.api import RunPage
 from core.schemas.run import RunConfig
+from core.schemas.runs import RunPage
 from core.schemas.sweep import SweepDetail, SweepPage, SweepPreview
 
 SWEEPS = "/api/v1/sweeps"
@@ -245,6 +245,7 @@ def test_a_stored_sweep_can_be_asked_for_again_as_it_was(client: TestClient) -> 
     again = client.post(SWEEPS, json=sweep.request.model_dump(mode="json")).json()
     assert [group["run_ids"] for group in again["groups"]] == [group.run_ids for group in sweep.groups]
     assert [group.values for group in sweep.groups][:2] == [
-        {"training.lr": 0.01, "mask": "F9"}, {"training.lr": 0.01, "mask": "F8,F9"}
-    ]  # fmt: skip
+        {"training.lr": 0.01, "mask": "F9"},
+        {"training.lr": 0.01, "mask": "F8,F9"},
+    ]
     assert all(RunConfig.model_validate(group["config"]) for group in again["groups"])

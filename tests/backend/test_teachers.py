@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import select
 
-from backend.db import Database, migrate
-from backend.models import RunEventRow, RunRow
-from backend.runs.lifecycle import Lifecycle
-from backend.runs.making import new_row
+from backend.runs.new_runs import new_row
+from backend.store.db import Database, migrate
+from backend.store.lifecycle import Lifecycle
+from backend.store.models import RunEventRow, RunRow
 from core.recipes.build import build_config
-from core.schemas.api import RunRequest
+from core.schemas.request import RunRequest
 from core.schemas.results import EpochDone, Progress, Started
 from core.schemas.run import RunConfig, RunState
 from core.settings import Settings, prepare_home

@@ -7,7 +7,7 @@ from fastapi.testclient import TestClient
 
 from core.analysis.twin import twin_energy
 from core.bundle import Bundle
-from core.schemas.api import Run
+from core.schemas.runs import Run
 from core.schemas.twin import RunTwin
 
 

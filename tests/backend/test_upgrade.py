@@ -12,9 +12,10 @@ import pytest
 from fastapi.testclient import TestClient
 
 from backend.app import create_app
-from backend.db import HEAD
-from core.schemas.api import Pareto, Run, RunPage
+from backend.store.db import HEAD
+from core.schemas.pareto import Pareto
 from core.schemas.run import RunConfig
+from core.schemas.runs import Run, RunPage
 from core.settings import Settings, prepare_home
 
 OLD = Path(__file__).parent / "fixtures" / "schema_0001.db"

@@ -7,11 +7,12 @@ from datetime import timedelta
 import pytest
 from fastapi.testclient import TestClient
 
-from backend.db import Database, utc_now
-from backend.models import WorkerRow
-from backend.runs.lifecycle import Lifecycle
+from backend.store.db import Database, utc_now
+from backend.store.lifecycle import Lifecycle
+from backend.store.models import WorkerRow
 from backend.workers.service import _starts
-from core.schemas.api import Preview, WaitingRuns, Workers
+from core.schemas.preview import Preview
+from core.schemas.workers import WaitingRuns, Workers
 
 
 def queue(client: TestClient) -> WaitingRuns:

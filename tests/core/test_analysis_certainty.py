@@ -19,8 +19,10 @@ LOIHI = profiles()["loihi"]
 counts = st.floats(0, 1e9)
 
 
-@given(st.lists(st.tuples(counts, counts, counts, counts), min_size=1, max_size=5),
-       st.sampled_from(["horowitz-45nm", "loihi", "truenorth"]))  # fmt: skip
+@given(
+    st.lists(st.tuples(counts, counts, counts, counts), min_size=1, max_size=5),
+    st.sampled_from(["horowitz-45nm", "loihi", "truenorth"]),
+)
 def test_many_runs_cost_what_each_costs_alone(rows, name):
     acs, macs, reads, updates = (np.array(column) for column in zip(*rows, strict=True))
     other = {"sram-8k@event": reads, "lif-update": updates}

@@ -44,11 +44,7 @@ def test_the_order_of_the_images_does_not_matter() -> None:
 
 @pytest.mark.parametrize(
     "other",
-    [
-        network([0, 0], label=[0, 1], index=[0, 2]),
-        network([0, 0], label=[0, 0]),
-        network([0], label=[0]),
-    ],
+    [network([0, 0], label=[0, 1], index=[0, 2]), network([0, 0], label=[0, 0]), network([0], label=[0])],
     ids=["other images", "other labels", "fewer images"],
 )
 def test_networks_tested_on_different_images_are_not_paired(other: Predictions) -> None:

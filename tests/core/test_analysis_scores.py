@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from core.analysis.confusion import accuracy, confusion, f1_macro
 from core.analysis.predictions import answer_confidences, confidences, predict
-from core.analysis.published import published, published_masks
 from core.backbones.catalog import FIRE_MASKS
 from core.energy.price import energy_pj
+from core.paper.printed import published, published_masks
 from core.schemas.run import Kind
 
 CLASSES = ("a", "b", "c")

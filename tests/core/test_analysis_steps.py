@@ -112,9 +112,11 @@ def test_the_first_layer_of_a_constant_image_is_charged_once_at_any_number_of_st
 def test_a_step_is_judged_by_the_mean_of_the_outputs_so_far():
     # class b leads after step 1; the mean of both steps, (1.5, 0.5), is for class a
     predictions = Predictions(
-        index=np.array([0]), label=np.array([0]), classes=["a", "b"],
+        index=np.array([0]),
+        label=np.array([0]),
+        classes=["a", "b"],
         outputs=np.array([[[0.0, 1.0], [3.0, 0.0]]], np.float32),
-    )  # fmt: skip
+    )
     layer = LayerCounts(
         name="n", kind="neuron", output_shape=(2, 1, 1), output_numel=2, ac=(0, 0), mac=(0, 0), spikes=(2, 1)
     )

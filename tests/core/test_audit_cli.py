@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from core.analysis.audit import paper_audit
 from core.cli.main import main
-from core.schemas.api import Audit
+from core.paper.tables import paper_audit
+from core.schemas.audit import Audit
 
 
 @pytest.fixture

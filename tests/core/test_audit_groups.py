@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from core.analysis.audit_groups import beside_printed
+from core.measured import Bill, MeasuredRun
+from core.paper.beside import beside_printed
 from core.recipes.build import build_config
-from core.schemas.api import RunRequest
+from core.schemas.request import RunRequest
 from core.schemas.results import Summary
-from core.search.measured import Bill, MeasuredRun
 
 
 def run(*, energy_pj=30e6, accuracy=0.8, n_train=40_000, **request):

@@ -2,10 +2,10 @@
 
 import pytest
 
-from core.analysis.audit import paper_audit, paper_audit_of
-from core.analysis.published import tables
 from core.backbones.catalog import BACKBONES, plan_for
 from core.errors import UnknownName
+from core.paper.printed import tables
+from core.paper.tables import paper_audit, paper_audit_of
 
 F2_TO_F9 = 736_458  # parameters of the full SqueezeNet for 10 classes
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.analysis.audit_rules import Interval, Printed, Row, energy
-from core.analysis.audit_table import MAX_BYTES, MAX_ROWS, table_audit
 from core.errors import BadValue
+from core.paper.own_table import MAX_BYTES, MAX_ROWS, table_audit
+from core.paper.rounding import Interval, Printed, Row, energy
 
 HEADER = "model,ac,mac,energy_mj\n"
 ROUNDINGS = st.sampled_from([ROUND_HALF_UP, ROUND_HALF_EVEN])
@@ -52,9 +52,11 @@ def test_an_energy_two_last_digits_off_is_always_contradicted(acs, macs, digit, 
     printed = (formula_mj(acs, macs) / step).quantize(Decimal(1), rounding=ROUND_DOWN) * step + off * step
     exactly = {"step": Fraction(1, 10**6)}
     found = energy(
-        ROW, acs=Printed(value=Fraction(acs), **exactly), macs=Printed(value=Fraction(macs), **exactly),
+        ROW,
+        acs=Printed(value=Fraction(acs), **exactly),
+        macs=Printed(value=Fraction(macs), **exactly),
         energy_mj=Printed(value=Fraction(printed), step=Fraction(step)),
-    )  # fmt: skip
+    )
     assert found.verdict == "contradicted", found.arithmetic
 
 
@@ -95,8 +97,11 @@ def test_headings_name_the_unit_and_digits_the_rounding(audited):
 def test_optional_columns_are_kept_and_may_be_open(audited):
     result = audited("model,ac,mac,energy_mj,params_k,accuracy_pct\na,0,0,0,599.1,81\nb,0,0,0,,\n")
     assert [(f.model, f.field, f.printed) for f in result.findings] == [
-        ("a", "energy", 0.0), ("a", "params", 599_100.0), ("a", "accuracy", 0.81), ("b", "energy", 0.0),
-    ]  # fmt: skip
+        ("a", "energy", 0.0),
+        ("a", "params", 599_100.0),
+        ("a", "accuracy", 0.81),
+        ("b", "energy", 0.0),
+    ]
     assert result.not_checkable == 2
 
 
@@ -146,7 +151,7 @@ def test_a_cell_that_is_no_number_is_named_by_line_and_column(audited, cell, col
         (b"x" * (MAX_BYTES + 1), "at most 1,000,000 bytes"),
         (HEADER + "net,1,1,1\n" * (MAX_ROWS + 1), "the first 5,000 rows"),
     ],
-)  # fmt: skip
+)
 def test_a_table_that_cannot_be_used_says_what_would_be_right(audited, content, says):
     with pytest.raises(BadValue) as raised:
         audited(content)

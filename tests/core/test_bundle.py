@@ -11,9 +11,8 @@ from safetensors.numpy import save
 
 from core.bundle import FILES, LATER_FILES, Bundle, Predictions, write_atomic
 from core.errors import BundleCorrupt, HomeUnusable
-from core.schemas.api import Gradients, Metrics
 from core.schemas.diagnostics import Diagnostics
-from core.schemas.results import Counts, LayerCounts, Summary
+from core.schemas.results import Counts, Gradients, LayerCounts, Metrics, Summary
 from core.schemas.run import Kind, RunConfig
 
 CONFIG = RunConfig(mask=("F9",))
@@ -198,5 +197,5 @@ def test_a_write_that_fails_leaves_the_old_content_and_no_litter(tmp_path: Path,
 
 
 def test_reading_a_bundle_needs_no_torch() -> None:
-    code = "import core.bundle, core.recipes.build, core.cli.bundle, sys; assert 'torch' not in sys.modules"
+    code = "import core.bundle, core.recipes.build, core.cli.commands.bundle, sys; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

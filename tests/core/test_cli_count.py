@@ -137,7 +137,7 @@ def test_a_wrong_option_is_exit_code_2(count, args):
 
 
 def test_errors_of_the_domain_are_what_the_command_raises():
-    from core.cli.count import count as command
+    from core.cli.commands.count import count as command
 
     with pytest.raises(SpikefrontError):
         command(

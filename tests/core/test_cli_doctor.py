@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from core.host.machine import Gpu
 from core.launcher import broker, checks
-from core.launcher.home import HomeLock
-from core.launcher.machine import Gpu
+from core.launcher.home_lock import HomeLock
 from core.settings import Settings
 
 

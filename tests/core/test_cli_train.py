@@ -12,7 +12,7 @@ import pytest
 
 from core.bundle import Bundle
 from core.recipes.build import build_config
-from core.schemas.api import RunRequest
+from core.schemas.request import RunRequest
 from core.schemas.results import EVENTS, Summary
 
 SMALL = {"train_limit": "60", "batch_size": "16", "max_epochs": "2", "time_steps": "2"}
@@ -242,9 +242,13 @@ def request(out: Path, **settings: str) -> str:
 @pytest.fixture
 def standby():
     process = subprocess.Popen(
-        command("trainer"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        command("trainer"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
         env=ENVIRONMENT,
-    )  # fmt: skip
+    )
     assert json.loads(process.stdout.readline()) == {"type": "ready"}
     yield process
     process.kill()
@@ -360,10 +364,7 @@ def test_a_domain_error_is_a_failed_event_with_its_fields(protocol, tmp_path: Pa
     process = protocol("raise NonFiniteLoss(epoch=2, step=3, loss='nan', term='tet')")
     send(process, request(tmp_path))
     event = EVENTS.validate_json(process.stdout.readline())
-    assert (event.code, event.fields) == (
-        "non-finite-loss",
-        {"epoch": 2, "step": 3, "loss": "nan", "term": "tet"},
-    )
+    assert (event.code, event.fields) == ("non-finite-loss", {"epoch": 2, "step": 3, "loss": "nan", "term": "tet"})
     assert process.wait(timeout=20) == 1
 
 

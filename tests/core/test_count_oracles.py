@@ -20,10 +20,11 @@ from core.backbones.plan import PlanBuilder
 from core.energy.memory import traffic
 from core.energy.modes import MODES
 from core.energy.price import energy_pj, memory_pj, price
-from core.engine import adapters_macs, adapters_neurobench
-from core.engine.adapters_syops import PlainNetwork, measure
 from core.engine.count import Counter
 from core.engine.network import Network
+from core.oracles import macs as adapters_macs
+from core.oracles import neurobench_counts as adapters_neurobench
+from core.oracles.syops_counts import PlainNetwork, measure
 from core.schemas.run import NeuronConfig, RunConfig
 
 SIDE, N, T = 32, 2, 2
@@ -198,8 +199,9 @@ def test_with_memory_the_spiking_network_is_the_dearer_one_in_both_models():
         report = estimate_lemaire_energy(PlainNetwork(network).eval(), x, config=LemaireEnergyConfig(strict=False))
         tallies = [MODES[mode].tally(counts) for mode in ("exact", "memory")]
         energies[kind] = [price(tally, HOROWITZ) for tally in tallies] + [
-            memory_pj(tallies[1], HOROWITZ), report.breakdown_pj["memory_pj"] + report.breakdown_pj["addressing_pj"]
-        ]  # fmt: skip
+            memory_pj(tallies[1], HOROWITZ),
+            report.breakdown_pj["memory_pj"] + report.breakdown_pj["addressing_pj"],
+        ]
     snn, cnn = energies["snn"], energies["cnn"]
     assert snn[0] < cnn[0] and snn[1] > cnn[1] and snn[3] > cnn[3]
     assert snn[2] < snn[3] and cnn[2] < cnn[3]

@@ -11,7 +11,8 @@ import sys
 import numpy as np
 import pytest
 
-from core.datasets import cache, cifar, unpickle
+from core.datasets import array_cache as cache
+from core.datasets import cifar, unpickle
 from core.datasets.load import load, status, verify
 from core.errors import DatasetCorrupt, DatasetMissing
 

@@ -87,10 +87,13 @@ DAMAGES = {
     "not IDX": (*raw(LABELS, gzip.compress(b"hello, hello")), "does not begin as"),
     "floats": (*raw(LABELS, gzip.compress(bytes((0, 0, 13, 1)) + struct.pack(">If", 1, 1.0))), "does not begin as"),
     "four axes": (*raw(LABELS, gzip.compress(bytes((0, 0, 8, 4)) + bytes(16))), "does not begin as"),
-    "promises more": (*raw(LABELS, gzip.compress(bytes((0, 0, 8, 1)) + struct.pack(">I", 40) + bytes(39))), "promises 40"),
+    "promises more": (
+        *raw(LABELS, gzip.compress(bytes((0, 0, 8, 1)) + struct.pack(">I", 40) + bytes(39))),
+        "promises 40",
+    ),
     "holds more": (*raw(LABELS, gzip.compress(bytes((0, 0, 8, 1)) + struct.pack(">I", 40) + bytes(41))), "41 values"),
     "empty": (*raw(LABELS, b""), "does not begin as"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

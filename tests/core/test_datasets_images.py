@@ -102,10 +102,7 @@ def test_a_truncated_image_is_refused_in_every_format(tmp_path, end):
         read_rgb(path)
 
 
-@pytest.mark.parametrize(
-    ("content", "why"),
-    [(b"", "it is empty"), (b"plain text", "no image of a kind")],
-)
+@pytest.mark.parametrize(("content", "why"), [(b"", "it is empty"), (b"plain text", "no image of a kind")])
 def test_what_is_no_image_is_refused(tmp_path, content, why):
     (tmp_path / "x.png").write_bytes(content)
     for read in (read_rgb, shorter_side):

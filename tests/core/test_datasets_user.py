@@ -15,15 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from core.datasets import add_user
 from core.datasets.add import add
-from core.datasets.add_user import moments
 from core.datasets.catalog import DATASETS, all_specs, find
-from core.datasets.class_folders import split_by_class
 from core.datasets.load import load, status, verify
+from core.datasets.own import make as add_user
+from core.datasets.own.folders import split_by_class
+from core.datasets.own.make import moments
 from core.errors import BadValue, DatasetCorrupt, DatasetMissing, UnknownName, UnsafeArchive
 from core.recipes.build import build_config, plan_of
-from core.schemas.api import RunRequest
+from core.schemas.request import RunRequest
 from core.schemas.run import Kind
 
 TWO = {"cat": 10, "dog": 5}
@@ -454,12 +454,7 @@ def test_another_data_folder_has_sets_of_its_own(data, source, tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "why"),
-    [
-        ("title = ", "no TOML"),
-        ("\udcff", "no TOML"),
-        ('title = "x"\n', "Field required"),
-        (None, "classes"),
-    ],
+    [("title = ", "no TOML"), ("\udcff", "no TOML"), ('title = "x"\n', "Field required"), (None, "classes")],
 )
 def test_a_bad_table_is_named_when_asked_for_and_hides_no_other_set(data, source, content, why, caplog):
     add("pets", source, data)

@@ -176,8 +176,12 @@ def test_the_worked_example_of_the_docs():
     counts = of(Kind.SNN, conv, act, steps=1)
     tallies = {name: mode.tally(counts) for name, mode in MODES.items()}
     assert {name: (tally.acs, tally.macs) for name, tally in tallies.items()} == {
-        "paper": (58, 0), "syops": (58, 0), "exact": (26, 0), "exact+neuron": (62, 18), "memory": (62, 18),
-    }  # fmt: skip
+        "paper": (58, 0),
+        "syops": (58, 0),
+        "exact": (26, 0),
+        "exact+neuron": (62, 18),
+        "memory": (62, 18),
+    }
     by_hand = (2 + 3) * 4000 / 8192 * 10 + (26 + 18) * 80 / 8192 * 10 + (2 * 26 + 2 * 18) * 72 / 8192 * 10
     by_hand += 26 * 0.1 + 4 * 3.2
     assert memory_pj(tallies["memory"], HOROWITZ) == pytest.approx(by_hand)

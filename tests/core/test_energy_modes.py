@@ -56,12 +56,7 @@ def test_the_cnn_twins_macs_and_energy_are_the_printed_ones():
 def test_the_paper_macs_of_the_small_net_are_stem_plus_normalisation_plus_mean():
     stem = 3 * 9 * 128 * 32 * 32 + 128 * 32 * 32  # weights and bias
     normalised = 128 * 32 * 32
-    for _, squeeze, expand, side in (
-        ("F4", 32, 128, 16),
-        ("F6", 48, 192, 8),
-        ("F8", 64, 256, 8),
-        ("F9", 64, 256, 4),
-    ):
+    for _, squeeze, expand, side in (("F4", 32, 128, 16), ("F6", 48, 192, 8), ("F8", 64, 256, 8), ("F9", 64, 256, 4)):
         normalised += (squeeze + 2 * expand) * side * side
     assert static_macs(plan(P), Kind.SNN, "paper", T) == stem + 2 * normalised + 10 * 4 * 4
 
@@ -146,9 +141,13 @@ def test_a_real_input_that_changes_is_charged_at_every_step():
 
 
 @given(
-    size=st.integers(3, 9), kernel=st.integers(1, 4), stride=st.integers(1, 3), padding=st.integers(0, 2),
-    dilation=st.integers(1, 3), groups=st.sampled_from([1, 2]),
-)  # fmt: skip
+    size=st.integers(3, 9),
+    kernel=st.integers(1, 4),
+    stride=st.integers(1, 3),
+    padding=st.integers(0, 2),
+    dilation=st.integers(1, 3),
+    groups=st.sampled_from([1, 2]),
+)
 def test_in_bounds_ops_equal_a_walk_over_every_tap(size, kernel, stride, padding, dilation, groups):
     assume(dilation * (kernel - 1) < size + 2 * padding)
     builder = PlanBuilder((2, size, size))

@@ -9,13 +9,7 @@ from hypothesis import strategies as st
 from core.energy.break_even import break_even, mean_firing_rate, silenced
 from core.energy.modes import MODES
 from core.energy.price import price
-from core.energy.quantised import (
-    equivalent_bits,
-    integer_pj,
-    integer_status,
-    quantised_cnn_energy_pj,
-    quantised_twin,
-)
+from core.energy.quantised import equivalent_bits, integer_pj, integer_status, quantised_cnn_energy_pj, quantised_twin
 from core.errors import BadValue
 from core.schemas.results import Counts, LayerCounts
 from core.schemas.run import Kind
@@ -61,8 +55,12 @@ def test_integer_prices_go_through_the_printed_ones_and_a_multiplier_grows_about
     assert 3.8 < integer_pj("mul", 8, HOROWITZ) / integer_pj("mul", 4, HOROWITZ) < 4
     assert 1.8 < integer_pj("add", 8, HOROWITZ) / integer_pj("add", 4, HOROWITZ) < 2
     assert [integer_status(bits) for bits in (3, 8, 12, 32, 33)] == [
-        "extrapolated", "published", "interpolated", "published", "extrapolated",
-    ]  # fmt: skip
+        "extrapolated",
+        "published",
+        "interpolated",
+        "published",
+        "extrapolated",
+    ]
 
 
 def test_eight_bits_cost_the_printed_mac_and_are_marked_published():

@@ -12,11 +12,11 @@ from core.backbones.plan import Node, Plan, PlanBuilder
 from core.backbones.squeezenet import BLOCKS
 from core.energy.modes import MODES, static_macs
 from core.energy.price import price
-from core.engine.adapters_spikingjelly import SpikingSqueezeNet
-from core.engine.adapters_syops import PlainNetwork, measure
 from core.engine.count import Counter, nonzero_map
 from core.engine.network import Network, observe
 from core.errors import UnknownLayer
+from core.oracles.spikingjelly_counts import SpikingSqueezeNet
+from core.oracles.syops_counts import PlainNetwork, measure
 from core.schemas.run import NeuronConfig, RunConfig
 
 LIVELY = NeuronConfig(tau=1.3, v_threshold=0.6)

@@ -8,11 +8,11 @@ from torch.nn import functional as F
 from core.backbones.catalog import plan_for
 from core.backbones.plan import Node, Plan, PlanBuilder
 from core.backbones.squeezenet import BLOCKS
-from core.engine.adapters_spikingjelly import SpikingSqueezeNet
 from core.engine.network import Network, initialise, observe
 from core.engine.neurons import RESETS, STEPS
 from core.engine.surrogates import SURROGATES
 from core.errors import BadValue, UnknownLayer
+from core.oracles.spikingjelly_counts import SpikingSqueezeNet
 from core.schemas.run import Kind, NeuronConfig, RunConfig
 
 REF_1 = ("F4", "F6", "F8", "F9")

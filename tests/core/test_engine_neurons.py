@@ -6,11 +6,11 @@ import torch
 from spikingjelly.activation_based import neuron as sj_neuron
 from spikingjelly.activation_based import surrogate as sj_surrogate
 
-from core.engine.adapters_spikingjelly import neuron_of
-from core.engine.fused import FusedMaxPool, lif
+from core.engine.fast.fused import FusedMaxPool, lif
 from core.engine.neurons import RESETS, STEPS, initial_w, is_compiled, lif_step, run_steps
 from core.engine.surrogates import SURROGATES, Spike, atan
 from core.errors import BadValue
+from core.oracles.spikingjelly_counts import neuron_of
 from core.recipes.build import override
 from core.schemas.run import NeuronConfig, RunConfig
 
@@ -155,9 +155,10 @@ def test_second_derivatives_are_0_at_the_kinks(name):
 
 def test_the_kernels_know_one_combination():
     known = [
-        names for names in itertools.product(STEPS, RESETS, SURROGATES)
+        names
+        for names in itertools.product(STEPS, RESETS, SURROGATES)
         if is_compiled(NeuronConfig(model=names[0], reset=names[1], surrogate=names[2]))
-    ]  # fmt: skip
+    ]
     assert known == [("lif", "hard", "atan")]
 
 

@@ -3,8 +3,8 @@
 import math
 
 from core.analysis.findings import diagnostic_findings, gradient_findings
-from core.schemas.api import Gradients
 from core.schemas.diagnostics import Diagnostics
+from core.schemas.results import Gradients
 
 
 def findings(*norms, layers=("a", "b", "c")):
@@ -57,9 +57,12 @@ def probed(*, kind="snn", layers=("a", "b"), **changes):
     """Two healthy layers over three steps, but for what a test changes of the last epoch."""
     steps, n = (3 if kind == "snn" else 1), len(layers)
     found = {
-        "gradient_norm": [[1.0] * steps] * n, "firing_rate": [[0.2] * steps] * n, "dead": [0.1] * n,
-        "saturated": [0.0] * n, "active": [[0.3] * steps] * n if kind == "snn" else None,
-    } | changes  # fmt: skip
+        "gradient_norm": [[1.0] * steps] * n,
+        "firing_rate": [[0.2] * steps] * n,
+        "dead": [0.1] * n,
+        "saturated": [0.0] * n,
+        "active": [[0.3] * steps] * n if kind == "snn" else None,
+    } | changes
     bad = {"gradient_norm": [[0.0] * steps] * n, "dead": [1.0] * n}  # of epoch 1, which is not told
     epochs = {name: None if value is None else [bad.get(name, value), value] for name, value in found.items()}
     return diagnostic_findings(

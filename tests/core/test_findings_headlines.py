@@ -12,9 +12,12 @@ LAYERS = ["stem.act", "F4.squeeze.act", "F9.squeeze.act", "F9.expand1.act"]
 def diagnostics(**changes) -> Diagnostics:
     """Four healthy layers at two steps after one epoch, and what `changes` spoils."""
     fields = {
-        "gradient_norm": [[[1.0, 1.0]] * 4], "firing_rate": [[[0.2, 0.2]] * 4], "active": [[[0.3, 0.3]] * 4],
-        "dead": [[0.0] * 4], "saturated": [[0.0] * 4],
-    } | changes  # fmt: skip
+        "gradient_norm": [[[1.0, 1.0]] * 4],
+        "firing_rate": [[[0.2, 0.2]] * 4],
+        "active": [[[0.3, 0.3]] * 4],
+        "dead": [[0.0] * 4],
+        "saturated": [[0.0] * 4],
+    } | changes
     return Diagnostics(kind=Kind.SNN, time_steps=2, n_probe=64, layers=LAYERS, epochs=[1], **fields)
 
 
@@ -25,11 +28,13 @@ def test_where_nothing_stands_out_nothing_is_said():
 
 
 def test_layers_of_one_finding_share_a_sentence_and_silence_comes_first():
-    found = diagnostic_headlines(diagnostics(
-        firing_rate=[[[0.2, 0.2], [0.3, 0.0], [0.0, 0.0], [0.0, 0.0]]],
-        dead=[[0.25, 0.24, 1.0, 1.0]],
-        active=[[[0.3, 0.3], [0.04, 0.04], [0.0, 0.049], [0.3, 0.0]]],
-    ))  # fmt: skip
+    found = diagnostic_headlines(
+        diagnostics(
+            firing_rate=[[[0.2, 0.2], [0.3, 0.0], [0.0, 0.0], [0.0, 0.0]]],
+            dead=[[0.25, 0.24, 1.0, 1.0]],
+            active=[[[0.3, 0.3], [0.04, 0.04], [0.0, 0.049], [0.3, 0.0]]],
+        )
+    )
     assert found == [
         "2 of 4 layers (F9.squeeze.act, F9.expand1.act) never fire: nothing behind depends on the image through them.",
         "F4.squeeze.act is silent from step 2.",

@@ -79,8 +79,7 @@ def test_a_count_is_shown_with_a_prefix(count, text):
 
 
 @pytest.mark.parametrize(
-    ("wall_s", "text"),
-    [(0.4, "0 s"), (59.6, "1 min"), (200, "3 min 20 s"), (7200, "2 h"), (7500, "2 h 5 min")],
+    ("wall_s", "text"), [(0.4, "0 s"), (59.6, "1 min"), (200, "3 min 20 s"), (7200, "2 h"), (7500, "2 h 5 min")]
 )
 def test_a_duration_is_shown_for_people(wall_s, text):
     assert format_duration(wall_s) == text

@@ -22,8 +22,8 @@ from core.engine.infer import CPU, Networks, activity, infer
 from core.engine.network import Network
 from core.errors import BundleCorrupt
 from core.recipes.build import build_config, plan_of
-from core.schemas.api import RunRequest
 from core.schemas.inference import INFER_ANSWER, InferRequest
+from core.schemas.request import RunRequest
 from core.schemas.run import Kind
 
 TINY = {"training.max_epochs": 1, "training.train_limit": 32}
@@ -140,8 +140,11 @@ def test_the_command_answers_line_by_line_survives_bad_requests_and_ends_with_it
     done = subprocess.run(
         [sys.executable, "-m", "core.cli", "infer"],
         input=f"{good}\n{bad}\n{{\n{gone}\n{good}\n",
-        capture_output=True, text=True, timeout=120, check=True,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
     ready, *answers = done.stdout.splitlines()
     assert json.loads(ready) == {"type": "ready"}
     first, refused, unreadable, missing, again = map(INFER_ANSWER.validate_json, answers)

@@ -210,13 +210,7 @@ def test_grad_cam_looks_at_the_last_activation_that_has_more_than_one_place() ->
     assert cam_node(build.finish(backbone="x", definition="small", blocks=(), mask=())).name == "wide"
 
 
-ALL = {
-    "loss": "tet",
-    "distillation": 0.25,
-    "rate_penalty": 2.0,
-    "gradient_aware": 0.1,
-    "grad_cam_aware": 0.2,
-}
+ALL = {"loss": "tet", "distillation": 0.25, "rate_penalty": 2.0, "gradient_aware": 0.1, "grad_cam_aware": 0.2}
 TAUGHT = torch.randn(6, 3, generator=torch.Generator().manual_seed(6))
 
 

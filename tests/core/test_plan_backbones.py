@@ -4,11 +4,11 @@ from itertools import combinations
 
 import pytest
 
-from core.analysis.published import printed_rows
 from core.backbones.catalog import BACKBONES, mask_name, parse_mask, plan_for
 from core.backbones.inverted import narrowed, parts
 from core.backbones.plan import FREE, SYNAPTIC, PlanBuilder, Unbuildable
 from core.errors import ImpossibleMask
+from core.paper.printed import printed_rows
 
 SIDES = {10: 32, 100: 32, 200: 64}
 every_backbone = pytest.mark.parametrize("backbone", list(BACKBONES))
@@ -219,11 +219,7 @@ def build_with(operation, *shapes):
             [(4, 1), (4, 1)],
             "c1 4x4x4 arrives at gated, which multiplies it with 4x4x4",
         ),
-        (
-            lambda b, x: b.conv("big", x, 2, kernel=5),
-            [(4, 1)],
-            "c0 4x4x4 arrives at big, which leaves nothing of it",
-        ),
+        (lambda b, x: b.conv("big", x, 2, kernel=5), [(4, 1)], "c0 4x4x4 arrives at big, which leaves nothing of it"),
     ],
 )
 def test_every_shape_that_does_not_fit_is_refused_in_the_same_words(operation, shapes, line):

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from core.analysis.published import printed_rows
 from core.backbones.catalog import BACKBONES, Backbone, plan_for
 from core.datasets.catalog import DATASETS
 from core.energy.modes import static_macs
 from core.engine.network import Network
+from core.paper.printed import printed_rows
 from core.schemas.run import Kind, RunConfig
 from core.units import mj_to_pj
 
@@ -38,10 +38,14 @@ def table_row(backbone, dataset):
     printed = printed_rows()[f"table1/{dataset}/{title}"]
     macs = {kind: static_macs(plan, kind, "paper", 4) for kind in Kind}
     cells = [
-        f"`{backbone}`", DATASETS[dataset].title, f"{plan.params:,}",
+        f"`{backbone}`",
+        DATASETS[dataset].title,
+        f"{plan.params:,}",
         f"{printed.params:,.0f} ({plan.params / printed.params - 1:+.1%})",
-        short(macs[Kind.SNN]), short(printed.macs), short(macs[Kind.CNN]),
-    ]  # fmt: skip
+        short(macs[Kind.SNN]),
+        short(printed.macs),
+        short(macs[Kind.CNN]),
+    ]
     twin = f"table2/{dataset}/{title}"
     cells.append(short(printed_rows()[twin].energy_pj / MAC_PJ) if twin in printed_rows() else "")
     return "| " + " | ".join(cells).replace("  ", " ") + " |"

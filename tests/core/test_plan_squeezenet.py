@@ -184,11 +184,7 @@ def test_an_image_too_small_for_the_network_is_an_impossible_mask_with_its_size(
 
 
 @pytest.mark.parametrize(
-    ("names", "words"),
-    [
-        ({"backbone": "sqeezenet"}, "squeezenet"),
-        ({"definition": "smal"}, "small"),
-    ],
+    ("names", "words"), [({"backbone": "sqeezenet"}, "squeezenet"), ({"definition": "smal"}, "small")]
 )
 def test_unknown_names_suggest_near_ones(names, words):
     asked = {"backbone": "squeezenet", "mask": P, "input_shape": (3, 32, 32), "n_classes": 10} | names

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from core.backbones.catalog import plan_for
 from core.backbones.plan import PlanBuilder
 from core.bundle import Bundle
-from core.cli.bundle import app as bundle_app
+from core.cli.commands.bundle import app as bundle_app
 from core.engine import probe as probing
 from core.engine import train
 from core.engine.data import Images
@@ -23,7 +23,7 @@ from core.engine.probe import Probe, in_active_zone, membranes
 from core.engine.surrogates import SURROGATES
 from core.errors import Interrupted
 from core.recipes.build import build_config
-from core.schemas.api import RunRequest
+from core.schemas.request import RunRequest
 from core.schemas.run import NeuronConfig, RunConfig, TrainingConfig
 
 LIVELY = NeuronConfig(tau=1.3, v_threshold=0.6)
@@ -46,8 +46,7 @@ def warmed(*, kind="snn", steps=3, neuron=LIVELY, encoding="direct", batch_size=
     plan = plan_for(backbone=backbone, mask=mask, input_shape=(3, 16, 16), n_classes=10)
     training = TrainingConfig(batch_size=batch_size)
     network = Network(
-        plan,
-        RunConfig(mask=mask, kind=kind, time_steps=steps, neuron=neuron, encoding=encoding, training=training),
+        plan, RunConfig(mask=mask, kind=kind, time_steps=steps, neuron=neuron, encoding=encoding, training=training)
     )
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):

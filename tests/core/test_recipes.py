@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from core.errors import BadValue, ImpossibleMask, UnknownName
 from core.recipes.build import build_config, command
 from core.recipes.catalog import RECIPES
-from core.schemas.api import RunRequest
+from core.schemas.request import RunRequest
 from core.schemas.run import Kind, RunConfig
 
 

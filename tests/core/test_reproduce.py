@@ -8,20 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from core.analysis.audit import paper_audit
-from core.analysis.audit_measured import measured_rows, network_name
-from core.analysis.audit_networks import network_rows
-from core.analysis.audit_reproduce import caveats
-from core.analysis.published import MODELS, printed_for, printed_rows
 from core.backbones.catalog import BACKBONES, FIRE_MASKS
+from core.cli.commands.table import page, static_part
 from core.cli.main import main
-from core.cli.table import page, static_part
 from core.datasets.catalog import DATASETS
 from core.energy.modes import MODES
 from core.energy.profiles import DEFAULT_PROFILE
 from core.errors import BundleCorrupt, NotFound
+from core.measured import Bill, largest_group, read_runs
+from core.paper.measured import measured_rows, network_name
+from core.paper.networks import network_rows
+from core.paper.printed import MODELS, printed_for, printed_rows
+from core.paper.reproduce import caveats
+from core.paper.tables import paper_audit
 from core.schemas.run import Kind
-from core.search.measured import Bill, largest_group, read_runs
 
 PAGE = Path(__file__).parents[2] / "docs" / "tables.md"
 ROW = "table2/cifar10/SqueezeNet-P"
@@ -129,7 +129,7 @@ def test_people_get_a_table_and_nothing_is_trained_again(reproduced, spikefront)
 
 
 def test_a_row_of_table_1_explains_its_counts(reproduced):
-    from core.analysis.audit_reproduce import figures
+    from core.paper.reproduce import figures
 
     folder, _, _ = reproduced
     run = next(r for r in read_runs([folder], modes=MODES, profile=DEFAULT_PROFILE) if r.config.kind is Kind.SNN)

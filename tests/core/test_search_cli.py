@@ -6,10 +6,10 @@ import pytest
 
 from core.bundle import Bundle
 from core.cli.main import main
+from core.measured import read_runs
 from core.recipes.build import build_config, plan_of
-from core.schemas.api import RunRequest
+from core.schemas.request import RunRequest
 from core.schemas.results import Counts, LayerCounts, Summary
-from core.search.measured import read_runs
 
 MASKS = ["F9", "F2,F9", "F4,F6,F8,F9", "F2,F3,F4,F5", "Full"]
 SHORT = ["--set", "max_epochs=1", "--set", "train_limit=32", "--set", "time_steps=2", "--threads", "1"]
@@ -33,9 +33,7 @@ def finished(folder, mask, accuracy, test_accuracy=0.0, **changes):
     """A bundle as far as a search reads it: 0.5 ACs for each dense op."""
     config = build_config(RunRequest(dataset="digits", mask=mask, **changes))
     plan, bundle = plan_of(config), Bundle(folder / config.config_hash[:8])
-    layer = LayerCounts(
-        name="c", kind="conv", output_shape=(1, 1, 1), input_is_spikes=True, ac=(plan.dense_ops // 2,)
-    )  # fmt: skip
+    layer = LayerCounts(name="c", kind="conv", output_shape=(1, 1, 1), input_is_spikes=True, ac=(plan.dense_ops // 2,))
     bundle.write_model("config.json", config)
     bundle.write_model("counts.json", Counts(kind="snn", time_steps=1, n_samples=1, layers=(layer,)))
     summary = Summary(

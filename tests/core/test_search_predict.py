@@ -11,7 +11,7 @@ import pytest
 from core.analysis.pareto import hypervolume
 from core.backbones.catalog import BACKBONES, plan_for
 from core.recipes.build import build_config
-from core.schemas.api import RunRequest
+from core.schemas.request import RunRequest
 from core.search.masks import SAMPLE, mask_table, masks_of
 from core.search.predict import KnownRun, Prediction, Predictions, predict
 from core.search.suggest import known_points, suggest
@@ -147,7 +147,7 @@ def test_a_mask_that_was_suggested_leaves_nothing_to_gain_for_its_equal(points):
             point=point, accuracy=0.95 - worse, accuracy_sd=0.0, energy_log10_pj=4.0, energy_log10_sd=0.0, n_runs=0
         )
         for point, worse in zip(free, (0.0, 0.0, 0.1), strict=True)
-    )  # fmt: skip
+    )
     predictions = Predictions(
         rows=rows, n_runs=4, n_masks=4, accuracy_error=0, accuracy_error_of_mean=0, energy_error=0
     )

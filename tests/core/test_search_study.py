@@ -7,7 +7,7 @@ from optuna.trial import TrialState
 from core.bundle import Bundle
 from core.errors import BadValue, BundleBusy, DatasetMissing, Interrupted, NonFiniteLoss, NotFound, UnknownName
 from core.recipes.build import build_config
-from core.schemas.api import RunRequest
+from core.schemas.request import RunRequest
 from core.schemas.results import Counts, LayerCounts, Summary
 from core.search.space import PAPER_SPACE, Choice, Range, changed, read, read_toml
 from core.search.study import Search, ended, open_study, outcomes, search

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from core.errors import BadValue, ImpossibleMask, UnknownName
 from core.recipes.build import build_config
 from core.recipes.sweep import expand
-from core.schemas.api import RunRequest
+from core.schemas.request import RunRequest
 from core.schemas.sweep import SweepRequest
 
 

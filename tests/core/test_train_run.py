@@ -15,7 +15,7 @@ from core.engine.network import Network
 from core.errors import BadValue, BundleBusy, BundleCorrupt, HomeUnusable, Interrupted, NonFiniteLoss, OutOfMemory
 from core.forecast import training_memory_bytes
 from core.recipes.build import build_config, plan_of
-from core.schemas.api import RunRequest
+from core.schemas.request import RunRequest
 from core.schemas.run import RunConfig
 
 
@@ -91,8 +91,9 @@ def test_a_run_leaves_a_whole_bundle_whose_figures_agree(whole) -> None:
     neurons = [layer for layer in counts.layers if layer.kind == "neuron"]
     spikes, places = sum(sum(layer.spikes) for layer in neurons), sum(layer.output_numel for layer in neurons)
     assert summary.firing_rate == pytest.approx(spikes / (places * 2 * 360))
-    assert summary.params == sum(value.size for name, value in bundle.weights().items() if "running" not in name
-                                 and "tracked" not in name)  # fmt: skip
+    assert summary.params == sum(
+        value.size for name, value in bundle.weights().items() if "running" not in name and "tracked" not in name
+    )
     assert bundle.gradients().layers[0] == "stem.conv"
     assert len(bundle.gradients().norm) == summary.epochs_run == 2
     assert (summary.n_train, summary.n_train_available, summary.n_validation) == (60, 1150, 287)

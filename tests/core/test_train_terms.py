@@ -16,7 +16,7 @@ from core.engine.network import Network
 from core.engine.schedules import learning_rate
 from core.errors import BadValue, BundleCorrupt, Interrupted, NonFiniteLoss
 from core.recipes.build import build_config, plan_of
-from core.schemas.api import RunRequest
+from core.schemas.request import RunRequest
 from core.schemas.run import Kind, RunConfig
 
 CPU = torch.device("cpu")

@@ -22,12 +22,13 @@ from streamlit.util import calc_hash
 
 import frontend.app
 from backend.app import create_app
-from backend.runs.lifecycle import Claim, Lifecycle
+from backend.store.lifecycle import Claim, Lifecycle
 from core.bundle import Bundle
-from core.schemas.api import Run, RunRequest
+from core.schemas.request import RunRequest
+from core.schemas.runs import Run
 from core.settings import Settings, read_token
-from frontend.api import Client
-from frontend.connection import api
+from frontend.client.api import Client
+from frontend.client.connection import api
 
 #: The smallest real run: one Fire module, 32 images, one epoch.
 TINY: dict[str, Any] = {

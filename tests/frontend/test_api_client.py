@@ -5,8 +5,10 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from core.schemas.api import Problem, RunPage, RunRequest
-from frontend.api import ApiDown, ApiProblem, Client
+from core.schemas.problem import Problem
+from core.schemas.request import RunRequest
+from core.schemas.runs import RunPage
+from frontend.client.api import ApiDown, ApiProblem, Client
 
 EMPTY = RunPage(items=[], next_cursor=None, total=0)
 
@@ -49,9 +51,13 @@ def test_a_new_token_is_read_once_when_the_old_one_is_refused():
 
 def test_a_refusal_keeps_its_words_and_its_field():
     problem = Problem(
-        type="about:blank", title="Bad value", status=422, detail="training.lr is -1; it must be above 0.",
-        code="bad-value", fields={"field": "training.lr", "value": -1, "expected": "above 0"},
-    )  # fmt: skip
+        type="about:blank",
+        title="Bad value",
+        status=422,
+        detail="training.lr is -1; it must be above 0.",
+        code="bad-value",
+        fields={"field": "training.lr", "value": -1, "expected": "above 0"},
+    )
     with pytest.raises(ApiProblem) as caught:
         client(lambda request: answer(problem, 422)).preview(RunRequest())
     assert (caught.value.title, caught.value.detail) == ("Bad value", "training.lr is -1; it must be above 0.")

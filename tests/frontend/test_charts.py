@@ -9,21 +9,14 @@ import numpy as np
 import pytest
 
 from core.energy.modes import MODES
-from core.schemas.api import (
-    Confusion,
-    Gradients,
-    LayerBill,
-    LayerPreview,
-    Layers,
-    Metrics,
-    Pareto,
-    ParetoPoint,
-    Preview,
-    PublishedPoint,
-)
+from core.report.charts import confusion, curves, energy, firing, gradients, legend, network, pareto, theme
+from core.schemas.bill import LayerBill, Layers
+from core.schemas.diagnostics import Confusion
+from core.schemas.pareto import Pareto, ParetoPoint, PublishedPoint
+from core.schemas.preview import LayerPreview, Preview
+from core.schemas.results import Gradients, Metrics
 from core.schemas.run import Kind, RunConfig
 from core.units import energy_scale, format_count, format_energy
-from frontend.charts import confusion, curves, energy, firing, gradients, legend, network, pareto, theme
 
 EVIL = "<img src=x onerror=alert(1)>%{x}</script>"
 
@@ -142,8 +135,11 @@ def test_the_front_is_a_step_line_from_cheap_to_dear_that_ends_level_with_the_de
 
 
 def test_a_run_that_costs_nothing_stands_on_the_left_edge_of_a_log_axis_and_says_so():
-    free = some_pareto(points=[point("free", energy_pj=0, accuracy=0.5), point("paid", energy_pj=8e6, accuracy=0.6)],
-                       front=["paid"], published=[])  # fmt: skip
+    free = some_pareto(
+        points=[point("free", energy_pj=0, accuracy=0.5), point("paid", energy_pj=8e6, accuracy=0.6)],
+        front=["paid"],
+        published=[],
+    )
     figure = pareto.figure(free)
     snn = trace(figure, "SNN-SqueezeNet")
     low, high = figure.layout.xaxis.range
@@ -376,8 +372,10 @@ def test_a_cnn_fires_nowhere_and_the_chart_says_so():
 
 def test_the_network_chart_shows_dense_ops_of_layers_with_weights():
     config = RunConfig(mask=("F4",), kind=Kind.SNN)
-    shown = [LayerPreview(name=f"l{i}.conv", kind="conv", block=None, output_shape=(1, 2, 3), params=7, dense_macs=macs)
-             for i, macs in enumerate((300, 0, 100))]  # fmt: skip
+    shown = [
+        LayerPreview(name=f"l{i}.conv", kind="conv", block=None, output_shape=(1, 2, 3), params=7, dense_macs=macs)
+        for i, macs in enumerate((300, 0, 100))
+    ]
     figure = network.figure(Preview(
         config=config, config_hash="h", mask_name=None, params=21, dense_macs=400, macs=400, neurons=1, layers=shown,
         training_memory_bytes=1, dataset_ready=True, dataset_note=None, n_train=1, time=None, equal_run=None,
@@ -392,10 +390,14 @@ def test_the_network_chart_shows_dense_ops_of_layers_with_weights():
 
 
 def test_every_chart_has_title_caption_revision_and_draws_no_webgl():
-    charts = [pareto.figure(some_pareto()), curves.figure(metrics_of([0.1, 0.2])), confusion.figure(confusion_of([[1]])),
-              gradients.figure(Gradients(layers=["a"], epochs=[1, 2, 3], norm=[[1.0]] * 3)),
-              firing.figure(layers_of(bill("a", "neuron", rate=0.1, steps=[0.1, 0.1]))),
-              energy.figure(layers_of(bill("a", "conv", acs=1)))]  # fmt: skip
+    charts = [
+        pareto.figure(some_pareto()),
+        curves.figure(metrics_of([0.1, 0.2])),
+        confusion.figure(confusion_of([[1]])),
+        gradients.figure(Gradients(layers=["a"], epochs=[1, 2, 3], norm=[[1.0]] * 3)),
+        firing.figure(layers_of(bill("a", "neuron", rate=0.1, steps=[0.1, 0.1]))),
+        energy.figure(layers_of(bill("a", "conv", acs=1))),
+    ]
     for chart in charts:
         assert chart.layout.title.text and chart.layout.title.subtitle.text and chart.layout.uirevision
         lines = re.sub("<span[^>]+>|</span>", "", chart.layout.title.subtitle.text).split("<br>")

@@ -6,15 +6,15 @@ import io
 
 import pytest
 
-from core.analysis.audit import paper_audit
-from core.analysis.audit_table import content_audit
+from core.paper.own_table import content_audit
+from core.paper.tables import paper_audit
+from core.report.charts import audit as chart
+from core.report.charts.audit_entries import entries, measure
+from core.report.tables import audit_tables
+from core.report.tables.csv_rows import as_csv
 from core.schemas.audit import MeasuredMode, MeasuredPrint
 from core.schemas.sweep import Aggregate
-from frontend.charts import audit as chart
-from frontend.charts.audit_entries import entries, measure
-from frontend.elements import audit_tables
-from frontend.elements.audit_list import by_weight
-from frontend.elements.tables import as_csv
+from frontend.pages.audit.list import by_weight
 
 ROW = "table1/cifar10/SqueezeNet-P"
 

@@ -5,13 +5,15 @@ import io
 
 import pytest
 
-from core.schemas.api import Answer, Example, Gradients, Metrics
+from core.report.charts import compare
+from core.report.charts.comparison_names import names
+from core.report.tables import compare_latex, compare_tables
+from core.report.tables.csv_rows import as_csv
 from core.schemas.compare import ComparedRun, Comparison, Difference, Paired, TwinRatio
+from core.schemas.images import Answer, Example
+from core.schemas.results import Gradients, Metrics
 from core.schemas.run import Kind, RunConfig
-from frontend.charts import compare
-from frontend.charts.comparison_names import names
-from frontend.elements import compare_images, compare_latex, compare_tables
-from frontend.elements.tables import as_csv
+from frontend.pages.compare import images as compare_images
 
 EVIL = "<img src=x onerror=alert(1)>"
 
@@ -39,8 +41,10 @@ def pair(accuracy=0.05, low=0.01, high=0.09):
 
 
 def some(**changes):
-    runs = [compared("one", accuracy=0.80, energy_pj=40e6, kind="cnn", label="CNN-SqueezeNet Ref-1"),
-            compared("two", accuracy=0.85, energy_pj=10e6)]  # fmt: skip
+    runs = [
+        compared("one", accuracy=0.80, energy_pj=40e6, kind="cnn", label="CNN-SqueezeNet Ref-1"),
+        compared("two", accuracy=0.85, energy_pj=10e6),
+    ]
     differences = [
         Difference(run_id="two", against="one", accuracy=0.05, f1_macro=0.0, energy_ratio=0.25, paired=pair())
     ]

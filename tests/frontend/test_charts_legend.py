@@ -11,14 +11,15 @@ import plotly.graph_objects as go
 import pytest
 
 from core.backbones.catalog import BACKBONES
-from core.schemas.api import Metrics, Pareto, ParetoPoint, PublishedPoint
+from core.report.charts import curves, legend, pareto, points, theme
+from core.report.charts.legend import Entry
+from core.schemas.pareto import Pareto, ParetoPoint, PublishedPoint
 from core.schemas.prices import HIGHEST
+from core.schemas.results import Metrics
 from core.schemas.run import Kind
 from core.schemas.share import SharedPareto, SharedPoint, ShareView
-from frontend.charts import curves, legend, pareto, points, theme
-from frontend.charts.legend import Entry
-from frontend.elements import lens
-from frontend.elements.figures import image_options
+from frontend.parts import lens
+from frontend.parts.chart_box import image_options
 
 EVIL = "<img src=x onerror=alert(1)>"
 
@@ -38,18 +39,18 @@ def plot_of(points):
                        acs=16.6e6, macs=4.47e6, energy_pj=35.5e6)
         for kind in Kind
     ]  # fmt: skip
-    return Pareto(
-        dataset="digits", mode="paper", profile="horowitz-45nm", points=points, front=[], published=printed
-    )  # fmt: skip
+    return Pareto(dataset="digits", mode="paper", profile="horowitz-45nm", points=points, front=[], published=printed)
 
 
 def families(names=tuple(BACKBONES)):
     """A run of each backbone and kind, beside printed ones."""
     pairs = [(name, kind.value) for name in names for kind in Kind]
     return plot_of(
-        [point(f"{name}-{kind}", energy_pj=1e7 * place, backbone=name, kind=kind)
-         for place, (name, kind) in enumerate(pairs, 1)]
-    )  # fmt: skip
+        [
+            point(f"{name}-{kind}", energy_pj=1e7 * place, backbone=name, kind=kind)
+            for place, (name, kind) in enumerate(pairs, 1)
+        ]
+    )
 
 
 def long_caption():
@@ -66,10 +67,11 @@ def plot_px(figure):
 def shared_view(found):
     runs = [SharedPoint(**run.model_dump()) for run in found.points]
     return points.view(
-        SharedPareto(dataset="digits", mode="exact", profile="horowitz-45nm", points=runs, front=[],
-                     published=found.published),
+        SharedPareto(
+            dataset="digits", mode="exact", profile="horowitz-45nm", points=runs, front=[], published=found.published
+        ),
         ShareView(dataset="digits"),
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize("draw", [pareto.figure, shared_view], ids=["explore", "share"])
@@ -93,8 +95,12 @@ def test_the_legend_names_every_mark_with_the_shape_and_colour_it_is_drawn_with(
     kinds = [entry.name[:3] for entry in found[:10]]
     assert kinds == ["SNN"] * 5 + ["CNN"] * 5 and len({(one.shape, one.colour) for one in found}) == len(found)
     assert [entry.name for entry in found[10:]] == [
-        "Pareto front", "dominated", "SNN, printed", "CNN, printed", "contradicted by the audit",
-    ]  # fmt: skip
+        "Pareto front",
+        "dominated",
+        "SNN, printed",
+        "CNN, printed",
+        "contradicted by the audit",
+    ]
     assert [entry.shape for entry in found[10:]] == ["line", "area", "circle-open", "square-open", "x-thin-open"]
 
 
@@ -192,8 +198,9 @@ def test_a_page_s_legend_is_a_list_of_names_whose_marks_a_reader_skips(inline):
 
 
 def test_names_stay_print_and_long_ones_have_a_line_of_their_own():
-    figure = go.Figure().add_scatter(x=[1], y=[1], mode="markers", name=theme.escape(EVIL),
-                                     marker={"symbol": "circle", "color": "#000000"})  # fmt: skip
+    figure = go.Figure().add_scatter(
+        x=[1], y=[1], mode="markers", name=theme.escape(EVIL), marker={"symbol": "circle", "color": "#000000"}
+    )
     (entry,) = legend.entries(figure)
     for html in (legend.html([entry], inline=True), legend.html([entry], inline=False)):
         assert "<img src=x" not in html and Parsed(html).print == [EVIL]

@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from core.schemas.api import PublishedPoint
+from core.report.charts import points
+from core.schemas.pareto import PublishedPoint
 from core.schemas.run import Kind, RunConfig
 from core.schemas.share import SharedPareto, SharedPoint, SharedSweep, ShareView
 from core.schemas.sweep import Aggregate, SweepGroup
-from frontend.charts import points
 
 
 def point(place: int, kind: str = "snn", **changes: object) -> SharedPoint:

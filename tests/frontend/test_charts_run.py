@@ -5,11 +5,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from core.schemas.api import Answer, LayerBill, Layers
+from core.report.charts import calibration, curves, exits, flow, image_steps, probe, raster, steps
+from core.schemas.bill import LayerBill, Layers
 from core.schemas.diagnostics import Calibration, Diagnostics, ExitPoint, Exits, ReliabilityBin, StepPoint, Steps
-from core.schemas.images import ImageAnswer, LayerSpikes, SeenImage
+from core.schemas.images import Answer, ImageAnswer, LayerSpikes, SeenImage
 from core.schemas.run import Kind
-from frontend.charts import calibration, curves, exits, flow, image_steps, probe, raster, steps
 
 EVIL = "<img src=x>%{x}"
 
@@ -19,8 +19,9 @@ def trace(figure, name):
 
 
 def point(t, accuracy, energy_pj):
-    return StepPoint(steps=t, accuracy=accuracy, f1_macro=0.5, confidence=0.7, ece=0.1, firing_rate=0.1,
-                     energy_pj=energy_pj)  # fmt: skip
+    return StepPoint(
+        steps=t, accuracy=accuracy, f1_macro=0.5, confidence=0.7, ece=0.1, firing_rate=0.1, energy_pj=energy_pj
+    )
 
 
 def some_steps(*points, mode="exact"):
@@ -91,8 +92,10 @@ def test_early_exit_is_drawn_against_images_that_all_stop_at_the_same_step():
 
 
 def test_an_empty_bin_of_the_reliability_diagram_has_no_bar():
-    bins = [ReliabilityBin(low=0.0, high=0.5, n=0, confidence=None, accuracy=None),
-            ReliabilityBin(low=0.5, high=1.0, n=10, confidence=0.9, accuracy=0.6)]  # fmt: skip
+    bins = [
+        ReliabilityBin(low=0.0, high=0.5, n=0, confidence=None, accuracy=None),
+        ReliabilityBin(low=0.5, high=1.0, n=10, confidence=0.9, accuracy=0.6),
+    ]
     chart = calibration.figure(Calibration(n=10, accuracy=0.6, confidence=0.9, ece=0.3, brier=0.5, nll=0.7, bins=bins))
     bar = trace(chart, "share right")
     assert (list(bar.x), list(bar.y)) == ([0.75], [0.6])
@@ -103,19 +106,27 @@ def test_an_empty_bin_of_the_reliability_diagram_has_no_bar():
 
 def test_the_flow_carries_every_block_s_energy_to_its_kinds_and_loses_nothing():
     layers = layers_of(
-        bill("stem.conv", macs=100), bill("F9.squeeze.conv", block="F9", acs=200), bill("F9.bn", block="F9"),
+        bill("stem.conv", macs=100),
+        bill("F9.squeeze.conv", block="F9", acs=200),
+        bill("F9.bn", block="F9"),
         bill("F9.expand1.conv", block="F9", acs=50, memory=30),
-    )  # fmt: skip
+    )
     assert flow.flows(layers) == {
         "stem": pytest.approx((0, 460, 0)),
         "F9": pytest.approx((225, 0, 30)),
     }  # 4.6 a MAC, 0.9 an AC
     sankey = flow.figure(layers).data[0]
     assert list(sankey.node.label) == [
-        "stem", "F9", "accumulates (AC)", "multiply-accumulates (MAC)", "memory and addresses",
-    ]  # fmt: skip
-    drawn = {(sankey.node.label[s], sankey.node.label[t]): v
-             for s, t, v in zip(sankey.link.source, sankey.link.target, sankey.link.value, strict=True)}  # fmt: skip
+        "stem",
+        "F9",
+        "accumulates (AC)",
+        "multiply-accumulates (MAC)",
+        "memory and addresses",
+    ]
+    drawn = {
+        (sankey.node.label[s], sankey.node.label[t]): v
+        for s, t, v in zip(sankey.link.source, sankey.link.target, sankey.link.value, strict=True)
+    }
     assert drawn[("stem", "multiply-accumulates (MAC)")] == pytest.approx(460)
     assert drawn[("F9", "memory and addresses")] == 30
     assert sum(drawn.values()) == pytest.approx(layers.total_energy_pj)
@@ -139,14 +150,20 @@ def test_a_mode_that_charges_nothing_says_so_in_place_of_a_flow():
 
 
 def test_the_raster_shows_shares_as_colour_and_spikes_as_numbers():
-    layers = [LayerSpikes(name="stem.act", neurons=100, spikes=[10, 0]),
-              LayerSpikes(name="F9.squeeze.act", neurons=50, spikes=[5, 25])]  # fmt: skip
+    layers = [
+        LayerSpikes(name="stem.act", neurons=100, spikes=[10, 0]),
+        LayerSpikes(name="F9.squeeze.act", neurons=50, spikes=[5, 25]),
+    ]
     image = some_image(answer(Kind.SNN, confidence=[0.1, 0.2], truth=[0.1, 0.2], energy=None, mean=[1, 2]))
     chart = raster.figure(layers, image=image)
     heat = chart.data[0]
     assert np.allclose(heat.z, [[0.1, 0.0], [0.1, 0.5]])
-    printed = {(x, y): text for one in chart.data if one.name == "numbers"
-               for x, y, text in zip(one.x, one.y, one.text, strict=True)}  # fmt: skip
+    printed = {
+        (x, y): text
+        for one in chart.data
+        if one.name == "numbers"
+        for x, y, text in zip(one.x, one.y, one.text, strict=True)
+    }
     assert printed == {(1, "stem"): "10", (2, "stem"): "0", (1, "F9.squeeze"): "5", (2, "F9.squeeze"): "25"}
     light = next(one for one in chart.data if one.name == "numbers" and one.textfont.color == "#ffffff")
     assert "25" not in light.text  # the brightest cell has dark print

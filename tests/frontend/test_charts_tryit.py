@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from core.report.charts import prediction_steps, spikes, theme
 from core.schemas.inference import Inference, LayerActivity, Picture, Tried
 from core.schemas.run import Kind
-from frontend.charts import prediction_steps, spikes, theme
-from frontend.elements import tried as words
+from frontend.pages.tryit import answer as words
 
 CLASSES = ["cat", "dog", "<b>ship</b>"]
 
@@ -23,10 +23,14 @@ def layer(name: str, counts: np.ndarray, channels: int) -> LayerActivity:
     _, height, width = counts.shape
     sums = counts.sum((1, 2)).tolist()
     return LayerActivity(
-        name=name, output_shape=(channels, height, width), spikes=sums,
-        rate=[n / (channels * height * width) for n in sums], map_shape=(height, width), map_outputs=channels,
+        name=name,
+        output_shape=(channels, height, width),
+        spikes=sums,
+        rate=[n / (channels * height * width) for n in sums],
+        map_shape=(height, width),
+        map_outputs=channels,
         map=base64.b64encode(counts.astype("<u2").tobytes()).decode(),
-    )  # fmt: skip
+    )
 
 
 def inference(kind: Kind, confidence: list[list[float]], energy_pj: list[float], layers=()) -> Inference:
@@ -39,9 +43,11 @@ def inference(kind: Kind, confidence: list[list[float]], energy_pj: list[float],
 #: Two steps; at the first one a single place of the first layer fires with 2 of 4 channels, at the second all do.
 COUNTS = np.array([[[0, 0], [0, 2]], [[4, 4], [4, 4]]])
 SNN = inference(
-    Kind.SNN, [[0.2, 0.5, 0.3], [0.7, 0.2, 0.1]], [2000.0, 3000.0],
+    Kind.SNN,
+    [[0.2, 0.5, 0.3], [0.7, 0.2, 0.1]],
+    [2000.0, 3000.0],
     [layer("stem.act", COUNTS, 4), layer("F9.squeeze.act", 0 * COUNTS, 4)],
-)  # fmt: skip
+)
 CNN = inference(Kind.CNN, [[0.05, 0.9, 0.05]], [6000.0], [layer("stem.act", COUNTS[:1], 4)])
 
 
@@ -75,8 +81,11 @@ def test_rates_are_a_row_a_layer_and_a_column_a_step():
     assert list(chart.data[0].x) == [1, 2]
     assert "n = 1 image" in chart.layout.meta["caption"] and "here" in chart.layout.meta["caption"]
     assert [(row["layer"], row["step"], row["nonzero_outputs"]) for row in spikes.rows([SNN])] == [
-        ("stem.act", 1, 2), ("stem.act", 2, 16), ("F9.squeeze.act", 1, 0), ("F9.squeeze.act", 2, 0),
-    ]  # fmt: skip
+        ("stem.act", 1, 2),
+        ("stem.act", 2, 16),
+        ("F9.squeeze.act", 1, 0),
+        ("F9.squeeze.act", 2, 0),
+    ]
 
 
 def test_a_single_pass_is_drawn_as_bars():
@@ -101,9 +110,12 @@ def test_energy_is_what_was_spent_by_each_step_with_the_twins_total():
     assert list(chart.data[1].y) == [6.0, 6.0]
     assert chart.data[0].marker.color == (theme.BLUE, theme.tint(theme.BLUE, 0.3))  # step 2 is still to come
     assert "Exact" in chart.layout.meta["caption"] and "45 nm" in chart.layout.meta["caption"]
-    assert "bills one step" in prediction_steps.energy(
-        SNN, CNN, step=1, mode="Paper", profile="45 nm", one_step=True
-    ).layout.meta["caption"]  # fmt: skip
+    assert (
+        "bills one step"
+        in prediction_steps.energy(SNN, CNN, step=1, mode="Paper", profile="45 nm", one_step=True).layout.meta[
+            "caption"
+        ]
+    )
 
 
 def test_rows_hold_every_step_and_class():

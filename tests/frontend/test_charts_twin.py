@@ -2,9 +2,9 @@
 
 import pytest
 
+from core.report.charts import theme, twin
 from core.schemas.twin import QuantisedCnn, TwinEnergy
-from frontend.charts import theme, twin
-from frontend.elements import run_twin
+from frontend.pages.run import twin as run_twin
 
 EVIL = "<img src=x>%{x}"
 
@@ -25,8 +25,10 @@ def some_twins(**changes):
     return TwinEnergy(**fields)
 
 
-PRICELESS = (few(weight_bits=8, energy_pj=None, ratio=None, status=None, note="No price."),
-             few(energy_pj=None, ratio=None, status=None, note="No price."))  # fmt: skip
+PRICELESS = (
+    few(weight_bits=8, energy_pj=None, ratio=None, status=None, note="No price."),
+    few(energy_pj=None, ratio=None, status=None, note="No price."),
+)
 
 
 def test_a_bar_a_network_from_the_spiking_one_down_to_the_fewest_bits():

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 import backend.shares.page
-from frontend import door, server, style
-from frontend.charts import theme
+from core.report.charts import theme
+from frontend import style
+from frontend.serving import door, server
 
 AA = 4.5
 MARKS = 3.0  # WCAG 1.4.11: lines and marks

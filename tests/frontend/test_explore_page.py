@@ -44,8 +44,11 @@ def test_the_words_around_the_plot_are_text_and_stay_in_its_pictures(twins, visi
     layout, said = chart(page)["layout"], words(page)
     assert "<h3>Accuracy against energy</h3>" in said and f"<p>{layout['meta']['caption']}</p>" in said
     assert re.findall("<span>(.*?)</span>", said.split('<ul class="sf-legend"')[1].split("</ul>")[0]) == [
-        "SNN-SqueezeNet", "CNN-SqueezeNet", "Pareto front", "dominated",
-    ]  # fmt: skip
+        "SNN-SqueezeNet",
+        "CNN-SqueezeNet",
+        "Pareto front",
+        "dominated",
+    ]
     assert layout["title"]["text"] == "Accuracy against energy" and not layout["showlegend"]
     picture = layout["title"]["subtitle"]["text"].replace("<br>", " ")
     assert "mode exact" in picture and "profile horowitz-45nm" in picture and "CNN-SqueezeNet" in picture
@@ -115,9 +118,9 @@ def test_chosen_runs_gather_for_compare_and_can_be_cleared(twins, visit, words):
     assert "1 run chosen" in words(page) and page.button(key=Key.EXPLORE_COMPARE).disabled
     page.session_state[Key.COMPARE_RUNS] = [snn.id, cnn.id]
     page.run()
-    assert {mark for one in chart(page)["data"] if one.get("name") == "chosen runs" for (mark,) in one["customdata"]} == {
-        snn.id, cnn.id,
-    }  # fmt: skip
+    assert {
+        mark for one in chart(page)["data"] if one.get("name") == "chosen runs" for (mark,) in one["customdata"]
+    } == {snn.id, cnn.id}
     page.button(key=Key.EXPLORE_CLEAR).click().run()
     assert page.session_state[Key.COMPARE_RUNS] == []
 

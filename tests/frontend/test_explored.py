@@ -8,15 +8,15 @@ import pytest
 
 from core.energy.price import energy_pj
 from core.energy.profiles import profiles
-from core.schemas.api import Pareto, ParetoColumns, ParetoPoint, PublishedPoint
+from core.report.charts import hypervolume, legend, pareto, theme
+from core.report.charts.axes import X_AXES, x_of
+from core.report.charts.pareto import View
+from core.report.charts.pareto_marks import MANY, Spread, drawn, marks
+from core.report.tables import csv_rows as tables
+from core.schemas.pareto import Pareto, ParetoColumns, ParetoPoint, PublishedPoint
 from core.schemas.prices import AS_PUBLISHED, Factors
 from core.schemas.run import Kind
-from frontend import explored
-from frontend.charts import hypervolume, legend, pareto, theme
-from frontend.charts.axes import X_AXES, x_of
-from frontend.charts.pareto import View
-from frontend.charts.pareto_marks import MANY, Spread, drawn, marks
-from frontend.elements import tables
+from frontend.pages.explore import priced as explored
 
 HOROWITZ = profiles()["horowitz-45nm"]
 MEMORY = {"sram-8k@event": 1e6}
@@ -115,8 +115,9 @@ def test_seeds_of_one_config_become_one_mark_with_their_deviation():
 
 
 def test_a_mean_is_drawn_with_bars_and_carries_all_its_runs():
-    points, spreads = explored.merged([run("a", accuracy=0.8, acs=100, repeat="r"),
-                                       run("b", accuracy=0.9, acs=300, repeat="r"), run("c", acs=50)])  # fmt: skip
+    points, spreads = explored.merged(
+        [run("a", accuracy=0.8, acs=100, repeat="r"), run("b", accuracy=0.9, acs=300, repeat="r"), run("c", acs=50)]
+    )
     figure = pareto.figure(plot(*points), view=View(x_log=False), spreads=spreads)
     snn = trace(figure, "SNN-SqueezeNet")
     assert [list(ids) for ids in snn.customdata] == [["a", "b"], ["c"]]
@@ -125,8 +126,11 @@ def test_a_mean_is_drawn_with_bars_and_carries_all_its_runs():
 
 
 def test_how_sure_is_about_the_mean_of_seeds_where_they_are_merged():
-    every = [run("a", accuracy=0.8, acs=1, repeat="r"), run("b", accuracy=0.84, acs=1, seed=1, repeat="r"),
-             run("c", accuracy=0.83, acs=2)]  # fmt: skip
+    every = [
+        run("a", accuracy=0.8, acs=1, repeat="r"),
+        run("b", accuracy=0.84, acs=1, seed=1, repeat="r"),
+        run("c", accuracy=0.83, acs=2),
+    ]
     points, spreads = explored.merged(every)
     sure = explored.probabilities(points, spreads, every, HOROWITZ)
     assert sure["a"] == 1  # the cheapest
@@ -141,8 +145,10 @@ def test_how_sure_is_about_the_mean_of_seeds_where_they_are_merged():
 
 @pytest.mark.parametrize("axis", X_AXES)
 def test_each_axis_shows_its_own_figure_and_finds_its_own_front(axis):
-    small, big = run("small", acs=10, macs=5, params=10, model_bytes=40, time_steps=1), run("big", acs=20, macs=6, accuracy=0.7,
-                                                                                         params=20, model_bytes=80)  # fmt: skip
+    small, big = (
+        run("small", acs=10, macs=5, params=10, model_bytes=40, time_steps=1),
+        run("big", acs=20, macs=6, accuracy=0.7, params=20, model_bytes=80),
+    )
     found = marks([small, big], x=axis, y="f1_macro")
     assert found.x.tolist() == [x_of(small, axis), x_of(big, axis)] and found.y.tolist() == pytest.approx([0.7, 0.6])
     assert found.fronts == {"digits": [0]}
@@ -218,9 +224,11 @@ def test_a_log_axis_has_numbers_on_it_however_narrow(low, high):
 
 def test_the_hypervolume_rises_only_with_runs_that_move_the_front():
     day = datetime(2026, 1, 1, tzinfo=UTC)
-    points = [run("late", acs=50, accuracy=0.5, finished_at=day + timedelta(days=2)),
-              run("first", acs=100, accuracy=0.5, finished_at=day),
-              run("poor", acs=100, accuracy=0.4, finished_at=day + timedelta(days=1))]  # fmt: skip
+    points = [
+        run("late", acs=50, accuracy=0.5, finished_at=day + timedelta(days=2)),
+        run("first", acs=100, accuracy=0.5, finished_at=day),
+        run("poor", acs=100, accuracy=0.4, finished_at=day + timedelta(days=1)),
+    ]
     rows = hypervolume.steps(plot(*points), x="energy", y="accuracy")
     assert [row["run"] for row in rows] == ["first", "poor", "late"]
     # reference 1.1 x 90 pJ: (99 - 90) x 0.5 / 99, then (99 - 45) x 0.5 / 99

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import httpx
 import pytest
 
-from frontend.guard import WAITING_LIMIT, Guard
+from frontend.serving.guard import WAITING_LIMIT, Guard
 
 KEY = "the-right-key"
 
@@ -51,9 +51,13 @@ def connect(guard: Guard, headers: dict[str, str]) -> str:
         sent.append(message)
 
     scope = {
-        "type": "websocket", "path": "/_stcore/stream", "query_string": b"", "scheme": "ws", "client": ("127.0.0.1", 1),
+        "type": "websocket",
+        "path": "/_stcore/stream",
+        "query_string": b"",
+        "scheme": "ws",
+        "client": ("127.0.0.1", 1),
         "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
-    }  # fmt: skip
+    }
     asyncio.run(guard(scope, receive, send))
     return sent[0]["type"]
 

@@ -12,20 +12,17 @@ from core.backbones.catalog import BACKBONES
 from core.errors import BadValue
 from core.recipes.build import build_config, override
 from core.recipes.sweep import expand
-from core.schemas.api import (
-    Answer,
-    Example,
-    Examples,
-    Pareto,
-    ParetoPoint,
-    PublishedPoint,
-    RunProgress,
-    RunRequest,
-)
+from core.report.tables import csv_rows as tables
+from core.schemas.images import Answer, Example, Examples
+from core.schemas.pareto import Pareto, ParetoPoint, PublishedPoint
+from core.schemas.request import RunRequest
 from core.schemas.run import Kind
-from frontend import launching, network_stages
-from frontend.connection import plain
-from frontend.elements import advanced, examples, state, tables
+from core.schemas.runs import RunProgress
+from frontend.client.connection import plain
+from frontend.pages.launch import advanced, network_stages
+from frontend.pages.launch import form as launching
+from frontend.parts import examples
+from frontend.parts import run_state as state
 
 
 @pytest.mark.parametrize(
@@ -69,9 +66,11 @@ def test_twins_are_one_request_each_and_no_sweep():
 
 def test_a_sweep_varies_what_has_several_values_and_fixes_what_has_one():
     wanted = form(
-        seeds=[3, 4], masks=["Full", "F8,F9"], overrides={"neuron.tau": "1.5"},
+        seeds=[3, 4],
+        masks=["Full", "F8,F9"],
+        overrides={"neuron.tau": "1.5"},
         fields={"neuron.tau": ["2", "2.0", "3"], "training.lr": ["1e-3"]},
-    )  # fmt: skip
+    )
     made = launching.sweep(wanted)
     assert made.axes == {"mask": ["Full", "F8,F9"], "neuron.tau": [2, 3], "kind": ["snn", "cnn"], "seed": [3, 4]}
     assert list(made.axes) == ["mask", "neuron.tau", "kind", "seed"]  # the last varies fastest

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 
-from core.analysis.audit import paper_audit
-from frontend.charts.audit_entries import entries
-from frontend.elements.audit_list import PAGE_SIZE, by_weight
+from core.paper.tables import paper_audit
+from core.report.charts.audit_entries import entries
 from frontend.keys import Key
+from frontend.pages.audit.list import PAGE_SIZE, by_weight
 
 
 def rows_of(table):

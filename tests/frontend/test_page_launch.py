@@ -7,11 +7,11 @@ import shutil
 import pytest
 import streamlit as st
 
-from core.analysis.published import printed_rows
 from core.backbones.catalog import BACKBONES, plan_for
 from core.bundle import Bundle
 from core.datasets.catalog import DATASETS
-from core.schemas.api import RunRequest
+from core.paper.printed import printed_rows
+from core.schemas.request import RunRequest
 from frontend.keys import Key
 
 
@@ -43,8 +43,11 @@ def test_the_launch_page_previews_both_twins(visit, words, stack):
 def test_a_published_mask_sets_the_modules_and_a_module_leaves_the_name(visit):
     page = visit("launch")
     page.pills(key=Key.LAUNCH_MASK_NAME).set_value("Alt-2").run()
-    kept = [block for block in ("F2", "F3", "F4", "F5", "F6", "F7", "F8", "F9")
-            if page.checkbox(key=Key.LAUNCH_BLOCK.of(block)).value]  # fmt: skip
+    kept = [
+        block
+        for block in ("F2", "F3", "F4", "F5", "F6", "F7", "F8", "F9")
+        if page.checkbox(key=Key.LAUNCH_BLOCK.of(block)).value
+    ]
     assert kept == ["F3", "F5", "F7", "F9"]
     page.checkbox(key=Key.LAUNCH_BLOCK.of("F3")).uncheck().run()
     assert page.session_state[Key.LAUNCH_MASK_NAME] is None
@@ -171,8 +174,9 @@ def test_backbones_are_swept_by_masks_that_all_of_them_know(visit, stack):
     page.button(key=Key.LAUNCH_SUBMIT).click().run()
     runs = stack.client.runs(sweep=page.query_params["sweep"], limit=50).items
     assert {(run.config.backbone, run.config.mask == BACKBONES[run.config.backbone].blocks) for run in runs} == {
-        ("squeezenet", True), ("mnasnet", True),
-    }  # fmt: skip
+        ("squeezenet", True),
+        ("mnasnet", True),
+    }
 
 
 @pytest.mark.parametrize("name", list(BACKBONES))

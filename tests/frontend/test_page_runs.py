@@ -8,23 +8,19 @@ import zipfile
 import httpx
 import pytest
 
-from core.schemas.api import (
-    BulkAnswer,
-    BulkAnswers,
-    ForkRequest,
-    Problem,
-    QueuedRun,
-    RunChange,
-    WaitingRuns,
-    WorkerInfo,
-    Workers,
-)
+from core.schemas.problem import Problem
+from core.schemas.request import ForkRequest
 from core.schemas.run import Kind, RunState
+from core.schemas.runs import BulkAnswer, BulkAnswers, RunChange
 from core.schemas.sweep import SweepRequest
+from core.schemas.workers import QueuedRun, WaitingRuns, WorkerInfo, Workers
 from core.settings import read_token
-from frontend.api import ApiProblem
-from frontend.elements import acts, queue, run_edit, run_filters, sweeps
+from frontend.client.api import ApiProblem
 from frontend.keys import Key
+from frontend.pages.runs import edit as run_edit
+from frontend.pages.runs import filters as run_filters
+from frontend.pages.runs import queue, sweeps
+from frontend.parts import actions as acts
 
 NOW = "2026-01-01T00:00:00Z"
 
@@ -135,11 +131,14 @@ def test_filters_come_from_the_address_and_go_into_it(stack, visit, words):
 
 
 def test_a_long_list_comes_in_pages(stack, visit, words, monkeypatch):
-    monkeypatch.setattr("frontend.views.runs.PAGE_SIZE", 2)
+    monkeypatch.setattr("frontend.pages.runs.page.PAGE_SIZE", 2)
     first, second, third = (stack.queued("snn", seed=seed) for seed in (60, 61, 62))
     page = visit("runs", state="waiting")
-    rows = lambda: [key for key in (first.id, second.id, third.id) if f"{Key.RUN_CANCEL}_{key}" in
-                    {button.key for button in page.button}]  # fmt: skip
+    rows = lambda: [
+        key
+        for key in (first.id, second.id, third.id)
+        if f"{Key.RUN_CANCEL}_{key}" in {button.key for button in page.button}
+    ]
     assert rows() == [second.id, third.id]
     next(button for button in page.button if button.label == "Older").click().run()
     assert rows() == [first.id]
@@ -161,8 +160,10 @@ def test_the_answers_of_a_bulk_act_are_counted_with_each_reason_once():
     ]
     said = acts.notice("delete", BulkAnswers(items=answers))
     assert (said.text, said.refused, said.deleted) == (
-        "1 run deleted.", ("2 refused: not possible in this state.",), ("a",),
-    )  # fmt: skip
+        "1 run deleted.",
+        ("2 refused: not possible in this state.",),
+        ("a",),
+    )
     assert acts.notice("cancel", BulkAnswers(items=answers)).deleted == ()
     assert acts.notice("cancel", BulkAnswers(items=answers[1:])).text == "Nothing was changed."
 

@@ -8,7 +8,7 @@ from html import escape
 import pytest
 
 from core.schemas.share import ShareRequest
-from frontend.views.settings import size
+from frontend.pages.settings.page import size
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from core.schemas.api import RunRequest
+from core.schemas.request import RunRequest
 from core.schemas.share import ShareRequest
 from core.schemas.sweep import SweepRequest
-from frontend.elements.sharing import FROZEN, KINDS, LIVE
 from frontend.keys import Key
+from frontend.parts.sharing import FROZEN, KINDS, LIVE
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 from core.energy.modes import MODES
 from core.schemas.results import Progress, Started
 from core.settings import read_token
-from frontend.connection import DOWN_TITLE
+from frontend.client.connection import DOWN_TITLE
 from frontend.keys import Key
 
 
@@ -62,8 +62,11 @@ def test_explore_lists_the_same_figures_as_the_chart(twins, visit, words):
     table = page.dataframe[0].value
     assert set(table["run"]) == {snn.id, cnn.id}
     assert table.set_index("run").loc[snn.id, "accuracy_percent"] == pytest.approx(100 * snn.summary.accuracy)
-    marks = [mark for trace in json.loads(page.get("plotly_chart")[0].proto.spec)["data"] for mark in
-             trace.get("customdata", [])]  # fmt: skip
+    marks = [
+        mark
+        for trace in json.loads(page.get("plotly_chart")[0].proto.spec)["data"]
+        for mark in trace.get("customdata", [])
+    ]
     assert {mark[0] for mark in marks} == {snn.id, cnn.id}
 
 
@@ -179,7 +182,7 @@ def _protos(page):
 
 
 def test_without_the_api_a_page_says_so_and_draws_itself_when_it_is_back(stack, visit, words):
-    from frontend.connection import api
+    from frontend.client.connection import api
 
     address = stack.client.base_url
     api().base_url, api()._http.base_url = (

@@ -7,13 +7,15 @@ import json
 import numpy as np
 import pytest
 
-from backend.artifacts import Artifacts
+from backend.store.artifacts import Artifacts
 from core.analysis.exits import IMAGE_MODES
 from core.bundle import Bundle
+from core.report.charts import theme, twin
+from core.report.tables import exports
 from core.schemas.results import Progress, Started
-from frontend.charts import theme, twin
-from frontend.elements import exports, run_live, run_summary
 from frontend.keys import Key
+from frontend.pages.run import live as run_live
+from frontend.pages.run import summary as run_summary
 
 
 @pytest.fixture(scope="module")
@@ -35,11 +37,14 @@ def test_only_the_open_section_is_drawn(twins, visit):
         "Energy": ["Energy per layer", "Energy flow", "Beside its CNN twin"],
         "Time steps": ["Accuracy and energy against time steps", "Early exit by confidence", "Calibration"],
         "Neurons": [
-            "Gradient at the spikes, layer by epoch", "Gradient at the spikes, layer by time step",
-            "Dead and saturated neurons", "Firing rate per layer", "Gradient flow",
+            "Gradient at the spikes, layer by epoch",
+            "Gradient at the spikes, layer by time step",
+            "Dead and saturated neurons",
+            "Firing rate per layer",
+            "Gradient flow",
         ],
         "Files": ["Training curves"],
-    }  # fmt: skip
+    }
     for section, charts in expected.items():
         page = visit("run", run=snn.id, section=section)
         assert not page.exception, page.exception
@@ -158,8 +163,10 @@ def test_signs_of_a_name_are_no_commands_in_latex_and_bibtex(twins, stack):
     snn, _ = twins
     layers = stack.client.layers(snn.id, mode="exact", profile="horowitz-45nm")
     odd = snn.model_copy(update={"label": "50% of_{all} \\input{x}"})
-    for text in (exports.latex_row(odd, snn.summary, layers),
-                 exports.bibtex(odd, snn.summary, version="1", commit=None, citation="c")):  # fmt: skip
+    for text in (
+        exports.latex_row(odd, snn.summary, layers),
+        exports.bibtex(odd, snn.summary, version="1", commit=None, citation="c"),
+    ):
         assert r"50\% of\_\{all\} \textbackslash{}input\{x\}" in text
         assert "\\input{" not in text
 

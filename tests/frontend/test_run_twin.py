@@ -6,10 +6,10 @@ import json
 import shutil
 
 from core.bundle import Bundle
+from core.report.charts import twin
 from core.schemas.run import RunState
-from frontend.charts import twin
-from frontend.elements import run_twin
 from frontend.keys import Key
+from frontend.pages.run import twin as run_twin
 
 
 def chart(page, name="CNN"):

@@ -127,9 +127,13 @@ def test_it_listens_on_loopback_alone_and_its_log_holds_no_key(dashboard):
 def test_a_taken_port_is_a_sentence(dashboard, tmp_path):
     port = int(dashboard[0].rsplit(":", 1)[1])
     ended = subprocess.run(
-        [sys.executable, "-m", "frontend"], env=environment(tmp_path, port), capture_output=True, text=True, timeout=60,
+        [sys.executable, "-m", "frontend"],
+        env=environment(tmp_path, port),
+        capture_output=True,
+        text=True,
+        timeout=60,
         check=False,
-    )  # fmt: skip
+    )
     assert ended.returncode == 1
     assert ended.stderr.strip().endswith("Choose another: SPIKEFRONT_DASHBOARD_PORT=<port>.")
     assert "Traceback" not in ended.stderr

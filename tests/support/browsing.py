@@ -74,9 +74,12 @@ def installed() -> Iterator[Installation]:
     ports = {"SPIKEFRONT_API_PORT": str(api_port), "SPIKEFRONT_DASHBOARD_PORT": str(dashboard_port)}
     with output.open("wb") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", "core.cli", "up", "--no-demo"], stdout=file, stderr=file, start_new_session=True,
+            [sys.executable, "-m", "core.cli", "up", "--no-demo"],
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
             env={**clean, **ports, "SPIKEFRONT_HOME": str(home), "OMP_NUM_THREADS": "1"},
-        )  # fmt: skip
+        )
     try:
         end = time.monotonic() + 120
         while not (found := re.search(r"The dashboard is at\s+(\S+)", output.read_text())):

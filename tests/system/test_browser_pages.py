@@ -8,7 +8,7 @@ import pytest
 from browsing import picture, tab
 from playwright.sync_api import Browser, Page, expect
 
-from frontend.pages import PLACES
+from frontend.places import PLACES
 
 #: Streamlit has run its script to the end, nothing old is left on the page, and every chart in sight of the script is drawn.
 SETTLED = """() => {

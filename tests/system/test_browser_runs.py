@@ -22,8 +22,12 @@ def row(page: Page, run_id: str):
 
 
 def test_from_a_sweep_to_its_groups_and_from_deletion_back(page, client, installation):
-    base = {"dataset": "digits", "recipe": "smoke", "mask": ["F9"],
-            "overrides": {"training.max_epochs": 1, "training.train_limit": 32}}  # fmt: skip
+    base = {
+        "dataset": "digits",
+        "recipe": "smoke",
+        "mask": ["F9"],
+        "overrides": {"training.max_epochs": 1, "training.train_limit": 32},
+    }
     made = client.post("/sweeps", json={"name": "two seeds", "base": base, "axes": {"seed": [0, 1]}})
     assert made.status_code == 201
     page.goto(f"{installation.dashboard}/runs?show=sweeps")

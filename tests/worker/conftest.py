@@ -17,12 +17,13 @@ from types import SimpleNamespace
 import pytest
 
 from backend.context import Context, build_context
-from backend.db import migrate
 from backend.runs.service import RunService
+from backend.store.db import migrate
+from core.host.processes import Child
 from core.launcher import broker
-from core.launcher.processes import Child
-from core.schemas.api import Run, RunRequest
+from core.schemas.request import RunRequest
 from core.schemas.run import RunState
+from core.schemas.runs import Run
 from core.settings import Settings
 
 #: One epoch over 64 digits, 15 more to validate: well under a second on one core.

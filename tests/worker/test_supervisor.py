@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 
 from backend.context import build_context
-from backend.db import migrate
 from backend.runs.service import RunService
-from core.schemas.api import RunRequest
+from backend.store.db import migrate
+from core.schemas.request import RunRequest
 from core.schemas.run import RunState
 from core.settings import Settings
 from worker.options import Options
 from worker.standby import Standby
 from worker.supervisor import Supervisor
-from worker.trainer import Trainer, trainer_env
+from worker.trainer_process import Trainer, trainer_env
 
 READY = "import sys, json, os, time, signal; print(json.dumps({'type': 'ready'}), flush=True); sys.stdin.readline()\n"
 STARTED = (

@@ -1,0 +1,181 @@
+"""Accuracy against energy: stored tallies, priced while looking."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Row
+from sqlalchemy.exc import IntegrityError
+
+from backend.context import Context
+from backend.pareto.stepwise import Stopped, stopped
+from backend.runs.as_run import label
+from backend.runs.repository import TAG_END, RunRepository
+from backend.store.models import RunTallyRow
+from backend.store.outcome import tallies
+from core.analysis.pareto import front
+from core.analysis.reprice import moved
+from core.backbones.catalog import BACKBONES, mask_name
+from core.energy.modes import MODES
+from core.energy.price import energy_pj
+from core.energy.profiles import Profile, profiles
+from core.errors import BundleCorrupt
+from core.forecast import FLOAT
+from core.paper.printed import published
+from core.schemas.pareto import Pareto, ParetoColumns, ParetoPoint
+from core.schemas.prices import AS_PUBLISHED, Factors
+from core.schemas.run import Kind
+
+log = logging.getLogger("spikefront.runs")
+
+SHORT = 16  # signs of a hash that tell runs of one plot apart
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plot:
+    """`rows`: the fields of each ParetoPoint; `told`: what else a plot says."""
+
+    rows: list[dict[str, Any]]
+    told: dict[str, Any]
+
+    def points(self) -> Pareto:
+        return Pareto(**self.told, points=[ParetoPoint(**row) for row in self.rows])
+
+    def columns(self) -> ParetoColumns:
+        """The same as columns. No point is made: of ten thousand it takes long."""
+        columns = {name: [row[name] for row in self.rows] for name in ParetoPoint.model_fields}
+        return ParetoColumns(**self.told, n=len(self.rows), columns=columns)
+
+
+def pareto(
+    context: Context,
+    *,
+    dataset: str,
+    mode: str,
+    profile: str,
+    steps: int | None = None,
+    factors: Factors = AS_PUBLISHED,
+) -> Plot:
+    """All succeeded runs on a data set with their energy per inference, and which are on the front.
+
+    Only measured runs form the front; the printed points stand beside them, at the paper's own prices.
+    With `steps`, each run that has more time steps is stopped after so many, and one whose figures then are
+    not known is left out. `factors` move the profile's prices. Raises UnknownName, or BadValue for a profile that lacks
+    a price of the mode.
+    """
+    accounting, prices = MODES[mode], moved(profiles()[profile], factors)
+    with context.database.read() as session:
+        runs = RunRepository(session)
+        runs.require_dataset(dataset)
+        stored = runs.measured(dataset, accounting.name)
+    early = {} if steps is None else stopped(context, dataset=dataset, mode=accounting.name, steps=steps)
+    shown = []
+    for row in stored:
+        figures = _whole(row) if steps is None or row.time_steps <= steps else early.get(row.id)
+        if figures is not None:
+            shown.append((row, figures))
+    cost = np.array([energy_pj(of.acs, of.macs, prices, of.other) for _, of in shown], dtype=np.float64)
+    value = np.array([of.accuracy for _, of in shown], dtype=np.float64)
+    on_front = front(cost, value) if shown else np.zeros(0, dtype=bool)
+    rows = []
+    named = cache(_named)
+    for (row, of), energy, is_on in zip(shown, cost.tolist(), on_front.tolist(), strict=True):
+        mask, short, words = named(row.kind, row.backbone, row.mask)
+        rows.append(
+            {
+                "run_id": row.id,
+                "label": words,
+                "backbone": row.backbone,
+                "kind": Kind(row.kind),
+                "mask": mask,
+                "mask_name": short,
+                "dataset": row.dataset,
+                "recipe": row.recipe,
+                "seed": row.seed,
+                "accuracy": of.accuracy,
+                "f1_macro": of.f1_macro,
+                "params": row.params,
+                "acs": of.acs,
+                "macs": of.macs,
+                "energy_pj": energy,
+                "firing_rate": of.firing_rate,
+                "time_steps": row.time_steps if steps is None else min(steps, row.time_steps),
+                "n_train": row.n_train,
+                "n_test": row.n_test,
+                "dataset_complete": row.dataset_complete,
+                "on_front": is_on,
+                "finished_at": row.finished_at,
+                "sweep_ids": _parted(row.sweeps),
+                "tags": _parted(row.tags),
+                "model_bytes": weight_bytes(row.params),
+                "other": of.other,
+                "repeat": row.repeat_hash[:SHORT],
+                "twin": row.twin_hash[:SHORT],
+            }
+        )
+    cheapest_first = sorted((row for row in rows if row["on_front"]), key=lambda row: row["energy_pj"])
+    told = {
+        "dataset": dataset,
+        "mode": accounting.name,
+        "profile": prices.name,
+        **factors.model_dump(),
+        "front": [row["run_id"] for row in cheapest_first],
+        "published": published(dataset),
+        "steps": steps,
+        "missing": len(stored) - len(rows),
+    }
+    return Plot(rows=rows, told=told)
+
+
+def _named(kind: str, backbone: str, joined: str) -> tuple[tuple[str, ...], str | None, str]:
+    """(the mask, its name if it has one, the run's label)."""
+    mask = tuple(joined.split(","))
+    short = mask_name(backbone, mask) if backbone in BACKBONES else None
+    return mask, short, label(kind=kind, backbone=backbone, mask=mask)
+
+
+def _whole(row: Row) -> Stopped:
+    """A run after all its steps."""
+    return Stopped(
+        accuracy=row.accuracy,
+        f1_macro=row.f1_macro,
+        firing_rate=row.firing_rate,
+        acs=row.acs,
+        macs=row.macs,
+        other=row.other or {},
+    )
+
+
+def tally_pj(tally: RunTallyRow, prices: Profile) -> float:
+    """Estimated energy per inference of a stored tally, pJ. Raises BadValue where the profile lacks a price."""
+    return energy_pj(tally.acs, tally.macs, prices, tally.other)
+
+
+def weight_bytes(params: int) -> int:
+    """Size of the weights in float32."""
+    return FLOAT * params
+
+
+def _parted(joined: str | None) -> list[str]:
+    return sorted(joined.split(TAG_END)) if joined else []
+
+
+def tally_older_runs(context: Context) -> None:
+    """At start: tallies of runs that ended before an accounting mode was what it is, from their stored counts."""
+    for mode in MODES:
+        with context.database.read() as session:
+            missing = RunRepository(session).untallied(mode)
+        for run_id in missing:
+            try:
+                rows = tallies(run_id, context.artifacts.bundle(run_id).counts(), [mode])
+                with context.database.write() as session:
+                    for row in rows:
+                        session.merge(row)  # in the place of one from an older version, if there is one
+            except BundleCorrupt as error:
+                log.warning("run.not_tallied", extra={"run_id": run_id, "mode": mode, "reason": error.message})
+            except IntegrityError:  # another process was quicker, or the run was deleted
+                continue

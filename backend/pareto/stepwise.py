@@ -1,0 +1,62 @@
+"""Every run stopped after its first T' steps: figures kept in a table, so that a plot of many runs needs no bundle."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from sqlalchemy.exc import IntegrityError
+
+from backend.context import Context
+from backend.runs.repository import RunRepository
+from backend.store.outcome import step_rows
+from core.errors import BundleCorrupt
+
+log = logging.getLogger("spikefront.runs")
+
+FILLED_AT_ONCE = 200  # runs from before the table, worked out while somebody waits for a plot
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stopped:
+    """A run after its first steps: shares in [0, 1], operations per inference."""
+
+    accuracy: float
+    f1_macro: float
+    firing_rate: float | None
+    acs: float
+    macs: float
+    other: dict[str, float]
+
+
+def stopped(context: Context, *, dataset: str, mode: str, steps: int) -> dict[str, Stopped]:
+    """Run -> its figures after `steps` steps, for the runs on a data set that have more.
+
+    A run from before the table is worked out from its bundle, FILLED_AT_ONCE a call; one whose bundle cannot be read
+    is left out.
+    """
+    with context.database.read() as session:
+        missing = RunRepository(session).unstepped(dataset, steps, FILLED_AT_ONCE)
+    for run_id in missing:
+        _fill(context, run_id)
+    with context.database.read() as session:
+        rows = RunRepository(session).stepped(dataset, steps)
+    return {
+        row.run_id: Stopped(
+            accuracy=row.accuracy, f1_macro=row.f1_macro, firing_rate=row.firing_rate, **row.tallies[mode]
+        )
+        for row in rows
+        if mode in row.tallies
+    }
+
+
+def _fill(context: Context, run_id: str) -> None:
+    try:
+        rows = step_rows(run_id, context.artifacts.bundle(run_id))
+        with context.database.write() as session:
+            for row in rows:
+                session.merge(row)
+    except BundleCorrupt as error:
+        log.warning("run.not_stepped", extra={"run_id": run_id, "reason": error.message})
+    except IntegrityError:  # another process was quicker, or the run was deleted
+        return

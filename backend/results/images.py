@@ -1,0 +1,184 @@
+"""Test images with the answers that runs gave to them: many at a glance, or one step by step."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from core.analysis import exits, steps
+from core.analysis.predictions import answer_confidences, confidences, disagreement, predict
+from core.bundle import Bundle, Predictions
+from core.energy import price
+from core.energy.modes import MODES
+from core.errors import NotFound
+from core.schemas.images import Answer, Example, Examples, ImageAnswer, LayerSpikes, SeenImage
+from core.schemas.run import Kind
+
+Which = Literal["first", "wrong", "disagree"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """A succeeded run under the name it is shown by."""
+
+    name: str
+    kind: Kind
+    bundle: Bundle
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """A cell of the confusion matrix: images of class `truth` that were answered `answer`, both as positions."""
+
+    truth: int | None = None
+    answer: int | None = None
+
+    def holds(self, truth: int, answer: int) -> bool:
+        return self.truth in (None, truth) and self.answer in (None, answer)
+
+
+def examples_of(
+    run: Measured, twin: Measured | None, *, which: Which, limit: int, lost_only: bool = False, cell: Cell | None = None
+) -> Examples:
+    """Test images kept with the runs: the first ones, those `run` got wrong, or those the twins disagree on.
+
+    `lost_only`: of these, the ones that `twin` got right and `run` did not. `cell`: of these, the ones in that cell of
+    the run's confusion matrix.
+    """
+    own = Answers(run)
+    other = Answers(twin) if twin is not None else None
+    images = kept_images([measured.bundle for measured in (run, twin) if measured is not None])
+    known = [index for index in sorted(images) if index in own.position]
+    if which == "wrong":
+        known = [index for index in known if not own.correct(index)]
+    elif which == "disagree":
+        known = [index for index in known if other is not None and other.differs(own, index)]
+    if lost_only and other is not None:
+        lost = set(disagreement(other.given, own.given).only_a.tolist())
+        known = [index for index in known if index in lost]
+    if cell is not None:
+        known = [index for index in known if cell.holds(*own.cell(index))]
+    return Examples(
+        items=[
+            Example(
+                index=index,
+                label=own.label(index),
+                image=png_uri(images[index]),
+                answer=own.answer(index),
+                twin_answer=other.answer(index) if other is not None and index in other.position else None,
+            )
+            for index in known[:limit]
+        ],
+        which=which,
+        twin_run_id=twin.name if twin is not None else None,
+        n_test=len(own.position),
+    )
+
+
+def image_of(run: Measured, twin: Measured | None, index: int, *, mode: str, profile: str) -> SeenImage:
+    """One test image: answers, spikes and energy, step by step.
+
+    Raises NotFound where the test set has no such image, UnknownName for a mode or profile.
+    """
+    own = Answers(run)
+    if index not in own.position:
+        raise NotFound(kind="test image", id=str(index))
+    other = Answers(twin) if twin is not None else None
+    picture = kept_images([measured.bundle for measured in (run, twin) if measured is not None]).get(index)
+    return SeenImage(
+        index=index,
+        label=own.label(index),
+        image=None if picture is None else png_uri(picture),
+        mode=mode,
+        profile=profile,
+        run=_image_answer(run, own, index, mode=mode, profile=profile),
+        twin=_image_answer(twin, other, index, mode=mode, profile=profile)
+        if twin is not None and other is not None and index in other.position
+        else None,
+    )
+
+
+def _image_answer(run: Measured, answers: Answers, index: int, *, mode: str, profile: str) -> ImageAnswer:
+    place = answers.position[index]
+    counts, per_sample = run.bundle.counts(), run.bundle.counts_per_sample()
+    one = {name: array if array.ndim == 1 else array[place : place + 1] for name, array in per_sample.items()}
+    numel = {layer.name: layer.output_numel for layer in counts.layers}
+    energy = None
+    if MODES[mode].name in exits.IMAGE_MODES:
+        single = counts.model_copy(update={"n_samples": 1})
+        energy = exits.image_energy(single, one, mode=mode, profile=profile).energy_pj[0].sum(axis=0).cumsum().tolist()
+    sure = confidences(answers.given.outputs[place : place + 1])[0]
+    return ImageAnswer(
+        answer=answers.answer(index),
+        truth_per_step=sure[:, answers.given.label[place]].tolist(),
+        layers=[
+            LayerSpikes(name=str(name), neurons=numel[str(name)], spikes=spikes.tolist())
+            for name, spikes in zip(one["neuron_layers"], one["spikes"][0], strict=True)
+        ],
+        energy_pj=energy,
+        mean_energy_pj=[
+            price.layers(steps.truncated(counts, t), {}, mode, profile).total_energy_pj
+            for t in range(1, counts.time_steps + 1)
+        ],
+    )
+
+
+def png_uri(image: np.ndarray) -> str:
+    """image: [H, W, 3] uint8 -> a data URI that a browser shows."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, format="PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+class Answers:
+    """What one run said of each test image, by the image's position in the test set."""
+
+    def __init__(self, run: Measured) -> None:
+        self._run = run
+        self.given: Predictions = run.bundle.predictions()
+        self._said = predict(self.given.outputs)
+        self._confidence = answer_confidences(self.given.outputs)
+        self.position = {int(index): place for place, index in enumerate(self.given.index)}
+
+    def label(self, index: int) -> str:
+        return self.given.classes[self.given.label[self.position[index]]]
+
+    def prediction(self, index: int) -> str:
+        return self.given.classes[self._said[self.position[index]]]
+
+    def cell(self, index: int) -> tuple[int, int]:
+        """(truth, answer) as positions among the classes."""
+        place = self.position[index]
+        return int(self.given.label[place]), int(self._said[place])
+
+    def correct(self, index: int) -> bool:
+        return self.prediction(index) == self.label(index)
+
+    def differs(self, other: Answers, index: int) -> bool:
+        return index in self.position and self.prediction(index) != other.prediction(index)
+
+    def answer(self, index: int) -> Answer:
+        confidence = self._confidence[self.position[index]].tolist()
+        return Answer(
+            run_id=self._run.name,
+            kind=self._run.kind,
+            prediction=self.prediction(index),
+            confidence=confidence[-1],
+            correct=self.correct(index),
+            confidence_per_step=confidence,
+        )
+
+
+def kept_images(bundles: Iterable[Bundle]) -> dict[int, np.ndarray]:
+    """Position in the test set -> [H, W, 3] uint8."""
+    found: dict[int, np.ndarray] = {}
+    for bundle in bundles:
+        kept = bundle.examples()
+        found.update(zip(kept.index.tolist(), kept.image, strict=True))
+    return found

@@ -1,0 +1,182 @@
+"""What a finished run shows, read from its bundle; metrics also while it runs.
+
+The figures of one bundle take names for the runs in them, so that a share can show them without ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from backend.context import Context
+from backend.results import archive
+from backend.results.images import Cell, Measured, Which, examples_of, image_of
+from backend.runs.repository import RunRepository
+from backend.store.models import RunRow
+from core.analysis import exits, steps
+from core.analysis.calibration import calibration
+from core.analysis.confusion import confusion
+from core.analysis.findings import diagnostic_findings
+from core.analysis.predictions import predict
+from core.analysis.twin import twin_energy
+from core.bundle import Bundle
+from core.datasets.catalog import DATASETS
+from core.energy import price
+from core.errors import BadValue, NotReady
+from core.recipes.build import plan_of
+from core.schemas.bill import Layers
+from core.schemas.diagnostics import Calibration, Confusion, DiagnosticsReport, Exits, Steps
+from core.schemas.images import Examples, SeenImage
+from core.schemas.results import Environment, Gradients, Metrics
+from core.schemas.run import Kind, RunConfig, RunState
+from core.schemas.twin import RunTwin
+
+
+def layers_of(bundle: Bundle, *, mode: str, profile: str) -> Layers:
+    """The bill of each layer; raises UnknownName for a mode or profile."""
+    return price.layers(bundle.counts(), _blocks(bundle.config()), mode, profile)
+
+
+def _blocks(config: RunConfig) -> dict[str, str | None]:
+    """Layer -> removable block. Empty where the user took the data set away: what was counted is there all the same."""
+    if config.dataset not in DATASETS:
+        return {}
+    return {node.name: node.block for node in plan_of(config).nodes}
+
+
+def confusion_of(bundle: Bundle) -> Confusion:
+    answers = bundle.predictions()
+    return confusion(answers.label, predict(answers.outputs), answers.classes)
+
+
+def calibration_of(bundle: Bundle) -> Calibration:
+    answers = bundle.predictions()
+    return calibration(answers.label, answers.outputs)
+
+
+def steps_of(bundle: Bundle, *, mode: str, profile: str) -> Steps:
+    """Raises UnknownName for a mode or profile."""
+    return steps.curve(bundle.predictions(), bundle.counts(), mode=mode, profile=profile)
+
+
+def exits_of(bundle: Bundle, *, mode: str, profile: str, threshold: float | None = None) -> Exits:
+    """Raises UnknownName for a mode or profile, BadValue for a mode without an energy of one image."""
+    predictions, counts, per_sample = bundle.predictions(), bundle.counts(), bundle.counts_per_sample()
+    return exits.curve(predictions, counts, per_sample, mode=mode, profile=profile, threshold=threshold)
+
+
+class ResultService:
+    """Stateless; one is made for each request. Raises NotFound, and NotReady until the run has succeeded."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def metrics(self, run_id: str) -> Metrics:
+        """Epoch by epoch: from the bundle of a finished run, else from the events so far."""
+        with self._context.database.read() as session:
+            repository = RunRepository(session)
+            row = repository.require(run_id)
+            epochs = [event.payload for event in repository.epochs(run_id)]
+        if row.state == RunState.SUCCEEDED:
+            return self._context.artifacts.bundle(run_id).metrics()
+        return Metrics.model_validate({column: [epoch[column] for epoch in epochs] for column in Metrics.model_fields})
+
+    def layers(self, run_id: str, *, mode: str, profile: str) -> Layers:
+        return layers_of(self._measured(run_id, "layer counts").bundle, mode=mode, profile=profile)
+
+    def confusion(self, run_id: str) -> Confusion:
+        return confusion_of(self._measured(run_id, "confusion matrix").bundle)
+
+    def gradients(self, run_id: str) -> Gradients:
+        return self._measured(run_id, "gradients").bundle.gradients()
+
+    def calibration(self, run_id: str) -> Calibration:
+        return calibration_of(self._measured(run_id, "calibration").bundle)
+
+    def steps(self, run_id: str, *, mode: str, profile: str) -> Steps:
+        return steps_of(self._measured(run_id, "figures per step").bundle, mode=mode, profile=profile)
+
+    def exits(self, run_id: str, *, mode: str, profile: str, threshold: float | None) -> Exits:
+        bundle = self._measured(run_id, "early exits").bundle
+        return exits_of(bundle, mode=mode, profile=profile, threshold=threshold)
+
+    def twin(self, run_id: str, *, mode: str, profile: str) -> RunTwin:
+        """The run and its newest succeeded twin, whichever is the CNN. Raises NotReady where no twin has succeeded."""
+        with self._context.database.read() as session:
+            repository = RunRepository(session)
+            row = repository.require_succeeded(run_id, what="figures beside its twin")
+            other = repository.succeeded_twin(row)
+            if other is None:
+                twin = Kind(row.kind).twin
+                states = [state for _, kind, state, _ in repository.twins([row.twin_hash]) if kind == twin]
+                why = f"the newest one is {states[0]}" if states else "none has been launched"
+                raise NotReady(run_id=run_id, state=row.state, what=f"finished {twin.value.upper()} twin", why=why)
+        snn, cnn = (row, other) if row.kind == Kind.SNN else (other, row)
+        counts = [measured(self._context, one).bundle.counts() for one in (snn, cnn)]
+        found = twin_energy(*counts, mode, profile)
+        return RunTwin(snn_id=snn.id, cnn_id=cnn.id, **found.model_dump())
+
+    def diagnostics(self, run_id: str) -> DiagnosticsReport:
+        """Raises NotReady also for a run from before they were measured."""
+        found = self._measured(run_id, "diagnostics").bundle.diagnostics()
+        if found is None:
+            why = "it was trained before they were measured, and they come when it is trained again"
+            raise NotReady(run_id=run_id, state=RunState.SUCCEEDED, what="diagnostics", why=why)
+        return DiagnosticsReport(diagnostics=found, findings=diagnostic_findings(found))
+
+    def examples(
+        self, run_id: str, *, which: Which, limit: int, against: str | None = None, cell: Cell | None = None
+    ) -> Examples:
+        """With the answers of the newest succeeded twin, where there is one.
+
+        With `against` that run stands in the twin's place, and only images are given that it got right and this one
+        did not. Raises BadValue where the two were tested on other data sets.
+        """
+        with self._context.database.read() as session:
+            repository = RunRepository(session)
+            row = repository.require_succeeded(run_id, what="examples")
+            if against is None:
+                other = repository.succeeded_twin(row)
+            else:
+                other = repository.require_succeeded(against, what="examples")
+                if other.dataset != row.dataset:
+                    raise BadValue(field="against", value=against, expected=f"a run on {row.dataset}")
+        return examples_of(
+            measured(self._context, row),
+            measured(self._context, other) if other else None,
+            which=which,
+            limit=limit,
+            lost_only=against is not None,
+            cell=cell,
+        )
+
+    def image(self, run_id: str, index: int, *, mode: str, profile: str) -> SeenImage:
+        """With the answer of the newest succeeded twin, where there is one. Raises NotFound for no such image."""
+        with self._context.database.read() as session:
+            repository = RunRepository(session)
+            row = repository.require_succeeded(run_id, what="images")
+            other = repository.succeeded_twin(row)
+        twin = measured(self._context, other) if other else None
+        return image_of(measured(self._context, row), twin, index, mode=mode, profile=profile)
+
+    def environment(self, run_id: str) -> Environment:
+        return Environment(noted=self._measured(run_id, "environment").bundle.environment())
+
+    def archive(self, run_id: str) -> Iterator[bytes]:
+        """The whole bundle as a zip, piece by piece."""
+        return archive.stream(self._measured(run_id, "bundle").bundle)
+
+    def artifact(self, run_id: str, name: str) -> Path:
+        """The path of one file of a finished bundle."""
+        self._measured(run_id, "artifacts")
+        return self._context.artifacts.file(run_id, name)
+
+    def _measured(self, run_id: str, what: str) -> Measured:
+        with self._context.database.read() as session:
+            row = RunRepository(session).require_succeeded(run_id, what=what)
+        return measured(self._context, row)
+
+
+def measured(context: Context, row: RunRow, *, name: str | None = None) -> Measured:
+    """A succeeded run's bundle, shown as `name`, or as its id."""
+    return Measured(name=name or row.id, kind=Kind(row.kind), bundle=context.artifacts.bundle(row.id))

@@ -1,0 +1,157 @@
+"""What each kind of share puts on its page: a template, its figures and its words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import plotly.graph_objects as go
+
+from core.analysis.findings import gradient_findings
+from core.backbones.catalog import mask_name
+from core.datasets.catalog import title_of
+from core.recipes.build import command
+from core.report.charts import compare as compare_charts
+from core.report.charts import confusion, curves, energy, firing, gradients, points, theme
+from core.report.charts.comparison_names import letter, names
+from core.report.run_words import Comparison, compare, energy_note, facts, headlines
+from core.schemas.images import Example
+from core.schemas.share import AnyShared, SharedComparison, SharedRun, SharedSweep, SharedView
+from core.units import format_count, format_energy
+
+MOST_EXAMPLES = 24
+MOST_ROWS = 2000  # of a view's table
+PNG = "data:image/png;base64,"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sheet:
+    template: str
+    charts: dict[str, go.Figure]
+    words: dict[str, Any]
+
+
+def sheet_of(shared: AnyShared) -> Sheet:
+    return SHEETS[shared.type](shared)
+
+
+def run(shared: SharedRun) -> Sheet:
+    """One run with its twin."""
+    source = theme.source(shared.label, shared.summary)
+    comparison = compare(shared.summary, shared.twin.summary) if shared.twin else None
+    best = curves.best_place(shared.metrics)
+    return Sheet(
+        template="run.html",
+        charts={
+            "curves": curves.figure(shared.metrics, source=source),
+            "confusion": confusion.figure(shared.confusion, source=source),
+            "gradients": gradients.figure(shared.gradients, source=source),
+            "firing": firing.figure(shared.layers, source=source),
+            "energy": energy.figure(shared.layers, source=source),
+        },
+        words={
+            "summary": shared.summary,
+            "config": shared.config,
+            "mask": mask_name(shared.config.backbone, shared.config.mask),
+            "headlines": headlines(shared.summary),
+            "facts": facts(shared.summary, shared.config),
+            "energy_note": energy_note(shared.summary),
+            "comparison": comparison,
+            "comparison_rows": comparison_rows(shared, comparison),
+            "examples": drawable(shared.examples.items)[:MOST_EXAMPLES],
+            "worst": confusion.worst(shared.confusion),
+            "findings": gradient_findings(shared.gradients),
+            "command": command(shared.config),
+            "best_epoch": None if best is None else shared.metrics.epoch[best],
+        },
+    )
+
+
+def comparison(shared: SharedComparison) -> Sheet:
+    """Runs side by side."""
+    found = shared.comparison
+    letter_of = {run.id: letter(place) for place, run in enumerate(found.runs)}
+    return Sheet(
+        template="comparison.html",
+        charts={
+            "points": points.comparison(found),
+            "differences": compare_charts.differences(found),
+            "curves": compare_charts.curves(found),
+            "gradients": compare_charts.gradients(found),
+        },
+        words={
+            "found": found,
+            "datasets": sorted({title_of(run.config.dataset) for run in found.runs}),
+            "names": names(found),
+            "letters": letter_of,
+            "changed": [
+                (letter_of[images.run_id], drawable(images.gained), drawable(images.lost))
+                for images in shared.images
+                if images.gained or images.lost
+            ],
+            "partial": any(
+                not run.dataset_complete or run.n_train == run.config.training.train_limit for run in found.runs
+            ),
+            "commands": [
+                (named, command(run.config)) for named, run in zip(names(found).values(), found.runs, strict=True)
+            ],
+        },
+    )
+
+
+def sweep(shared: SharedSweep) -> Sheet:
+    """The groups of a sweep."""
+    return Sheet(
+        template="sweep.html",
+        charts={"points": points.sweep(shared)},
+        words={
+            "datasets": sorted({title_of(group.config.dataset) for group in shared.groups}),
+            "groups": shared.groups,
+            "partial": any(group.config.training.train_limit is not None for group in shared.groups),
+        },
+    )
+
+
+def view(shared: SharedView) -> Sheet:
+    """An Explore view: those on the front first, then the most accurate."""
+    plot = shared.plot
+    rows = sorted(plot.points, key=lambda point: (not point.on_front, -point.accuracy))
+    return Sheet(
+        template="view.html",
+        charts={"points": points.view(plot, shared.view)},
+        words={
+            "plot": plot,
+            "rows": rows[:MOST_ROWS],
+            "datasets": [title_of(plot.dataset)],
+            "partial": any(not point.dataset_complete for point in plot.points),
+        },
+    )
+
+
+SHEETS: dict[str, Callable[[Any], Sheet]] = {"run": run, "comparison": comparison, "sweep": sweep, "view": view}
+
+
+def drawable(items: list[Example]) -> list[Example]:
+    """Images that stand in the page: it loads none from elsewhere."""
+    return [item for item in items if item.image.startswith(PNG)]
+
+
+def comparison_rows(shared: SharedRun, comparison: Comparison | None) -> list[tuple[str, str, str]]:
+    """(what, this run, its twin) as print."""
+    if shared.twin is None or comparison is None:
+        return []
+    one, two = shared.summary, shared.twin.summary
+    rows = [
+        ("Accuracy", theme.percent(one.accuracy, 2), theme.percent(two.accuracy, 2)),
+        ("Macro F1", f"{one.f1_macro:.3f}", f"{two.f1_macro:.3f}"),
+        ("Accumulates (AC)", format_count(one.acs), format_count(two.acs)),
+        ("Multiply-accumulates (MAC)", format_count(one.macs), format_count(two.macs)),
+        ("Parameters", f"{one.params:,}", f"{two.params:,}"),
+        ("Test images", f"{one.n_test:,}", f"{two.n_test:,}"),
+        ("Training images", f"{one.n_train:,}", f"{two.n_train:,}"),
+        ("Seed", str(one.seed), str(two.seed)),
+    ]
+    if comparison.same_accounting:
+        rows.insert(2, ("Energy per inference", format_energy(one.energy_pj), format_energy(two.energy_pj)))
+    return rows

@@ -1,0 +1,246 @@
+"""The tables. Everything that is filtered, sorted or plotted is a typed column; JSON holds the rest."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import (
+    JSON,
+    DateTime,
+    Dialect,
+    Double,
+    ForeignKey,
+    Index,
+    MetaData,
+    String,
+    Text,
+    TypeDecorator,
+    false,
+    text,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware datetime in UTC on every database: SQLite keeps no time zone, so it is taken off and put back."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        assert value.tzinfo is not None, "naive datetimes are not stored"
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    """Names of constraints are fixed, so that a later migration can address them on every database."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map: ClassVar[dict[Any, Any]] = {datetime: UtcDateTime(), float: Double(), dict[str, Any]: JSON()}
+
+
+def _index(name: str, *columns: str, where: str) -> Index:
+    """An index of those rows alone."""
+    return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
+
+
+class RunRow(Base):
+    """One training of one network with one seed.
+
+    `attempt` rises by one with each claim and fences late writers off; `losses` counts the attempts
+    that ended because their worker was lost. Result columns are null until the run has succeeded. A run
+    with `deleted_at` is shown nowhere until it is restored or purged. `label` is kept for searching;
+    `import_digest` is the SHA-256 of the manifest that an imported run came with.
+    """
+
+    __tablename__ = "runs"
+    __table_args__ = (
+        _index("ix_runs_newest", "created_at", "id", where="deleted_at IS NULL"),
+        _index("ix_runs_state", "state", "created_at", "id", where="deleted_at IS NULL"),
+        _index("ix_runs_dataset", "dataset", "state", "created_at", "id", where="deleted_at IS NULL"),
+        _index("ix_runs_bin", "deleted_at", where="deleted_at IS NOT NULL"),
+        Index("ix_runs_state_lease", "state", "lease_until"),
+        Index("ix_runs_import_digest", "import_digest", unique=True),
+    )
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    config: Mapped[dict[str, Any]]
+    config_hash: Mapped[str] = mapped_column(String(64), index=True)
+    twin_hash: Mapped[str] = mapped_column(String(64), index=True)
+    backbone: Mapped[str] = mapped_column(String(64))
+    kind: Mapped[str] = mapped_column(String(8))
+    mask: Mapped[str] = mapped_column(String(512))
+    dataset: Mapped[str] = mapped_column(String(64))
+    recipe: Mapped[str] = mapped_column(String(64))
+    seed: Mapped[int]
+    time_steps: Mapped[int]
+
+    state: Mapped[str] = mapped_column(String(16))
+    attempt: Mapped[int] = mapped_column(default=0)
+    losses: Mapped[int] = mapped_column(default=0)
+    worker: Mapped[str | None] = mapped_column(String(255))
+    lease_until: Mapped[datetime | None]
+    sent_at: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+    progress: Mapped[dict[str, Any]]
+    summary: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    error: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+
+    accuracy: Mapped[float | None]
+    f1_macro: Mapped[float | None]
+    params: Mapped[int | None]
+    firing_rate: Mapped[float | None]
+    n_train: Mapped[int | None]
+    n_test: Mapped[int | None]
+    dataset_complete: Mapped[bool | None]
+    device: Mapped[str | None] = mapped_column(String(255))
+    ops_per_s: Mapped[float | None]  # throughput of the whole run, in the forecast's MAC equivalents
+
+    repeat_hash: Mapped[str] = mapped_column(String(64), default="", server_default="")  # the config without its seed
+    label: Mapped[str] = mapped_column(String(640), default="", server_default="")
+    note: Mapped[str] = mapped_column(Text, default="", server_default="")
+    deleted_at: Mapped[datetime | None]
+    import_digest: Mapped[str | None] = mapped_column(String(64))
+
+
+class RunTagRow(Base):
+    """A word that somebody gave a run."""
+
+    __tablename__ = "run_tags"
+
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    tag: Mapped[str] = mapped_column(String(40), primary_key=True, index=True)
+
+
+class SweepRow(Base):
+    """A set of runs that were asked for together; `request` is the body that asked."""
+
+    __tablename__ = "sweeps"
+    __table_args__ = (Index("ix_sweeps_newest", "created_at", "id"),)
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    name: Mapped[str] = mapped_column(String(100))
+    request: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]
+
+
+class SweepRunRow(Base):
+    """A run's place in a sweep; one run may be in several."""
+
+    __tablename__ = "sweep_runs"
+
+    sweep_id: Mapped[str] = mapped_column(ForeignKey("sweeps.id", ondelete="CASCADE"), primary_key=True)
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True, index=True)
+    position: Mapped[int]
+
+
+class RunEventRow(Base):
+    """What happened to a run, in order. `id` is the id of the server-sent event, and never used twice."""
+
+    __tablename__ = "run_events"
+    __table_args__ = (Index("ix_run_events_run_id_id", "run_id", "id"), {"sqlite_autoincrement": True})
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"))
+    type: Mapped[str] = mapped_column(String(16))
+    epoch: Mapped[int | None]
+    payload: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]
+
+
+class RunTallyRow(Base):
+    """Operations per inference of a succeeded run in one accounting mode; no price is stored.
+
+    `other` is `Tally.other`; null in a row from before it was kept, which the API tallies again when it starts.
+    """
+
+    __tablename__ = "run_tallies"
+
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    mode: Mapped[str] = mapped_column(String(64), primary_key=True)
+    acs: Mapped[float]
+    macs: Mapped[float]
+    other: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+
+
+class RunStepRow(Base):
+    """A succeeded run stopped after `steps` < T of its time steps.
+
+    `tallies`: accounting mode -> {"acs", "macs", "other"} per inference; no price is stored.
+    """
+
+    __tablename__ = "run_steps"
+
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    steps: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    accuracy: Mapped[float]
+    f1_macro: Mapped[float]
+    firing_rate: Mapped[float | None]
+    tallies: Mapped[dict[str, Any]]
+
+
+class ShareRow(Base):
+    """A link to results. Only the SHA-256 of its token is kept; the twin is fixed when it is made.
+
+    `request` is what was asked for, null for a link from before there were others than those to one run. `run_id`
+    is the run that a live link to one run hangs on; null for every other, which its runs' deletion does not delete.
+    """
+
+    __tablename__ = "shares"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    run_id: Mapped[str | None] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), index=True)
+    twin_run_id: Mapped[str | None] = mapped_column(ForeignKey("runs.id", ondelete="SET NULL"), index=True)
+    token_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    with_twin: Mapped[bool]
+    created_at: Mapped[datetime] = mapped_column(index=True)
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+    views: Mapped[int] = mapped_column(default=0)
+    last_viewed_at: Mapped[datetime | None]
+    request: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    label: Mapped[str] = mapped_column(String(640), default="", server_default="")
+    frozen: Mapped[bool] = mapped_column(default=False, server_default=false())
+
+
+class IdempotencyKeyRow(Base):
+    """The run or sweep that a request with this key made, and the digest of that request's body."""
+
+    __tablename__ = "idempotency_keys"
+
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    body_hash: Mapped[str] = mapped_column(String(64))
+    run_id: Mapped[str | None] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), index=True)
+    sweep_id: Mapped[str | None] = mapped_column(ForeignKey("sweeps.id", ondelete="CASCADE"), index=True)
+    created_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class WorkerRow(Base):
+    """A worker's last sign of life."""
+
+    __tablename__ = "workers"
+
+    name: Mapped[str] = mapped_column(String(255), primary_key=True)
+    queue: Mapped[str] = mapped_column(String(64))
+    slots: Mapped[int]
+    busy: Mapped[int]
+    seen_at: Mapped[datetime]

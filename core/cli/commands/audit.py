@@ -1,0 +1,74 @@
+"""`spikefront audit`: printed tables against arithmetic."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import typer
+
+from core.cli.console import print_json
+from core.schemas.audit import Audit, AuditFinding
+
+
+def audit(
+    table: Path | None = typer.Option(
+        None, "--csv", metavar="FILE", help="A table of your own instead of the paper's."
+    ),
+    as_json: bool = typer.Option(False, "--json", help="Print every finding as JSON."),
+) -> None:
+    """Recompute printed figures: each is confirmed, contradicted or not checkable, with the arithmetic.
+
+    Without FILE: tables 1 to 3 of Kabir et al., arXiv:2602.09717.
+
+    FILE has commas, decimal points and a header of these columns: model; ac, ac_k or ac_m and mac, mac_k or mac_m
+    (operations per inference, in ones, thousands or millions); energy_mj, energy_uj or energy_nj; and, if you like,
+    params, params_k or params_m and accuracy (0 to 1) or accuracy_pct. Energy is recomputed as 0.9 pJ an AC and
+    4.6 pJ a MAC. Write the digits that were printed: the last one says how far a figure is rounded.
+    """
+    if table is None:
+        from core.paper.tables import paper_audit
+
+        result = paper_audit()
+    else:
+        from core.paper.own_table import table_audit
+
+        result = table_audit(table)
+    if as_json:
+        print_json(result.model_dump(mode="json"))
+    else:
+        _print(result)
+
+
+def _print(result: Audit) -> None:
+    from rich.console import Console  # only when a person looks
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    for verdict, style in (("contradicted", "bold red"), ("confirmed", "green")):
+        found = [finding for finding in result.findings if finding.verdict == verdict]
+        if not found:
+            continue
+        shown = Table(title=f"{verdict.capitalize()}: {len(found)}", title_style=style, title_justify="left")
+        shown.add_column("row, figure", overflow="fold", max_width=32)
+        shown.add_column("arithmetic", overflow="fold")
+        for finding in found:
+            shown.add_row(escape(_label(finding)), escape(finding.arithmetic))
+        console.print(shown)
+    reasons = Counter(finding.arithmetic for finding in result.findings if finding.verdict == "not checkable")
+    if reasons:
+        console.print(f"Not checkable: {result.not_checkable}")
+        for reason, n in reasons.most_common():
+            console.print(f"  {n:>4}  {escape(reason)}")
+    console.print(
+        f"{result.confirmed} confirmed, {result.contradicted} contradicted, {result.not_checkable} not checkable. "
+        f"Source: {escape(result.source)}. Prices: {result.profile}."
+    )
+    console.print(result.rule, style="dim")
+
+
+def _label(finding: AuditFinding) -> str:
+    """Where a figure stands, in words; in a table of one's own, its line."""
+    where = " and ".join(finding.datasets) or finding.row
+    return f"{finding.table}, {where}, {finding.model}: {finding.field}"

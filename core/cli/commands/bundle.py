@@ -1,0 +1,146 @@
+"""`spikefront bundle`: look at a run's folder, without the engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from core.analysis import exits, steps
+from core.analysis.calibration import calibration
+from core.analysis.findings import diagnostic_findings, gradient_findings
+from core.analysis.twin import twin_energy
+from core.bundle import Bundle, whole_paths
+from core.cli.console import print_json
+from core.energy.modes import DEFAULT_MODE
+from core.energy.profiles import DEFAULT_PROFILE
+from core.errors import BadValue
+from core.paper.measured import network_name
+from core.recipes.build import command
+from core.schemas.diagnostics import Calibration, Exits, Steps
+from core.schemas.run import Kind
+from core.schemas.twin import TwinEnergy
+from core.units import format_count, format_energy
+
+app = typer.Typer(help="Show or verify a run's bundle, or hold it against its twin.", no_args_is_help=True)
+
+
+@app.command()
+def show(
+    path: Path = typer.Argument(..., help="Folder of the bundle."),
+    as_json: bool = typer.Option(False, "--json", help="Print as JSON."),
+) -> None:
+    """The figures of a run, its diagnostics, the command that repeats it, and its files."""
+    bundle = Bundle(path)
+    config, summary, files = bundle.config(), bundle.summary(), bundle.files()
+    predictions, counts = bundle.predictions(), bundle.counts()
+    scores = calibration(predictions.label, predictions.outputs)
+    priced = {"mode": summary.mode, "profile": summary.profile}
+    stopped = steps.curve(predictions, counts, **priced)
+    left = exits.curve(predictions, counts, bundle.counts_per_sample(), **priced)
+    diagnostics = bundle.diagnostics()
+    findings = gradient_findings(bundle.gradients()) + (diagnostic_findings(diagnostics) if diagnostics else [])
+    if as_json:
+        print_json(
+            {
+                "config": config.model_dump(mode="json"),
+                "summary": summary.model_dump(mode="json"),
+                "environment": bundle.environment(),
+                "command": command(config),
+                "calibration": scores.model_dump(mode="json"),
+                "steps": stopped.model_dump(mode="json"),
+                "exits": left.model_dump(mode="json"),
+                "diagnostics": diagnostics.model_dump(mode="json") if diagnostics else None,
+                "findings": findings,
+                "files": [entry.model_dump() for entry in files],
+            }
+        )
+        return
+    part = "" if summary.dataset_complete else " (a subset)"
+    rate = "none" if summary.firing_rate is None else f"{summary.firing_rate:.3f}"
+    print(f"{summary.kind.upper()}-{network_name(summary.backbone, summary.mask)}, seed {summary.seed} (n = 1)")
+    print(f"accuracy     {summary.accuracy:.2%} on {summary.n_test} test images of {summary.dataset}{part}")
+    print(f"F1, macro    {summary.f1_macro:.4f}")
+    print(f"parameters   {format_count(summary.params)}")
+    print(f"per image    {format_count(summary.acs)} ACs, {format_count(summary.macs)} MACs (mode {summary.mode})")
+    print(f"energy       {format_energy(summary.energy_pj)} per image, estimated ({summary.profile})")
+    print(f"firing rate  {rate}")
+    _print_diagnostics(scores, stopped, left, findings)
+    print(f"repeat       {command(config)}")
+    for entry in files:
+        print(f"{entry.bytes:>12}  {entry.name}")
+
+
+def _print_diagnostics(scores: Calibration, stopped: Steps, left: Exits, findings: list[str]) -> None:
+    print(f"calibration  ECE {scores.ece:.4f}, Brier {scores.brier:.4f}, NLL {scores.nll:.4f} nats")
+    for point in stopped.points:
+        print(f"T' = {point.steps:<8} {point.accuracy:.2%}, {format_energy(point.energy_pj)} per image")
+    if stopped.time_steps > 1:
+        for point in left.points:
+            print(
+                f"exit {point.threshold:<8g}{point.accuracy:.2%}, {format_energy(point.energy_pj)} per image, "
+                f"{point.mean_steps:.2f} steps"
+            )
+    for sentence in findings:
+        print(f"finding      {sentence}")
+
+
+@app.command()
+def verify(
+    path: Path = typer.Argument(..., help="Folder of the bundle."),
+    as_json: bool = typer.Option(False, "--json", help="Print as JSON."),
+) -> None:
+    """Read every file and compare its SHA-256 with the manifest."""
+    bundle = Bundle(path)
+    bundle.verify()
+    files = bundle.files()
+    if as_json:
+        print_json({"ok": True, "files": len(files), "bytes": sum(entry.bytes for entry in files)})
+    else:
+        print(f"{path}: {len(files)} files, all as the manifest says")
+
+
+@app.command()
+def twin(
+    snn_folder: Path = typer.Argument(..., help="Folder of the spiking network's bundle."),
+    cnn_folder: Path = typer.Argument(..., help="Folder of its CNN twin's bundle."),
+    mode: str = typer.Option(DEFAULT_MODE, help="Accounting mode."),
+    profile: str = typer.Option(DEFAULT_PROFILE, help="Hardware profile."),
+    as_json: bool = typer.Option(False, "--json", help="Print as JSON."),
+) -> None:
+    """A spiking network beside its CNN twin: energies, the CNN at few bits, the break-even firing rate."""
+    configs, counts = [], []
+    for name, folder, kind in (("SNN_FOLDER", snn_folder, Kind.SNN), ("CNN_FOLDER", cnn_folder, Kind.CNN)):
+        with whole_paths(folder):
+            configs.append(Bundle(folder).config())
+            if configs[-1].kind is not kind:
+                raise BadValue(field=name, value=str(folder), expected=f"the bundle of a run of kind {kind.value}")
+            counts.append(Bundle(folder).counts())
+    config, other = configs
+    if other.twin_hash != config.twin_hash:
+        expected = f"the twin of {snn_folder}: the same network, data, training and seed"
+        raise BadValue(field="CNN_FOLDER", value=str(cnn_folder), expected=expected)
+    found = twin_energy(*counts, mode, profile)
+    if as_json:
+        print_json(found.model_dump(mode="json"))
+        return
+    network = network_name(config.backbone, config.mask)
+    print(f"{network} on {config.dataset}, seed {config.seed} (n = 1), T = {found.time_steps}")
+    _print_twin(found)
+
+
+def _print_twin(found: TwinEnergy) -> None:
+    rows = [("SNN", found.snn_pj, None, ""), (f"CNN at {found.cnn_bits} bits", found.cnn_pj, found.energy_ratio, "")]
+    for one in found.quantised:
+        name = f"CNN at {one.bits} bit{'' if one.bits == 1 else 's'}, weights {one.weight_bits}"
+        rows.append((name, one.energy_pj, one.energy_ratio, one.status or ""))
+    for name, energy, ratio, status in rows:
+        figures = "unknown" if energy is None else format_energy(energy)
+        beside = "" if ratio is None else f"SNN / CNN {ratio:.3g}"
+        print(f"{name:<24}{figures:>12}  {beside:<18}{status}".rstrip())
+    level = "none" if found.break_even_rate is None else f"{found.break_even_rate:.3f}"
+    print(f"{'firing rate, measured':<24}{found.measured_rate:>12.3f}")
+    print(f"{'firing rate, break-even':<24}{level:>12}")
+    print(f"estimated per image, mode {found.mode}, profile {found.profile}, n = {found.n_samples} test images")
+    for sentence in (found.reason, *dict.fromkeys(one.note for one in found.quantised if one.note), *found.not_said):
+        print(sentence)

@@ -1,0 +1,131 @@
+"""`spikefront train`: one run in this process, with a progress bar or an event stream."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import typer
+from pydantic import ValidationError
+
+from core.datasets.catalog import DATASETS
+from core.errors import BadValue, SpikefrontError
+from core.recipes.build import build_config, override, translate
+from core.schemas.request import RunRequest
+from core.schemas.results import Event, Failed
+from core.schemas.run import Kind, RunConfig
+from core.settings import Settings
+
+
+def train(
+    context: typer.Context,
+    out: Path = typer.Option(..., "--out", help="Folder of the bundle; an unfinished equal run there is resumed."),
+    backbone: str = typer.Option("squeezenet", help="Backbone."),
+    definition: str = typer.Option("small", help="small, or imagenet: the backbone as published for ImageNet."),
+    kind: Kind = typer.Option(Kind.SNN, help="Spiking network or its CNN twin."),
+    mask: str = typer.Option("Full", help="Kept blocks such as F4,F6,F8,F9, or a mask's name such as Ref-1."),
+    dataset: str = typer.Option("digits", help="Data set."),
+    recipe: str = typer.Option("smoke", help="smoke, fast, best or paper."),
+    seed: int = typer.Option(0, min=0, max=2**31 - 1, help="Seed of weights, order and augmentation."),
+    settings: list[str] = typer.Option(
+        [],
+        "--set",
+        metavar="FIELD=VALUE",
+        help="Change a field of the recipe, such as training.max_epochs=3; repeatable.",
+    ),
+    config: Path | None = typer.Option(None, "--config", help="A config.json instead of the options above."),
+    teacher: Path | None = typer.Option(
+        None, help="Finished bundle of the CNN twin to learn from [default: the twin is trained first, if needed]."
+    ),
+    data: Path | None = typer.Option(None, "--data", help="Folder with the data sets [default: SPIKEFRONT_DATA]."),
+    device: str = typer.Option("auto", help="auto, cpu or cuda."),
+    threads: int | None = typer.Option(None, min=1, help="CPU threads [default: all, or OMP_NUM_THREADS]."),
+    events: str | None = typer.Option(None, metavar="-", help="`-`: events as JSON lines on standard output."),
+    as_json: bool = typer.Option(False, "--json", help="Print the summary as JSON."),
+) -> None:
+    """Train one network and write its bundle.
+
+    Stopped by Ctrl-C or SIGTERM it writes a checkpoint and exits with 75; the same command goes on from there.
+    """
+    if events not in (None, "-"):
+        raise BadValue(field="--events", value=events, expected="-, for standard output")
+    if events and as_json:
+        raise BadValue(field="--json", value=True, expected="left out with --events, whose last event has the summary")
+    data = data or Settings().data
+    context.with_resource(DATASETS.looking_in(data))  # the user's own data sets are those of this folder
+    try:
+        if config is not None:
+            _refuse_choices(context)
+            run_config = override(read_config(config), parse_settings(settings))
+        else:
+            run_config = build_config(
+                RunRequest(
+                    backbone=backbone,
+                    definition=definition,
+                    kind=kind,
+                    mask=mask,
+                    dataset=dataset,
+                    recipe=recipe,
+                    seed=seed,
+                    overrides=parse_settings(settings),
+                )
+            )
+        from core.cli.train_here import train_here  # the engine: only now
+
+        train_here(
+            run_config,
+            out=out,
+            data_dir=data,
+            device=device,
+            threads=threads,
+            teacher=teacher,
+            stream=print_event if events else None,
+            as_json=as_json,
+        )
+    except SpikefrontError as error:
+        if events and error.code != "interrupted":
+            print_event(failed(error))
+        raise
+
+
+def parse_settings(pairs: list[str]) -> dict[str, str]:
+    """`["tau=1.5"]` to `{"tau": "1.5"}`. Raises BadValue for a pair without `=` or a field named twice."""
+    parsed: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name.strip():
+            raise BadValue(field="--set", value=pair, expected="FIELD=VALUE")
+        if name.strip() in parsed:
+            raise BadValue(field="--set", value=pair, expected=f"given once for {name.strip()}")
+        parsed[name.strip()] = value
+    return parsed
+
+
+def read_config(path: Path) -> RunConfig:
+    """A RunConfig from a JSON file, such as a bundle's config.json."""
+    try:
+        return RunConfig.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise BadValue(field="--config", value=str(path), expected=f"a readable file ({error.strerror})") from None
+    except ValidationError as error:
+        raise translate(error) from None
+
+
+def print_event(event: Event) -> None:
+    """One JSON line on standard output, at once."""
+    print(event.model_dump_json(), flush=True)
+
+
+def failed(error: SpikefrontError) -> Failed:
+    """The event that tells a supervisor why a run ended."""
+    fields: dict[str, Any] = json.loads(json.dumps(error.fields, default=str))
+    return Failed(code=error.code, message=error.message, fields=fields)
+
+
+def _refuse_choices(context: typer.Context) -> None:
+    """With --config, an option that the file decides would be ignored: say so instead."""
+    for name in ("backbone", "definition", "kind", "mask", "dataset", "recipe", "seed"):
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise BadValue(field=f"--{name}", value=str(context.params[name]), expected="left out beside --config")

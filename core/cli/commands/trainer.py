@@ -1,0 +1,132 @@
+"""`spikefront trainer`: a process with the engine loaded, waiting for one run of its supervisor.
+
+Protocol, JSON lines. It prints `{"type": "ready"}`, reads one request `{"config", "out", "data",
+"threads", "device", "teacher"}` and prints the events of core.schemas.results. Exit code 0: succeeded; 1: failed,
+after a Failed event; 75: stopped by SIGTERM, checkpoint written; 3: standard input closed, which means
+that the supervisor is gone: nothing more is written. Standard error is for people.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import select
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from threading import Thread
+from typing import NoReturn
+
+from pydantic import Field, ValidationError
+
+from core.cli.commands.train import failed, print_event
+from core.cli.console import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_ORPHANED
+from core.cli.train_here import step_back, stop_on_signals
+from core.errors import BadValue, BundleCorrupt, Interrupted, SpikefrontError
+from core.recipes.build import translate
+from core.schemas.base import Frozen
+from core.schemas.results import Failed
+from core.schemas.run import RunConfig
+
+
+class TrainRequest(Frozen):
+    """The one line that a supervisor sends."""
+
+    config: RunConfig
+    out: Path
+    data: Path
+    threads: int | None = Field(default=1, ge=1)
+    device: str = "auto"
+    teacher: Path | None = Field(
+        default=None, description="a bundle that may be the twin which the config trains first"
+    )
+
+
+def trainer() -> None:
+    """Wait with the engine loaded for one run on standard input. Ends the process."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
+    step_back()
+    with stop_on_signals() as stop:
+        from core.engine import experiment
+        from core.engine.warm import warm_up
+
+        warm_up()
+        print(json.dumps({"type": "ready"}), flush=True)
+        line = _read_request(stop.is_set)
+        if line is None:
+            _leave(0)
+        Thread(target=_watch_supervisor, daemon=True, name="supervisor-watch").start()
+        try:
+            request = TrainRequest.model_validate_json(line)
+            experiment.run(
+                request.config,
+                out=request.out,
+                data_dir=request.data,
+                device=request.device,
+                threads=request.threads,
+                emit=print_event,
+                should_stop=stop.is_set,
+                teacher=_usable_teacher(request),
+            )
+        except ValidationError as error:
+            _fail(failed(translate(error)))
+        except BrokenPipeError:  # standard output is gone: so is the supervisor
+            os._exit(EXIT_ORPHANED)
+        except Interrupted as error:
+            print(f"spikefront: {error.message}", file=sys.stderr)
+            _leave(EXIT_INTERRUPTED)
+        except SpikefrontError as error:
+            _fail(failed(error))
+        except Exception as error:  # noqa: BLE001  the supervisor must learn of a bug too, whatever it is
+            traceback.print_exc()
+            _fail(Failed(code="internal", message=f"The trainer failed: {type(error).__name__}.", fields={}))
+        _leave(0)
+
+
+def _usable_teacher(request: TrainRequest) -> Path | None:
+    """The teacher that was offered; None where it is not what it should be, so that the run trains its own."""
+    if request.teacher is None:
+        return None
+    from core.engine.teacher import check
+
+    try:
+        check(request.config, request.teacher)
+    except (BadValue, BundleCorrupt) as error:
+        print(f"spikefront: the teacher is not used: {error.message}", file=sys.stderr)
+        return None
+    return request.teacher
+
+
+def _leave(code: int) -> NoReturn:
+    """End now. Every file is synced already, and taking torch apart would keep the supervisor waiting."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _fail(event: Failed) -> NoReturn:
+    print_event(event)
+    _leave(EXIT_FAILED)
+
+
+def _read_request(should_stop: Callable[[], bool]) -> bytes | None:
+    """The first line of standard input; None when asked to stop before it came."""
+    line = b""
+    while not line.endswith(b"\n"):
+        if should_stop():
+            return None
+        if select.select([sys.stdin], [], [], 0.2)[0]:
+            # one byte: what follows the line belongs to the watcher, and no buffer may swallow the end
+            if not (byte := os.read(sys.stdin.fileno(), 1)):
+                os._exit(EXIT_ORPHANED)
+            line += byte
+    return line
+
+
+def _watch_supervisor() -> None:
+    """End at once, saving nothing more, when standard input closes: another trainer may own the run by then."""
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    os._exit(EXIT_ORPHANED)

@@ -1,0 +1,74 @@
+"""What the readers of published files share: decode once, keep the arrays, say whether the set is whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from core.datasets import array_cache as cache
+from core.datasets.spec import Dataset, DatasetSpec, DatasetStatus, Progress, completeness, no_progress
+from core.errors import DatasetMissing
+
+ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
+HOW_TO_GET = "Fetch it with 'spikefront data fetch', or add a copy with 'spikefront data add'."
+
+
+class CachedReader:
+    """`status` and `load` over a cache of decoded arrays; a format fills in `find`, `lacking` and `decode`.
+
+    A set with fewer images than published, or with classes of unequal size, is usable and never called complete.
+    """
+
+    built_in = False
+
+    def find(self, folder: Path) -> dict[str, Path]:
+        """What is there of the set, by official name. The cache holds as long as these keep size and time."""
+        raise NotImplementedError
+
+    def lacking(self, files: dict[str, Path]) -> str | None:
+        """Why these files are not enough to train and test on; None when they are."""
+        raise NotImplementedError
+
+    def decode(self, spec: DatasetSpec, files: dict[str, Path], progress: Progress) -> dict[str, np.ndarray]:
+        """The four ARRAYS, checked. Raises DatasetCorrupt."""
+        raise NotImplementedError
+
+    def named(self, spec: DatasetSpec, files: dict[str, Path]) -> DatasetSpec:
+        """`spec` with its class names, for a format that carries them."""
+        return spec
+
+    def status(self, spec: DatasetSpec, folder: Path) -> DatasetStatus:
+        files = self.find(folder)
+        if (why := self.lacking(files)) is not None:
+            return DatasetStatus(ready=False, note=why)
+        info = cache.read_info(folder / "cache", cache.key_of(files.values()))
+        if info is not None:
+            return DatasetStatus(ready=True, **info)
+        return DatasetStatus(ready=True, note="Not read yet; its images are counted and checked at the first use.")
+
+    def load(self, spec: DatasetSpec, folder: Path, progress: Progress = no_progress) -> Dataset:
+        files = self.find(folder)
+        if (why := self.lacking(files)) is not None:
+            raise DatasetMissing(name=spec.name, folder=str(folder), how=why)
+        spec = self.named(spec, files)
+        key = cache.key_of(files.values())
+        info, arrays = cache.read_info(folder / "cache", key), cache.read(folder / "cache", key, ARRAYS)
+        if info is None or arrays is None:
+            arrays = self.decode(spec, files, progress)
+            complete, note = completeness(spec, arrays["train_labels"], arrays["test_labels"])
+            n_train, n_test = len(arrays["train_labels"]), len(arrays["test_labels"])
+            info = {"complete": complete, "n_train": n_train, "n_test": n_test, "note": note}
+            cache.write(folder / "cache", key, arrays, info)
+        return Dataset(spec=spec, classes=spec.classes, complete=info["complete"], note=info["note"], **arrays)
+
+
+def flat_files(home: Path, place: Callable[[str], str | None]) -> dict[str, Path]:
+    """Place -> file, of the files that lie in `home` itself; a plain file goes before a packed one."""
+    found: dict[str, Path] = {}
+    files = sorted(file for file in home.iterdir() if file.is_file())
+    for file in sorted(files, key=lambda file: file.suffix in (".xz", ".gz")):
+        if (where := place(file.name)) is not None:
+            found.setdefault(where, file)
+    return found

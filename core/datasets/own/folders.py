@@ -1,0 +1,213 @@
+"""Finds the images of a folder whose subfolders are classes, and which of them are for training.
+
+Two layouts: `train/<class>/*` beside `test/<class>/*` (or `val/`), or `<class>/*` alone (or `train/<class>/*` with no
+test images in classes beside it), which is then split.
+What a system leaves behind (.DS_Store, Thumbs.db, names that begin with a dot) is passed over, and so are files
+beside the class folders that are no images. Links are followed inside the folder only.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+import numpy as np
+
+from core.datasets.splits import stratified
+from core.errors import BadValue, DatasetCorrupt, NoClassFolders
+
+LEFT_BY_SYSTEMS = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
+ENDS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
+TEST_FOLDERS = ("test", "val")
+TEST_SHARE = 0.2
+SPLIT_SEED = 0  # part of what a data set without a test folder is: never change it
+NAMED = 5  # faulty files named in one message
+MAX_CLASS_NAME = 80
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """Every image of one part has its class in `labels`; the order is that of classes, then of names."""
+
+    classes: tuple[str, ...]
+    train: tuple[tuple[Path, int], ...]
+    test: tuple[tuple[Path, int], ...]
+    split: str  # a sentence
+    drawn: bool  # the split was made here
+    root: Path
+
+
+def passed_over(path: PurePath) -> bool:
+    """Whether a part of the relative path is hidden or a system's own."""
+    return any(part.startswith(".") or part.lower() in LEFT_BY_SYSTEMS for part in path.parts)
+
+
+def find_images(name: str, source: Path) -> Found:
+    """The images below `source`, or below the one folder that it holds.
+
+    Raises NoClassFolders where nothing looks like class folders, BadValue or DatasetCorrupt where they cannot be used.
+    """
+    root = _opened(source)
+    parts = {part: root / part for part in ("train", *TEST_FOLDERS) if _holds_folders(root / part)}
+    test = next((part for part in TEST_FOLDERS if part in parts), None)
+    faults: list[tuple[Path, str]] = []
+    if "train" in parts and test is not None:
+        train_files, test_files = (_classes(name, root, parts[part], faults) for part in ("train", test))
+        _refuse(name, root, faults)
+        _same_classes(name, test, train_files, test_files)
+        classes = tuple(sorted(train_files))
+        split = f"Training and test images as its folders train and {test} have them."
+        if test == "test" and "val" in parts:
+            split += " Its folder val is left out."
+        _enough(name, classes, train_files)
+        return Found(
+            classes=classes,
+            train=_labelled(classes, train_files),
+            test=_labelled(classes, test_files),
+            split=split,
+            drawn=False,
+            root=root,
+        )
+    home = parts.get("train", root)  # beside it may lie a test folder without classes
+    files = _classes(name, root, home, faults)
+    if not any(file.suffix.lower() in ENDS for named in files.values() for file in named):
+        raise NoClassFolders(folder=str(source))
+    _refuse(name, root, faults)
+    classes = tuple(sorted(files))
+    _enough(name, classes, files)
+    rows = _labelled(classes, files)
+    train_index, test_index = split_by_class(np.array([label for _, label in rows], dtype=np.int64))
+    return Found(
+        classes=classes,
+        train=tuple(rows[position] for position in train_index),
+        test=tuple(rows[position] for position in test_index),
+        split=f"Split here: a fifth of each class, drawn with seed {SPLIT_SEED}, is the test set."
+        + (" Only its folder train is taken." if home != root else ""),
+        drawn=True,
+        root=root,
+    )
+
+
+def split_by_class(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(training, test) positions of labels [N] int64: a fifth of each class, at least one image, is for testing.
+
+    The same on every machine: it depends on the labels' order alone.
+    """
+    test = []
+    for label in np.unique(labels):
+        own = np.flatnonzero(labels == label)
+        test.append(stratified(own, labels, max(1, round(len(own) * TEST_SHARE)), SPLIT_SEED)[0])
+    chosen = np.sort(np.concatenate(test))
+    return np.setdiff1d(np.arange(len(labels)), chosen), chosen
+
+
+def refuse(name: str, faults: list[tuple[str, str]]) -> None:
+    """Raise DatasetCorrupt that names the first faulty files, each with its reason, and counts the rest."""
+    if not faults:
+        return
+    (file, why), others = faults[0], faults[1:]
+    if others:
+        why += f". {len(faults)} files cannot be used; the others: "
+        why += "; ".join(f"{other} ({reason})" for other, reason in others[: NAMED - 1])
+        why += f"; and {len(faults) - NAMED} more" if len(faults) > NAMED else ""
+    raise DatasetCorrupt(name=name, file=file, why=f"{why}.")
+
+
+def _opened(source: Path) -> Path:
+    """`source`, or the folder inside it, and so on, where that is all it holds: archives often have one."""
+    root = source
+    for _ in range(3):
+        inside = _entries(root)
+        if len(inside) != 1 or not _holds_folders(inside[0]) or inside[0].is_symlink():
+            break
+        root = inside[0]
+    return root
+
+
+def _entries(folder: Path) -> list[Path]:
+    return sorted(
+        (entry for entry in folder.iterdir() if not passed_over(PurePath(entry.name))),
+        key=lambda entry: (unicodedata.normalize("NFC", entry.name), entry.name),
+    )
+
+
+def _holds_folders(folder: Path) -> bool:
+    return folder.is_dir() and any(entry.is_dir() for entry in _entries(folder))
+
+
+def _classes(name: str, root: Path, folder: Path, faults: list[tuple[Path, str]]) -> dict[str, list[Path]]:
+    """Class -> its image files, both in order of their names. A file that cannot be taken goes to `faults`."""
+    found: dict[str, list[Path]] = {}
+    inside = root.resolve()
+    for entry in _entries(folder):
+        if not _stays_inside(entry, inside):
+            faults.append((entry, "it is a link that leads nowhere or out of the folder"))
+        elif entry.is_dir():
+            label = _class_name(name, entry)
+            if label in found:
+                why = f"two folders of {folder.name} have the class name {label!r}, written differently."
+                raise DatasetCorrupt(name=name, file=_relative(entry, root), why=why)
+            found[label] = [file for file in _entries(entry) if _is_image(file, inside, faults)]
+        elif entry.suffix.lower() in ENDS:
+            faults.append((entry, "it is an image outside the class folders"))
+    return found
+
+
+def _is_image(file: Path, inside: Path, faults: list[tuple[Path, str]]) -> bool:
+    if not _stays_inside(file, inside):
+        faults.append((file, "it is a link that leads nowhere or out of the folder"))
+    elif file.is_dir():
+        faults.append((file, "it is a folder in a class folder"))
+    elif not file.is_file():
+        faults.append((file, "it is no regular file"))  # opening a pipe would wait for ever
+    else:
+        return True
+    return False
+
+
+def _stays_inside(path: Path, inside: Path) -> bool:
+    if not path.is_symlink():
+        return True
+    try:
+        return path.resolve(strict=True).is_relative_to(inside)
+    except (OSError, RuntimeError):  # leads nowhere, or to itself
+        return False
+
+
+def _class_name(name: str, folder: Path) -> str:
+    """The folder's name as one spelling of Unicode: macOS and Linux write the same accents differently."""
+    label = unicodedata.normalize("NFC", folder.name).strip()
+    if not label or len(label) > MAX_CLASS_NAME or not label.isprintable() or set("<>") & set(label):
+        why = f"a class name has 1 to {MAX_CLASS_NAME} printable characters, without < and >."
+        raise DatasetCorrupt(name=name, file=ascii(folder.name), why=why)
+    return label
+
+
+def _same_classes(name: str, test: str, train: dict[str, list[Path]], other: dict[str, list[Path]]) -> None:
+    for present, absent, here, there in ((train, other, "train", test), (other, train, test, "train")):
+        if missing := sorted(label for label, files in present.items() if files and not absent.get(label)):
+            why = f"its class {missing[0]!r} has no image in {there}"
+            why += f", and so have {len(missing) - 1} more." if len(missing) > 1 else "."
+            raise DatasetCorrupt(name=name, file=f"{here}/{missing[0]}", why=why)
+
+
+def _enough(name: str, classes: tuple[str, ...], files: dict[str, list[Path]]) -> None:
+    if len(classes) < 2:
+        raise BadValue(field="the number of classes", value=len(classes), expected="at least 2")
+    for label in classes:
+        if len(files[label]) < 2:
+            why = f"the class has {len(files[label])} images; at least 2 are needed."
+            raise DatasetCorrupt(name=name, file=label, why=why.replace("1 images", "1 image"))
+
+
+def _labelled(classes: tuple[str, ...], files: dict[str, list[Path]]) -> tuple[tuple[Path, int], ...]:
+    return tuple((file, label) for label, named in enumerate(classes) for file in files[named])
+
+
+def _relative(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix()
+
+
+def _refuse(name: str, root: Path, faults: list[tuple[Path, str]]) -> None:
+    refuse(name, [(_relative(path, root), why) for path, why in faults])

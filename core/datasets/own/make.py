@@ -1,0 +1,112 @@
+"""Makes a data set of the user's own out of images in class folders: every image read, cut and kept as bytes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from core.datasets.images import Unreadable, read_rgb, shorter_side
+from core.datasets.official import ARRAYS
+from core.datasets.own.folders import SPLIT_SEED, Found, find_images, refuse
+from core.datasets.own.reader import NAME, RESERVED, TABLE, UserFacts, read_table, sha256
+from core.datasets.spec import Progress
+from core.errors import BadValue
+
+SIDES = (16, 256)  # that may be asked for
+LARGEST_DEFAULT = 64
+LEAST_STD = 1 / 255  # images of one colour would divide by zero
+
+
+def require_name(name: str) -> None:
+    """Raises BadValue for a name that a data set of one's own cannot have."""
+    if not NAME.fullmatch(name) or name in RESERVED:
+        expected = "a name of at most 40 of a-z, 0-9, _ and -, beginning with a letter, and not 'downloads'"
+        raise BadValue(field="name", value=name, expected=expected)
+
+
+def build(name: str, source: Path, into: Path, *, size: int | None, mirrors: bool, progress: Progress) -> UserFacts:
+    """Read the class folders below `source` and write the arrays and dataset.toml to the empty folder `into`.
+
+    `size`: side in pixels; else the commonest shorter side of the images, from 16 to 64. Raises BadValue, or
+    DatasetCorrupt naming the files at fault.
+    """
+    if size is not None and not SIDES[0] <= size <= SIDES[1]:
+        raise BadValue(field="--size", value=size, expected=f"from {SIDES[0]} to {SIDES[1]}")
+    found = find_images(name, source)
+    side = size or _common_side(found)
+    faults: list[tuple[str, str]] = []
+    total, done = len(found.train) + len(found.test), 0
+    hashes: dict[str, list[bytes]] = {}
+    for part, rows in (("train", found.train), ("test", found.test)):
+        shape = (len(rows), side, side, 3)
+        images = np.lib.format.open_memmap(into / f"{part}_images.npy", mode="w+", dtype=np.uint8, shape=shape)
+        hashes[part] = []
+        for position, (path, _) in enumerate(rows):
+            done += 1
+            progress("reading", done, total)
+            try:
+                images[position] = read_rgb(path, side)
+            except Unreadable as error:
+                faults.append((path.relative_to(found.root).as_posix(), str(error)))
+                continue
+            hashes[part].append(hashlib.blake2b(images[position].tobytes(), digest_size=16).digest())
+        images.flush()
+        np.save(into / f"{part}_labels.npy", np.array([label for _, label in rows], dtype=np.int64))
+        if part == "train":
+            mean, std = moments(images)
+    refuse(name, faults)
+    facts = UserFacts(
+        title=name.replace("_", " ").replace("-", " ").capitalize(),
+        classes=found.classes,
+        size=side,
+        mean=mean,
+        std=std,
+        n_train=len(found.train),
+        n_test=len(found.test),
+        mirrors=mirrors,
+        split_seed=SPLIT_SEED if found.drawn else None,
+        note=found.split + _shared(hashes["train"], hashes["test"]),
+        sha256={f"{array}.npy": sha256(into / f"{array}.npy") for array in ARRAYS},
+    )
+    (into / TABLE).write_text(facts.to_toml(), encoding="utf-8")
+    assert read_table(name, into / TABLE) == facts
+    return facts
+
+
+def moments(images: np.ndarray) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    """Mean and standard deviation of each channel of images [N, H, W, 3] uint8, as value / 255, to four places.
+
+    Sums are of whole numbers, so the order of the images does not matter.
+    """
+    n = images[..., 0].size
+    total, squares = np.zeros(3, dtype=np.int64), np.zeros(3, dtype=np.int64)
+    for start in range(0, len(images), 1024):
+        part = images[start : start + 1024].astype(np.int64)
+        total += part.sum((0, 1, 2))
+        squares += (part**2).sum((0, 1, 2))
+    mean = total / n
+    std = np.sqrt(np.maximum(squares / n - mean**2, 0)) / 255
+    first, second = (tuple(round(float(value), 4) for value in row) for row in (mean / 255, np.maximum(std, LEAST_STD)))
+    return first, second  # type: ignore[return-value]  # of three each
+
+
+def _common_side(found: Found) -> int:
+    """The commonest shorter side of the training images, the smaller of two equally common ones; 16 to 64."""
+    sides: Counter[int] = Counter()
+    for path, _ in found.train:
+        try:
+            sides[shorter_side(path)] += 1
+        except Unreadable:  # told with all others when they are read
+            continue
+    often = max(sides.values(), default=0)
+    common = min((side for side, n in sides.items() if n == often), default=LARGEST_DEFAULT)
+    return min(max(common, SIDES[0]), LARGEST_DEFAULT)
+
+
+def _shared(train: list[bytes], test: list[bytes]) -> str:
+    known = set(train)
+    n = sum(image in known for image in test)
+    return f" {n:,} of its test images are also among the training images." if n else ""

@@ -1,0 +1,194 @@
+"""Printed figures as intervals, and when a recomputed figure confirms one. Exact: fractions, never floats.
+
+A figure printed as 0.0355 stands for all values that round to it: 0.03545 to 0.03555, both ends included, since a
+table does not say how it rounds halves. Figures computed from printed ones are intervals too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+from core.energy.profiles import DEFAULT_PROFILE, profiles
+from core.schemas.audit import Audit, AuditFinding
+from core.units import PJ_PER_MJ
+
+RULE = (
+    "A printed figure is confirmed if the value recomputed from the row's other figures rounds to it at its last "
+    "printed digit. Those other figures are rounded too, so each stands for an interval of half a last digit either "
+    "way; a figure is contradicted only if no value in the resulting interval rounds to it."
+)
+NEEDS_TRAINING = "It depends on training; no arithmetic on the other figures gives it."
+Verdict = Literal["confirmed", "contradicted", "not checkable"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval:
+    """All values from `low` to `high`, both included."""
+
+    low: Fraction
+    high: Fraction
+
+    @classmethod
+    def exactly(cls, value: int | Fraction) -> Interval:
+        return cls(low=Fraction(value), high=Fraction(value))
+
+    def __add__(self, other: Interval) -> Interval:
+        return Interval(low=self.low + other.low, high=self.high + other.high)
+
+    def __sub__(self, other: Interval) -> Interval:
+        return Interval(low=self.low - other.high, high=self.high - other.low)
+
+    def __mul__(self, factor: int | Fraction) -> Interval:
+        """Times a number of at least 0."""
+        return Interval(low=self.low * factor, high=self.high * factor)
+
+    def __truediv__(self, other: Interval) -> Interval:
+        """Of two intervals above 0."""
+        return Interval(low=self.low / other.high, high=self.high / other.low)
+
+    def meets(self, other: Interval) -> bool:
+        return self.low <= other.high and other.low <= self.high
+
+
+@dataclass(frozen=True, kw_only=True)
+class Printed:
+    """A figure of at least 0 and the worth of its last printed digit, in the same unit."""
+
+    value: Fraction
+    step: Fraction
+
+    @classmethod
+    def of(cls, value: float | str, step: int | str, *, factor: int | Fraction = 1) -> Printed:
+        """From the digits as printed, in a unit worth `factor`."""
+        return cls(value=Fraction(str(value)) * factor, step=Fraction(step) * factor)
+
+    @property
+    def interval(self) -> Interval:
+        half = self.step / 2
+        return Interval(low=max(self.value - half, Fraction(0)), high=self.value + half)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prices:
+    """pJ of one accumulate and one multiply-accumulate."""
+
+    ac_pj: Fraction
+    mac_pj: Fraction
+
+
+def prices() -> Prices:
+    """Those of the paper: Horowitz, ISSCC 2014, 45 nm, fp32."""
+    profile = profiles()[DEFAULT_PROFILE]
+    return Prices(ac_pj=Fraction(str(profile.ac_pj)), mac_pj=Fraction(str(profile.mac_pj)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """Where a figure stands."""
+
+    id: str
+    table: str
+    model: str
+    datasets: tuple[str, ...] = ()
+
+    def finding(
+        self,
+        field: str,
+        unit: str,
+        verdict: Verdict,
+        arithmetic: str,
+        *,
+        printed: Fraction | None = None,
+        recomputed: Fraction | None = None,
+        interval: Interval | None = None,
+    ) -> AuditFinding:
+        return AuditFinding(
+            row=self.id,
+            table=self.table,
+            model=self.model,
+            datasets=list(self.datasets),
+            field=field,
+            unit=unit,
+            printed=None if printed is None else float(printed),
+            recomputed=None if recomputed is None else float(recomputed),
+            low=None if interval is None else float(interval.low),
+            high=None if interval is None else float(interval.high),
+            verdict=verdict,
+            arithmetic=arithmetic,
+        )
+
+    def unknown(self, field: str, unit: str, printed: Printed, why: str) -> AuditFinding:
+        return self.finding(field, unit, "not checkable", why, printed=printed.value)
+
+    def judged(
+        self,
+        field: str,
+        unit: str,
+        printed: Printed,
+        recomputed: Fraction,
+        interval: Interval,
+        sum_: str,
+        note: str = "",
+    ) -> AuditFinding:
+        """`sum_` is the arithmetic without its end; `note` follows it if the figure is contradicted."""
+        meets = interval.meets(printed.interval)
+        shown = figure(printed.value)
+        if not meets:
+            end = f"which does not round to {shown}, as printed.{' ' + note if note else ''}"
+        elif Interval.exactly(recomputed).meets(printed.interval):
+            end = f"which rounds to {shown}, as printed."
+        else:
+            end = f"and the rounding of the printed figures allows {shown}, as printed."
+        spread = f" ({figure(interval.low)} to {figure(interval.high)})" if interval.low < interval.high else ""
+        return self.finding(
+            field,
+            unit,
+            "confirmed" if meets else "contradicted",
+            f"{sum_} = {figure(recomputed)}{' ' + unit if unit else ''}{spread}, {end}",
+            printed=printed.value,
+            recomputed=recomputed,
+            interval=interval,
+        )
+
+
+def figure(value: Fraction) -> str:
+    """For sentences: counts in full, anything else with six significant digits."""
+    return f"{round(value):,}" if abs(value) >= 1000 else f"{float(value):.6g}"
+
+
+def energy(row: Row, *, acs: Printed, macs: Printed, energy_mj: Printed) -> AuditFinding:
+    """E = N_AC E_AC + N_MAC E_MAC (eq. 3.5 of Kabir et al.) against the printed energy.
+
+    Not modelled, there as here: memory traffic, routing, control, leakage.
+    """
+    price, to_mj = prices(), Fraction(1, int(PJ_PER_MJ))
+    per_ac, per_mac = price.ac_pj * to_mj, price.mac_pj * to_mj
+    recomputed = acs.value * per_ac + macs.value * per_mac
+    interval = acs.interval * per_ac + macs.interval * per_mac
+    note = ""
+    for name, part, share in (("MACs", macs, per_mac), ("ACs", acs, per_ac)):
+        if (part.interval * share).meets(energy_mj.interval):
+            note = f"The {name} alone give {figure(part.value * share)} mJ, which does."
+    sum_ = f"{figure(acs.value)} ACs x {figure(price.ac_pj)} pJ + {figure(macs.value)} MACs x {figure(price.mac_pj)} pJ"
+    return row.judged("energy", "mJ", energy_mj, recomputed, interval, sum_, note)
+
+
+def audit(source: str, findings: Iterable[AuditFinding]) -> Audit:
+    """Findings with their totals."""
+    findings = list(findings)
+
+    def how_many(verdict: Verdict) -> int:
+        return sum(finding.verdict == verdict for finding in findings)
+
+    return Audit(
+        source=source,
+        rule=RULE,
+        profile=DEFAULT_PROFILE,
+        confirmed=how_many("confirmed"),
+        contradicted=how_many("contradicted"),
+        not_checkable=how_many("not checkable"),
+        findings=findings,
+    )

@@ -1,0 +1,111 @@
+"""Loss and accuracy epoch by epoch, on the training and the validation split."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from core.report.charts import theme
+from core.schemas.results import Metrics
+
+TITLE = "Training curves"
+
+
+def best_place(metrics: Metrics) -> int | None:
+    """Position of the first highest validation accuracy; None before the first epoch."""
+    finite = [value if math.isfinite(value) else -1.0 for value in metrics.validation_accuracy]
+    return max(range(len(finite)), key=finite.__getitem__) if finite else None
+
+
+def figure(metrics: Metrics, *, source: str = "") -> go.Figure:
+    """Two panels over the epochs: cross-entropy above, top-1 accuracy in percent below."""
+    best = best_place(metrics)
+    if best is None:
+        return theme.empty(name="curves", title=TITLE, sentence="The first epoch has not ended yet: no curve to draw.")
+    chart = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.09)
+    few = len(metrics.epoch) <= 40
+    for row, train, validation, scale, form in (
+        (1, metrics.train_loss, metrics.validation_loss, 1.0, "loss %{y:.4g}"),
+        (2, metrics.train_accuracy, metrics.validation_accuracy, 100.0, "%{y:.2f} %"),
+    ):
+        for name, values, colour, dash in (
+            ("training", train, theme.TRAIN_COLOUR, "dot"),
+            ("validation", validation, theme.VALIDATION_COLOUR, "solid"),
+        ):
+            chart.add_scatter(
+                x=metrics.epoch, y=[scale * value if math.isfinite(value) else None for value in values],
+                mode="lines+markers" if few else "lines", name=name, legendgroup=name, showlegend=row == 1,
+                line={"color": colour, "dash": dash, "width": 2}, marker={"size": 5, "color": colour},
+                hovertemplate=f"epoch %{{x}}, {name}: {form}<extra></extra>", row=row, col=1,
+            )  # fmt: skip
+    epoch, accuracy = metrics.epoch[best], metrics.validation_accuracy[best]
+    chart.add_scatter(
+        x=[epoch], y=[100 * accuracy], mode="markers", name=f"best: epoch {epoch}", row=2, col=1,
+        marker={"symbol": "star", "size": 13, "color": theme.ORANGE, "line": {"color": theme.VERMILION, "width": 1}},
+        hovertemplate=f"best epoch {epoch}: {theme.percent(accuracy, 2)}<extra></extra>",
+    )  # fmt: skip
+    chart.add_vline(x=epoch, line={"color": theme.ORANGE, "dash": "dash", "width": 1})
+    first, last = min(metrics.epoch), max(metrics.epoch)
+    pad = max(0.5, 0.02 * (last - first))
+    chart.update_xaxes(range=[first - pad, last + pad], nticks=8)
+    if last - first < 8:
+        chart.update_xaxes(tickmode="linear", dtick=1, tick0=first)
+    chart.update_xaxes(title_text="epoch", row=2, col=1)
+    chart.update_yaxes(title_text="loss", rangemode="tozero", nticks=5, row=1, col=1)
+    shown = [100 * v for v in (*metrics.train_accuracy, *metrics.validation_accuracy) if math.isfinite(v)]
+    middle, half = (max(shown) + min(shown)) / 2, max(0.56 * (max(shown) - min(shown)), 5)  # noise is no drama
+    chart.update_yaxes(
+        title_text="accuracy, %", nticks=5, range=[max(middle - half, -2), min(middle + half, 102)], row=2, col=1
+    )
+    caption = [
+        f"{theme.count_of(len(metrics.epoch), 'epoch')}",
+        f"best validation accuracy {theme.percent(accuracy)} at epoch {epoch}",
+        "cross-entropy",
+        source,
+    ]
+    return theme.frame(chart, name="curves", title=TITLE, caption=caption, height=400)
+
+
+class Trained(NamedTuple):
+    """The loss of a moment of training, as it was seen: `epoch` from 1, `step` of `steps` in it."""
+
+    epoch: int
+    step: int
+    steps: int
+    loss: float
+
+
+def watched(trace: Sequence[Trained], *, of: str = "", source: str = "") -> go.Figure:
+    """The loss of single steps while a run is watched, over the epochs; `of` names another network that trains first."""
+    name, title = "watched", "Loss as it trains"
+    seen = [one for one in trace if one.steps and math.isfinite(one.loss)]
+    if len(seen) < 2:
+        sentence = "The loss of each step appears here as soon as the trainer takes steps."
+        return theme.empty(name=name, title=title, sentence=sentence)
+    places = [one.epoch - 1 + one.step / one.steps for one in seen]
+    chart = go.Figure(
+        go.Scatter(
+            x=places,
+            y=[one.loss for one in seen],
+            mode="lines+markers" if len(seen) <= 60 else "lines",
+            line={"color": theme.ORANGE, "width": 2},
+            marker={"size": 5, "color": theme.ORANGE},
+            name="loss of one step",
+            hovertext=[f"epoch {one.epoch}, step {one.step} of {one.steps}: loss {one.loss:.4g}" for one in seen],
+            hoverinfo="text",
+        )
+    )
+    chart.update_xaxes(title_text="epochs trained", nticks=8)
+    chart.update_yaxes(title_text="loss", rangemode="tozero", nticks=6)
+    caption = [of, f"{len(seen):,} moments since this page was opened", "loss of one step each", source]
+    return theme.frame(chart, name=name, title=title, caption=caption, height=400, legend=False, revision=of)
+
+
+def rows(metrics: Metrics) -> list[dict[str, object]]:
+    """The curves' data, a row an epoch."""
+    columns = metrics.model_dump()
+    return [{name: column[place] for name, column in columns.items()} for place in range(len(metrics.epoch))]

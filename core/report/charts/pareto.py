@@ -1,0 +1,346 @@
+"""Accuracy against energy, or other figures of many runs: own runs, the front they form, and the printed points."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+
+import plotly.graph_objects as go
+
+from core.datasets.catalog import title_of
+from core.report.charts import theme
+from core.report.charts.axes import X_AXES, Y_AXES, group_of, x_of, x_unit, y_of
+from core.report.charts.pareto_hover import own_hover, printed_hover
+from core.report.charts.pareto_marks import Marks, Spread, area, drawn, marks
+from core.schemas.pareto import Pareto, ParetoPoint, PublishedPoint
+from core.schemas.run import Kind
+
+TITLE = "Accuracy against energy"
+Place = Callable[[float], float]  # a value to its place on the axis
+CLOSE = (0.16, 0.06)  # shares of the plot's width and height within which two names would overlap
+RED = "#c8443a"
+FRONT_PX = 13  # a mark on the front
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "hexagon", "triangle-down")
+COLOURS = (theme.BLUE, theme.VERMILION, theme.GREEN, theme.ORANGE, theme.PURPLE, theme.SKY, "#7A5CC2", "#999933")
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """How many runs are looked at: names of X_AXES, Y_AXES and GROUPINGS."""
+
+    x: str = "energy"
+    y: str = "accuracy"
+    x_log: bool = True
+    colour: str = "family"
+    shape: str = "kind"
+
+
+def figure(
+    pareto: Pareto,
+    *,
+    x_log: bool = True,
+    highlight: str | None = None,
+    view: View | None = None,
+    chosen: Collection[str] = (),
+    spreads: Mapping[str, Spread] | None = None,
+    sure: Mapping[str, float] | None = None,
+    faults: Mapping[str, str] | None = None,
+) -> go.Figure:
+    """Filled marks are own runs, hollow ones are printed; the step line is the front, what it dominates is shaded.
+
+    Each own mark's customdata is [run_id], or the ids of the runs that it is the mean of. `view` says what the axes, colours and shapes are (`x_log` counts where
+    it is left out); `highlight` and `chosen` name runs to ring. `spreads` (run -> Spread): a mark is the mean of
+    several seeds, with bars of one standard deviation. `sure` (run -> probability of being on the front) sets size and
+    opacity. `faults` (printed model and table -> what its audit contradicts) puts a red cross on a printed point.
+    On a log axis a run at 0 stands on the left edge and says so.
+    """
+    view = view or View(x_log=x_log)
+    title = f"{Y_AXES[view.y].short[0].upper()}{Y_AXES[view.y].short[1:]} against {X_AXES[view.x].short}"
+    shown = marks(pareto.points, x=view.x, y=view.y, spreads=spreads)
+    printed = [
+        point for point in pareto.published if x_of(point, view.x) is not None and y_of(point, view.y) is not None
+    ]
+    if not shown.points and not printed:
+        return theme.empty(
+            name="pareto",
+            title=title,
+            sentence=f"No finished run on {title_of(pareto.dataset)} yet. Launch one to see it here.",
+        )
+    values = [*shown.x.tolist(), *(x_of(point, view.x) for point in printed)]
+    positive = [value for value in values if value > 0]
+    factor, unit = x_unit(values, view.x)
+    edge = min(positive) / 2 / factor if positive else 1.0
+
+    def place(value: float) -> float:
+        return edge if view.x_log and value <= 0 else value / factor
+
+    chart = go.Figure()
+    _axes(
+        chart, view, [place(value) for value in values], [*shown.y.tolist(), *(y_of(p, view.y) for p in printed)], unit
+    )
+    ringed = frozenset({*chosen, *([highlight] if highlight else [])})
+    places = drawn(shown, x_log=view.x_log, always=ringed)
+    for dataset, front in shown.fronts.items():
+        _front(chart, shown, front, place, dataset if len(shown.fronts) > 1 else None)
+    _published(chart, printed, view, place, faults or {})
+    _runs(chart, pareto, shown, places, view, place, factor, sure)
+    _rings(chart, shown, ringed, place)
+    return theme.frame(
+        chart,
+        name="pareto",
+        title=title,
+        caption=_caption(pareto, shown, printed, places, view, sure),
+        height=400,
+        listed=True,
+        revision=f"{pareto.dataset}|{pareto.mode}|{pareto.profile}|{view.x}|{view.y}|{view.x_log}|{pareto.moved_prices}",
+    )
+
+
+def _caption(
+    pareto: Pareto,
+    shown: Marks,
+    printed: list[PublishedPoint],
+    places: list[int],
+    view: View,
+    sure: Mapping[str, float] | None,
+) -> list[str]:
+    seeds = [spread.n for spread in shown.spreads.values()]
+    what = theme.count_of(len(shown.points), "config" if seeds else "run")
+    share = area(shown, y_top=100.0 if view.y == "accuracy" else 1.0) if len(shown.fronts) == 1 else math.nan
+    mode = f"mode {pareto.mode}" + (" (one time step)" if pareto.mode == "paper" else " (all time steps)")
+    return [
+        title_of(pareto.dataset),
+        f"{what}, {len(shown.on_front)} on the front" + (" of its data set" if len(shown.fronts) > 1 else ""),
+        f"means of up to {max(seeds)} seeds, bars ± one standard deviation" if seeds and max(seeds) > 1 else "",
+        _test_images(pareto),
+        f"stopped after T' = {pareto.steps} steps" if pareto.steps else "",
+        mode if view.x in ("energy", "synops") else "",
+        f"profile {pareto.profile}{pareto.moved_prices}" if view.x == "energy" else "",
+        f"hypervolume {share:.3f} of 1" if math.isfinite(share) else "",
+        "size and opacity: probability of being on the front" if sure else "",
+        "hollow: printed by Kabir et al." + (" for one time step" if view.x == "energy" else "") if printed else "",
+        f"{len(places):,} of {len(shown.points):,} marks drawn: of those that lie close together, one"
+        if len(places) < len(shown.points)
+        else "",
+        _subset(pareto),
+    ]
+
+
+def _axes(chart: go.Figure, view: View, xs: list[float], ys: list[float], unit: str) -> None:
+    """Titles and ranges; fixed, so that the shaded area can end where the plot ends."""
+    chart.update_xaxes(title_text=X_AXES[view.x].words + unit, nticks=8)
+    if view.x_log:
+        span = max(math.log10(max(xs) / min(xs)), 0.2)
+        chart.update_xaxes(
+            type="log",
+            range=[math.log10(min(xs)) - 0.08 * span, math.log10(max(xs)) + 0.12 * span],
+            **theme.log_ticks(min(xs), max(xs)),
+        )
+    else:
+        chart.update_xaxes(range=[0, 1.06 * max(xs) or 1.0])
+    span = (max(ys) - min(ys)) or 0.1 * abs(max(ys)) or 1.0
+    chart.update_yaxes(title_text=Y_AXES[view.y].words, nticks=7, range=[min(ys) - 0.12 * span, max(ys) + 0.08 * span])
+
+
+def _test_images(pareto: Pareto) -> str:
+    sizes = sorted({point.n_test for point in pareto.points})
+    if not sizes:
+        return ""
+    return f"n = {sizes[0]:,} test images" if len(sizes) == 1 else f"n = {sizes[0]:,} to {sizes[-1]:,} test images"
+
+
+def _subset(pareto: Pareto) -> str:
+    part = sum(not point.dataset_complete for point in pareto.points)
+    if not part:
+        return ""
+    return "data on disk is a subset of the published set" if part == len(pareto.points) else f"{part} runs on a subset"
+
+
+def _front(chart: go.Figure, shown: Marks, front: list[int], place: Place, dataset: str | None) -> None:
+    """The best that any run reaches for at most this cost, level up to the dearest run; below it, what is dominated.
+
+    Of several data sets each has a line, and nothing is shaded.
+    """
+    if not front:
+        return
+    xs = [place(shown.x[i]) for i in front]
+    ys = [shown.y[i] for i in front]
+    right, floor = chart.layout.xaxis.range[1], chart.layout.yaxis.range[0]
+    right = 10**right if chart.layout.xaxis.type == "log" else right
+    corners = [(xs[0], floor)]
+    for i, (x, y) in enumerate(zip(xs, ys, strict=True)):
+        corners += [(x, ys[i - 1]), (x, y)] if i else [(x, y)]
+    corners += [(right, ys[-1]), (right, floor)]
+    if dataset is None:
+        chart.add_scatter(
+        x=[x for x, _ in corners], y=[y for _, y in corners], mode="none", fill="toself", name="dominated",
+        fillcolor=theme.tint(theme.NEUTRAL, 0.1), line={"color": theme.NEUTRAL}, hoverinfo="skip", legendrank=31,
+    )  # fmt: skip
+    dearest = max(place(value) for value in shown.x)
+    chart.add_scatter(
+        x=[*xs, max(dearest, xs[-1])],
+        y=[*ys, ys[-1]],
+        mode="lines",
+        legendrank=30,
+        name="Pareto front" if dataset is None else f"front of {theme.escape(title_of(dataset))}",
+        line={"shape": "hv", "color": theme.NEUTRAL, "width": 2},
+        hoverinfo="skip",
+    )
+
+
+def _runs(
+    chart: go.Figure, pareto: Pareto, shown: Marks, places: list[int], view: View, place: Place, factor: float,
+    sure: Mapping[str, float] | None,
+) -> None:  # fmt: skip
+    groups: dict[tuple[str, str], list[int]] = {}
+    for i in places:
+        point = shown.points[i]
+        groups.setdefault((group_of(point, view.colour), group_of(point, view.shape)), []).append(i)
+    colours = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(sorted({colour for colour, _ in groups}))}
+    symbols = {name: SYMBOLS[i % len(SYMBOLS)] for i, name in enumerate(sorted({shape for _, shape in groups}))}
+    on_front = shown.on_front
+    for (colour, shape), members in sorted(groups.items()):
+        first = shown.points[members[0]]
+        hue = theme.colour(first.backbone, first.kind) if view.colour == "family" else colours[colour]
+        symbol = theme.SYMBOL[first.kind] if view.shape == "kind" else symbols[shape]
+        sizes, opacities = zip(*(_weight(i in on_front, shown.points[i], sure) for i in members), strict=True)
+        at_edge = [shown.x[i] <= 0 and view.x_log for i in members]
+        chart.add_scatter(
+            x=[place(shown.x[i]) for i in members],
+            y=[shown.y[i] for i in members],
+            mode="markers",
+            name=theme.escape(_legend(view, colour, shape)),
+            legendrank=10 if first.kind is Kind.SNN else 20,
+            marker={
+                "color": hue,
+                "symbol": ["triangle-left" if edge else symbol for edge in at_edge] if any(at_edge) else symbol,
+                "size": sizes,
+                "opacity": opacities,
+                "line": {"width": 1, "color": "rgba(255,255,255,.8)"},
+            },
+            customdata=[_run_ids(shown, i) for i in members],
+            hovertext=[own_hover(shown.points[i], pareto, i in on_front, shown.spreads, sure) for i in members],
+            hoverinfo="text",
+            unselected={"marker": {"opacity": 0.35}},
+            **_bars(shown, members, view, factor, hue),
+        )
+    if len(places) == len(shown.points):  # among very many marks a name cannot be read
+        _names(chart, shown, _named(shown, places, view, place), place)
+
+
+def _names(chart: go.Figure, shown: Marks, named: set[int], place: Place) -> None:
+    """Masks' names under their marks: a trace of its own, since one that can have text makes room for it at each mark.
+
+    Its own marks cannot be seen; they hold the names at their distance.
+    """
+    if named:
+        chart.add_scatter(
+            x=[place(shown.x[i]) for i in sorted(named)], y=[shown.y[i] for i in sorted(named)], mode="markers+text",
+            marker={"size": FRONT_PX, "opacity": 0}, unselected={"marker": {"opacity": 0}},
+            text=[theme.escape(shown.points[i].mask_name or "") for i in sorted(named)],
+            textposition="bottom center", textfont={"size": 10}, name="names", hoverinfo="skip", showlegend=False,
+        )  # fmt: skip
+
+
+def _run_ids(shown: Marks, place: int) -> list[str]:
+    """The run that a mark is, or the runs that it is the mean of."""
+    spread = shown.spreads.get(shown.points[place].run_id)
+    return list(spread.run_ids) if spread else [shown.points[place].run_id]
+
+
+def _legend(view: View, colour: str, shape: str) -> str:
+    """Of the default grouping the family says the kind too."""
+    told = view.colour == view.shape or (view.colour == "family" and view.shape in ("kind", "backbone"))
+    return colour if told else f"{colour} · {shape}"
+
+
+def _weight(on_front: bool, point: ParetoPoint, sure: Mapping[str, float] | None) -> tuple[float, float]:
+    """(size in px, opacity) of a mark."""
+    if sure is None:
+        return (FRONT_PX, 1.0) if on_front else (9, 0.75)
+    share = sure.get(point.run_id, 0.0)
+    return 7 + 9 * share, 0.3 + 0.7 * share
+
+
+def _bars(shown: Marks, members: list[int], view: View, factor: float, hue: str) -> dict:
+    """Error bars of one standard deviation over seeds, where a mark stands for several."""
+    spreads = [shown.spreads.get(shown.points[i].run_id) for i in members]
+    if not any(spread is not None and spread.n > 1 for spread in spreads):
+        return {}
+    x_name = {"energy": "energy_pj", "synops": "synops"}.get(view.x)
+    y_factor = 100 if view.y == "accuracy" else 1
+    style = {"color": theme.tint(hue, 0.6), "thickness": 1.2, "width": 3}
+    bars = {"error_y": style | {"array": [y_factor * getattr(s, view.y) if s else 0 for s in spreads]}}
+    if x_name:
+        bars["error_x"] = style | {"array": [getattr(s, x_name) / factor if s else 0 for s in spreads]}
+    return bars
+
+
+def _named(shown: Marks, places: list[int], view: View, place: Place) -> set[int]:
+    """Marks of the front whose mask's name has room: from the best down, none close to a named one."""
+    if not places:
+        return set()
+    at = {i: (math.log10(place(shown.x[i])) if view.x_log else place(shown.x[i]), shown.y[i]) for i in places}
+    wide, tall = (max(axis) - min(axis) or 1.0 for axis in zip(*at.values(), strict=True))
+    named: set[int] = set()
+    for i in sorted(shown.on_front, key=lambda i: -shown.y[i]):
+        x, y = at[i]
+        if not any(abs(x - at[n][0]) < CLOSE[0] * wide and abs(y - at[n][1]) < CLOSE[1] * tall for n in named):
+            named.add(i)
+    return named
+
+
+def _rings(chart: go.Figure, shown: Marks, ringed: Collection[str], place: Place) -> None:
+    found = [i for i, point in enumerate(shown.points) if point.run_id in ringed]
+    if found:
+        chart.add_scatter(
+            x=[place(shown.x[i]) for i in found],
+            y=[shown.y[i] for i in found],
+            mode="markers",
+            name="chosen run" if len(found) == 1 else "chosen runs",
+            marker={"symbol": "circle-open", "size": 22, "color": theme.PURPLE, "line": {"width": 3}},
+            customdata=[_run_ids(shown, i) for i in found],  # a click on the ring means its run
+            hoverinfo="skip",
+            showlegend=False,
+            unselected={"marker": {"opacity": 1}},
+        )
+
+
+def _published(
+    chart: go.Figure, points: list[PublishedPoint], view: View, place: Place, faults: Mapping[str, str]
+) -> None:
+    for kind in Kind:
+        rows = [point for point in points if point.kind == kind]
+        if rows:
+            chart.add_scatter(
+                x=[place(x_of(point, view.x)) for point in rows],
+                y=[y_of(point, view.y) for point in rows],
+                mode="markers",
+                name=f"{kind.value.upper()}, printed",
+                legendrank=40,
+                marker={
+                    "symbol": f"{theme.SYMBOL[kind]}-open",
+                    "size": 10,
+                    "color": theme.BLUE if kind is Kind.SNN else theme.VERMILION,
+                    "line": {"width": 1.6},
+                },
+                hovertext=[printed_hover(point, faults.get(printed_key(point))) for point in rows],
+                hoverinfo="text",
+            )
+    wrong = [point for point in points if printed_key(point) in faults]
+    if wrong:
+        chart.add_scatter(
+            x=[place(x_of(point, view.x)) for point in wrong],
+            y=[y_of(point, view.y) for point in wrong],
+            mode="markers",
+            name="contradicted by the audit",
+            legendrank=41,
+            marker={"symbol": "x-thin-open", "size": 8, "color": RED, "line": {"width": 2.2}},
+            hoverinfo="skip",  # the hollow mark below speaks for it
+        )
+
+
+def printed_key(point: PublishedPoint) -> str:
+    """The name of a printed point among `faults`."""
+    return f"{point.table}/{point.model}"

@@ -1,0 +1,53 @@
+"""What a mark of the Pareto plot says when it is pointed at: every figure that it rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from core.report.charts import theme
+from core.report.charts.pareto_marks import Spread
+from core.schemas.pareto import Pareto, ParetoPoint, PublishedPoint
+from core.schemas.run import Kind
+from core.units import format_count, format_energy
+
+
+def own_hover(
+    point: ParetoPoint, pareto: Pareto, on_front: bool, spreads: Mapping[str, Spread], sure: Mapping[str, float] | None
+) -> str:
+    energy = format_energy(point.energy_pj)
+    if point.energy_pj <= 0:
+        energy += " (no place on a log axis: drawn at its left edge)"
+    steps = f"T = {point.time_steps}" if point.kind is Kind.SNN else "one pass"
+    rate = "" if point.firing_rate is None else f" · firing rate {point.firing_rate:.3f}"
+    spread = spreads.get(point.run_id)
+    several = spread is not None and spread.n > 1
+    around = f" ± {100 * spread.accuracy:.2f} (n = {spread.n} seeds)" if several else ""
+    lines = [
+        f"<b>{theme.escape(point.label)}</b>{' · on the front' if on_front else ''}",
+        f"{theme.percent(point.accuracy, 2)}{around} of n = {point.n_test:,} test images · F1 {point.f1_macro:.3f}",
+        f"{energy} ({theme.escape(pareto.mode)}, {theme.escape(pareto.profile)})",
+        f"{format_count(point.acs)} AC · {format_count(point.macs)} MAC",
+        f"{point.params:,} parameters · {steps}{rate}",
+        f"recipe {theme.escape(point.recipe)} · " + (f"{spread.n} seeds" if several else f"seed {point.seed}"),
+        f"trained on {point.n_train:,} images · {'complete data' if point.dataset_complete else 'subset of the data'}",
+    ]
+    if sure is not None:
+        lines.append(f"on the front with probability {sure.get(point.run_id, 0.0):.0%}")
+    return "<br>".join(lines)
+
+
+def printed_hover(point: PublishedPoint, fault: str | None) -> str:
+    ops = " · ".join(
+        f"{format_count(value)} {name}" for name, value in (("AC", point.acs), ("MAC", point.macs)) if value is not None
+    )
+    lines = [
+        f"<b>{theme.escape(point.model)}</b> · {point.kind.value.upper()}, printed",
+        f"{theme.percent(point.accuracy, 2)}" + ("" if point.f1_macro is None else f" · F1 {point.f1_macro:.3f}"),
+        f"{format_energy(point.energy_pj)}" + (" of one time step" if point.kind is Kind.SNN else ""),
+        ops,
+        "" if point.params is None else f"{format_count(point.params)} parameters",
+        f"Kabir et al., arXiv:2602.09717, {theme.escape(point.table)}",
+        "its own prices: profile and mode do not move it",
+        "" if fault is None else f"✗ the audit contradicts: {theme.escape(fault)}",
+    ]
+    return "<br>".join(line for line in lines if line)

@@ -1,0 +1,35 @@
+"""What each layer costs: operations and energy, priced."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from core.schemas.base import Frozen
+
+
+class LayerBill(Frozen):
+    """One layer's ops and energy per inference, in the mode and profile asked for."""
+
+    name: str
+    kind: str
+    block: str | None
+    output_shape: tuple[int, ...]
+    params: int
+    dense_ops: int
+    acs: float
+    macs: float
+    energy_pj: float
+    memory_energy_pj: float = Field(default=0.0, description="the part of energy_pj that is memory and addresses")
+    firing_rate: float | None = Field(description="of the layer's own neurons; None where it has none")
+    firing_rate_per_step: list[float] | None
+
+
+class Layers(Frozen):
+    mode: str
+    profile: str
+    n_samples: int
+    time_steps: int
+    layers: list[LayerBill]
+    total_acs: float
+    total_macs: float
+    total_energy_pj: float

@@ -1,0 +1,87 @@
+"""What there is to choose from: data sets, backbones, recipes, profiles, modes."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from core.schemas.base import Frozen
+
+
+class DatasetInfo(Frozen):
+    name: str
+    title: str
+    n_classes: int
+    image_shape: tuple[int, int, int] = Field(description="C, H, W")
+    ready: bool
+    complete: bool | None = Field(description="None while it is not there")
+    n_train: int | None
+    n_test: int | None
+    note: str | None
+    citation: str
+    licence: str
+
+
+class BackboneInfo(Frozen):
+    name: str
+    title: str
+    blocks: tuple[str, ...]
+    masks: dict[str, tuple[str, ...]]
+    source: str
+
+
+class RecipeInfo(Frozen):
+    name: str
+    title: str
+    description: str
+
+
+class PriceInfo(Frozen):
+    """One price of a hardware profile and where it is printed."""
+
+    name: str
+    pj: float
+    source: str
+
+
+class ProfileInfo(Frozen):
+    name: str
+    title: str
+    source: str
+    ac_pj: float
+    mac_pj: float
+    process: str = ""
+    status: str = Field(default="", description="how sure the prices are: published, simulated, disputed")
+    ac_range: tuple[float, float] | None = Field(
+        default=None, description="lowest and highest published price of an AC"
+    )
+    mac_range: tuple[float, float] | None = None
+    mac_from: str | None = Field(default=None, description="the profile that lends the prices this hardware lacks")
+    constants: list[PriceInfo] = Field(default_factory=list, description="every priced kind of operation")
+    synop_with_memory: bool = Field(default=False, description="the AC price contains the memory traffic of spikes")
+    neuron_pj: float | None = Field(default=None, description="a whole neuron update, where published")
+    host_ac_pj: float | None = Field(default=None, description="an accumulate of the host that lends prices")
+
+
+class ModeInfo(Frozen):
+    name: str
+    title: str
+    description: str
+
+
+class Catalog(Frozen):
+    version: str
+    backbones: list[BackboneInfo]
+    datasets: list[DatasetInfo]
+    recipes: list[RecipeInfo]
+    profiles: list[ProfileInfo]
+    modes: list[ModeInfo]
+    default_mode: str
+    default_profile: str
+    former_datasets: list[str] = Field(
+        default_factory=list, description="data sets of runs that were taken away: looked at, but no longer trained on"
+    )
+
+    @property
+    def plotted(self) -> dict[str, str]:
+        """Data set -> title, of all that runs can be looked at by."""
+        return {info.name: info.title for info in self.datasets} | {name: name for name in self.former_datasets}

@@ -1,0 +1,418 @@
+"""The one HTTP client of the dashboard: typed answers, and two errors for all that can go wrong.
+
+`ApiProblem` is an answer that refuses (an RFC 9457 problem); `ApiDown` is no answer at all. No page
+talks to the API by another way, and no page sees a status code.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import Any, TypeVar
+
+import httpx
+from pydantic import ValidationError
+
+from core.schemas.audit import Audit, MeasuredAudit
+from core.schemas.base import Frozen
+from core.schemas.bill import Layers
+from core.schemas.catalog import Catalog
+from core.schemas.compare import Comparison
+from core.schemas.diagnostics import Calibration, Confusion, DiagnosticsReport, Exits, Steps
+from core.schemas.images import Examples, SeenImage
+from core.schemas.inference import Tried
+from core.schemas.installation import Installation
+from core.schemas.pareto import Pareto, ParetoColumns
+from core.schemas.preview import Preview
+from core.schemas.problem import Problem
+from core.schemas.request import ForkRequest, RunRequest
+from core.schemas.results import Environment, Gradients, Metrics
+from core.schemas.runs import BulkAnswers, BulkRequest, Run, RunChange, RunPage
+from core.schemas.share import NewShare, SharePage, ShareRequest
+from core.schemas.suggestion import MaskSuggestions
+from core.schemas.sweep import SweepDetail, SweepPage, SweepPreview, SweepRequest
+from core.schemas.twin import RunTwin
+from core.schemas.workers import ReadyCheck, WaitingRuns, Workers
+
+log = logging.getLogger(__name__)
+
+PREFIX = "/api/v1"
+# A preview or a list answers in milliseconds; half a minute means that something is stuck.
+TIMEOUT = httpx.Timeout(30.0, connect=3.0)
+# The first image waits for the engine, and on a new machine for its kernels.
+TRY_TIMEOUT = httpx.Timeout(180.0, connect=3.0)
+# A large bundle travels, is unpacked, and every figure in it is computed again.
+IMPORT_TIMEOUT = httpx.Timeout(600.0, connect=3.0)
+
+Model = TypeVar("Model", bound=Frozen)
+
+
+class ApiDown(Exception):
+    """The API does not answer: it is starting, stopped or unreachable."""
+
+
+class ApiProblem(Exception):
+    """The API answered with a problem. `fields` holds the values that the detail names."""
+
+    def __init__(self, *, status: int, code: str, title: str, detail: str, fields: Mapping[str, Any]) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.title = title
+        self.detail = detail
+        self.fields = dict(fields)
+
+    def concerns(self, *names: str) -> bool:
+        """Whether the problem is about one of these request fields, by full or last part of the dotted name."""
+        field = str(self.fields.get("field", ""))
+        return bool(field) and any(field == name or field.split(".")[-1] == name.split(".")[-1] for name in names)
+
+
+class _Bearer(httpx.Auth):
+    """Sends the token; reads it afresh once when the API refuses it, since a new home has a new one."""
+
+    def __init__(self, read: Callable[[], str]) -> None:
+        self._read = read
+        self._token: str | None = None
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        known = self._token
+        self._token = known or self._read()
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        response = yield request
+        if response.status_code == 401 and known is not None:
+            self._token = self._read()
+            request.headers["Authorization"] = f"Bearer {self._token}"
+            yield request
+
+
+class Client:
+    """Thread-safe; one per process. Every method raises ApiProblem or ApiDown and nothing else."""
+
+    def __init__(
+        self, base_url: str, token: Callable[[], str], *, transport: httpx.BaseTransport | None = None
+    ) -> None:
+        """`base_url` without the version prefix; `token` gives the bearer token when it is needed."""
+        self.base_url = base_url.rstrip("/")
+        self._http = httpx.Client(
+            base_url=self.base_url, auth=_Bearer(token), timeout=TIMEOUT, transport=transport, trust_env=False
+        )
+
+    def close(self) -> None:
+        self._http.close()
+
+    # catalogue and preview
+
+    def catalog(self) -> Catalog:
+        return self._get(Catalog, "/catalog")
+
+    def preview(self, request: RunRequest) -> Preview:
+        return self._send(Preview, "POST", "/preview", body=request)
+
+    def suggestions(
+        self, *, backbone: str, definition: str, kind: str, dataset: str, mode: str, profile: str
+    ) -> MaskSuggestions:
+        """Masks worth training next, from the runs that exist; empty with the reason where there are too few."""
+        return self._get(
+            MaskSuggestions, "/suggestions", backbone=backbone, definition=definition, kind=kind, dataset=dataset,
+            mode=mode, profile=profile,
+        )  # fmt: skip
+
+    # sweeps
+
+    def preview_sweep(self, request: SweepRequest) -> SweepPreview:
+        return self._send(SweepPreview, "POST", "/sweeps/preview", body=request)
+
+    def launch_sweep(self, request: SweepRequest, *, idempotency_key: str) -> SweepDetail:
+        """Queue every combination that no equal run answers. The same key gives the same sweep again."""
+        return self._send(SweepDetail, "POST", "/sweeps", body=request, headers={"Idempotency-Key": idempotency_key})
+
+    # runs
+
+    def launch(self, request: RunRequest, *, idempotency_key: str) -> Run:
+        """Queue one run. The same key with the same request gives the same run again."""
+        return self._send(Run, "POST", "/runs", body=request, headers={"Idempotency-Key": idempotency_key})
+
+    def runs(self, *, cursor: str | None = None, limit: int | None = None, **filters: Any) -> RunPage:
+        """Newest first. Filters: `state` (one or several), `dataset`, `kind`, `backbone`, `recipe`, `tag`, `sweep`,
+        `q` (words), `deleted` (what is in the bin)."""
+        return self._get(RunPage, "/runs", cursor=cursor, limit=limit, **filters)
+
+    def run(self, run_id: str) -> Run:
+        return self._get(Run, f"/runs/{_part(run_id)}")
+
+    def cancel(self, run_id: str) -> Run:
+        return self._send(Run, "POST", f"/runs/{_part(run_id)}/cancel")
+
+    def retry(self, run_id: str) -> Run:
+        """A new run with the same config; a second click on the same button gives the same new run."""
+        key = {"Idempotency-Key": f"retry-{run_id}"}
+        return self._send(Run, "POST", f"/runs/{_part(run_id)}/retry", headers=key)
+
+    def fork(self, run_id: str, request: ForkRequest, *, idempotency_key: str) -> Run:
+        """A new run with another's config and some changes."""
+        key = {"Idempotency-Key": idempotency_key}
+        return self._send(Run, "POST", f"/runs/{_part(run_id)}/fork", body=request, headers=key)
+
+    def change(self, run_id: str, change: RunChange) -> Run:
+        """Set the fields that `change` was made with: tags, note, or both."""
+        content = change.model_dump_json(exclude_unset=True).encode()
+        headers = {"Content-Type": "application/json"}
+        return _read(Run, self._request("PATCH", f"/runs/{_part(run_id)}", content=content, headers=headers))
+
+    def delete(self, run_id: str) -> None:
+        """Into the bin; a worker removes it a day later."""
+        self._request("DELETE", f"/runs/{_part(run_id)}")
+
+    def restore(self, run_id: str) -> Run:
+        return self._send(Run, "POST", f"/runs/{_part(run_id)}/restore")
+
+    def bulk(self, request: BulkRequest) -> BulkAnswers:
+        """One action on many runs. Sent twice, a retry makes each new run once."""
+        return self._send(BulkAnswers, "POST", "/runs/bulk", body=request, headers={"Idempotency-Key": "bulk"})
+
+    def import_bundle(self, zipped: bytes) -> tuple[Run, bool]:
+        """A finished bundle as a zip: its run, and whether it is new here."""
+        headers = {"Content-Type": "application/zip"}
+        response = self._request("POST", "/imports", content=zipped, headers=headers, timeout=IMPORT_TIMEOUT)
+        return _read(Run, response), response.status_code == 201
+
+    # sweeps
+
+    def sweeps(self, *, cursor: str | None = None, limit: int | None = None) -> SweepPage:
+        return self._get(SweepPage, "/sweeps", cursor=cursor, limit=limit)
+
+    def sweep(self, sweep_id: str, *, mode: str, profile: str) -> SweepDetail:
+        return self._get(SweepDetail, f"/sweeps/{_part(sweep_id)}", mode=mode, profile=profile)
+
+    def cancel_sweep(self, sweep_id: str) -> SweepDetail:
+        return self._send(SweepDetail, "POST", f"/sweeps/{_part(sweep_id)}/cancel")
+
+    def forget_sweep(self, sweep_id: str) -> None:
+        """The grouping is gone; the runs stay."""
+        self._request("DELETE", f"/sweeps/{_part(sweep_id)}")
+
+    # who trains, and what waits
+
+    def workers(self) -> Workers:
+        return self._get(Workers, "/workers")
+
+    def queue(self) -> WaitingRuns:
+        return self._get(WaitingRuns, "/queue")
+
+    def installation(self) -> Installation:
+        """Versions, and what lies on the disk."""
+        return self._get(Installation, "/installation")
+
+    def metrics(self, run_id: str) -> Metrics:
+        return self._get(Metrics, f"/runs/{_part(run_id)}/metrics")
+
+    def layers(self, run_id: str, *, mode: str, profile: str) -> Layers:
+        return self._get(Layers, f"/runs/{_part(run_id)}/layers", mode=mode, profile=profile)
+
+    def confusion(self, run_id: str) -> Confusion:
+        return self._get(Confusion, f"/runs/{_part(run_id)}/confusion")
+
+    def examples(
+        self, run_id: str, *, which: str, limit: int | None = None, against: str | None = None,
+        truth: int | None = None, answer: int | None = None,
+    ) -> Examples:  # fmt: skip
+        """With `against`: only images that that run got right and this one did not.
+
+        `truth` and `answer` are places in the classes: only images of that cell of the confusion matrix.
+        """
+        query = {"which": which, "limit": limit, "against": against, "truth": truth, "answer": answer}
+        return self._get(Examples, f"/runs/{_part(run_id)}/examples", **query)
+
+    def image(self, run_id: str, index: int, *, mode: str, profile: str) -> SeenImage:
+        """One test image: confidences, spikes and energy after each step, of the run and of its twin."""
+        return self._get(SeenImage, f"/runs/{_part(run_id)}/images/{index:d}", mode=mode, profile=profile)
+
+    def calibration(self, run_id: str) -> Calibration:
+        return self._get(Calibration, f"/runs/{_part(run_id)}/calibration")
+
+    def steps(self, run_id: str, *, mode: str, profile: str) -> Steps:
+        """Accuracy and energy after each T' <= T."""
+        return self._get(Steps, f"/runs/{_part(run_id)}/steps", mode=mode, profile=profile)
+
+    def exits(self, run_id: str, *, mode: str, profile: str) -> Exits:
+        """Early exit by confidence; refused in a mode without an energy of one image."""
+        return self._get(Exits, f"/runs/{_part(run_id)}/exits", mode=mode, profile=profile)
+
+    def twin(self, run_id: str, *, mode: str, profile: str) -> RunTwin:
+        """Beside its finished twin, whichever is the CNN; refused as `not-ready` where there is none."""
+        return self._get(RunTwin, f"/runs/{_part(run_id)}/twin", mode=mode, profile=profile)
+
+    def diagnostics(self, run_id: str) -> DiagnosticsReport:
+        """What the probe saw; refused as `not-ready` for a run from before there was one."""
+        return self._get(DiagnosticsReport, f"/runs/{_part(run_id)}/diagnostics")
+
+    def environment(self, run_id: str) -> dict[str, Any]:
+        """What the numbers were made with."""
+        return self._get(Environment, f"/runs/{_part(run_id)}/environment").noted
+
+    def gradients(self, run_id: str) -> Gradients:
+        return self._get(Gradients, f"/runs/{_part(run_id)}/gradients")
+
+    def try_image(
+        self, run_id: str, *, mode: str, profile: str, picture: bytes | None = None, index: int | None = None,
+        invert: bool = False,
+    ) -> Tried:  # fmt: skip
+        """One image through the run's network and its twin's: a PNG, JPEG or WebP file, or a kept test image."""
+        response = self._request(
+            "POST",
+            f"/runs/{_part(run_id)}/try",
+            query={"index": index, "invert": invert or None, "mode": mode, "profile": profile},
+            content=picture or b"",
+            timeout=TRY_TIMEOUT,
+        )
+        return _read(Tried, response)
+
+    # pictures over many runs
+
+    def pareto(self, *, dataset: str, mode: str, profile: str) -> Pareto:
+        return self._get(Pareto, "/pareto", dataset=dataset, mode=mode, profile=profile)
+
+    def pareto_columns(self, *, dataset: str, mode: str, profile: str, steps: int | None = None) -> ParetoColumns:
+        """The same as columns; with `steps` every run is stopped after so many of its time steps."""
+        return self._get(
+            ParetoColumns, "/pareto", dataset=dataset, mode=mode, profile=profile, steps=steps, columns="true"
+        )
+
+    def compare(
+        self, run_ids: Sequence[str], *, mode: str, profile: str, ac: float = 1.0, mac: float = 1.0, memory: float = 1.0
+    ) -> Comparison:
+        """Two to ten succeeded runs; the first is what the others are held against. `ac`, `mac` and `memory` say how
+        many times the profile's own price each costs."""
+        query = {"mode": mode, "profile": profile, "ac": ac, "mac": mac, "memory": memory}
+        return self._get(Comparison, "/compare", runs=",".join(map(_part, run_ids)), **query)
+
+    # the printed tables
+
+    def audit(self) -> Audit:
+        return self._get(Audit, "/audit")
+
+    def audit_table(self, content: bytes, *, name: str) -> Audit:
+        """Another paper's table: the content of a CSV file."""
+        headers = {"Content-Type": "text/csv"}
+        return _read(Audit, self._request("POST", "/audit", query={"name": name}, content=content, headers=headers))
+
+    def measured_audit(self) -> MeasuredAudit:
+        """Succeeded runs of the networks in the printed tables."""
+        return self._get(MeasuredAudit, "/audit/measured")
+
+    # shares
+
+    def share(self, request: ShareRequest) -> NewShare:
+        return self._send(NewShare, "POST", "/shares", body=request)
+
+    def shares(self) -> SharePage:
+        return self._get(SharePage, "/shares")
+
+    def revoke(self, share_id: str) -> None:
+        self._request("DELETE", f"/shares/{_part(share_id)}")
+
+    # health
+
+    def ready(self) -> ReadyCheck:
+        """Also when a part is not well: then `ok` is False and the answer says which."""
+        response = self._request("GET", "/health/ready", refuse=lambda response: response.status_code not in (200, 503))
+        return _read(ReadyCheck, response)
+
+    def answers(self) -> bool:
+        """Whether the API is there at all."""
+        try:
+            self._request("GET", "/health/live")
+        except (ApiDown, ApiProblem):
+            return False
+        return True
+
+    def absolute(self, url: str) -> str:
+        """An address that the API gave, as a browser can follow it."""
+        return str(httpx.URL(self.base_url + "/").join(url))
+
+    @property
+    def docs_url(self) -> str:
+        return f"{self.base_url}{PREFIX}/openapi.json"
+
+    # plumbing
+
+    def _get(self, model: type[Model], path: str, **query: Any) -> Model:
+        return _read(model, self._request("GET", path, query=query))
+
+    def _send(
+        self, model: type[Model], method: str, path: str, *, body: Frozen | None = None, headers: dict | None = None
+    ) -> Model:
+        return _read(model, self._request(method, path, body=body, headers=headers))
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        body: Frozen | None = None,
+        headers: dict[str, str] | None = None,
+        content: bytes | None = None,
+        timeout: httpx.Timeout = TIMEOUT,
+        refuse: Callable[[httpx.Response], bool] = lambda response: not response.is_success,
+    ) -> httpx.Response:
+        params = {name: value for name, value in (query or {}).items() if value is not None and value != []}
+        content = content if body is None else body.model_dump_json().encode()
+        sent = {**(headers or {}), **({} if body is None else {"Content-Type": "application/json"})}
+        try:
+            response = self._http.request(
+                method, PREFIX + path, params=params, content=content, headers=sent, timeout=timeout
+            )
+        except httpx.HTTPError as error:
+            log.warning("api.down", extra={"path": path, "why": type(error).__name__})
+            raise ApiDown from error
+        if refuse(response):
+            raise _problem(response)
+        return response
+
+
+def _part(name: str) -> str:
+    """An id as a path segment. One from the address bar may be anything, and must not reach another endpoint."""
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name):
+        raise ApiProblem(
+            status=404,
+            code="not-found",
+            title="Not found",
+            detail=f"There is nothing with id {name[:64]!r}.",
+            fields={},
+        )
+    return name
+
+
+def _read(model: type[Model], response: httpx.Response) -> Model:
+    try:
+        return model.model_validate_json(response.content)
+    except ValidationError as error:
+        # Another program on that port, or an API of another version: not an answer that a page can use.
+        log.error("api.unreadable", extra={"url": str(response.url.path), "why": str(error)[:500]})
+        raise ApiProblem(
+            status=response.status_code,
+            code="unreadable",
+            title="The API's answer cannot be read",
+            detail="The API and the dashboard may be of different versions. Restart both.",
+            fields={},
+        ) from error
+
+
+def _problem(response: httpx.Response) -> ApiProblem:
+    try:
+        problem = Problem.model_validate_json(response.content)
+    except ValidationError:
+        log.error("api.unknown_refusal", extra={"status": response.status_code, "path": response.url.path})
+        return ApiProblem(
+            status=response.status_code,
+            code="unknown",
+            title="The API refused",
+            detail=f"It answered with status {response.status_code} and no explanation.",
+            fields={},
+        )
+    return ApiProblem(
+        status=problem.status, code=problem.code, title=problem.title, detail=problem.detail, fields=problem.fields
+    )

@@ -1,0 +1,140 @@
+"""Audited rows as cards, a page at a time, and what is above them: totals and filters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from core.report.charts import audit as chart
+from core.report.charts.audit_entries import SIGN, VERDICTS, Entry
+from core.report.tables import audit_tables
+from core.schemas.audit import Audit, MeasuredPrint
+from frontend.client.connection import plain
+from frontend.keys import Key
+from frontend.parts.chart_box import show
+from frontend.places import link_compare, link_row, link_run
+
+PAGE_SIZE = 8
+
+
+def totals(audit: Audit, entries: Sequence[Entry]) -> None:
+    """How many figures of these rows bear which verdict, and the rule."""
+    with st.container(horizontal=True):
+        for verdict in VERDICTS:
+            n = sum(entry.count(verdict) for entry in entries)
+            st.metric(f"{SIGN[verdict]} {verdict}", f"{n:,}", width="content")
+    st.caption(plain(f"{audit.rule} Prices: {audit.profile}. Source: {audit.source}."))
+
+
+def filters(entries: Sequence[Entry], titles: dict[str, str]) -> list[Entry]:
+    """The rows with a chosen verdict, on a chosen data set."""
+    first, second = st.columns([1.6, 1], vertical_alignment="bottom")
+    verdict = first.pills(
+        "Rows with a figure that is",
+        list(VERDICTS),
+        key=Key.AUDIT_VERDICT,
+        persist_state="session",
+        on_change=_first_page,
+        format_func=lambda name: f"{SIGN[name]} {name}",
+    )
+    known = list(dict.fromkeys(name for entry in entries for name in entry.datasets))
+    dataset = None
+    if len(known) > 1:
+        dataset = second.selectbox(
+            "Data set",
+            [None, *known],
+            key=Key.AUDIT_DATASET,
+            format_func=lambda name: titles.get(name, name) if name else "all",
+            persist_state="session",
+            on_change=_first_page,
+        )
+    return [
+        entry
+        for entry in entries
+        if (verdict is None or entry.count(verdict)) and (dataset is None or dataset in entry.datasets)
+    ]
+
+
+def picture(entries: Sequence[Entry], titles: dict[str, str], *, source: str, name: str) -> None:
+    """The chosen quantity of these rows, as ratios to the print."""
+    quantity = st.segmented_control(
+        "Quantity drawn",
+        list(chart.QUANTITIES),
+        default="Energy",
+        required=True,
+        key=Key.AUDIT_QUANTITY,
+        persist_state="session",
+    )
+    drawn = chart.figure(entries, quantity, source=source, titles=titles)
+    show(
+        drawn,
+        key=Key.AUDIT_CHART.of("ratio"),
+        data=lambda: audit_tables.rows(entries),
+        file_name=f"spikefront-audit-{name}.csv",
+    )
+
+
+def cards(entries: Sequence[Entry], titles: dict[str, str], *, ours: bool) -> None:
+    """One card a row, PAGE_SIZE of them. `ours`: rows of the paper, that can be trained here."""
+    st.subheader(f"{len(entries):,} row{'' if len(entries) == 1 else 's'}")
+    if not entries:
+        st.caption("No row fits these filters.")
+        return
+    entries = by_weight(entries)
+    if entries[0].count("contradicted") and not entries[-1].count("contradicted"):
+        st.caption("Rows with a contradicted figure come first.")
+    pages = -(-len(entries) // PAGE_SIZE)
+    if st.session_state.get(Key.AUDIT_PAGE, 1) > pages:
+        _first_page()
+    page = st.session_state.get(Key.AUDIT_PAGE, 1)
+    for entry in entries[(page - 1) * PAGE_SIZE : page * PAGE_SIZE]:
+        _card(entry, titles, ours=ours)
+    if pages > 1:
+        st.pagination(pages, key=Key.AUDIT_PAGE)
+
+
+def by_weight(entries: Sequence[Entry]) -> list[Entry]:
+    """Rows with a contradicted figure first, else as they came."""
+    return sorted(entries, key=lambda entry: not entry.count("contradicted"))
+
+
+def _card(entry: Entry, titles: dict[str, str], *, ours: bool) -> None:
+    with st.container(border=True):
+        where = [titles.get(name, name) for name in entry.datasets]
+        place = " · ".join([entry.table, ", ".join(where)] if where else [entry.row])
+        with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+            with st.container(width="content", gap=None):
+                st.markdown(f"**{plain(entry.model)}** · {plain(place)}")
+                st.html(audit_tables.totals(entry))
+            if ours and not entry.several:
+                with st.container(width="content"):
+                    link_row(entry.row)
+        st.html(audit_tables.html(entry))
+        if ours and not entry.several:
+            _measured(entry)
+
+
+def _measured(entry: Entry) -> None:
+    if not entry.measured:
+        st.caption("Not measured here: no run of this network on this data set has succeeded.")
+        return
+    first, *others = entry.measured
+    st.caption(plain(f"Measured: {audit_tables.group_words(first)}. {audit_tables.differences(first)}"))
+    _open(first)
+    if others:
+        with st.expander(f"{len(others)} more settings measured" if len(others) > 1 else "One more setting measured"):
+            for group in others:
+                st.caption(plain(f"{audit_tables.group_figures(group)}: {audit_tables.group_words(group)}."))
+                _open(group)
+
+
+def _open(group: MeasuredPrint) -> None:
+    if len(group.run_ids) == 1:
+        link_run(group.run_ids[0], "Open the run")
+    else:
+        link_compare(group.run_ids[:10], "Compare the seeds")
+
+
+def _first_page() -> None:
+    st.session_state.pop(Key.AUDIT_PAGE, None)

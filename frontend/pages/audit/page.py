@@ -1,0 +1,56 @@
+"""Audit: printed tables beside ours, row by row: printed, recomputed, measured, and what contradicts."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from core.report.charts.audit_entries import Entry, entries
+from core.schemas.audit import Audit
+from frontend.client.connection import api
+from frontend.keys import Key
+from frontend.pages.audit import list as audit_list
+from frontend.pages.audit import upload as audit_upload
+
+OWN = "A table of yours"
+SOURCE = "printed: Kabir et al., arXiv:2602.09717"
+
+
+def render() -> None:
+    st.title("Audit")
+    audit = api().audit()
+    printed = list(dict.fromkeys(finding.table for finding in audit.findings))
+    table = st.segmented_control(
+        "Table", [*printed, OWN], default=printed[0], required=True, key=Key.AUDIT_TABLE, on_change=_afresh,
+        persist_state="session",
+    )  # fmt: skip
+    if table == OWN:
+        _own()
+        return
+    st.markdown(
+        "Every figure that the paper prints, recomputed from the row's other figures and from the network itself, and "
+        "measured by training it. Unfold a verdict to see the arithmetic."
+    )
+    rows = [entry for entry in entries(audit, api().measured_audit().measured) if entry.table == table]
+    name = table.lower().replace(" ", "")
+    _show(audit, rows, source=f"{SOURCE}, {table.lower()}", name=name, ours=True)
+
+
+def _own() -> None:
+    found = audit_upload.draw()
+    if found is not None:
+        name, audit = found
+        _show(audit, entries(audit), source=f"printed: {name}", name="own-table", ours=False)
+
+
+def _show(audit: Audit, rows: list[Entry], *, source: str, name: str, ours: bool) -> None:
+    titles = {item.name: item.title for item in api().catalog().datasets}
+    audit_list.totals(audit, rows)
+    shown = audit_list.filters(rows, titles)
+    audit_list.picture(shown, titles, source=source, name=name)
+    audit_list.cards(shown, titles, ours=ours)
+
+
+def _afresh() -> None:
+    """Another table: from its first page, and without a filter that it may not have."""
+    for key in (Key.AUDIT_PAGE, Key.AUDIT_DATASET):
+        st.session_state.pop(key, None)

@@ -1,0 +1,119 @@
+"""The controls of Explore: data set and lens, prices, axes and grouping, seeds, steps, certainty."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import streamlit as st
+
+from core.report.charts.axes import GROUPINGS, X_AXES, Y_AXES
+from core.report.charts.pareto import View
+from core.schemas.catalog import Catalog
+from core.schemas.prices import AS_PUBLISHED, Factors
+from frontend.keys import Key
+from frontend.pages.explore.address import ALL
+from frontend.parts import lens
+
+
+class Wanted(NamedTuple):
+    """All that the page shows, as chosen."""
+
+    dataset: str  # or ALL
+    lens: lens.Lens
+    factors: Factors
+    view: View
+    seeds: bool
+    steps: int | None  # None: after all steps
+    sure: bool
+
+
+def top_row(catalog: Catalog) -> None:
+    """Data set, accounting mode, hardware profile."""
+    titles = catalog.plotted | {ALL: "All data sets"}
+    with st.container(key="lens_row"):
+        first, second, third = st.columns([1, 1.3, 1.3], vertical_alignment="bottom")
+        first.selectbox(
+            "Data set", list(titles), format_func=titles.__getitem__, key=Key.EXPLORE_DATASET, persist_state="session"
+        )
+        lens.picker(catalog, second, third)
+
+
+def price_row(catalog: Catalog, *, opens: bool = True) -> None:
+    """The sliders, under a title that names moved prices; open while one is moved, if it `opens`."""
+    chosen, moved = lens.current(catalog), lens.factors() != AS_PUBLISHED
+    profile = next(item for item in catalog.profiles if item.name == chosen.profile)
+    words = lens.prices_in_words(profile, lens.factors())
+    with st.expander(f"Energy lens: {words}" if words else "Energy lens: move the prices", expanded=moved and opens):
+        lens.sliders(profile, has_memory=chosen.mode == "memory")
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.button("The profile's own prices", on_click=lens.reset, disabled=not moved, type="tertiary",
+                      icon=":material/restart_alt:")  # fmt: skip
+            st.caption(f"{profile.title}: {profile.status}. Energy is estimated: counts × prices, re-priced at once.")
+
+
+def view_row(most_steps: int) -> None:
+    """Axes, colour and shape, seeds, steps, certainty. `most_steps`: the largest T of the runs that are there."""
+    with st.expander("View: axes, colours, seeds, steps, certainty"):
+        columns = st.columns(4, vertical_alignment="bottom")
+        columns[0].selectbox(
+            "Horizontal",
+            list(X_AXES),
+            key=Key.EXPLORE_X,
+            persist_state="session",
+            format_func=lambda name: X_AXES[name].short.capitalize() if name != "synops" else "SynOps (AC + MAC)",
+        )
+        columns[1].selectbox("Vertical", list(Y_AXES), key=Key.EXPLORE_Y, persist_state="session",
+                             format_func=lambda name: {"accuracy": "Accuracy", "f1_macro": "F1 (macro)"}[name])  # fmt: skip
+        for column, words, key in (
+            (columns[2], "Colour", Key.EXPLORE_COLOUR),
+            (columns[3], "Shape", Key.EXPLORE_SHAPE),
+        ):
+            column.selectbox(words, list(GROUPINGS), key=key, format_func=lambda name: GROUPINGS[name].capitalize(),
+                             persist_state="session")  # fmt: skip
+        left, right = st.columns([1, 1], vertical_alignment="center")
+        with left.container(horizontal=True, vertical_alignment="center"):
+            st.toggle("Log axis", key=Key.EXPLORE_LOG, persist_state="session")
+            st.toggle(
+                "Mean over seeds",
+                key=Key.EXPLORE_SEEDS,
+                persist_state="session",
+                help="Runs that differ in nothing but their seed become one mark, with bars of one standard deviation.",
+            )
+            st.toggle("How sure", key=Key.EXPLORE_SURE, persist_state="session", disabled=not _can_be_sure(),
+                      help="Each run's probability of being on the front of accuracy against energy: 400 draws over the "
+                      "spread of its seeds (one seed: the binomial error of its test images) and over the published "
+                      "range of the profile's prices.")  # fmt: skip
+        if most_steps > 1:
+            st.session_state[Key.EXPLORE_STEPS] = min(st.session_state[Key.EXPLORE_STEPS], most_steps)
+            right.select_slider(
+                "Stop after T' steps",
+                [*range(1, most_steps), 0],
+                key=Key.EXPLORE_STEPS,
+                persist_state="session",
+                format_func=lambda steps: "all T" if steps == 0 else f"T' = {steps}",
+                help="Every spiking run stopped early, from its stored answers and counts; a CNN makes one pass.",
+            )
+
+
+def wanted(catalog: Catalog) -> Wanted:
+    """What is chosen for this session, without drawing anything."""
+    memory = st.session_state
+    view = View(x=memory[Key.EXPLORE_X], y=memory[Key.EXPLORE_Y], x_log=memory[Key.EXPLORE_LOG],
+                colour=memory[Key.EXPLORE_COLOUR], shape=memory[Key.EXPLORE_SHAPE])  # fmt: skip
+    return Wanted(
+        dataset=memory[Key.EXPLORE_DATASET],
+        lens=lens.current(catalog),
+        factors=lens.factors(),
+        view=view,
+        seeds=memory[Key.EXPLORE_SEEDS],
+        steps=memory[Key.EXPLORE_STEPS] or None,
+        sure=memory[Key.EXPLORE_SURE] and _can_be_sure(),
+    )
+
+
+def _can_be_sure() -> bool:
+    return (
+        st.session_state[Key.EXPLORE_X] == "energy"
+        and st.session_state[Key.EXPLORE_Y] == "accuracy"
+        and st.session_state[Key.EXPLORE_DATASET] != ALL
+    )

@@ -1,0 +1,208 @@
+"""Explore: accuracy against energy, own runs beside the printed ones, under any prices, axes and number of steps."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from core.datasets.catalog import title_of
+from core.errors import SpikefrontError
+from core.report.charts import hypervolume
+from core.report.charts import pareto as pareto_chart
+from core.report.charts.axes import X_AXES, Y_AXES
+from core.report.tables import csv_rows as tables
+from core.schemas.catalog import Catalog, ProfileInfo
+from core.schemas.pareto import Pareto
+from core.schemas.run import RunState
+from core.schemas.runs import RunPage
+from core.schemas.share import ShareTarget, ShareView
+from frontend.client.connection import api, part, plain
+from frontend.keys import Key
+from frontend.pages.explore import address as explore_address
+from frontend.pages.explore import choice as explore_choice
+from frontend.pages.explore import controls as explore_controls
+from frontend.pages.explore import data as explore_data
+from frontend.pages.explore import priced as explored
+from frontend.pages.explore import table as explore_table
+from frontend.pages.explore.address import ALL
+from frontend.pages.explore.controls import Wanted
+from frontend.parts import lens, sharing
+from frontend.parts import run_state as state
+from frontend.parts.chart_box import show
+from frontend.places import link, link_run
+
+ACTIVE = [item.value for item in RunState if item.is_active]
+POLL_S = 2.0
+FEW = 2  # active runs shown above a plot that is there already
+NAMED = 4  # runs that enter or leave, by name; the others are counted
+
+
+def render() -> None:
+    catalog = api().catalog()
+    st.title("Explore")
+    first = _first_dataset(catalog)
+    explore_address.adopt(catalog, first)
+    explore_controls.top_row(catalog)
+    explore_controls.price_row(catalog)
+    explore_controls.view_row(_most_steps(catalog))
+    explore_address.write(catalog, first)
+    active = api().runs(state=ACTIVE, limit=5)
+    # Only a page with something under way asks again by itself.
+    st.fragment(run_every=POLL_S if active.items else None)(part(_picture))(catalog, bool(active.items))
+    _share(explore_controls.wanted(catalog))
+
+
+def _share(wanted: Wanted) -> None:
+    """A link to what is in sight, at the prices that are; marks of all data sets at once stay here."""
+    if wanted.dataset == ALL:
+        return
+    view = wanted.view
+    shown = ShareView(dataset=wanted.dataset, x=view.x, y=view.y, x_log=view.x_log, steps=wanted.steps)
+    sharing.draw(
+        ShareTarget(view=shown, mode=wanted.lens.mode, profile=wanted.lens.profile, **wanted.factors.model_dump())
+    )
+
+
+def _first_dataset(catalog: Catalog) -> str:
+    """Where the newest result is."""
+    known = list(catalog.plotted)
+    newest = api().runs(state=[RunState.SUCCEEDED.value], limit=1).items
+    return newest[0].config.dataset if newest and newest[0].config.dataset in known else known[0]
+
+
+def _most_steps(catalog: Catalog) -> int:
+    chosen = explore_controls.wanted(catalog)
+    whole = explore_data.load(catalog, dataset=chosen.dataset, mode=chosen.lens.mode)
+    return min(max((point.time_steps for point in whole.points), default=1), explore_address.MOST_STEPS)
+
+
+def _picture(catalog: Catalog, polling: bool) -> None:
+    wanted = explore_controls.wanted(catalog)
+    active = api().runs(state=ACTIVE, limit=5)
+    if polling and not active.items:
+        st.rerun()  # the last active run has ended: draw once more, without the clock
+    runs = explore_data.load(catalog, dataset=wanted.dataset, mode=wanted.lens.mode, steps=wanted.steps)
+    # Places for one box each, there also when it is not: a plot that moves down a place is drawn anew by the browser.
+    above, changed, gathered = st.empty(), st.empty(), st.empty()
+    with above:
+        _under_way(active, first=not runs.points)
+    if not runs.points and not runs.published:
+        _meanwhile(catalog, wanted)
+        return
+    profile = next(item for item in catalog.profiles if item.name == wanted.lens.profile)
+    priced = explored.Lens(runs=runs, profile=explored.profile_of(profile), factors=wanted.factors)
+    try:
+        every = explored.priced(priced)
+    except SpikefrontError as error:  # a profile of the user's own may lack a price
+        st.warning(plain(error.message), icon=":material/price_change:")
+        return
+    points, spreads = explored.merged(every) if wanted.seeds else (every, {})
+    pareto = explored.plot(priced, points, x=wanted.view.x, y=wanted.view.y)
+    sure = explored.probabilities(points, spreads, every, priced.prices) if wanted.sure else None
+    with changed:
+        _changes(catalog, wanted, points)
+    with gathered:
+        explore_choice.bar({point.run_id: point for point in every})
+    _plot(pareto, wanted, spreads, sure)
+    _explain(catalog, pareto, wanted, profile)
+    explore_table.draw(pareto, spreads, sure)
+    if wanted.dataset != ALL and len(pareto.points) > 1:
+        show(
+            hypervolume.figure(pareto, x=wanted.view.x, y=wanted.view.y),
+            key=Key.EXPLORE_HYPERVOLUME,
+            data=lambda: hypervolume.steps(pareto, x=wanted.view.x, y=wanted.view.y),
+            file_name=f"spikefront-{pareto.dataset}-hypervolume.csv",
+        )
+
+
+def _plot(pareto: Pareto, wanted: Wanted, spreads, sure) -> None:
+    axes = f"{Y_AXES[wanted.view.y].short} against {X_AXES[wanted.view.x].short}"
+    show(
+        pareto_chart.figure(
+            pareto,
+            view=wanted.view,
+            chosen=explore_choice.chosen(),
+            spreads=spreads,
+            sure=sure,
+            faults=explore_data.faults(pareto.dataset) if pareto.published and wanted.dataset != ALL else None,
+        ),
+        key=Key.EXPLORE_CHART,
+        on_select=explore_choice.take,
+        alt=f"{axes[0].upper()}{axes[1:]} on {title_of(pareto.dataset)}: {len(pareto.points)} own runs, {len(pareto.front)} of them "
+        f"on the front, {len(pareto.published)} printed",
+        data=lambda: tables.pareto_rows(pareto, spreads=spreads, sure=sure),
+        file_name=f"spikefront-{pareto.dataset}-{pareto.mode}-{pareto.profile}.csv".replace(" ", "-"),
+    )
+
+
+def _changes(catalog: Catalog, wanted: Wanted, points) -> None:
+    """What this lens does to the front, against the default mode and profile; nothing where it is that lens."""
+    why = lens.why(catalog, wanted.lens, wanted.factors)
+    if not why or wanted.view.x != "energy" or wanted.dataset == ALL or not points:
+        return
+    default = next(item for item in catalog.profiles if item.name == catalog.default_profile)
+    held = explore_data.load(catalog, dataset=wanted.dataset, mode=catalog.default_mode, steps=wanted.steps)
+    before = held.points  # at the default profile's prices
+    if wanted.seeds:
+        before, _ = explored.merged(before)
+    found = explored.told(before, points, why, y=wanted.view.y)
+    called = explored.names(found.points)
+    mode = next(item.title for item in catalog.modes if item.name == catalog.default_mode)
+    with st.container(border=True, key="lens_says"):
+        st.markdown(f"**{plain(found.sentence)}**")
+        for sign, verb, changes in (("▲", "Enter", found.changes.entered), ("▼", "Leave", found.changes.left)):
+            if changes:
+                names = [called[change.run] for change in changes]
+                more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+                st.markdown(f"{sign} {verb} ({len(names)}): {plain(', '.join(names[:NAMED]))}{more}")
+        st.caption(f"Against the front of {plain(mode)}, {plain(default.title)}, at that profile's own prices.")
+
+
+def _under_way(active: RunPage, *, first: bool) -> None:
+    if not active.items:
+        if first:
+            with st.container(border=True, horizontal=True, vertical_alignment="center"):
+                st.markdown("No run of yours has finished on this data set yet. The first one takes about a minute.")
+                link("launch", "Launch a run")
+        return
+    with st.container(border=True, key="under_way"):
+        if first:
+            st.markdown("**Your first points are on their way.** They appear here by themselves.")
+        for run in active.items if first else active.items[-FEW:]:  # the oldest: those that are worked on
+            left, right = st.columns([1, 2.4], vertical_alignment="center")
+            with left:
+                link_run(run.id, state.source(run))
+            with right:
+                state.bar(run)
+        if hidden := active.total - (len(active.items) if first else min(FEW, len(active.items))):
+            st.caption(f"and {hidden} more")
+
+
+def _explain(catalog: Catalog, pareto: Pareto, wanted: Wanted, profile: ProfileInfo) -> None:
+    mode = next(item for item in catalog.modes if item.name == wanted.lens.mode)
+    ac_pj, mac_pj = profile.ac_pj * wanted.factors.ac, profile.mac_pj * wanted.factors.mac
+    prices = f"{ac_pj:.3g} pJ per AC and {mac_pj:.3g} pJ per MAC"
+    words = f"Energy per inference: operations in the mode {plain(mode.title)}, at {plain(prices)} ({plain(profile.title)})."
+    if pareto.published:
+        words += " Printed energies are those of one time step, at the paper's own prices"
+        words += "." if wanted.lens.mode == "paper" else ": compare them in the mode `paper`, not in this one."
+    if pareto.missing:
+        words += f" {pareto.missing} runs are left out: what they are after {pareto.steps} steps is not known yet."
+    st.caption(words)
+
+
+def _meanwhile(catalog: Catalog, wanted: Wanted) -> None:
+    """Nothing to draw on this data set yet: the printed points of one that the paper used, so that there is a scale."""
+    for info in catalog.datasets:
+        if info.name == wanted.dataset:
+            continue
+        other = api().pareto(dataset=info.name, mode=wanted.lens.mode, profile=wanted.lens.profile)
+        if other.published:
+            st.caption(
+                f"No figures on {plain(title_of(wanted.dataset))} yet. Meanwhile, what the paper printed for {plain(info.title)}:"
+            )
+            show(
+                pareto_chart.figure(other, view=wanted.view, faults=explore_data.faults(info.name)),
+                key=Key.EXPLORE_CHART.value + "_meanwhile",
+                data=tables.pareto_rows(other),
+            )
+            return

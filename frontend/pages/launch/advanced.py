@@ -1,0 +1,136 @@
+"""Fields of the config that a launch may change in its recipe: neuron, encoding, start, losses, training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from operator import attrgetter
+from typing import Any, Literal, NamedTuple, get_args, get_origin
+
+import streamlit as st
+
+from core.schemas.base import Frozen
+from core.schemas.run import RunConfig
+from frontend.client.api import ApiProblem
+from frontend.client.connection import plain
+from frontend.keys import Key
+
+
+class Field(NamedTuple):
+    """One field: dotted name, title, and what it is in words."""
+
+    name: str
+    title: str
+    meaning: str
+
+
+FIELDS: dict[str, tuple[Field, ...]] = {
+    "Training": (
+        Field("training.max_epochs", "Epochs, at most", "One epoch is one pass over the training images."),
+        Field("training.batch_size", "Batch size", "Images per step."),
+        Field("training.lr", "Learning rate", "Adam's step size at the start."),
+        Field("training.train_limit", "Training images, at most", "A stratified part of the training split."),
+        Field("training.patience", "Patience", "Stop after so many epochs without a better validation accuracy."),
+        Field("training.schedule", "Schedule", "How the learning rate falls."),
+        Field("training.warmup_epochs", "Warm-up epochs", "The learning rate rises to its value over these."),
+        Field("training.augment", "Augmentation", "What is done to training images."),
+        Field("training.precision", "Precision", "mixed: bfloat16 where it holds."),
+    ),
+    "Neuron": (
+        Field("neuron.model", "Neuron", "lif leaks, if does not, plif learns its leak per layer."),
+        Field("neuron.tau", "tau", "Membrane time constant in steps, above 1."),
+        Field("neuron.v_threshold", "v_threshold", "The neuron fires from this potential on."),
+        Field("neuron.reset", "Reset", "hard: to zero after a spike; soft: the threshold is subtracted."),
+        Field("neuron.surrogate", "Surrogate", "The smooth function whose slope stands in for the spike's."),
+        Field("neuron.alpha", "Surrogate slope", "At the threshold; larger is steeper."),
+    ),
+    "Input and start": (
+        Field("time_steps", "Time steps T", "How often the spiking network sees the image."),
+        Field("encoding", "Encoding", "direct: the image itself at each step; rate and latency: as spikes."),
+        Field("start", "Start", "converted: from the CNN twin, which is trained first."),
+        Field("conversion_percentile", "Conversion percentile", "Of a layer's activations; it becomes the threshold."),
+        Field("training.teacher_epochs", "Epochs of the twin", "Of the CNN twin that is trained first."),
+    ),
+    "Loss": (
+        Field("training.loss", "Cross-entropy", "Of the mean over time, or (tet) of each step's output."),
+        Field("training.tet_lambda", "TET lambda", "Share of its pull towards v_threshold."),
+        Field("training.label_smoothing", "Label smoothing", "Share of the target spread over all classes."),
+        Field("training.distillation", "Distillation", "Share of the CNN twin's answers in the loss."),
+        Field("training.distillation_temperature", "Distillation temperature", "Softens the twin's answers."),
+        Field("training.rate_penalty", "Firing-rate penalty", "Weight of the firing-rate term; fewer spikes."),
+        Field("training.rate_target", "Firing-rate target", "Below this rate the term is silent."),
+        Field("training.gradient_aware", "Gradient-aware lambda", "Weight of the paper's gradient-aware term."),
+        Field(
+            "training.gradient_aware_eps",
+            "Gradient-aware eps",
+            "The gradient norm at which a layer counts for one half.",
+        ),
+        Field("training.grad_cam_aware", "Grad-CAM-aware lambda", "Weight of the Grad-CAM-aware term."),
+    ),
+}
+BY_NAME: dict[str, Field] = {field.name: field for fields in FIELDS.values() for field in fields}
+SPIKING_ONLY = ("Neuron", "Input and start")
+
+
+def choices(name: str) -> tuple[str, ...]:
+    """The words that a field allows; none for a number."""
+    model: Any = RunConfig
+    for part in name.split("."):
+        annotation = model.model_fields[part].annotation
+        model = annotation if isinstance(annotation, type) and issubclass(annotation, Frozen) else None
+    return get_args(annotation) if get_origin(annotation) is Literal else ()
+
+
+def chosen() -> dict[str, str]:
+    """What differs from the recipe, as text; empty where nothing was changed."""
+    return {name: st.session_state.get(Key.LAUNCH_OVERRIDE.of(name)) or "" for name in BY_NAME}
+
+
+def clear() -> None:
+    """Back to the recipe; from a callback, or before the fields are drawn."""
+    for name in BY_NAME:
+        st.session_state[Key.LAUNCH_OVERRIDE.of(name)] = None if choices(name) else ""
+
+
+def take(values: Mapping[str, Any]) -> None:
+    """Set some fields, the others as the recipe has them; from a callback."""
+    clear()
+    for name, value in values.items():
+        st.session_state[Key.LAUNCH_OVERRIDE.of(name)] = "null" if value is None else str(value)
+
+
+def differences(config: RunConfig, recipe: RunConfig) -> dict[str, Any]:
+    """The fields of the form in which a config is not its recipe's."""
+    one, other = ({name: attrgetter(name)(of) for name in BY_NAME} for of in (config, recipe))
+    return {name: value for name, value in one.items() if value != other[name]}
+
+
+def draw(config: dict[str, Any], problem: ApiProblem | None) -> None:
+    """The fields in tabs, each with the recipe's value; a refused one carries the refusal."""
+    st.caption("Empty fields stay as the recipe has them; the recipe's value is shown in grey.")
+    for tab, (group, fields) in zip(st.tabs(list(FIELDS)), FIELDS.items(), strict=True):
+        with tab:
+            if group in SPIKING_ONLY:
+                st.caption("Of the spiking network; its CNN twin has none of these.")
+            columns = st.columns(3)
+            for place, field in enumerate(fields):
+                with columns[place % 3]:
+                    _field(field, config)
+                    if problem is not None and problem.concerns(field.name):
+                        st.error(plain(problem.detail))
+
+
+def _field(field: Field, config: dict[str, Any]) -> None:
+    value: Any = config
+    for part in field.name.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    shown = "none" if value is None and config else "" if value is None else f"{value}"
+    shared = {
+        "key": Key.LAUNCH_OVERRIDE.of(field.name),
+        "help": f"`{field.name}`. {field.meaning}",
+        "placeholder": "all" if shown == "none" and field.name.endswith("_limit") else shown,
+        "persist_state": "session",
+    }
+    if words := choices(field.name):
+        st.selectbox(field.title, words, index=None, **shared)
+    else:
+        st.text_input(field.title, **shared)

@@ -1,0 +1,116 @@
+"""What one launch shall vary beside the seed: backbones, masks, and any field of the config."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import streamlit as st
+
+from core.schemas.catalog import BackboneInfo
+from frontend.keys import Key
+from frontend.pages.launch import advanced, mask_editor
+from frontend.pages.launch import form as launching
+
+WHOLE = "Full"  # the one mask that every backbone has
+
+
+class Axes(NamedTuple):
+    """What was chosen; an empty axis is not varied."""
+
+    backbones: tuple[str, ...]
+    masks: tuple[str, ...]
+    fields: dict[str, tuple[str, ...]]
+    name: str
+
+
+def clear() -> None:
+    """Vary nothing; from a callback, or before the form is drawn."""
+    memory = st.session_state
+    memory[Key.LAUNCH_SWEEP_BACKBONES] = []
+    memory[Key.LAUNCH_SWEEP_MASKS] = []
+    memory[Key.LAUNCH_SWEEP_FIELDS] = []
+    memory[Key.LAUNCH_SWEEP_NAME] = ""
+
+
+def forget_masks() -> None:
+    """Masks are of one backbone; for a callback of its change."""
+    st.session_state[Key.LAUNCH_SWEEP_MASKS] = []
+
+
+def draw(backbones: Mapping[str, BackboneInfo], backbone: BackboneInfo) -> Axes:
+    """The form; every combination of what it names becomes a run."""
+    st.caption("Every combination becomes a run, with each seed above. An empty field is not varied.")
+    memory = st.session_state
+    first, second = st.columns(2)
+    chosen = first.multiselect(
+        "Backbones",
+        list(backbones),
+        format_func=lambda name: backbones[name].title,
+        placeholder=backbone.title,
+        key=Key.LAUNCH_SWEEP_BACKBONES,
+        persist_state="session",
+    )
+    several = len(chosen) > 1 or (len(chosen) == 1 and chosen != [backbone.name])
+    own = memory.get(Key.LAUNCH_SWEEP_MASKS) or []
+    shared = [name for name in backbone.masks if all(name in backbones[other].masks for other in chosen)]
+    edited = words(backbone, mask_editor.kept(backbone))
+    with second:
+        masks = st.multiselect(
+            "Masks",
+            list(dict.fromkeys([*(shared if several else backbone.masks), *own])),
+            placeholder=WHOLE if several else f"the one above: {edited or 'none'}",
+            key=Key.LAUNCH_SWEEP_MASKS,
+            accept_new_options=True,
+            wrap=True,
+            persist_state="session",
+            help="Names of masks, or blocks such as F4,F6.",
+        )
+        st.button(
+            "Add the mask above", key=Key.LAUNCH_ADD_MASK, icon=":material/add:", type="tertiary",
+            on_click=add_masks, args=([edited],), disabled=not edited or several or edited in masks,
+        )  # fmt: skip
+    if several:
+        st.caption("Several backbones share masks by name only; without one, each is whole.")
+    names = st.multiselect(
+        "Fields",
+        list(advanced.BY_NAME),
+        format_func=lambda name: advanced.BY_NAME[name].title,
+        placeholder="none; such as tau, learning rate, time steps",
+        key=Key.LAUNCH_SWEEP_FIELDS,
+        persist_state="session",
+    )
+    columns = st.columns(2)
+    fields = {name: _values(name, columns[place % 2]) for place, name in enumerate(names)}
+    name = st.text_input(
+        "Name of the sweep",
+        key=Key.LAUNCH_SWEEP_NAME,
+        placeholder="made from what it varies",
+        max_chars=100,
+        persist_state="session",
+    )
+    return Axes(
+        backbones=tuple(chosen),
+        masks=tuple(masks) or ((WHOLE,) if several else ()),
+        fields={name: values for name, values in fields.items() if values},
+        name=name,
+    )
+
+
+def words(backbone: BackboneInfo, mask: Sequence[str]) -> str:
+    """A mask as an axis holds it: its name, or its blocks with commas."""
+    return mask_editor.name_of(backbone, tuple(mask)) or ",".join(mask)
+
+
+def add_masks(masks: Sequence[str]) -> None:
+    """For a callback: put masks on the axis."""
+    memory = st.session_state
+    memory[Key.LAUNCH_SWEEP_MASKS] = list(dict.fromkeys([*(memory.get(Key.LAUNCH_SWEEP_MASKS) or []), *masks]))
+
+
+def _values(name: str, column) -> tuple[str, ...]:
+    field, key = advanced.BY_NAME[name], Key.LAUNCH_SWEEP_VALUES.of(name)
+    shared = {"key": key, "help": f"`{name}`. {field.meaning}", "persist_state": "session"}
+    if choices := advanced.choices(name):
+        return tuple(column.multiselect(f"{field.title}: values", choices, **shared))
+    return tuple(launching.parse_values(column.text_input(f"{field.title}: values", placeholder="1, 2, 3", **shared)))

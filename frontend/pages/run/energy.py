@@ -1,0 +1,56 @@
+"""Where the energy goes: layer by layer, as a flow, as a table, and beside the twin's."""
+
+from __future__ import annotations
+
+from html import escape
+
+import streamlit as st
+
+from core.report.charts import energy, flow
+from core.units import format_count, format_energy
+from frontend.keys import Key
+from frontend.pages.run import twin as run_twin
+from frontend.pages.run.section import Shown
+from frontend.parts.chart_box import show
+
+
+def draw(shown: Shown) -> None:
+    layers = shown.layers
+    left, right = st.columns(2, gap="large")
+    with left:
+        show(
+            energy.figure(layers, source=shown.source),
+            key=Key.RUN_CHART.of("energy"),
+            data=lambda: energy.rows(layers),
+            file_name=f"{shown.file_stem}-layers.csv",
+        )
+    with right:
+        show(
+            flow.figure(layers, source=shown.source),
+            key=Key.RUN_CHART.of("flow"),
+            data=lambda: flow.rows(layers),
+            file_name=f"{shown.file_stem}-flow.csv",
+        )
+    run_twin.draw(shown)
+    with st.expander("Every operation", icon=":material/table_rows:"):
+        st.html(_table(shown))
+    st.caption(
+        "Estimated from counted operations times published prices, not measured on hardware. Leakage, routing and control "
+        "are not modelled in any mode; memory traffic only in the mode memory."
+    )
+
+
+def _table(shown: Shown) -> str:
+    total = shown.layers.total_energy_pj
+    rows = "".join(
+        f"<tr><td>{escape(bill.name)}</td><td>{escape(bill.kind)}</td><td>{' × '.join(map(str, bill.output_shape))}</td>"
+        f"<td>{bill.params:,}</td><td>{format_count(bill.dense_ops)}</td><td>{format_count(bill.acs)}</td>"
+        f"<td>{format_count(bill.macs)}</td><td>{format_energy(bill.energy_pj)}</td>"
+        f"<td>{100 * bill.energy_pj / total if total else 0:.1f} %</td></tr>"
+        for bill in shown.layers.layers
+    )
+    head = "".join(
+        f"<th>{name}</th>"
+        for name in ("Layer", "Kind", "Output", "Parameters", "Dense ops a step", "ACs", "MACs", "Energy", "Share")
+    )
+    return f'<div class="sf-scroll" tabindex="0"><table class="sf-table"><tr>{head}</tr>{rows}</table></div>'

@@ -1,0 +1,106 @@
+"""Who trains what, and what waits for how long."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+
+import streamlit as st
+
+from core.schemas.runs import Run
+from core.schemas.workers import QueuedRun, WaitingRuns, WorkerInfo, Workers
+from core.units import format_duration
+from frontend.client.connection import plain
+from frontend.keys import Key
+from frontend.parts import actions as acts
+from frontend.parts import run_state as state
+from frontend.places import link_run
+
+FIRST = 5
+NO_WORKER = "No worker has given a sign of life lately, so nothing starts. `spikefront worker` starts one."
+
+
+def draw(workers: Workers, waiting: WaitingRuns, active: Sequence[Run]) -> None:
+    """One line when nothing happens; else each worker with its runs, and the head of the queue."""
+    with st.container(border=True, key="runs_queue"):
+        st.html(f'<p class="sf-line" role="status">{escape(summary(workers, waiting))}</p>')
+        if not workers.items:
+            (st.warning if waiting.total else st.caption)(NO_WORKER)
+        known = {run.id: run for run in active}
+        trained = [worker for worker in workers.items if worker.runs]
+        if not trained and not waiting.total:
+            return
+        if not (trained and waiting.total):  # a column of nothing would be a gap on a phone
+            left = right = st.container()
+        else:
+            left, right = st.columns(2, gap="large")
+        with left:
+            for worker in trained:
+                _worker(worker, known)
+        with right:
+            _waiting(waiting, known)
+
+
+def summary(workers: Workers, waiting: WaitingRuns) -> str:
+    """Such as `2 workers · 3 of 8 slots busy · 12 runs wait, the last ends in about 1 h`."""
+    count, slots = len(workers.items), sum(worker.slots for worker in workers.items)
+    held = sum(len(worker.runs) for worker in workers.items)
+    parts = [f"{count} worker{'' if count == 1 else 's'}" if count else "no worker"]
+    if count:
+        parts.append(f"{held} of {slots} slot{'' if slots == 1 else 's'} busy")
+    if not waiting.total:
+        parts.append("nothing waits")
+    else:
+        ends = "" if waiting.ends_in_s is None else f", the last ends in about {state.roughly(waiting.ends_in_s)}"
+        parts.append(f"{waiting.total:,} run{' waits' if waiting.total == 1 else 's wait'}{ends}")
+    return " · ".join(parts)
+
+
+def times(item: QueuedRun) -> str:
+    """How long one run has waited, and when it should start."""
+    parts = [f"has waited {format_duration(item.waiting_s)}"]
+    if item.starts_in_s is not None:
+        starts = "should start now" if item.starts_in_s < 1 else f"starts in about {state.roughly(item.starts_in_s)}"
+        parts.append(starts)
+    parts.append(f"takes about {state.roughly(max(item.run_s, 1))}")
+    return " · ".join(parts)
+
+
+def named(run_id: str, label: str, known: Mapping[str, Run]) -> str:
+    """The label, with the seed where the run is known: the runs of a sweep often differ in nothing else."""
+    return f"{label}, seed {known[run_id].config.seed}" if run_id in known else label
+
+
+def _worker(worker: WorkerInfo, known: Mapping[str, Run]) -> None:
+    st.caption(plain(f"{worker.name} · queue {worker.queue} · {len(worker.runs)} of {worker.slots} slots busy"))
+    for held in worker.runs:
+        with st.container(key=f"held_{held.id}", gap="xsmall"):
+            link_run(held.id, named(held.id, held.label, known))
+            run = known.get(held.id)
+            if run is not None:
+                state.bar(run)
+            else:
+                st.caption(state.words(held.state))
+
+
+def _waiting(waiting: WaitingRuns, known: Mapping[str, Run]) -> None:
+    if not waiting.total:
+        return
+    st.caption(plain(f"Next in queue {waiting.queue}"))
+    for item in waiting.items[:FIRST]:
+        with st.container(key=f"waits_{item.id}", horizontal=True, vertical_alignment="center", gap="small"):
+            with st.container(gap=None):
+                link_run(item.id, f"{item.position}. {named(item.id, item.label, known)}")
+                st.caption(times(item))
+            st.button(
+                "Cancel", key=f"{Key.RUN_CANCEL}_waits_{item.id}", on_click=acts.cancel, args=(item.id,),
+                type="tertiary", icon=":material/close:", help=f"Take {item.label} out of the queue",
+            )  # fmt: skip
+    if waiting.total > FIRST:
+        key = Key.RUNS_BULK.of("waiting")
+        st.button(f"and {waiting.total - FIRST:,} more", key=key, on_click=_show_waiting, type="tertiary")
+
+
+def _show_waiting() -> None:
+    st.session_state[Key.RUNS_STATE] = "waiting"
+    st.session_state.pop(Key.RUNS_CURSORS, None)

@@ -1,0 +1,234 @@
+"""Lets nobody into the dashboard without its key: pages, files and the websocket alike.
+
+The dashboard acts with its owner's rights, so every request but the health check needs a cookie, and
+the cookie is given for the key alone. What is checked, in this order:
+
+1. Host: a name that is not ours means DNS rebinding (an outside page that points its own name at us).
+2. Origin: a websocket or a changing request that comes from another page is refused.
+3. `?key=`: the right key gives the cookie and leads to the same address without it.
+4. The cookie, else the page that asks for the key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import ipaddress
+import logging
+import socket
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+from urllib.parse import parse_qs, parse_qsl, quote, urlencode, urlsplit
+
+from frontend.serving.door import bounce, door, notice
+
+log = logging.getLogger(__name__)
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+HEALTH = "/_stcore/health"
+KEY_FORM = "/_key"
+COOKIE_DAYS = 30
+FORM_LIMIT = 8192  # bytes; a key is 43 characters
+WAITING_LIMIT = 16  # wrong keys that may wait at once
+
+_PAGE: Headers = [
+    (b"content-type", b"text/html; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    (
+        b"content-security-policy",
+        b"default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+    ),
+]
+_EVERYWHERE: Headers = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"SAMEORIGIN"),
+    # not "no-referrer": under it a form sends `Origin: null`, which the check below would refuse
+    (b"referrer-policy", b"same-origin"),
+]
+# The browser loads nothing from elsewhere and sends nothing there. Streamlit styles in line, and its charts
+# compile functions at run time. The websocket is named, since not every browser counts it as 'self'.
+_POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' ws://{host} wss://{host}; "
+    "worker-src 'self' blob:; frame-ancestors 'self'; base-uri 'self'; form-action 'self'; object-src 'none'"
+)
+#: Other names of the first page, which Streamlit knows at `/` alone.
+HOME = ("/explore", "/explore/")
+
+
+class Guard:
+    """ASGI middleware around the whole dashboard."""
+
+    def __init__(self, app: Any, *, token: str, port: int, host: str, wait_s: float = 0.5) -> None:
+        """`host` is the address bound; `wait_s` is the first delay after a wrong key, doubled up to 8 s."""
+        self._app = app
+        self._token = token
+        # Cookies belong to a host whatever the port: two dashboards on one machine need two names.
+        self.cookie = f"spikefront_{port}"
+        self._pass = hmac.new(token.encode(), f"dashboard cookie, port {port}".encode(), hashlib.sha256).hexdigest()
+        self._names = {"localhost", host.lower(), socket.gethostname().lower()}
+        self._wait_s = wait_s
+        self._wrong = 0
+        self._waiting = 0
+        self._queue = asyncio.Lock()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+        if not self._host_is_ours(headers.get(b"host")):
+            log.warning("guard.wrong_host", extra={"host": headers.get(b"host", "")[:200]})
+            await _refuse(
+                scope,
+                send,
+                421,
+                notice(title="Not under this name", text="Open the dashboard by the address that it printed."),
+            )
+        elif scope["type"] == "websocket":
+            await self._websocket(scope, receive, send, headers)
+        else:
+            await self._http(scope, receive, _with_headers(send, headers[b"host"]), headers)
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send, headers: dict[bytes, str]) -> None:
+        if _origin_is_ours(headers) and self._has_cookie(headers):
+            await self._app(scope, receive, send)
+        else:
+            log.warning("guard.websocket_refused", extra={"origin": headers.get(b"origin", "")[:200]})
+            await _refuse(scope, send, 403, b"")
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send, headers: dict[bytes, str]) -> None:
+        path = scope["path"]
+        if path == HEALTH and scope["method"] in ("GET", "HEAD"):
+            await self._app(scope, receive, send)
+            return
+        if scope["method"] not in ("GET", "HEAD") and not _origin_is_ours(headers):
+            await _refuse(scope, send, 403, notice(title="Refused", text="This request comes from another site."))
+            return
+        if path == KEY_FORM and scope["method"] == "POST":
+            await self._form(scope, receive, send)
+            return
+        query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        keys = [value for name, value in query if name == "key"]
+        target = _address(path, ((name, value) for name, value in query if name != "key"))
+        if keys:
+            await self._judge(scope, send, keys[0], target)
+        elif self._has_cookie(headers):
+            if path in HOME:
+                home = _address("/", query).encode("latin-1", "replace")
+                await _answer(scope, send, 307, b"", [(b"location", home)])
+            else:
+                await self._app(scope, receive, send)
+        elif headers.get(b"sec-fetch-site") == "cross-site" and headers.get(b"sec-fetch-mode") == "navigate":
+            # A strict cookie stays at home when a link on another site is followed: come again from here.
+            await _answer(scope, send, 200, bounce(path=target))
+        else:
+            await _answer(scope, send, 401, door(action=KEY_FORM, path=target))
+
+    async def _form(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = b""
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+            if len(body) > FORM_LIMIT:
+                await _answer(scope, send, 413, notice(title="Too long", text="That is no key."))
+                return
+        fields = parse_qs(body.decode("utf-8", "replace"))
+        wanted = urlsplit(fields.get("next", ["/"])[0])
+        target = _address(wanted.path, parse_qsl(wanted.query, keep_blank_values=True))
+        await self._judge(scope, send, fields.get("key", [""])[0].strip(), target)
+
+    async def _judge(self, scope: Scope, send: Send, key: str, target: str) -> None:
+        """The right key: a cookie and on to `target`. A wrong one: a sentence, later each time."""
+        if hmac.compare_digest(key.encode(), self._token.encode()):
+            self._wrong = 0
+            cookie = f"{self.cookie}={self._pass}; Path=/; Max-Age={COOKIE_DAYS * 86400}; HttpOnly; SameSite=Strict"
+            if scope.get("scheme") == "https":
+                cookie += "; Secure"
+            extra = [(b"location", target.encode("latin-1", "replace")), (b"set-cookie", cookie.encode())]
+            await _answer(scope, send, 303, b"", extra)
+            return
+        log.warning("guard.wrong_key", extra={"client": (scope.get("client") or ("?",))[0]})
+        if self._waiting >= WAITING_LIMIT:
+            await _answer(scope, send, 429, notice(title="Too many wrong keys", text="Wait a moment and try again."))
+            return
+        self._waiting += 1
+        try:
+            async with self._queue:  # one after another, so that guessing in parallel gains nothing
+                await asyncio.sleep(min(self._wait_s * 2**self._wrong, 8.0))
+                self._wrong = min(self._wrong + 1, 10)
+        finally:
+            self._waiting -= 1
+        await _answer(scope, send, 401, door(action=KEY_FORM, path=target, complaint="That key does not fit."))
+
+    def _has_cookie(self, headers: dict[bytes, str]) -> bool:
+        try:
+            morsel = SimpleCookie(headers.get(b"cookie", "")).get(self.cookie)
+        except CookieError:
+            return False
+        return morsel is not None and hmac.compare_digest(morsel.value.encode(), self._pass.encode())
+
+    def _host_is_ours(self, host: str | None) -> bool:
+        """Our names, or any literal address: rebinding needs a name that the attacker's DNS answers for."""
+        try:
+            name = urlsplit(f"//{host or ''}").hostname
+        except ValueError:
+            return False
+        if not name:
+            return False
+        if name.rstrip(".") in self._names:
+            return True
+        try:
+            ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        return True
+
+
+def _origin_is_ours(headers: dict[bytes, str]) -> bool:
+    """No Origin (not a browser), or the same host and port as the request's own."""
+    origin = headers.get(b"origin")
+    return origin is None or urlsplit(origin).netloc.lower() == headers.get(b"host", "").lower()
+
+
+def _address(path: str, query: Iterable[tuple[str, str]]) -> str:
+    """A path on this site and nowhere else: `//evil.example` would be another host."""
+    rest = urlencode(list(query))
+    return quote("/" + path.lstrip("/\\"), safe="/-._~!$&'()*+,;=:@") + (f"?{rest}" if rest else "")
+
+
+def _with_headers(send: Send, host: str) -> Send:
+    """`host` has passed the check of names, so it holds no sign that could end a directive."""
+    policy = (b"content-security-policy", _POLICY.format(host=host).encode("latin-1", "replace"))
+
+    async def sending(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            present = {name.lower() for name, _ in message.get("headers", [])}
+            extra = [pair for pair in (*_EVERYWHERE, policy) if pair[0] not in present]
+            message = {**message, "headers": [*message.get("headers", []), *extra]}
+        await send(message)
+
+    return sending
+
+
+async def _refuse(scope: Scope, send: Send, status: int, body: bytes) -> None:
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1008})  # before accept: the server answers 403
+    else:
+        await _answer(scope, send, status, body)
+
+
+async def _answer(scope: Scope, send: Send, status: int, body: bytes, extra: Headers | None = None) -> None:
+    headers = [*_PAGE, *(extra or []), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})

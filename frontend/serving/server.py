@@ -1,0 +1,122 @@
+"""The dashboard's server: Streamlit's ASGI app behind our guard, under uvicorn.
+
+`streamlit run` would serve its websocket and files to whoever finds the port; as an ASGI app
+everything passes one middleware of ours (`frontend.serving.guard`). All options are set here, so nothing
+depends on the current folder or on a config file beside the code.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from core.errors import PortTaken
+from core.host.gc_pauses import search_rarely
+from core.settings import Settings, read_token
+from frontend.serving.guard import Guard
+
+log = logging.getLogger(__name__)
+
+SCRIPT = Path(__file__).with_name("app.py")
+
+LIGHT = {
+    "primaryColor": "#0b6b8f",
+    "backgroundColor": "#ffffff",
+    "secondaryBackgroundColor": "#f4f5f3",
+    "textColor": "#1b1f24",
+    "linkColor": "#0b6b8f",
+    "borderColor": "#e1e4e6",
+}
+DARK = {
+    "primaryColor": "#227fa4",
+    "backgroundColor": "#101418",
+    "secondaryBackgroundColor": "#191f25",
+    "textColor": "#e7eaed",
+    "linkColor": "#6cc0e2",
+    "borderColor": "#2b333b",
+}
+
+
+def options(settings: Settings) -> dict[str, Any]:
+    """Streamlit's options, by their dotted names. They win over any config file and environment variable."""
+    return {
+        "browser.gatherUsageStats": False,
+        "browser.serverAddress": settings.host,
+        "client.showErrorDetails": "none",  # a traceback is for the log, not for a page
+        "client.toolbarMode": "minimal",
+        "global.developmentMode": False,
+        "logger.hideWelcomeMessage": True,
+        "runner.magicEnabled": False,
+        "server.address": settings.host,
+        "server.port": settings.dashboard_port,
+        "server.headless": True,
+        "server.fileWatcherType": "none",
+        "server.runOnSave": False,
+        "server.enableStaticServing": False,
+        "server.enableAgentApi": False,
+        "server.enableCORS": True,  # that is: cross-origin requests are refused
+        "server.corsAllowedOrigins": [],
+        "server.enableXsrfProtection": True,
+        "server.baseUrlPath": "",
+        "server.maxUploadSize": 5,  # MB; a picture on the page Try it
+        "server.disconnectedSessionTTL": 60,
+        "theme.baseRadius": "0.5rem",
+        "theme.baseFontSize": 15,
+        "theme.showWidgetBorder": True,
+        **{f"theme.light.{name}": value for name, value in LIGHT.items()},
+        **{f"theme.dark.{name}": value for name, value in DARK.items()},
+    }
+
+
+def create(settings: Settings) -> Guard:
+    """The guarded ASGI app. Sets Streamlit's process-wide options, so once a process."""
+    # Streamlit costs a second to import: only the process that serves pages pays it. pandas comes before the first
+    # page: Plotly uses it as soon as any thread has begun to import it, half loaded or not.
+    import pandas  # noqa: F401
+    from streamlit.starlette import App
+    from streamlit.web.bootstrap import load_config_options
+
+    import frontend.pages.explore.page  # noqa: F401  # the page that opens first, loaded before anybody waits for it
+
+    token = read_token(settings)
+    load_config_options(options(settings))
+    app = App(SCRIPT)
+    return Guard(app, token=token, port=settings.dashboard_port, host=settings.host)
+
+
+def listen(settings: Settings) -> socket.socket:
+    """A bound socket; raises PortTaken."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.dashboard_port))
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise PortTaken(port=settings.dashboard_port, setting="SPIKEFRONT_DASHBOARD_PORT") from None
+        raise
+    return listener
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or Ctrl-C. Raises PortTaken or HomeUnusable."""
+    listener = listen(settings)
+    app = create(settings)
+    config = uvicorn.Config(
+        app,
+        lifespan="on",
+        access_log=False,  # an address may carry the key
+        log_level="warning",
+        server_header=False,
+        timeout_graceful_shutdown=3,  # open pages hold websockets for ever
+    )
+    search_rarely()
+    log.info("dashboard.serving", extra={"url": settings.dashboard_url})
+    uvicorn.Server(config).run(sockets=[listener])
