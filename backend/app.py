@@ -16,13 +16,12 @@ from backend.comparisons import endpoints as comparisons
 from backend.context import build_context
 from backend.imports import endpoints as imports
 from backend.installation import endpoints as installation
-from backend.pareto.service import tally_older_runs
+from backend.pareto import endpoints as pareto
 from backend.results import endpoints as results
 from backend.runs import endpoints as runs
-from backend.runs.new_runs import label_older_runs
 from backend.security import BEARER, Gate, allowed_hosts
 from backend.shares import endpoints as shares
-from backend.store.backfill import mark_older_repeats
+from backend.store.backfill import fill_older_rows
 from backend.store.db import migrate
 from backend.suggestions import endpoints as suggestions
 from backend.sweeps import endpoints as sweeps
@@ -39,9 +38,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     prepare_home(settings)
     migrate(settings)
     context = build_context(settings)
-    tally_older_runs(context)
-    label_older_runs(context)
-    mark_older_repeats(context)
+    fill_older_rows(context.database, context.artifacts)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -66,6 +63,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         audits,
         runs,
         results,
+        pareto,
         tryit,
         sweeps,
         suggestions,

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from fastapi import Request
 
+from backend.inference import InferProcess
 from backend.store.artifacts import Artifacts, SignedUrls
 from backend.store.db import Database
 from backend.store.lifecycle import Lifecycle
 from backend.store.queue import Queue
-from backend.tryit.process import InferProcess
 from core.settings import Settings, read_token
 
 

@@ -2,11 +2,11 @@
 
     config.json             RunConfig
     environment.json        versions, processor, threads: what the numbers were made with
-    metrics.json            epoch by epoch, as columns (core.schemas.api.Metrics)
+    metrics.json            epoch by epoch, as columns (core.schemas.results.Metrics)
     counts.json             integer operation counts of the test set (core.schemas.results.Counts)
     counts_per_sample.npz   the same counts per test image, one array a layer and quantity
     predictions.npz         index [N], label [N], outputs [N, T, C] float32, classes
-    gradients.json          gradient norm per layer and epoch (core.schemas.api.Gradients)
+    gradients.json          gradient norm per layer and epoch (core.schemas.results.Gradients)
     diagnostics.json        activations of a probe batch per layer, epoch and step (core.schemas.diagnostics.Diagnostics)
     examples.npz            index [M], image [M, H, W, 3] uint8: images worth looking at
     weights.safetensors     parameters and running statistics of the best epoch

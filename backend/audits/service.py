@@ -8,11 +8,12 @@ from backend.context import Context
 from backend.pareto.service import tally_pj
 from backend.runs.repository import LIVE, RunRepository
 from backend.store.models import RunRow
-from core.energy.profiles import DEFAULT_PROFILE, profiles
+from core.energy.profiles import profiles
 from core.measured import Bill, MeasuredRun
 from core.paper.beside import MODES_BESIDE, beside_printed
 from core.paper.printed import printed_rows
 from core.schemas.audit import MeasuredAudit
+from core.schemas.prices import DEFAULT_PROFILE
 from core.schemas.results import Summary
 from core.schemas.run import RunConfig, RunState
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from backend.context import Context
-from backend.runs.as_run import row_label
 from backend.runs.repository import RunRepository
 from backend.store.models import RunRow
 from core.datasets.catalog import DATASETS, title_of
@@ -62,7 +61,7 @@ class Estimator:
             return TimeEstimate(total_s=seconds(ops, GUESSED_OPS_PER_S), basis=GUESS, measured=False)
         return TimeEstimate(
             total_s=seconds(ops, like.ops_per_s),
-            basis=f"speed on this machine of {row_label(like)}, {title_of(like.dataset)}, {like.device}",
+            basis=f"speed on this machine of {like.label}, {title_of(like.dataset)}, {like.device}",
             measured=True,
         )
 

@@ -11,13 +11,14 @@ from backend.runs.repository import RunRepository
 from core.backbones.catalog import BACKBONES, mask_name
 from core.datasets.catalog import DATASETS
 from core.datasets.load import status
-from core.energy.modes import DEFAULT_MODE, MODES, layer_kind, static_macs
-from core.energy.profiles import DEFAULT_PROFILE, Profile, profiles
+from core.energy.modes import MODES, layer_kind, static_macs
+from core.energy.profiles import Profile, profiles
 from core.forecast import training_memory_bytes
 from core.recipes.build import build_config, plan_of
 from core.recipes.catalog import RECIPES
 from core.schemas.catalog import BackboneInfo, Catalog, DatasetInfo, ModeInfo, PriceInfo, ProfileInfo, RecipeInfo
 from core.schemas.preview import EqualRun, LayerPreview, Preview
+from core.schemas.prices import DEFAULT_MODE, DEFAULT_PROFILE
 from core.schemas.request import RunRequest
 from core.schemas.run import RunConfig, RunState
 

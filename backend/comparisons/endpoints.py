@@ -9,10 +9,8 @@ from pydantic import Field
 
 from backend.comparisons.service import ComparisonService
 from backend.context import Context, of
-from core.energy.modes import DEFAULT_MODE
-from core.energy.profiles import DEFAULT_PROFILE
 from core.schemas.compare import Comparison
-from core.schemas.prices import Factors
+from core.schemas.prices import DEFAULT_MODE, DEFAULT_PROFILE, Factors
 
 router = APIRouter(tags=["results"])
 

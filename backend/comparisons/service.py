@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from backend.context import Context
 from backend.pareto.service import weight_bytes
-from backend.runs.as_run import row_label
 from backend.runs.repository import RunRepository
 from backend.store.models import RunRow
 from core.analysis.compare import INTERVAL, paired, ratio
@@ -14,11 +13,9 @@ from core.energy.modes import MODES
 from core.energy.price import price
 from core.energy.profiles import profiles
 from core.errors import BadValue
-from core.schemas.compare import ComparedRun, Comparison, Difference, TwinRatio
+from core.schemas.compare import FEWEST, MOST, ComparedRun, Comparison, Difference, TwinRatio
 from core.schemas.prices import AS_PUBLISHED, Factors
 from core.schemas.run import Kind, RunConfig
-
-MIN_RUNS, MAX_RUNS = 2, 10
 
 
 class ComparisonService:
@@ -32,8 +29,8 @@ class ComparisonService:
 
         Raises BadValue, UnknownName, NotFound, NotReady, or BundleCorrupt where a file of a run cannot be read.
         """
-        if not MIN_RUNS <= len(run_ids) <= MAX_RUNS or len(set(run_ids)) < len(run_ids):
-            expected = f"{MIN_RUNS} to {MAX_RUNS} different run ids with commas between them"
+        if not FEWEST <= len(run_ids) <= MOST or len(set(run_ids)) < len(run_ids):
+            expected = f"{FEWEST} to {MOST} different run ids with commas between them"
             raise BadValue(field="runs", value=",".join(run_ids)[:200], expected=expected)
         accounting, prices = MODES[mode], moved(profiles()[profile], factors)
         with self._context.database.read() as session:
@@ -65,7 +62,7 @@ class ComparisonService:
         bundle, mask = self._context.artifacts.bundle(row.id), tuple(row.mask.split(","))
         return ComparedRun(
             id=row.id,
-            label=row_label(row),
+            label=row.label,
             kind=Kind(row.kind),
             mask_name=mask_name(row.backbone, mask) if row.backbone in BACKBONES else None,
             config=RunConfig.model_validate(row.config),

@@ -9,21 +9,18 @@ from typing import Any
 
 import numpy as np
 from sqlalchemy import Row
-from sqlalchemy.exc import IntegrityError
 
 from backend.context import Context
 from backend.pareto.stepwise import Stopped, stopped
-from backend.runs.as_run import label
 from backend.runs.repository import TAG_END, RunRepository
 from backend.store.models import RunTallyRow
-from backend.store.outcome import tallies
 from core.analysis.pareto import front
 from core.analysis.reprice import moved
 from core.backbones.catalog import BACKBONES, mask_name
+from core.backbones.naming import network_label
 from core.energy.modes import MODES
 from core.energy.price import energy_pj
 from core.energy.profiles import Profile, profiles
-from core.errors import BundleCorrupt
 from core.forecast import FLOAT
 from core.paper.printed import published
 from core.schemas.pareto import Pareto, ParetoColumns, ParetoPoint
@@ -135,7 +132,7 @@ def _named(kind: str, backbone: str, joined: str) -> tuple[tuple[str, ...], str 
     """(the mask, its name if it has one, the run's label)."""
     mask = tuple(joined.split(","))
     short = mask_name(backbone, mask) if backbone in BACKBONES else None
-    return mask, short, label(kind=kind, backbone=backbone, mask=mask)
+    return mask, short, network_label(kind=kind, backbone=backbone, mask=mask)
 
 
 def _whole(row: Row) -> Stopped:
@@ -162,20 +159,3 @@ def weight_bytes(params: int) -> int:
 
 def _parted(joined: str | None) -> list[str]:
     return sorted(joined.split(TAG_END)) if joined else []
-
-
-def tally_older_runs(context: Context) -> None:
-    """At start: tallies of runs that ended before an accounting mode was what it is, from their stored counts."""
-    for mode in MODES:
-        with context.database.read() as session:
-            missing = RunRepository(session).untallied(mode)
-        for run_id in missing:
-            try:
-                rows = tallies(run_id, context.artifacts.bundle(run_id).counts(), [mode])
-                with context.database.write() as session:
-                    for row in rows:
-                        session.merge(row)  # in the place of one from an older version, if there is one
-            except BundleCorrupt as error:
-                log.warning("run.not_tallied", extra={"run_id": run_id, "mode": mode, "reason": error.message})
-            except IntegrityError:  # another process was quicker, or the run was deleted
-                continue

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from core.bundle import MANIFEST, Bundle
 
-NAME = "bundle.zip"
 PIECE = 1 << 20
 #: The same bundle gives the same zip, whenever its files were written.
 MOMENT = (1980, 1, 1, 0, 0, 0)

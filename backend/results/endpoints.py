@@ -11,18 +11,16 @@ from pydantic import Field
 from starlette.responses import Response
 
 from backend.context import Context, of
-from backend.results import archive
 from backend.results.service import Cell, ResultService, Which
 from backend.runs.endpoints import RunId
 from backend.security import has_token
-from backend.store.artifacts import MEDIA_TYPES
-from core.energy.modes import DEFAULT_MODE
-from core.energy.profiles import DEFAULT_PROFILE
+from backend.store.artifacts import BUNDLE_ZIP, MEDIA_TYPES
 from core.errors import Unauthorised
 from core.schemas.base import Frozen
 from core.schemas.bill import Layers
 from core.schemas.diagnostics import Calibration, Confusion, DiagnosticsReport, Exits, Steps
 from core.schemas.images import Examples, SeenImage
+from core.schemas.prices import DEFAULT_MODE, DEFAULT_PROFILE
 from core.schemas.results import Environment, Gradients, Metrics
 from core.schemas.twin import RunTwin
 
@@ -149,7 +147,7 @@ def artifact(
         if expires is None or signature is None:
             raise Unauthorised()
         context.urls.check(run_id, name, expires=expires, signature=signature)
-    if name == archive.NAME:
+    if name == BUNDLE_ZIP:
         headers = {"Content-Disposition": f'attachment; filename="{run_id}-{name}"'}
         return StreamingResponse(results.archive(run_id), media_type="application/zip", headers=headers)
     path = results.artifact(run_id, name)

@@ -4,22 +4,10 @@ from __future__ import annotations
 
 from backend.store.artifacts import Artifacts, SignedUrls
 from backend.store.models import RunRow
-from core.backbones.catalog import BACKBONES, mask_name
 from core.recipes.build import command
 from core.schemas.results import Summary
 from core.schemas.run import RunConfig, RunState
 from core.schemas.runs import Artifact, Run, RunError, RunProgress, TwinRef
-
-
-def label(*, kind: str, backbone: str, mask: tuple[str, ...]) -> str:
-    """A run's short name for people: `SNN-SqueezeNet Ref-1`, or the kept blocks where the mask has no name."""
-    if backbone not in BACKBONES:  # a run from a version that had more
-        return f"{kind.upper()}-{backbone} {','.join(mask)}"
-    return f"{kind.upper()}-{BACKBONES[backbone].title} {mask_name(backbone, mask) or ','.join(mask)}"
-
-
-def row_label(row: RunRow) -> str:
-    return label(kind=row.kind, backbone=row.backbone, mask=tuple(row.mask.split(",")))
 
 
 def present(
@@ -38,7 +26,7 @@ def present(
         config=config,
         config_hash=row.config_hash,
         twin_hash=row.twin_hash,
-        label=row_label(row),
+        label=row.label,
         created_at=row.created_at,
         started_at=row.started_at,
         finished_at=row.finished_at,

@@ -1,4 +1,4 @@
-"""Routes of runs: make, list, show, stop, repeat, mark, remove, follow, and the Pareto plot."""
+"""Routes of runs: make, list, show, stop, repeat, mark, remove, follow."""
 
 from __future__ import annotations
 
@@ -10,18 +10,13 @@ from fastapi.responses import StreamingResponse
 from pydantic import Field
 
 from backend.context import Context, of
-from backend.pareto.service import pareto
 from backend.runs.events import read_batch, read_last_event_id, stream
 from backend.runs.repository import RunWhere
 from backend.runs.service import RunService
 from core.backbones.catalog import BACKBONES, parse_mask
-from core.energy.modes import DEFAULT_MODE
-from core.energy.profiles import DEFAULT_PROFILE
 from core.errors import SpikefrontError
 from core.recipes.catalog import RECIPES
 from core.schemas.base import Frozen
-from core.schemas.pareto import Pareto, ParetoColumns
-from core.schemas.prices import Factors
 from core.schemas.request import ForkRequest, RunRequest
 from core.schemas.run import Kind, RunState
 from core.schemas.runs import BulkAnswers, BulkRequest, Run, RunChange, RunPage
@@ -72,16 +67,6 @@ class RunQuery(Frozen):
             sweep=self.sweep,
             deleted=self.deleted,
         )
-
-
-class ParetoQuery(Factors):
-    """What to plot, and how to price it."""
-
-    dataset: str
-    profile: str = DEFAULT_PROFILE
-    mode: str = DEFAULT_MODE
-    steps: int | None = Field(default=None, ge=1, le=1024, description="stop every run after so many time steps")
-    columns: bool = Field(default=False, description="points as columns: smaller for many runs")
 
 
 def _masks(text: str, backbone: str | None) -> list[str]:
@@ -187,17 +172,6 @@ async def follow_run(
         media_type="text/event-stream",
         headers={"X-Accel-Buffering": "no"},  # a proxy shall not hold events back
     )
-
-
-@router.get("/pareto", tags=["results"])
-def get_pareto(
-    query: Annotated[ParetoQuery, Query()], context: Annotated[Context, Depends(of)]
-) -> Pareto | ParetoColumns:
-    """Own runs with their front, and the printed points, in any mode and profile."""
-    plot = pareto(
-        context, dataset=query.dataset, mode=query.mode, profile=query.profile, steps=query.steps, factors=query.factors
-    )
-    return plot.columns() if query.columns else plot.points()
 
 
 def _made(response: Response, run: Run, created: bool) -> Run:

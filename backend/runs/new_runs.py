@@ -1,4 +1,4 @@
-"""New runs: the row, the config of a fork, the message to the workers, and the names of older rows."""
+"""New runs: the row, the config of a fork, and the message to the workers."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import select, update
-
 from backend.context import Context
-from backend.runs.as_run import label
 from backend.store.lifecycle import WAITING, plain
 from backend.store.models import RunRow
 from core.backbones.catalog import parse_mask
+from core.backbones.naming import network_label
 from core.datasets.load import status
 from core.errors import DatasetMissing, QueueDown
 from core.recipes.build import build_config, override, plan_of
@@ -48,7 +46,7 @@ def new_row(config: RunConfig, *, now: datetime) -> RunRow:
         state=RunState.QUEUED,
         created_at=now,
         progress=plain(WAITING),
-        label=label(kind=config.kind, backbone=config.backbone, mask=config.mask),
+        label=network_label(kind=config.kind, backbone=config.backbone, mask=config.mask),
     )
 
 
@@ -80,16 +78,3 @@ def send(context: Context, run_ids: Sequence[str]) -> None:
             log.warning("run.not_sent", extra={"run_id": run_id, "reason": "queue-down"})
     if sent:
         context.lifecycle.mark_sent(*sent)
-
-
-def label_older_runs(context: Context) -> None:
-    """At start: the searched label of runs from before it was kept, or from before a mask had its present name."""
-    with context.database.read() as session:
-        columns = (RunRow.kind, RunRow.backbone, RunRow.mask, RunRow.label)
-        stored = session.execute(select(*columns).distinct()).all()
-    for kind, backbone, mask, old in stored:
-        new = label(kind=kind, backbone=backbone, mask=tuple(mask.split(",")))
-        if new != old:
-            same = (RunRow.kind == kind, RunRow.backbone == backbone, RunRow.mask == mask)
-            with context.database.write() as session:
-                session.execute(update(RunRow).where(*same).values(label=new))

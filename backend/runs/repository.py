@@ -262,13 +262,6 @@ class RunRepository:
         )
         return list(self._session.scalars(wanted.order_by(RunRow.created_at.desc()).limit(limit)))
 
-    def untallied(self, mode: str) -> list[str]:
-        """Ids of succeeded runs that have no whole tally in this mode."""
-        has = select(RunTallyRow.run_id).where(
-            RunTallyRow.run_id == RunRow.id, RunTallyRow.mode == mode, RunTallyRow.other.is_not(None)
-        )
-        return list(self._session.scalars(select(RunRow.id).where(RunRow.state == RunState.SUCCEEDED, ~has.exists())))
-
 
 def _gathered(pairs: Iterable[Row[tuple[str, str]]]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}

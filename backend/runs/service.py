@@ -11,10 +11,10 @@ from backend import idempotency
 from backend.context import Context
 from backend.paging import read_cursor, write_cursor
 from backend.problems import describe
-from backend.results import archive
 from backend.runs.as_run import present, signed_artifacts
 from backend.runs.new_runs import forked, new_row, require_dataset, send
 from backend.runs.repository import RunRepository, RunWhere
+from backend.store.artifacts import BUNDLE_ZIP
 from backend.store.db import utc_now
 from backend.store.lifecycle import add_state_event
 from backend.store.models import RunRow
@@ -190,7 +190,7 @@ class RunService:
                     row,
                     twin=newest.get((row.twin_hash, Kind(row.kind).twin)),
                     artifacts=files,
-                    bundle_url=self._context.urls.url(row.id, archive.NAME) if files else None,
+                    bundle_url=self._context.urls.url(row.id, BUNDLE_ZIP) if files else None,
                     tags=tags.get(row.id, []),
                     sweep_ids=sweeps.get(row.id, []),
                 )

@@ -14,7 +14,6 @@ from backend.comparisons.service import ComparisonService
 from backend.context import Context
 from backend.pareto.service import pareto
 from backend.results.service import Measured, confusion_of, examples_of, layers_of, measured
-from backend.runs.as_run import row_label
 from backend.runs.repository import RunRepository
 from backend.store.models import RunRow, ShareRow
 from backend.sweeps.repository import SweepRepository
@@ -106,7 +105,7 @@ def _run(context: Context, share: ShareRow, request: ShareRequest) -> dict[str, 
     own = measured(context, row, name=THIS)
     other = measured(context, twin, name=TWIN) if twin is not None else None
     return {
-        "label": row_label(row),
+        "label": row.label,
         "config": RunConfig.model_validate(row.config),
         "summary": row.summary,
         "metrics": own.bundle.metrics(),
@@ -114,7 +113,7 @@ def _run(context: Context, share: ShareRow, request: ShareRequest) -> dict[str, 
         "confusion": confusion_of(own.bundle),
         "examples": _telling_examples(own, other, limit=EXAMPLES_SHOWN if request.with_images else 0),
         "gradients": own.bundle.gradients(),
-        "twin": {"label": row_label(twin), "summary": twin.summary} if twin is not None else None,
+        "twin": {"label": twin.label, "summary": twin.summary} if twin is not None else None,
     }
 
 

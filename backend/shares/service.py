@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from backend.context import Context
-from backend.runs.as_run import row_label
 from backend.runs.repository import RunRepository
 from backend.shares.contents import content_of, request_of, weights_of
 from backend.shares.frozen import OFFLINE, RESULTS, FrozenShares, entry
@@ -156,7 +155,7 @@ class ShareService:
                 rows = [runs.require_succeeded(run_id, what="results to share") for run_id in wanted]
                 places = " and ".join(dict.fromkeys(title_of(row.dataset) for row in rows))
                 seeds = ", ".join(dict.fromkeys(str(row.seed) for row in rows))
-                networks = ", ".join(dict.fromkeys(row_label(row) for row in rows))
+                networks = ", ".join(dict.fromkeys(row.label for row in rows))
                 label = f"{networks} on {places}, seed{'' if seeds.isdecimal() else 's'} {seeds}"[:640]
                 twin = runs.succeeded_twin(rows[0]) if request.type == "run" and request.with_twin else None
         if request.with_weights and (request.type == "view" or n_runs > MOST_WEIGHTS):
@@ -209,7 +208,7 @@ class ShareService:
             type=request.type,
             run_id=request.run_id,
             target=ShareTarget.model_validate(request.model_dump(include=set(ShareTarget.model_fields))),
-            label=share.label or (row_label(run) if run is not None else ""),
+            label=share.label or (run.label if run is not None else ""),
             with_twin=share.with_twin,
             with_images=request.with_images,
             with_weights=request.with_weights,

@@ -14,6 +14,7 @@ from core.errors import BadValue, NotFound, Unauthorised
 from core.settings import Settings
 
 URL_LIFETIME_S = 15 * 60
+BUNDLE_ZIP = "bundle.zip"  # the address of a whole bundle, beside those of its files
 NAMES = frozenset({*FILES, *LATER_FILES, MANIFEST})
 MEDIA_TYPES = {".json": "application/json", ".npz": "application/zip"}
 

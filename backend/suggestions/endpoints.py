@@ -9,9 +9,8 @@ from pydantic import Field
 
 from backend.context import Context, of
 from backend.suggestions.service import suggestions
-from core.energy.modes import DEFAULT_MODE
-from core.energy.profiles import DEFAULT_PROFILE
 from core.schemas.base import Frozen
+from core.schemas.prices import DEFAULT_MODE, DEFAULT_PROFILE
 from core.schemas.run import Kind
 from core.schemas.suggestion import MaskSuggestions
 

@@ -10,9 +10,8 @@ from pydantic import Field
 from backend.context import Context, of
 from backend.runs.endpoints import Key
 from backend.sweeps.service import SweepService
-from core.energy.modes import DEFAULT_MODE
-from core.energy.profiles import DEFAULT_PROFILE
 from core.schemas.base import Frozen
+from core.schemas.prices import DEFAULT_MODE, DEFAULT_PROFILE
 from core.schemas.sweep import SweepDetail, SweepPage, SweepPreview, SweepRequest
 
 router = APIRouter(prefix="/sweeps", tags=["sweeps"])

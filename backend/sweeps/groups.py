@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from backend.pareto.service import tally_pj
-from backend.runs.as_run import row_label
 from backend.store.models import RunRow, RunTallyRow
 from core.analysis.aggregate import aggregate
 from core.energy.profiles import Profile
@@ -46,7 +45,7 @@ def _group(
     done = [row for row in rows if row.state == RunState.SUCCEEDED]
     values = {name: _value(config, name) for name, all_of in axes.items() if _tells(config, name, all_of)}
     return SweepGroup(
-        label=label_of(row_label(first), values),
+        label=label_of(first.label, values),
         values=values,
         config=config,
         run_ids=[row.id for row in rows],

@@ -11,7 +11,6 @@ from backend import idempotency
 from backend.catalog.estimate import Estimator, total
 from backend.context import Context
 from backend.paging import read_cursor, write_cursor
-from backend.runs.as_run import label
 from backend.runs.new_runs import new_row, require_dataset, send
 from backend.runs.repository import RunRepository
 from backend.store.db import utc_now
@@ -19,12 +18,14 @@ from backend.store.lifecycle import add_state_event
 from backend.store.models import RunRow, SweepRow
 from backend.sweeps.groups import groups, label_of
 from backend.sweeps.repository import SweepRepository
-from core.energy.modes import DEFAULT_MODE, MODES
-from core.energy.profiles import DEFAULT_PROFILE, profiles
+from core.backbones.naming import network_label
+from core.energy.modes import MODES
+from core.energy.profiles import profiles
 from core.errors import StateConflict
 from core.recipes.sweep import Point, expand
 from core.schemas.base import digest
 from core.schemas.preview import EqualRun
+from core.schemas.prices import DEFAULT_MODE, DEFAULT_PROFILE
 from core.schemas.run import RunConfig, RunState
 from core.schemas.sweep import Combination, Sweep, SweepDetail, SweepPage, SweepPreview, SweepRequest
 
@@ -160,7 +161,7 @@ def _unique(points: list[Point]) -> dict[str, RunConfig]:
 
 def _combination(point: Point, config_hash: str, known: RunRow | None, time_s: float) -> Combination:
     config = point.config
-    named = label(kind=config.kind, backbone=config.backbone, mask=config.mask)
+    named = network_label(kind=config.kind, backbone=config.backbone, mask=config.mask)
     equal = None if known is None else EqualRun(id=known.id, state=RunState(known.state), accuracy=known.accuracy)
     return Combination(
         label=label_of(named, point.values),

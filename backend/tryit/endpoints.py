@@ -11,10 +11,9 @@ from pydantic import Field
 from backend.context import Context, of
 from backend.runs.endpoints import RunId
 from backend.tryit.service import TryService
-from core.energy.modes import DEFAULT_MODE
-from core.energy.profiles import DEFAULT_PROFILE
 from core.schemas.base import Frozen
 from core.schemas.inference import Tried
+from core.schemas.prices import DEFAULT_MODE, DEFAULT_PROFILE
 
 router = APIRouter(prefix="/runs/{run_id}", tags=["results"])
 

@@ -11,7 +11,6 @@ from sqlalchemy.orm import Session
 from backend.catalog.estimate import Estimator
 from backend.context import Context
 from backend.health import LATELY
-from backend.runs.as_run import row_label
 from backend.store.db import utc_now
 from backend.store.lifecycle import OWNED
 from backend.store.models import RunRow, WorkerRow
@@ -40,7 +39,7 @@ class WorkerService:
                     busy=worker.busy,
                     seen_at=worker.seen_at,
                     runs=[
-                        RunBrief(id=run.id, label=row_label(run), state=RunState(run.state), started_at=run.started_at)
+                        RunBrief(id=run.id, label=run.label, state=RunState(run.state), started_at=run.started_at)
                         for run in held
                         if run.worker == worker.name
                     ],
@@ -73,7 +72,7 @@ class WorkerService:
                 QueuedRun(
                     position=place,
                     id=row.id,
-                    label=row_label(row),
+                    label=row.label,
                     created_at=row.created_at,
                     waiting_s=max(0.0, (now - row.created_at).total_seconds()),
                     run_s=last,

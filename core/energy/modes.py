@@ -172,4 +172,3 @@ MODES.add(
         others=traffic_and_repriced,
     ),
 )
-DEFAULT_MODE = "exact"

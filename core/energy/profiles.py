@@ -23,8 +23,6 @@ from core.settings import Settings
 
 log = logging.getLogger("spikefront.energy")
 
-DEFAULT_PROFILE = "horowitz-45nm"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Constant:

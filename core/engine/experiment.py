@@ -40,13 +40,12 @@ from core.engine.train import EVALUATION_BATCH, Trainer
 from core.errors import BundleBusy, HomeUnusable, Interrupted, OutOfMemory
 from core.host.malloc import keep_freed_memory
 from core.recipes.build import plan_of
+from core.schemas.prices import DEFAULT_MODE, DEFAULT_PROFILE
 from core.schemas.results import Counts, Event, Finished, Started, Summary
 from core.schemas.run import Kind, RunConfig
 
 log = logging.getLogger(__name__)
 
-MODE = "exact"  # of the figures in summary.json; every other mode follows from counts.json
-PROFILE = "horowitz-45nm"
 FIXED_EXAMPLES = 200  # test images kept by every run on a data set
 CONVERSION_BATCHES = 16  # of EVALUATION_BATCH training images, whose activations set a converted network's thresholds
 
@@ -221,7 +220,7 @@ def _summarise(
     device: torch.device,
 ) -> Summary:
     answers = predictions.outputs.mean(1).argmax(1)
-    tally = MODES[MODE].tally(counts)
+    tally = MODES[DEFAULT_MODE].tally(counts)  # every other mode follows from counts.json
     neurons = [layer for layer in counts.layers if layer.spikes]
     places = sum(layer.output_numel for layer in neurons) * counts.time_steps * counts.n_samples
     return Summary(
@@ -230,9 +229,9 @@ def _summarise(
         params=sum(parameter.numel() for parameter in trainer.network.parameters()),
         acs=tally.acs,
         macs=tally.macs,
-        energy_pj=energy_pj(tally.acs, tally.macs, profiles()[PROFILE]),
-        mode=MODE,
-        profile=PROFILE,
+        energy_pj=energy_pj(tally.acs, tally.macs, profiles()[DEFAULT_PROFILE]),
+        mode=DEFAULT_MODE,
+        profile=DEFAULT_PROFILE,
         firing_rate=sum(sum(layer.spikes) for layer in neurons) / places if neurons else None,
         seed=config.seed,
         dataset=config.dataset,

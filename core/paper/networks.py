@@ -11,11 +11,11 @@ from core.backbones.plan import Plan
 from core.datasets.catalog import DATASETS
 from core.energy.modes import MODES, static_macs
 from core.energy.price import energy_pj
-from core.energy.profiles import DEFAULT_PROFILE
 from core.paper.masks import built_but_never_run
 from core.paper.printed import MODELS, RECOVERED, PrintedRow, printed_for, tables
 from core.paper.rounding import Interval, Printed
 from core.paper.tables import K, count_k
+from core.schemas.prices import DEFAULT_PROFILE
 from core.schemas.run import Kind
 from core.units import pj_to_mj
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
-from core.energy.profiles import DEFAULT_PROFILE, profiles
+from core.energy.profiles import profiles
 from core.schemas.audit import Audit, AuditFinding
+from core.schemas.prices import DEFAULT_PROFILE
 from core.units import PJ_PER_MJ
 
 RULE = (

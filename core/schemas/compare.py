@@ -9,6 +9,8 @@ from core.schemas.prices import Factors
 from core.schemas.results import Gradients, Metrics
 from core.schemas.run import Kind, RunConfig
 
+FEWEST, MOST = 2, 10  # runs side by side
+
 
 class ComparedRun(Frozen):
     """One run's figures, its energy in the mode and profile asked for, and its curves."""

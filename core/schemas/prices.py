@@ -1,4 +1,4 @@
-"""Prices that somebody moved away from those of a hardware profile."""
+"""How energy is priced: what is taken where nobody chose, and prices moved away from those of a profile."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from pydantic import Field
 
 from core.schemas.base import Frozen
 
+DEFAULT_MODE = "exact"
+DEFAULT_PROFILE = "horowitz-45nm"
 HIGHEST = 10.0  # times a profile's price: as far as a price is tried out
 
 

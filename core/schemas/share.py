@@ -7,15 +7,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, TypeAdapter, model_validator
 
-from core.energy.modes import DEFAULT_MODE
-from core.energy.profiles import DEFAULT_PROFILE
 from core.schemas.base import Frozen
 from core.schemas.bill import Layers
-from core.schemas.compare import Comparison
+from core.schemas.compare import FEWEST, MOST, Comparison
 from core.schemas.diagnostics import Confusion
 from core.schemas.images import Example, Examples
 from core.schemas.pareto import Pareto, ParetoPoint
-from core.schemas.prices import AS_PUBLISHED, Factors
+from core.schemas.prices import AS_PUBLISHED, DEFAULT_MODE, DEFAULT_PROFILE, Factors
 from core.schemas.results import Gradients, Metrics, Summary
 from core.schemas.run import RunConfig, RunState
 from core.schemas.sweep import SweepGroup
@@ -44,7 +42,7 @@ class ShareTarget(Factors):
     """
 
     run_id: Id | None = None
-    runs: list[Id] | None = Field(default=None, min_length=2, max_length=10)
+    runs: list[Id] | None = Field(default=None, min_length=FEWEST, max_length=MOST)
     sweep_id: Id | None = None
     view: ShareView | None = None
     mode: str = DEFAULT_MODE

@@ -126,3 +126,16 @@ def _price(stop: float, pj: float | None) -> str:
 def _known(key: Key | str, names: list[str] | tuple[float, ...], default: str | float) -> str | float:
     value = st.session_state.get(key, default)
     return value if value in names else default
+
+
+def price_row(catalog: Catalog, *, opens: bool = True) -> None:
+    """The sliders, under a title that names moved prices; open while one is moved, if it `opens`."""
+    chosen, moved = current(catalog), factors() != AS_PUBLISHED
+    profile = next(item for item in catalog.profiles if item.name == chosen.profile)
+    words = prices_in_words(profile, factors())
+    with st.expander(f"Energy lens: {words}" if words else "Energy lens: move the prices", expanded=moved and opens):
+        sliders(profile, has_memory=chosen.mode == "memory")
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.button("The profile's own prices", on_click=reset, disabled=not moved, type="tertiary",
+                      icon=":material/restart_alt:")  # fmt: skip
+            st.caption(f"{profile.title}: {profile.status}. Energy is estimated: counts × prices, re-priced at once.")

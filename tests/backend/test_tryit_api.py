@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 
 import backend.context
 from backend.app import create_app
-from backend.tryit.process import InferProcess
+from backend.inference import InferProcess
 from core.bundle import Bundle
 from core.datasets.picture import png
 from core.schemas.inference import MAX_PICTURE_BYTES, Tried

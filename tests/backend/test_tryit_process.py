@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.tryit.process import InferProcess
+from backend.inference import InferProcess
 from core.errors import BadValue, InferenceFailed
 from core.schemas.inference import InferRequest
 
@@ -179,7 +179,7 @@ def test_the_child_ends_by_itself_when_the_api_is_killed():
     """`core.cli infer` ends with its input (tests/core/test_infer.py); here, that nobody else holds the pipe."""
     child = BEGIN + f"for line in sys.stdin:\n    {KINDS['answers']}\n"
     code = (
-        "import sys, time\nfrom pathlib import Path\nfrom backend.tryit.process import InferProcess\n"
+        "import sys, time\nfrom pathlib import Path\nfrom backend.inference import InferProcess\n"
         "from core.schemas.inference import InferRequest\n"
         f"process = InferProcess(argv=(sys.executable, '-c', {child!r}))\n"
         "process.ask(InferRequest(folders=(Path('/nowhere'),), data=Path('/'), picture=''))\n"

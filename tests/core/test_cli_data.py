@@ -184,7 +184,7 @@ def test_a_real_process_lists_without_torch_and_help_names_every_command(tmp_pat
 MODULES = (
     "core.datasets.add, core.datasets.fetch, core.datasets.load, core.energy.price, core.energy.modes, "
     "core.analysis.pareto, core.analysis.confusion, core.analysis.predictions, core.paper.printed, "
-    "core.backbones.catalog, core.schemas.api, core.forecast, core.cli.commands.count, core.cli.commands.data"
+    "core.backbones.catalog, core.schemas.runs, core.forecast, core.cli.commands.count, core.cli.commands.data"
 )
 
 

@@ -13,7 +13,6 @@ from core.cli.commands.table import page, static_part
 from core.cli.main import main
 from core.datasets.catalog import DATASETS
 from core.energy.modes import MODES
-from core.energy.profiles import DEFAULT_PROFILE
 from core.errors import BundleCorrupt, NotFound
 from core.measured import Bill, largest_group, read_runs
 from core.paper.measured import measured_rows, network_name
@@ -21,6 +20,7 @@ from core.paper.networks import network_rows
 from core.paper.printed import MODELS, printed_for, printed_rows
 from core.paper.reproduce import caveats
 from core.paper.tables import paper_audit
+from core.schemas.prices import DEFAULT_PROFILE
 from core.schemas.run import Kind
 
 PAGE = Path(__file__).parents[2] / "docs" / "tables.md"

@@ -12,12 +12,11 @@ from core.analysis.findings import diagnostic_findings, gradient_findings
 from core.analysis.twin import twin_energy
 from core.bundle import Bundle, whole_paths
 from core.cli.console import print_json
-from core.energy.modes import DEFAULT_MODE
-from core.energy.profiles import DEFAULT_PROFILE
 from core.errors import BadValue
 from core.paper.measured import network_name
 from core.recipes.build import command
 from core.schemas.diagnostics import Calibration, Exits, Steps
+from core.schemas.prices import DEFAULT_MODE, DEFAULT_PROFILE
 from core.schemas.run import Kind
 from core.schemas.twin import TwinEnergy
 from core.units import format_count, format_energy

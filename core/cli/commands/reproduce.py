@@ -12,12 +12,12 @@ from core.cli.commands.train import parse_settings
 from core.cli.console import print_json
 from core.cli.train_here import train_here
 from core.energy.modes import MODES
-from core.energy.profiles import DEFAULT_PROFILE
 from core.errors import BadValue
 from core.measured import MeasuredRun, read_run
 from core.paper.printed import PrintedRow, printed_rows
 from core.paper.reproduce import Figure, caveats, figures
 from core.recipes.build import build_config, command
+from core.schemas.prices import DEFAULT_PROFILE
 from core.schemas.request import RunRequest
 from core.schemas.run import Kind
 from core.settings import Settings

@@ -13,12 +13,13 @@ from core.cli.search_screen import Bar, bar, masks_json, print_masks, print_sugg
 from core.cli.train_here import stop_on_signals
 from core.datasets.catalog import DATASETS
 from core.datasets.splits import split_sizes
-from core.energy.modes import DEFAULT_MODE, MODES
-from core.energy.profiles import DEFAULT_PROFILE, profiles
+from core.energy.modes import MODES
+from core.energy.profiles import profiles
 from core.errors import BadValue
 from core.forecast import training_ops
 from core.measured import MeasuredRun, largest_group, read_runs
 from core.recipes.build import build_config, plan_of
+from core.schemas.prices import DEFAULT_MODE, DEFAULT_PROFILE
 from core.schemas.request import RunRequest
 from core.schemas.run import Kind, RunConfig
 from core.search.masks import MaskTable, mask_table

@@ -15,12 +15,12 @@ from core.bundle import write_atomic
 from core.cli.console import print_json
 from core.datasets.catalog import DATASETS
 from core.energy.modes import MODES
-from core.energy.profiles import DEFAULT_PROFILE
 from core.errors import BadValue
 from core.measured import read_runs
 from core.paper.measured import MeasuredRow, measured_rows
 from core.paper.networks import PAPER_DATASETS, NetworkRow, network_rows
 from core.paper.printed import tables
+from core.schemas.prices import DEFAULT_PROFILE
 from core.schemas.sweep import Aggregate
 from core.units import pj_to_mj
 

@@ -9,14 +9,13 @@ from core.report.charts.comparison_names import names
 from core.report.tables import compare_latex, compare_tables
 from core.report.tables import csv_rows as tables
 from core.schemas.catalog import Catalog
-from core.schemas.compare import Comparison
+from core.schemas.compare import FEWEST, Comparison
 from core.schemas.share import ShareTarget
 from frontend.client.api import ApiProblem
 from frontend.client.connection import api, part, plain, show_problem
 from frontend.keys import Key
 from frontend.pages.compare import images as compare_images
 from frontend.pages.compare import pick as compare_pick
-from frontend.pages.explore import controls as explore_controls
 from frontend.parts import lens, lens_address, sharing
 from frontend.parts.chart_box import show
 from frontend.places import link_run
@@ -31,12 +30,12 @@ def render() -> None:
     lens_address.adopt(known, last=Key.COMPARE_ADDRESS)
     lens_address.write(known, last=Key.COMPARE_ADDRESS)
     chosen = compare_pick.draw()
-    if len(chosen) < compare_pick.FEWEST:
+    if len(chosen) < FEWEST:
         return
     first, second, third = st.columns([1.6, 1, 1])
     compare_pick.base(chosen, first)
     priced = lens.picker(catalog, second, third)
-    explore_controls.price_row(catalog, opens=False)
+    lens.price_row(catalog, opens=False)
     try:
         comparison = api().compare(
             list(chosen), mode=priced.mode, profile=priced.profile, **lens.factors().model_dump()

@@ -8,6 +8,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core.datasets.catalog import title_of
+from core.schemas.compare import FEWEST, MOST
 from core.schemas.run import Kind, RunState
 from core.schemas.runs import Run
 from frontend.client.api import ApiProblem
@@ -15,7 +16,6 @@ from frontend.client.connection import api, plain
 from frontend.keys import Key
 from frontend.places import link
 
-FEWEST, MOST = 2, 10
 LISTED = 200  # the newest; older ones are found by their words
 ADDRESS = "runs"
 

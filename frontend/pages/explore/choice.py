@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
+from core.schemas.compare import FEWEST, MOST
 from core.schemas.pareto import ParetoPoint
 from frontend.client.connection import plain
 from frontend.keys import Key
-from frontend.pages.compare.pick import FEWEST, MOST
 from frontend.parts.chart_box import chosen_runs
 from frontend.places import link_run, open_place
 

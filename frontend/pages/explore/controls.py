@@ -9,7 +9,7 @@ import streamlit as st
 from core.report.charts.axes import GROUPINGS, X_AXES, Y_AXES
 from core.report.charts.pareto import View
 from core.schemas.catalog import Catalog
-from core.schemas.prices import AS_PUBLISHED, Factors
+from core.schemas.prices import Factors
 from frontend.keys import Key
 from frontend.pages.explore.address import ALL
 from frontend.parts import lens
@@ -36,19 +36,6 @@ def top_row(catalog: Catalog) -> None:
             "Data set", list(titles), format_func=titles.__getitem__, key=Key.EXPLORE_DATASET, persist_state="session"
         )
         lens.picker(catalog, second, third)
-
-
-def price_row(catalog: Catalog, *, opens: bool = True) -> None:
-    """The sliders, under a title that names moved prices; open while one is moved, if it `opens`."""
-    chosen, moved = lens.current(catalog), lens.factors() != AS_PUBLISHED
-    profile = next(item for item in catalog.profiles if item.name == chosen.profile)
-    words = lens.prices_in_words(profile, lens.factors())
-    with st.expander(f"Energy lens: {words}" if words else "Energy lens: move the prices", expanded=moved and opens):
-        lens.sliders(profile, has_memory=chosen.mode == "memory")
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.button("The profile's own prices", on_click=lens.reset, disabled=not moved, type="tertiary",
-                      icon=":material/restart_alt:")  # fmt: skip
-            st.caption(f"{profile.title}: {profile.status}. Energy is estimated: counts × prices, re-priced at once.")
 
 
 def view_row(most_steps: int) -> None:

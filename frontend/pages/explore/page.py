@@ -42,7 +42,7 @@ def render() -> None:
     first = _first_dataset(catalog)
     explore_address.adopt(catalog, first)
     explore_controls.top_row(catalog)
-    explore_controls.price_row(catalog)
+    lens.price_row(catalog)
     explore_controls.view_row(_most_steps(catalog))
     explore_address.write(catalog, first)
     active = api().runs(state=ACTIVE, limit=5)

@@ -1,0 +1,36 @@
+"""The Pareto plot."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+from pydantic import Field
+
+from backend.context import Context, of
+from backend.pareto.service import pareto
+from core.schemas.pareto import Pareto, ParetoColumns
+from core.schemas.prices import DEFAULT_MODE, DEFAULT_PROFILE, Factors
+
+router = APIRouter(tags=["results"])
+
+
+class ParetoQuery(Factors):
+    """What to plot, and how to price it."""
+
+    dataset: str
+    profile: str = DEFAULT_PROFILE
+    mode: str = DEFAULT_MODE
+    steps: int | None = Field(default=None, ge=1, le=1024, description="stop every run after so many time steps")
+    columns: bool = Field(default=False, description="points as columns: smaller for many runs")
+
+
+@router.get("/pareto")
+def get_pareto(
+    query: Annotated[ParetoQuery, Query()], context: Annotated[Context, Depends(of)]
+) -> Pareto | ParetoColumns:
+    """Own runs with their front, and the printed points, in any mode and profile."""
+    plot = pareto(
+        context, dataset=query.dataset, mode=query.mode, profile=query.profile, steps=query.steps, factors=query.factors
+    )
+    return plot.columns() if query.columns else plot.points()
