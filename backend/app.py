@@ -11,7 +11,6 @@ from fastapi import APIRouter, Depends, FastAPI
 from backend import health, problems
 from backend.audits import endpoints as audits
 from backend.catalog import endpoints as catalog
-from backend.catalog.service import program_version
 from backend.comparisons import endpoints as comparisons
 from backend.context import build_context
 from backend.imports import endpoints as imports
@@ -27,6 +26,7 @@ from backend.suggestions import endpoints as suggestions
 from backend.sweeps import endpoints as sweeps
 from backend.tryit import endpoints as tryit
 from backend.workers import endpoints as workers
+from core.host.versions import program_version
 from core.settings import Settings, prepare_home
 
 PREFIX = "/api/v1"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -11,13 +10,13 @@ from sqlalchemy import select
 from backend.context import Context, of
 from backend.security import has_token
 from backend.store.db import HEAD, schema_version, utc_now
+from backend.store.lifecycle import LATELY
 from backend.store.models import WorkerRow
 from core.errors import SpikefrontError
 from core.schemas.workers import ReadyCheck
 
 router = APIRouter(prefix="/health", tags=["health"])
 
-LATELY = timedelta(seconds=30)
 OK = "ok"
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from core.host.processes import signal_name
 from core.schemas.results import Summary
 
 TRAINER_DIED = "trainer-died"
@@ -59,13 +60,6 @@ def died(status: int, last_words: list[str], *, while_starting: bool) -> Ending:
     if status < 0:
         fields["signal"] = signal_name(-status)
     return failed(code=TRAINER_DIED, message=message, fields=fields)
-
-
-def signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
 
 
 def scrub(text: str) -> str:

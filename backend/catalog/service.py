@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
-from importlib.metadata import version
-
 from backend.catalog.estimate import Estimator
 from backend.context import Context
 from backend.runs.repository import RunRepository
@@ -14,6 +11,7 @@ from core.datasets.load import status
 from core.energy.modes import MODES, layer_kind, static_macs
 from core.energy.profiles import Profile, profiles
 from core.forecast import training_memory_bytes
+from core.host.versions import program_version
 from core.recipes.build import build_config, plan_of
 from core.recipes.catalog import RECIPES
 from core.schemas.catalog import BackboneInfo, Catalog, DatasetInfo, ModeInfo, PriceInfo, ProfileInfo, RecipeInfo
@@ -21,11 +19,6 @@ from core.schemas.preview import EqualRun, LayerPreview, Preview
 from core.schemas.prices import DEFAULT_MODE, DEFAULT_PROFILE
 from core.schemas.request import RunRequest
 from core.schemas.run import RunConfig, RunState
-
-
-@cache
-def program_version() -> str:
-    return version("spikefront")
 
 
 def profile_info(profile: Profile) -> ProfileInfo:

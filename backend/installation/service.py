@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from backend.context import Context
 from backend.runs.repository import RunRepository, RunWhere
 from backend.shares.frozen import FOLDER
 from core.energy.profiles import faulty_profiles
+from core.host.versions import installed
 from core.schemas.installation import Installation, Stored
 
 PACKAGES = ("spikefront", "torch", "spikingjelly", "syops", "fastapi", "streamlit", "plotly", "celery")
@@ -60,10 +60,5 @@ def folder_bytes(folder: Path, *, but: Path | None = None) -> int:
 
 
 def _versions() -> dict[str, str]:
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:  # such as torch on a machine that only serves the API
-            continue
-    return found
+    """Of what is here: torch is not on a machine that only serves the API."""
+    return {package: found for package in PACKAGES if (found := installed(package)) is not None}

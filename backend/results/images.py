@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from PIL import Image
 
 from core.analysis import exits, steps
 from core.analysis.predictions import answer_confidences, confidences, disagreement, predict
 from core.bundle import Bundle, Predictions
+from core.datasets.picture import png_uri
 from core.energy import price
 from core.energy.modes import MODES
 from core.errors import NotFound
@@ -127,13 +125,6 @@ def _image_answer(run: Measured, answers: Answers, index: int, *, mode: str, pro
             for t in range(1, counts.time_steps + 1)
         ],
     )
-
-
-def png_uri(image: np.ndarray) -> str:
-    """image: [H, W, 3] uint8 -> a data URI that a browser shows."""
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, format="PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 class Answers:

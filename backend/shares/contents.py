@@ -9,7 +9,6 @@ import struct
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
-from backend.catalog.service import program_version
 from backend.comparisons.service import ComparisonService
 from backend.context import Context
 from backend.pareto.service import pareto
@@ -19,6 +18,7 @@ from backend.store.models import RunRow, ShareRow
 from backend.sweeps.repository import SweepRepository
 from backend.sweeps.service import SweepService
 from core.errors import NotFound
+from core.host.versions import program_version
 from core.schemas.base import Frozen
 from core.schemas.compare import Comparison
 from core.schemas.images import Examples

@@ -36,7 +36,7 @@ OWNED = (RunState.RUNNING, RunState.CANCELLING)  # the states in which an attemp
 WAITING = RunProgress(phase="waiting")
 MAX_ATTEMPTS = 3
 BIN_S = 24 * 3600.0  # how long a deleted run can be restored
-WORKER_LATELY_S = 15.0  # three signs of life
+LATELY = timedelta(seconds=30)  # a worker that gave no sign of life for longer is not there
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -340,7 +340,7 @@ class Lifecycle:
 
     def preferred_queue(self) -> str:
         """Where a run is sent: `gpu` while a worker of that queue gave a sign of life lately, else `cpu`."""
-        lately = self._clock() - timedelta(seconds=WORKER_LATELY_S)
+        lately = self._clock() - LATELY
         with self._database.read() as session:
             alive = select(WorkerRow.name).where(WorkerRow.queue == "gpu", WorkerRow.seen_at > lately).limit(1)
             return "cpu" if session.scalars(alive).first() is None else "gpu"

@@ -10,9 +10,8 @@ from sqlalchemy.orm import Session
 
 from backend.catalog.estimate import Estimator
 from backend.context import Context
-from backend.health import LATELY
 from backend.store.db import utc_now
-from backend.store.lifecycle import OWNED
+from backend.store.lifecycle import LATELY, OWNED
 from backend.store.models import RunRow, WorkerRow
 from core.schemas.run import RunConfig, RunState
 from core.schemas.workers import QueuedRun, RunBrief, WaitingRuns, WorkerInfo, Workers

@@ -11,12 +11,12 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 
 import typer
 
 from core.cli.console import EXIT_FAILED, EXIT_INTERRUPTED, print_error
 from core.errors import Interrupted, SpikefrontError
+from core.host.versions import program_version
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,10 +47,7 @@ COMMANDS: dict[str, Command] = {
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        try:
-            print(version("spikefront"))
-        except PackageNotFoundError:  # run from a source tree that was never installed
-            print("unknown")
+        print(program_version())
         raise typer.Exit()
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 import subprocess
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,8 @@ import torch
 from core.backbones.plan import Plan
 from core.errors import BadValue, OutOfMemory
 from core.forecast import training_memory_bytes
+from core.host.machine import memory_available_bytes
+from core.host.versions import installed
 from core.schemas.run import RunConfig
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -38,25 +39,7 @@ def available_bytes(device: torch.device) -> int | None:
     """Memory that a run may still take; None where nobody says."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return None
-    free = next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
-    left = [value for value in (free, _left_in_cgroup()) if value is not None]
-    return min(left) if left else None
-
-
-def _left_in_cgroup() -> int | None:
-    """What a container's limit (cgroup v2) leaves, page cache counted as free."""
-    folder = Path("/sys/fs/cgroup")
-    try:
-        limit = (folder / "memory.max").read_text().strip()
-        used = int((folder / "memory.current").read_text())
-        stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-    except (OSError, ValueError):
-        return None
-    return None if limit == "max" else int(limit) - used + int(stat.get("inactive_file", 0))
+    return memory_available_bytes()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,12 +85,12 @@ def require_memory(plan: Plan, config: RunConfig, device: torch.device) -> None:
 def environment(device: torch.device) -> dict[str, Any]:
     """What the numbers were made with."""
     noted: dict[str, Any] = {
-        "spikefront": _version("spikefront"),
+        "spikefront": installed("spikefront"),
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "spikingjelly": _version("spikingjelly"),
-        "numpy": _version("numpy"),
-        "numba": _version("numba"),
+        "spikingjelly": installed("spikingjelly"),
+        "numpy": installed("numpy"),
+        "numba": installed("numba"),
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
         "threads": torch.get_num_threads(),
@@ -118,13 +101,6 @@ def environment(device: torch.device) -> dict[str, Any]:
         noted |= {"cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}
         noted["tf32"] = torch.backends.cudnn.allow_tf32
     return noted
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def _processor() -> str | None:

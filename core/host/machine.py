@@ -11,6 +11,7 @@ from math import floor
 from pathlib import Path
 
 CGROUP_CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
+CGROUP_MEMORY = Path("/sys/fs/cgroup")
 MEMINFO = Path("/proc/meminfo")
 
 
@@ -37,7 +38,13 @@ def cores() -> int:
 
 
 def memory_available_bytes() -> int | None:
-    """What could be allocated without swapping (`MemAvailable` of proc(5)); None where the system does not tell."""
+    """What could be allocated without swapping, here and in this container; None where the system does not tell."""
+    left = [value for value in (_available_on_host(), _left_in_container()) if value is not None]
+    return min(left) if left else None
+
+
+def _available_on_host() -> int | None:
+    """`MemAvailable` of proc(5)."""
     try:
         for line in MEMINFO.read_text().splitlines():
             if line.startswith("MemAvailable:"):
@@ -45,6 +52,17 @@ def memory_available_bytes() -> int | None:
     except (OSError, ValueError, IndexError):
         pass
     return None
+
+
+def _left_in_container() -> int | None:
+    """What the limit of a cgroup (v2) leaves, page cache counted as free."""
+    try:
+        limit = (CGROUP_MEMORY / "memory.max").read_text().strip()
+        used = int((CGROUP_MEMORY / "memory.current").read_text())
+        stat = dict(line.split() for line in (CGROUP_MEMORY / "memory.stat").read_text().splitlines())
+        return None if limit == "max" else max(int(limit) - used + int(stat.get("inactive_file", 0)), 0)
+    except (OSError, ValueError):
+        return None
 
 
 def gpus() -> list[Gpu]:

@@ -169,3 +169,11 @@ def _end(path: Path, n_bytes: int) -> bytes:
     with open(path, "rb") as file:
         file.seek(max(0, path.stat().st_size - n_bytes))
         return file.read(n_bytes)
+
+
+def signal_name(number: int) -> str:
+    """`SIGKILL`; a number that has no name here stays one."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return str(number)

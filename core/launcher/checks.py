@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -21,6 +21,7 @@ from core.datasets.load import status
 from core.energy.profiles import faulty_profiles
 from core.errors import BadValue, PortTaken, SpikefrontError
 from core.host.machine import cores, gpus, memory_available_bytes
+from core.host.versions import installed, program_version
 from core.launcher import broker
 from core.launcher.home_lock import running_address
 from core.launcher.ports import check_port
@@ -65,9 +66,8 @@ def _packages(_: Settings) -> Iterator[Check]:
     wrong = []
     wanted = [one for one in wanted if one.marker is None or one.marker.evaluate({"extra": ""})]
     for requirement in wanted:
-        try:
-            have = version(requirement.name)
-        except PackageNotFoundError:
+        have = installed(requirement.name)
+        if have is None:
             wrong.append(f"{requirement.name} is missing")
             continue
         if not requirement.specifier.contains(have, prereleases=True):
@@ -76,7 +76,7 @@ def _packages(_: Settings) -> Iterator[Check]:
         yield Check(name="packages", status="fail", found="; ".join(wrong), advice="Run make install.")
     else:
         yield Check(
-            name="packages", status="ok", found=f"spikefront {version('spikefront')} and its {len(wanted)} packages"
+            name="packages", status="ok", found=f"spikefront {program_version()} and its {len(wanted)} packages"
         )
 
 

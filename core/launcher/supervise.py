@@ -19,7 +19,7 @@ import httpx
 
 from core.errors import ServiceFailed
 from core.host.machine import gpus
-from core.host.processes import Child, Service, bound_running_log, kill_group
+from core.host.processes import Child, Service, bound_running_log, kill_group, signal_name
 from core.launcher import broker, health
 from core.launcher.demo import queue_demo
 from core.launcher.home_lock import HomeLock, make_folder
@@ -250,10 +250,7 @@ def exit_words(status: int) -> str:
     """`exit code 1`, or `signal SIGKILL` for a status below zero."""
     if status >= 0:
         return f"exit code {status}"
-    try:
-        return f"signal {signal.Signals(-status).name}"
-    except ValueError:
-        return f"signal {-status}"
+    return f"signal {signal_name(-status)}"
 
 
 def _signals() -> list[int]:

@@ -20,7 +20,7 @@ from sqlalchemy import select, update
 
 from backend.runs.new_runs import new_row
 from backend.store.db import Database, migrate, utc_now
-from backend.store.lifecycle import MAX_ATTEMPTS, WORKER_LATELY_S, Claim, Lifecycle, move
+from backend.store.lifecycle import LATELY, MAX_ATTEMPTS, Claim, Lifecycle, move
 from backend.store.models import RunEventRow, RunRow, WorkerRow
 from core.bundle import Bundle
 from core.errors import BundleCorrupt, LeaseLost, NotFound, StateConflict
@@ -334,7 +334,7 @@ def test_runs_go_to_a_gpu_while_its_worker_lives(life: Lifecycle, clock: Clock) 
     assert life.preferred_queue() == "cpu"
     life.worker_seen("g", queue="gpu", slots=1, busy=0)
     assert life.preferred_queue() == "gpu"
-    clock.advance(WORKER_LATELY_S + 1)
+    clock.advance(LATELY.total_seconds() + 1)
     assert life.preferred_queue() == "cpu"
 
 
