@@ -15,6 +15,7 @@ from core.engine.network import Network
 from core.errors import BadValue, BundleBusy, BundleCorrupt, HomeUnusable, Interrupted, NonFiniteLoss, OutOfMemory
 from core.forecast import training_memory_bytes
 from core.recipes.build import build_config, plan_of
+from core.schemas.prices import DEFAULT_MODE, DEFAULT_PROFILE
 from core.schemas.request import RunRequest
 from core.schemas.run import RunConfig
 
@@ -377,4 +378,4 @@ def test_a_cnn_run_has_no_spikes_and_one_step(tmp_path) -> None:
 
 
 def test_the_summary_says_mode_and_profile(whole) -> None:
-    assert (whole[1].mode, whole[1].profile) == (experiment.MODE, experiment.PROFILE) == ("exact", "horowitz-45nm")
+    assert (whole[1].mode, whole[1].profile) == (DEFAULT_MODE, DEFAULT_PROFILE) == ("exact", "horowitz-45nm")
