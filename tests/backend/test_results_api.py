@@ -13,6 +13,8 @@ from fastapi.testclient import TestClient
 from PIL import Image
 from sqlalchemy import update
 
+from backend.store.artifacts import Artifacts
+from backend.store.backfill import fill_older_rows
 from backend.store.db import Database
 from backend.store.models import RunRow, RunTallyRow
 from core.analysis.exits import IMAGE_MODES
