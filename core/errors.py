@@ -52,16 +52,16 @@ class BadValue(SpikefrontError):
 
 
 class NoClassFolders(BadValue):
-    """A folder that is no data set of class folders at all."""
+    """A folder that is no data set of class folders at all; `found` says in a few words what it holds."""
 
     code = "no-class-folders"
 
-    def __init__(self, *, folder: str) -> None:
-        super().__init__(
-            field="path",
-            value=folder,
-            expected="a folder of class folders with images (.png, .jpg, ...), or of train and test folders of them",
-        )
+    def __init__(self, *, folder: str, found: str = "") -> None:
+        expected = "a folder of class folders with images (.png, .jpg, ...), or of train and test folders of them"
+        if found:
+            expected += f" (train/<class>/*, test/<class>/*). Found: {found}"
+        super().__init__(field="path", value=folder, expected=expected)
+        self.found = found
 
 
 class ImpossibleMask(SpikefrontError):

@@ -9,24 +9,26 @@ import lzma
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 
 from filelock import FileLock
 
 from core.datasets.archive import CHUNK, Damaged, extract, is_archive
 from core.datasets.catalog import DATASETS, find
 from core.datasets.load import reader_of
-from core.datasets.own.folders import passed_over
 from core.datasets.own.make import build, require_name
+from core.datasets.parts import passed_over
 from core.datasets.spec import DatasetSpec, DatasetStatus, Progress, Reader, no_progress
-from core.errors import BadValue, DatasetCorrupt, HomeUnusable, NoClassFolders, UnknownName
+from core.errors import BadValue, DatasetCorrupt, DatasetMissing, HomeUnusable, NoClassFolders, UnknownName
 
 log = logging.getLogger(__name__)
 
 FORMS = "a folder, or a .tar.gz, .tar.xz, .tar or .zip file"
 MAX_FILE_BYTES = 1 << 30  # one unpacked file of any data set here
+MAX_FOLDERS = 20_000  # that are looked into for a copy
 
 
 def add(
@@ -88,6 +90,8 @@ def _take_official(
     """Bring the official files to `temp` and read them all."""
     before = reader.status(spec, data_dir / spec.name)
     _gather(spec, reader, source, temp, progress)
+    if (why := reader.missing(temp)) is not None:  # `load` would speak of `temp`, and advise to add what was just added
+        raise DatasetMissing(name=spec.name, folder=str(source), how=why)
     dataset = reader.load(spec, temp, progress)
     if before.complete and not dataset.complete and not replace:
         raise BadValue(
@@ -119,16 +123,16 @@ def _make_own(
             raise BadValue(field="path", value=str(source), expected=FORMS)
         unpacked.mkdir()
         try:
-            extract(source, lambda member: None if passed_over(PurePosixPath(member)) else member, unpacked, progress)
+            extract(source, _but_what_systems_leave(lambda member: member), unpacked, progress)
         except Damaged as error:
             raise DatasetCorrupt(name=name, file=source.name, why=f"{error}.") from None
         folder = unpacked
     try:
         build(name, folder, temp, size=size, mirrors=mirrors, progress=progress)
-    except NoClassFolders:
+    except NoClassFolders as error:
         if difflib.get_close_matches(name, DATASETS.built_in, cutoff=0.6):
             raise UnknownName(kind=DATASETS.kind, name=name, known=DATASETS.built_in) from None
-        raise NoClassFolders(folder=str(source)) from None
+        raise NoClassFolders(folder=str(source), found=error.found) from None
     shutil.rmtree(unpacked, ignore_errors=True)
 
 
@@ -141,7 +145,7 @@ def _gather(spec: DatasetSpec, reader: Reader, source: Path, temp: Path, progres
         filled = list(places)
     elif is_archive(source):
         try:
-            filled = extract(source, reader.place, temp, progress)
+            filled = extract(source, _but_what_systems_leave(reader.place), temp, progress)
         except Damaged as error:
             raise DatasetCorrupt(name=spec.name, file=source.name, why=f"{error}.") from None
         for where in filled:
@@ -152,14 +156,18 @@ def _gather(spec: DatasetSpec, reader: Reader, source: Path, temp: Path, progres
         raise BadValue(field="path", value=str(source), expected=f"a copy of {spec.title}: none of its files is there")
 
 
+def _but_what_systems_leave(place: Callable[[str], str | None]) -> Callable[[str], str | None]:
+    """`place`, and no place for hidden files and those of systems, which may have the names of the set's own."""
+    return lambda member: None if passed_over(PurePosixPath(member)) else place(member)
+
+
 def _best_copy(source: Path, reader: Reader) -> dict[str, Path]:
-    """Place -> file, all from one folder: `source` or a folder in it, whichever has the most of the set.
+    """Place -> file, all from one folder: `source` or one below it, whichever has the most of the set.
 
     Files of two folders are never mixed: they may be two different copies.
     """
-    inside = sorted(entry for entry in source.iterdir() if entry.is_dir())
     best: dict[str, Path] = {}
-    for folder in (source, *inside):
+    for folder in _folders(source):
         try:
             found = reader.files_of(folder)
         except PermissionError:  # somebody else's folder beside the data
@@ -167,6 +175,25 @@ def _best_copy(source: Path, reader: Reader) -> dict[str, Path]:
         if len(found) > len(best):
             best = found
     return best
+
+
+def _folders(source: Path) -> Iterator[Path]:
+    """`source` and every folder below it, the nearest first, each once; a link to a folder is one, too."""
+    waiting, seen = deque([source]), set()
+    while waiting and len(seen) < MAX_FOLDERS:
+        folder = waiting.popleft()
+        try:
+            stat = folder.stat()
+            inside = sorted(entry for entry in folder.iterdir() if entry.is_dir())
+        except PermissionError:
+            if folder == source:
+                raise
+            continue
+        if (stat.st_dev, stat.st_ino) in seen:
+            continue
+        seen.add((stat.st_dev, stat.st_ino))
+        yield folder
+        waiting.extend(entry for entry in inside if not passed_over(PurePath(entry.name)))
 
 
 def _copy(spec: DatasetSpec, file: Path, target: Path, progress: Progress) -> None:

@@ -3,6 +3,9 @@
 Nothing is extracted by the archive's own paths: each wanted member is copied to the place that its reader
 gives it. A member that looks like an attack (a path out of the folder, a link, a device) or an archive
 that unpacks to more than a data set can have stops everything, whether that member is wanted or not.
+
+An archive counts as whole only when it was read to its last byte: every member's bytes against their checksum, wanted
+or not, the list of members to its end mark, and what packs them to its own checksum.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from core.datasets.spec import Progress, no_progress
+from core.datasets.zip_names import zip_name
 from core.errors import UnsafeArchive
 
 #: How the content of a tar may be packed, by the first bytes.
@@ -28,6 +32,8 @@ PACKED: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"\xfd7zXZ\x0
 ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 MAX_MEMBERS = 200_000  # Tiny ImageNet has 120,000 files
 MAX_BYTES = 2 << 30  # of everything unpacked; the largest archive read so far unpacks to 186 MB
+MAX_HEADERS = 1 << 20  # bytes of headers before one member of a tar: long names, times, attributes
+MAX_GLOBALS = 64  # texts that a tar says once for all its members
 MAX_NAME = 4096
 MAX_PART = 255  # bytes of one folder's or file's name, as file systems have it
 CHUNK = 1 << 20
@@ -38,10 +44,19 @@ class Damaged(ValueError):
 
 
 class _Bounded(io.RawIOBase):
-    """A readable stream that counts what an archive unpacks to, so that a bomb ends at the limit."""
+    """A readable stream that counts what an archive unpacks to, so that a bomb ends at the limit.
+
+    tarfile keeps the headers before a member in memory, however long they say they are, and shows them only when it
+    has read the member's own; `expect` bounds them.
+    """
 
     def __init__(self, inner: IO[bytes], archive: Path) -> None:
         self._inner, self._archive, self._seen = inner, archive, 0
+        self.expect(0)
+
+    def expect(self, content: int | None) -> None:
+        """From here on no more is read than a member's content and the headers of the next; None: no headers follow."""
+        self._headers_end = MAX_BYTES if content is None else self._seen + content + MAX_HEADERS
 
     def readable(self) -> bool:
         return True
@@ -51,7 +66,23 @@ class _Bounded(io.RawIOBase):
         self._seen += len(data)
         if self._seen > MAX_BYTES:
             raise UnsafeArchive(archive=self._archive.name, member="", why=f"unpacks to more than {MAX_BYTES >> 20} MB")
+        if self._seen > self._headers_end:
+            why = f"holds headers of more than {MAX_HEADERS >> 10:,} kB before one member"
+            raise UnsafeArchive(archive=self._archive.name, member="", why=why)
         return data
+
+
+class _Member(tarfile.TarInfo):
+    """A member whose header is sound. tarfile by itself takes a damaged header, or none at all, for the end."""
+
+    @classmethod
+    def fromtarfile(cls, tar: tarfile.TarFile) -> tarfile.TarInfo:
+        try:
+            return super().fromtarfile(tar)
+        except tarfile.EOFHeaderError:  # a block of zeros, the one true end
+            raise
+        except tarfile.HeaderError as error:
+            raise Damaged(f"its list of files is cut off or damaged ({error})") from None
 
 
 def is_archive(path: Path) -> bool:
@@ -74,6 +105,8 @@ def extract(
         if head.startswith(ZIP):
             return _from_zip(archive, place, into, progress)
         return _from_tar(archive, place, into, progress)
+    except Damaged:
+        raise
     except (
         tarfile.TarError,
         zipfile.BadZipFile,
@@ -81,12 +114,13 @@ def extract(
         zlib.error,
         EOFError,
         NotImplementedError,
-        UnicodeError,
+        ValueError,  # a number or a text in a header that is none
+        OverflowError,
     ) as error:
-        raise Damaged(f"it is cut off or no archive ({error})") from None
+        raise Damaged(f"it is cut off, damaged or no archive ({error})") from None
     except OSError as error:
         if error.errno is None:  # gzip.BadGzipFile and its kin: bad content, not a bad disk
-            raise Damaged(f"it is cut off or no archive ({error})") from None
+            raise Damaged(f"it is cut off, damaged or no archive ({error})") from None
         raise
 
 
@@ -132,17 +166,35 @@ def _copy(source: IO[bytes], target: Path, size: int, archive: Path, progress: P
 
 def _from_tar(archive: Path, place: Callable[[str], str | None], into: Path, progress: Progress) -> list[str]:
     filled, total = [], 0
-    with _unpacked(archive) as stream, tarfile.open(fileobj=_Bounded(stream, archive), mode="r|") as tar:
+    with (
+        _unpacked(archive) as stream,
+        _Bounded(stream, archive) as bounded,
+        tarfile.open(fileobj=bounded, mode="r|", tarinfo=_Member) as tar,
+    ):
         for number, member in enumerate(tar, start=1):
+            tar.members.clear()  # tarfile would keep every member, with all that its headers say, to the end
+            bounded.expect(max(member.size, 0))
             total += max(member.size, 0)
-            link = "link" if member.issym() or member.islnk() else None
+            link = "link" if member.issym() or member.islnk() else "sparse file" if member.issparse() else None
             odd = link or (None if member.isfile() or member.isdir() else "device or other special file")
             _check(archive, member.name, members=number, size=member.size, total=total, kind=odd)
             where = place(_posix(member.name)) if member.isfile() else None
             if where is not None and (source := tar.extractfile(member)) is not None:
                 _copy(source, into / where, member.size, archive, progress)
                 filled.append(where)
+            if len(tar.pax_headers) > MAX_GLOBALS:
+                why = f"comes after more than {MAX_GLOBALS} texts for all members"
+                raise UnsafeArchive(archive=archive.name, member=member.name[:200], why=why)
+        bounded.expect(None)
+        _read_to_the_end(tar)
     return filled
+
+
+def _read_to_the_end(tar: tarfile.TarFile) -> None:
+    """Behind the last member only zeros may come; a checksum of the packed stream is compared at its last byte."""
+    while chunk := tar.fileobj.read(CHUNK):
+        if chunk.count(0) != len(chunk):
+            raise Damaged("something follows its end, so a part of it is damaged or foreign")
 
 
 def _unpacked(archive: Path) -> Any:
@@ -155,19 +207,24 @@ def _unpacked(archive: Path) -> Any:
 def _from_zip(archive: Path, place: Callable[[str], str | None], into: Path, progress: Progress) -> list[str]:
     filled, total = [], 0
     with zipfile.ZipFile(archive) as zipped:
-        members = zipped.infolist()
-        for number, member in enumerate(members, start=1):
+        members = [(zip_name(member), member) for member in zipped.infolist()]
+        for number, (name, member) in enumerate(members, start=1):
             total += member.file_size
             mode = member.external_attr >> 16
             special = stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR)
             kind = "link" if stat.S_ISLNK(mode) else "device or other special file" if special else None
-            _check(archive, member.filename, members=number, size=member.file_size, total=total, kind=kind)
+            _check(archive, name, members=number, size=member.file_size, total=total, kind=kind)
             if member.flag_bits & 1:
-                raise Damaged(f"{member.filename} is encrypted")
-        for member in members:
-            where = None if member.is_dir() else place(_posix(member.filename))
-            if where is not None:
-                with zipped.open(member) as source:
+                raise Damaged(f"{name} is encrypted")
+        for name, member in members:
+            if name.endswith("/"):  # a folder
+                continue
+            where = place(_posix(name))
+            with zipped.open(member) as source:
+                if where is None:  # its name may be a damaged one of a file that is wanted
+                    while source.read(CHUNK):
+                        pass
+                else:
                     _copy(source, into / where, member.file_size, archive, progress)
-                filled.append(where)
+                    filled.append(where)
     return filled

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from core.datasets import unpickle
-from core.datasets.official import HOW_TO_GET, CachedReader, flat_files
+from core.datasets.official import CachedReader, flat_files
 from core.datasets.spec import DatasetSpec, FileReport, Progress, Report, completeness, no_progress
 from core.errors import DatasetCorrupt
 
@@ -131,7 +131,7 @@ class CifarReader(CachedReader):
         train = [batches[name][1] for name in self.layout.train if name in batches]
         test = [batches[self.layout.test][1]] if self.layout.test in batches else []
         complete, note = completeness(spec, _joined(train), _joined(test))
-        missing = self.lacking(files)
+        missing = self.advice(files)
         corrupt = any(report.state == "corrupt" for report in reports)
         return Report(
             name=spec.name,
@@ -144,12 +144,10 @@ class CifarReader(CachedReader):
 
     def lacking(self, files: dict[str, Path]) -> str | None:
         if not any(name in files for name in self.layout.train):
-            what = "None of its training files is there."
-        elif self.layout.test not in files:
-            what = f"Its test file {self.layout.test} is not there."
-        else:
-            return None
-        return f"{what} {HOW_TO_GET}"
+            return "None of its training files is there."
+        if self.layout.test not in files:
+            return f"Its test file {self.layout.test} is not there."
+        return None
 
     def decode(self, spec: DatasetSpec, files: dict[str, Path], progress: Progress) -> dict[str, np.ndarray]:
         parts: dict[str, tuple[np.ndarray, np.ndarray]] = {}

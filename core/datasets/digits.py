@@ -89,6 +89,9 @@ class DigitsReader:
             files=(FileReport(file="digits.csv.gz", state="ok" if whole else "corrupt", n=n_train + n_test),),
         )
 
+    def missing(self, folder: Path) -> str | None:
+        return None
+
     def place(self, member: str) -> str | None:
         return None
 

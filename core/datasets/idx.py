@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from core.datasets.official import HOW_TO_GET, CachedReader, flat_files
+from core.datasets.official import CachedReader, flat_files
 from core.datasets.spec import DatasetSpec, FileReport, Progress, Report, completeness, no_progress
 from core.errors import DatasetCorrupt
 
@@ -68,7 +68,7 @@ class IdxReader(CachedReader):
 
     def lacking(self, files: dict[str, Path]) -> str | None:
         missing = [name for name in self.layout.files if name not in files]
-        return f"Not there: {', '.join(missing)}. {HOW_TO_GET}" if missing else None
+        return f"Not there: {', '.join(missing)}." if missing else None
 
     def decode(self, spec: DatasetSpec, files: dict[str, Path], progress: Progress) -> dict[str, np.ndarray]:
         arrays = {}
@@ -98,7 +98,7 @@ class IdxReader(CachedReader):
                     labels[name] = content.astype(np.int64)
             except DatasetCorrupt as error:
                 reports[name] = FileReport(file=name, state="corrupt", why=error.fields["why"])
-        why = self.lacking(files)
+        why = self.advice(files)
         if why is None and all(report.state == "ok" for report in reports.values()):
             try:  # each file is sound: do they fit together?
                 self.decode(spec, files, no_progress)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
+
+from core.datasets.upright import read, upright
+
+T = TypeVar("T")
 
 #: The decoders that are let at a file; Pillow has more, some of them start other programs.
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
@@ -26,30 +30,27 @@ def read_rgb(path: Path, side: int | None = None) -> np.ndarray:
     equal channels, palettes their colours, and what is transparent white. 16-bit grey keeps its upper eight bits.
     Raises Unreadable.
     """
-    with _opened(path) as image:
-        rgb = _rgb(ImageOps.exif_transpose(image))
-        if side is not None and rgb.size != (side, side):
-            short = min(rgb.size)
-            left, top = ((length - short) // 2 for length in rgb.size)
-            square = rgb.crop((left, top, left + short, top + short))  # first, so that nothing beside it bleeds in
-            rgb = square.resize((side, side), Image.Resampling.LANCZOS)
-        return np.asarray(rgb)
+    rgb = _read(path, lambda image: _rgb(upright(image)))
+    if side is not None and rgb.size != (side, side):
+        short = min(rgb.size)
+        left, top = ((length - short) // 2 for length in rgb.size)
+        square = rgb.crop((left, top, left + short, top + short))  # first, so that nothing beside it bleeds in
+        rgb = square.resize((side, side), Image.Resampling.LANCZOS)
+    return np.asarray(rgb)
 
 
 def shorter_side(path: Path) -> int:
     """Of the image, in pixels, from its header alone. Raises Unreadable."""
-    with _opened(path) as image:
-        return min(image.size)
+    return _read(path, lambda image: min(image.size))
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    """The image, not yet decoded; whatever goes wrong with it becomes Unreadable."""
+def _read(path: Path, use: Callable[[Image.Image], T]) -> T:
+    """`use` of the image, not yet decoded; whatever goes wrong with it becomes Unreadable."""
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what is beside the pixels
             warnings.simplefilter("error", Image.DecompressionBombWarning)  # Pillow's limit, not twice it
-            with Image.open(path, formats=FORMATS) as image:
-                yield image
+            return read(path, FORMATS, use)
     except Unreadable:
         raise
     except Exception as error:  # noqa: BLE001  a damaged file can fail in any way that its decoder can

@@ -28,8 +28,16 @@ class CachedReader:
         raise NotImplementedError
 
     def lacking(self, files: dict[str, Path]) -> str | None:
-        """Why these files are not enough to train and test on; None when they are."""
+        """Why these files are not enough to train and test on, as a sentence; None when they are."""
         raise NotImplementedError
+
+    def missing(self, folder: Path) -> str | None:
+        return self.lacking(self.find(folder))
+
+    def advice(self, files: dict[str, Path]) -> str | None:
+        """`lacking`, with the way to mend it, for who wants to use the set."""
+        why = self.lacking(files)
+        return None if why is None else f"{why} {HOW_TO_GET}"
 
     def decode(self, spec: DatasetSpec, files: dict[str, Path], progress: Progress) -> dict[str, np.ndarray]:
         """The four ARRAYS, checked. Raises DatasetCorrupt."""
@@ -41,7 +49,7 @@ class CachedReader:
 
     def status(self, spec: DatasetSpec, folder: Path) -> DatasetStatus:
         files = self.find(folder)
-        if (why := self.lacking(files)) is not None:
+        if (why := self.advice(files)) is not None:
             return DatasetStatus(ready=False, note=why)
         info = cache.read_info(folder / "cache", cache.key_of(files.values()))
         if info is not None:
@@ -50,7 +58,7 @@ class CachedReader:
 
     def load(self, spec: DatasetSpec, folder: Path, progress: Progress = no_progress) -> Dataset:
         files = self.find(folder)
-        if (why := self.lacking(files)) is not None:
+        if (why := self.advice(files)) is not None:
             raise DatasetMissing(name=spec.name, folder=str(folder), how=why)
         spec = self.named(spec, files)
         key = cache.key_of(files.values())

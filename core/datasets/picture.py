@@ -8,14 +8,16 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
+from core.datasets.upright import read, upright
 from core.errors import BadValue
 from core.schemas.inference import MAX_PICTURE_BYTES, Picture
 
 #: The decoders that are let at a picture from outside; Pillow has more, some of them start other programs.
 FORMATS = ("PNG", "JPEG", "WEBP")
-MAX_PIXELS = 24_000_000  # a phone's photograph; decoded that is 72 MB
+MAX_PIXELS = 24_000_000  # a phone's photograph; Pillow keeps four bytes of a pixel, 96 MB, and never three copies here
+BAND_ROWS = 64
 PREVIEW_SIDE = 256
 
 
@@ -41,9 +43,9 @@ def fit(content: bytes, *, height: int, width: int, invert: bool = False) -> Fit
     if small.size != (width, height):
         small = small.resize((width, height), Image.Resampling.LANCZOS)
     image = np.asarray(small)
-    preview = rgb.copy()
-    preview.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
-    picture = Picture(width=rgb.width, height=rgb.height, crop=box, preview=png_uri(np.asarray(preview)))
+    across, down = rgb.size
+    rgb.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))  # in its place: a copy would be as large as the picture
+    picture = Picture(width=across, height=down, crop=box, preview=png_uri(np.asarray(rgb)))
     return Fitted(image=255 - image if invert else image, picture=picture)
 
 
@@ -64,10 +66,7 @@ def _upright(content: bytes) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's own limit is above ours, and worded otherwise
-            with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
-                if opened.width * opened.height > MAX_PIXELS:  # by its header: nothing was decoded yet
-                    raise _refused(f"{opened.width:,} x {opened.height:,} pixels", f"at most {MAX_PIXELS:,} pixels")
-                return _rgb(ImageOps.exif_transpose(opened))
+            return read(content, FORMATS, _rgb)
     except BadValue:
         raise
     except Image.DecompressionBombError:
@@ -76,13 +75,22 @@ def _upright(content: bytes) -> Image.Image:
         raise _refused("unreadable", "a whole PNG, JPEG or WebP file") from None
 
 
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16"):  # Pillow would cut every value at 255
-        image = Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
+def _rgb(opened: Image.Image) -> Image.Image:
+    if opened.width * opened.height > MAX_PIXELS:  # by its header: nothing was decoded yet
+        raise _refused(f"{opened.width:,} x {opened.height:,} pixels", f"at most {MAX_PIXELS:,} pixels")
+    image = upright(opened)
+    if image.mode == "RGB" and not image.has_transparency_data:
+        return image
+    rgb = Image.new("RGB", image.size)
+    for top in range(0, image.height, BAND_ROWS):  # so that what is between the two modes is never there whole
+        rows = image.crop((0, top, image.width, min(top + BAND_ROWS, image.height)))
+        if rows.mode.startswith("I;16"):  # Pillow would cut every value at 255
+            rows = Image.fromarray((np.asarray(rows).astype(np.uint16) >> 8).astype(np.uint8))
+        if rows.has_transparency_data:
+            rows = rows.convert("RGBA")
+            rows = Image.alpha_composite(Image.new("RGBA", rows.size, "white"), rows)
+        rgb.paste(rows.convert("RGB"), (0, top))
+    return rgb
 
 
 def _centred(size: tuple[int, int], width: int, height: int) -> tuple[int, int, int, int]:

@@ -94,6 +94,9 @@ class Reader(Protocol):
 
     def verify(self, spec: DatasetSpec, folder: Path, progress: Progress = no_progress) -> Report: ...
 
+    def missing(self, folder: Path) -> str | None:
+        """What a set that cannot be trained and tested on lacks in `folder`, as a sentence; None when it can."""
+
     def place(self, member: str) -> str | None:
         """Where the file of an archive belongs below `folder`; None for a file that is no part of the set."""
 

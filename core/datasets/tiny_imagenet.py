@@ -1,28 +1,24 @@
 """Tiny ImageNet in the layout of its authors' archive; its validation set, the one with labels, is the test set.
 
-wnids.txt names the classes in order, words.txt what they mean; train/<wnid>/images/<wnid>_<n>.JPEG;
-val/images/*.JPEG with val/val_annotations.txt. 64x64 pixels, some files grey. Images without labels stay out.
+The files are those of core.datasets.tiny_layout. 64x64 pixels, some files grey. Images without labels stay out.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections import Counter
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
 from core.datasets.images import Unreadable, read_rgb
-from core.datasets.official import HOW_TO_GET, CachedReader
+from core.datasets.official import CachedReader
 from core.datasets.spec import DatasetSpec, FileReport, Progress, Report, completeness, no_progress
+from core.datasets.tiny_layout import END, LAYOUT, TABLES, WNID, folders_of_test, image_folders, images_in, place
 from core.errors import DatasetCorrupt
+from core.text import text_of
 
-LAYOUT = "tiny-imagenet-200"
-TABLES = ("wnids.txt", "words.txt", "val/val_annotations.txt")
-WNID = re.compile(r"n\d{8}")
 MAX_TABLE_BYTES = 16 << 20  # words.txt has 2.6 MB
-END = ".JPEG"
 
 
 class TinyImagenetReader(CachedReader):
@@ -33,34 +29,24 @@ class TinyImagenetReader(CachedReader):
     """
 
     def place(self, member: str) -> str | None:
-        parts = PurePosixPath(member).parts
-        match parts:
-            case (*_, "train", wnid, "images", file) if WNID.fullmatch(wnid) and file.endswith(END):
-                return f"{LAYOUT}/train/{wnid}/images/{file}"
-            case (*_, "val", "images", file) if file.endswith(END):
-                return f"{LAYOUT}/val/images/{file}"
-            case (*_, "val", "val_annotations.txt"):
-                return f"{LAYOUT}/{TABLES[2]}"
-            case (*_, ("wnids.txt" | "words.txt") as table):
-                return f"{LAYOUT}/{table}"
-        return None
+        return place(member)
 
     def files_of(self, home: Path) -> dict[str, Path]:
-        paths = [home / table for table in TABLES]
-        for folder in _image_folders(home):
-            paths += sorted(folder.glob(f"*{END}"))
-        return {f"{LAYOUT}/{path.relative_to(home).as_posix()}": path for path in paths if path.is_file()}
+        found = {f"{LAYOUT}/{table}": home / table for table in TABLES if (home / table).is_file()}
+        for name, folder in image_folders(home).items():
+            found |= {f"{LAYOUT}/{name}/{path.name}": path for path in images_in(folder) if path.is_file()}
+        return found
 
     def find(self, folder: Path) -> dict[str, Path]:
         home = folder / LAYOUT if (folder / LAYOUT).is_dir() else folder
-        paths = [path for table in TABLES if (path := home / table).is_file()] + _image_folders(home)
-        return {path.relative_to(home).as_posix(): path for path in paths}
+        return {table: path for table in TABLES if (path := home / table).is_file()} | image_folders(home)
 
     def lacking(self, files: dict[str, Path]) -> str | None:
-        if missing := [name for name in (*TABLES, "val/images") if name not in files]:
-            return f"Not there: {', '.join(missing)}. {HOW_TO_GET}"
+        needed = TABLES[:2] if folders_of_test(files) else (*TABLES, "val/images")
+        if missing := [name for name in needed if name not in files]:
+            return f"Not there: {', '.join(missing)}."
         if not any(name.startswith("train/") for name in files):
-            return f"None of its training folders is there. {HOW_TO_GET}"
+            return "None of its training folders is there."
         return None
 
     def named(self, spec: DatasetSpec, files: dict[str, Path]) -> DatasetSpec:
@@ -89,8 +75,9 @@ class TinyImagenetReader(CachedReader):
 
     def verify(self, spec: DatasetSpec, folder: Path, progress: Progress = no_progress) -> Report:
         files = self.find(folder)
-        reports = [FileReport(file=name, state="missing") for name in TABLES if name not in files]
-        if (why := self.lacking(files)) is not None:
+        tables = TABLES[:2] if folders_of_test(files) else TABLES
+        reports = [FileReport(file=name, state="missing") for name in tables if name not in files]
+        if (why := self.advice(files)) is not None:
             return Report(name=spec.name, state="missing", n_train=0, n_test=0, files=tuple(reports), note=why)
         try:
             self.named(spec, files)
@@ -129,10 +116,8 @@ class TinyImagenetReader(CachedReader):
         for name, folder in files.items():
             if not name.startswith("train/"):
                 continue
-            wnid = folder.parent.name
-            if wnid not in label_of:
-                raise DatasetCorrupt(name=spec.name, file=name, why=f"wnids.txt has no class {wnid}.")
-            for path in sorted(folder.glob(f"*{END}"), key=_number):
+            wnid = _wnid_of(spec, name, label_of)
+            for path in sorted(images_in(folder), key=_number):
                 if not path.name.startswith(f"{wnid}_"):
                     why = f"it lies in the folder of {wnid}, and its name is of another class."
                     raise DatasetCorrupt(name=spec.name, file=_short(path), why=why)
@@ -145,10 +130,45 @@ class TinyImagenetReader(CachedReader):
     def _listed_test(
         self, spec: DatasetSpec, files: dict[str, Path], label_of: dict[str, int]
     ) -> list[tuple[Path, int]]:
-        table, folder = TABLES[2], files["val/images"]
-        there = {path.name for path in folder.glob(f"*{END}")}
+        table, folders = TABLES[2], folders_of_test(files)
+        labels = self._table_of_test(spec, files[table], label_of) if table in files else {}
+        if folders:
+            return self._sorted_test(spec, folders, label_of, labels)
+        folder = files["val/images"]
+        there = {path.name for path in images_in(folder)}
+        if absent := next((image for image in labels if image not in there), None):
+            raise DatasetCorrupt(name=spec.name, file=table, why=f"it names {absent}, which is not in val/images.")
+        if unlabelled := sorted(there - labels.keys()):
+            why = f"it has no row for {unlabelled[0]}" + (f" and {len(unlabelled) - 1} more" if unlabelled[1:] else "")
+            raise DatasetCorrupt(name=spec.name, file=table, why=f"{why}.")
+        if not labels:
+            raise DatasetCorrupt(name=spec.name, file=table, why="it names no image.")
+        return sorted(((folder / name, label) for name, label in labels.items()), key=lambda row: _number(row[0]))
+
+    def _sorted_test(
+        self, spec: DatasetSpec, folders: dict[str, Path], label_of: dict[str, int], labels: dict[str, int]
+    ) -> list[tuple[Path, int]]:
+        """The test images of class folders; where the table is there as well, both must say the same."""
+        rows: list[tuple[Path, int]] = []
+        first: dict[str, str] = {}
+        for name, folder in folders.items():
+            wnid = _wnid_of(spec, name, label_of)
+            for path in images_in(folder):
+                if labels.get(path.name, label_of[wnid]) != label_of[wnid]:
+                    why = f"it lies in the folder of {wnid}, and {TABLES[2]} gives it another class."
+                    raise DatasetCorrupt(name=spec.name, file=_short(path), why=why)
+                if path.name.startswith("val_") and first.setdefault(path.name, wnid) != wnid:
+                    why = f"it lies in the folder of {wnid}, and in that of {first[path.name]}."
+                    raise DatasetCorrupt(name=spec.name, file=_short(path), why=why)
+                rows.append((path, label_of[wnid]))
+        if not rows:
+            raise DatasetCorrupt(name=spec.name, file="val", why=f"none of its folders holds a {END} image.")
+        return sorted(rows, key=lambda row: _number(row[0]))
+
+    def _table_of_test(self, spec: DatasetSpec, path: Path, label_of: dict[str, int]) -> dict[str, int]:
+        table = TABLES[2]
         labels: dict[str, int] = {}
-        for row in _rows(spec, files[table]):
+        for row in _rows(spec, path):
             if len(row) < 2:
                 raise DatasetCorrupt(
                     name=spec.name, file=table, why=f"a row of it is {row[0][:40]!r}, without a class."
@@ -157,21 +177,17 @@ class TinyImagenetReader(CachedReader):
             if wnid not in label_of:
                 why = f"it gives {image} the class {wnid}, which wnids.txt does not have."
                 raise DatasetCorrupt(name=spec.name, file=table, why=why)
-            if image not in there:
-                raise DatasetCorrupt(name=spec.name, file=table, why=f"it names {image}, which is not in val/images.")
             if image in labels:
                 raise DatasetCorrupt(name=spec.name, file=table, why=f"it names {image} twice.")
             labels[image] = label_of[wnid]
-        if unlabelled := sorted(there - labels.keys()):
-            why = f"it has no row for {unlabelled[0]}" + (f" and {len(unlabelled) - 1} more" if unlabelled[1:] else "")
-            raise DatasetCorrupt(name=spec.name, file=table, why=f"{why}.")
-        if not labels:
-            raise DatasetCorrupt(name=spec.name, file=table, why="it names no image.")
-        return sorted(((folder / name, label) for name, label in labels.items()), key=lambda row: _number(row[0]))
+        return labels
 
 
-def _image_folders(home: Path) -> list[Path]:
-    return [path for path in (*sorted(home.glob("train/*/images")), home / "val" / "images") if path.is_dir()]
+def _wnid_of(spec: DatasetSpec, name: str, label_of: dict[str, int]) -> str:
+    wnid = name.split("/")[1]
+    if wnid not in label_of:
+        raise DatasetCorrupt(name=spec.name, file=name, why=f"wnids.txt has no class {wnid}.")
+    return wnid
 
 
 def _wnids(spec: DatasetSpec, path: Path) -> list[str]:
@@ -192,14 +208,15 @@ def _wnids(spec: DatasetSpec, path: Path) -> list[str]:
 def _rows(spec: DatasetSpec, path: Path) -> list[list[str]]:
     """The lines that hold something, each cut at its tabs."""
     try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read(MAX_TABLE_BYTES + 1)
+        with open(path, "rb") as file:
+            content = file.read(MAX_TABLE_BYTES + 1)
+        if len(content) > MAX_TABLE_BYTES:
+            raise DatasetCorrupt(name=spec.name, file=path.name, why=f"it has more than {MAX_TABLE_BYTES >> 20} MB.")
+        text = text_of(content)
     except UnicodeDecodeError:
         raise DatasetCorrupt(name=spec.name, file=path.name, why="it is no text.") from None
     except OSError as error:
         raise DatasetCorrupt(name=spec.name, file=path.name, why=f"it cannot be read: {error.strerror}.") from None
-    if len(text) > MAX_TABLE_BYTES:
-        raise DatasetCorrupt(name=spec.name, file=path.name, why=f"it has more than {MAX_TABLE_BYTES >> 20} MB.")
     return [line.strip().split("\t") for line in text.splitlines() if line.strip()]
 
 

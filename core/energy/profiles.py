@@ -20,6 +20,7 @@ from core.energy.rules import EACH_STEP, HOST_ADD, UPDATES
 from core.errors import BadValue
 from core.registry import Registry
 from core.settings import Settings
+from core.text import text_of
 
 log = logging.getLogger("spikefront.energy")
 
@@ -172,6 +173,8 @@ def _own_files(home: Path | None) -> tuple[Path, tuple[tuple[str, int, int], ...
     folder = (home or Settings().home) / "profiles"
     found = []
     for file in sorted(folder.glob("*.toml")):
+        if file.name.startswith("."):  # a system's companion of the file, not one of its owner's
+            continue
         try:
             stat = file.stat()
         except OSError:  # gone, or a link to nothing; reading says which
@@ -187,7 +190,7 @@ def _read(folder: Path, own: tuple[tuple[str, int, int], ...]) -> tuple[Registry
     faults: dict[str, str] = {}
     for name, _, _ in own:
         try:
-            text = (folder / name).read_text(encoding="utf-8")
+            text = text_of((folder / name).read_bytes())
             profile = read_profile(text, origin=name, hosts=registry)
             registry.add(profile.name, profile)
         except (OSError, ValueError) as error:
@@ -202,7 +205,7 @@ def _shipped() -> Registry[Profile]:
     texts = {
         file.name: file.read_text(encoding="utf-8")
         for file in sorted(files("core.energy").joinpath("profiles").iterdir(), key=lambda entry: entry.name)
-        if file.name.endswith(".toml")
+        if file.name.endswith(".toml") and not file.name.startswith(".")
     }
     for name in sorted(texts, key=lambda name: ("mac_from" in tomllib.loads(texts[name]), name.removesuffix(".toml"))):
         profile = read_profile(texts[name], origin=name, hosts=registry)

@@ -15,6 +15,7 @@ from core.errors import BadValue
 from core.recipes.build import override, translate
 from core.schemas.base import Frozen
 from core.schemas.run import RunConfig
+from core.text import text_of
 
 Value = str | bool | int | float | None
 
@@ -93,7 +94,7 @@ def read(text: str) -> Dimension:
 def read_toml(path: Path) -> tuple[Dimension, ...]:
     """A whole space from a file: under [space], each field with a list of choices or `{low, high, log}`."""
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))["space"]
+        content = tomllib.loads(text_of(path.read_bytes()))["space"]
     except OSError as error:
         raise BadValue(field="--space-file", value=str(path), expected=f"a readable file ({error.strerror})") from None
     except (KeyError, ValueError) as error:  # no such table, no TOML, no text

@@ -15,7 +15,7 @@ from core.datasets import add as add_module
 from core.datasets import archive as archive_module
 from core.datasets.add import add
 from core.datasets.load import load, status
-from core.errors import BadValue, DatasetCorrupt, HomeUnusable, UnsafeArchive
+from core.errors import BadValue, DatasetCorrupt, DatasetMissing, HomeUnusable, UnsafeArchive
 
 pytestmark = pytest.mark.usefixtures("small_cifar10")
 LAYOUT = "cifar-10-batches-py"
@@ -73,12 +73,67 @@ def test_a_subset_is_added_and_called_one(tmp_path, cifar10_files):
     assert state.ready and state.complete is False and "A subset" in state.note
 
 
+@pytest.mark.parametrize("form", ["folder", "tar"])
+def test_what_systems_leave_behind_is_no_part_of_the_set(tmp_path, cifar10_files, form):
+    """A deleted copy in a bin, the companions of macOS, the thumbnails of a file server."""
+    home = cifar10_files(tmp_path / "copy" / LAYOUT)
+    for name in (".Trash-1000", "@eaDir", "__MACOSX", "$RECYCLE.BIN"):
+        cifar10_files(tmp_path / "copy" / name, train=1)
+        (home / name).mkdir()
+        (home / name / "test_batch").write_bytes(b"x")
+    (home / "._test_batch").write_bytes(b"\0\5\x16\7")
+    source = home.parent
+    if form == "tar":
+        source = tmp_path / "c.tar"
+        with tarfile.open(source, "w") as tar:
+            tar.add(home.parent, "copy")
+    assert add("cifar10", source, tmp_path / "data").complete
+
+
 def test_files_of_two_copies_are_never_mixed(tmp_path, cifar10_files):
     """The folder with more of the set is taken whole; the other's different test file stays out."""
     cifar10_files(tmp_path / "both" / "a", train=1)
     cifar10_files(tmp_path / "both" / "b", train=3)
     (tmp_path / "both" / "a" / "data_batch_5").write_bytes(b"of another copy")
     assert add("cifar10", tmp_path / "both", tmp_path / "data").n_train == 3 * 20
+
+
+@pytest.mark.parametrize("where", ["a", "a/b", "a/b/c/d/e", "raw/b/.."])
+def test_a_folder_is_searched_as_deep_as_an_archive(tmp_path, cifar10_files, idx_files, small_fashion, where):
+    cifar10_files(tmp_path / "s" / where / "cifar-10-batches-py")
+    (tmp_path / "s" / "raw" / "b").mkdir(parents=True, exist_ok=True)
+    idx_files(tmp_path / "s" / where / "FashionMNIST" / "raw")
+    for name in ("cifar10", "fashion_mnist"):
+        assert add(name, tmp_path / "s", tmp_path / "data").complete
+
+
+def test_a_search_ends_where_links_lead_round_in_a_ring(tmp_path, cifar10_files):
+    folder = cifar10_files(tmp_path / "s" / "a" / "b")
+    (folder / "up").symlink_to(tmp_path / "s")
+    (tmp_path / "s" / "nowhere").symlink_to(tmp_path / "gone")
+    assert add("cifar10", tmp_path / "s", tmp_path / "data").complete
+
+
+@pytest.mark.parametrize("form", ["folder", "tar"])
+@pytest.mark.parametrize("gone", ["test", "training"])
+def test_a_copy_that_lacks_a_part_is_named_by_its_own_path(tmp_path, cifar10_files, form, gone):
+    """Not by that of the copy under way, and without the advice to do what was just done."""
+    source = cifar10_files(tmp_path / "a", train=1)
+    (source / ("test_batch" if gone == "test" else "data_batch_1")).unlink()
+    if form == "tar":
+        source = pack_tar(source, tmp_path / "c.tar", "w")
+    with pytest.raises(DatasetMissing) as caught:
+        add("cifar10", source, tmp_path / "data")
+    lacks = "Its test file test_batch is not there." if gone == "test" else "None of its training files is there."
+    assert caught.value.message == f"The data set 'cifar10' is not in {source}. {lacks}"
+
+
+def test_a_copy_of_fashion_mnist_that_lacks_a_file_is_named_by_its_own_path(tmp_path, idx_files, small_fashion):
+    source = idx_files(tmp_path / "f")
+    (source / "t10k-labels-idx1-ubyte.gz").unlink()
+    with pytest.raises(DatasetMissing) as caught:
+        add("fashion_mnist", source, tmp_path / "data")
+    assert caught.value.message.endswith(f"is not in {source}. Not there: t10k-labels-idx1-ubyte.")
 
 
 def test_a_complete_set_is_not_exchanged_for_a_subset_unless_asked(tmp_path, cifar10_files):

@@ -80,6 +80,15 @@ def test_grey_files_become_three_equal_channels(tmp_path, home):
     assert (grey[..., 0] == grey[..., 1]).all() and (grey[..., 1] == grey[..., 2]).all()
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_its_tables_may_have_a_byte_order_mark_and_lines_of_windows(tmp_path, home, encoding):
+    plain = load("tiny_imagenet", tmp_path)
+    for table in ("wnids.txt", "words.txt", "val/val_annotations.txt"):
+        (home / table).write_bytes((home / table).read_text().replace("\n", "\r\n").encode(encoding))
+    marked = load("tiny_imagenet", tmp_path)
+    assert marked.classes == plain.classes and np.array_equal(marked.test_labels, plain.test_labels)
+
+
 def test_a_word_of_two_classes_is_told_apart(tmp_path, home):
     (home / "wnids.txt").write_text("n02012849\nn03126707\nn02124075\n")
     (home / "train" / "n01443537").rename(home / "train" / "n03126707")
@@ -110,6 +119,109 @@ def test_the_set_is_added_from_every_form_without_what_has_no_label(tmp_path, fo
     state = add("tiny_imagenet", source, data)
     assert (state.ready, state.complete, state.n_train, state.n_test) == (True, True, 12, 6)
     assert not list(data.rglob("test_0.JPEG")) and not list(data.rglob("*_boxes.txt"))
+    assert verify("tiny_imagenet", data).state == "complete"
+
+
+def rearrange(home: Path, *, deep: bool, keep: str) -> None:
+    """The validation set in class folders, as scripts for programs that want such make them; and training flat."""
+    table = home / "val" / "val_annotations.txt"
+    for row in table.read_text().splitlines():
+        image, wnid = row.split("\t")[:2]
+        folder = home / "val" / wnid / ("images" if deep else "")
+        folder.mkdir(parents=True, exist_ok=True)
+        (shutil.copy if keep == "everything" else shutil.move)(home / "val" / "images" / image, folder / image)
+    if keep != "everything":
+        table.unlink() if keep == "nothing" else None
+        (home / "val" / "images").rmdir() if keep == "nothing" else None
+    if not deep:
+        for wnid in WNIDS:
+            for image in list((home / "train" / wnid / "images").iterdir()):
+                image.rename(home / "train" / wnid / image.name)
+            (home / "train" / wnid / "images").rmdir()
+
+
+@pytest.mark.parametrize("form", ["in place", "folder", "parent", "zip", "gztar"])
+@pytest.mark.parametrize("deep", [True, False])
+@pytest.mark.parametrize("keep", ["nothing", "the table", "everything"])
+def test_a_set_rearranged_into_class_folders_is_the_same_set(tmp_path, home, form, deep, keep):
+    official = load("tiny_imagenet", tmp_path)
+    arranged = write(tmp_path / "copy" / ("tiny_imagenet" if form == "in place" else "x") / LAYOUT)
+    rearrange(arranged, deep=deep, keep=keep)
+    data = tmp_path / "data"
+    match form:
+        case "in place":
+            data = tmp_path / "copy"
+        case "folder":
+            add("tiny_imagenet", arranged, data)
+        case "parent":
+            add("tiny_imagenet", tmp_path / "copy", data)
+        case _:
+            add("tiny_imagenet", Path(shutil.make_archive(str(tmp_path / "t"), form, arranged.parent)), data)
+    same = load("tiny_imagenet", data)
+    assert same.complete and same.classes == official.classes
+    for array in ("train_images", "train_labels", "test_images", "test_labels"):
+        assert np.array_equal(getattr(same, array), getattr(official, array))
+    report = verify("tiny_imagenet", data)
+    assert report.state == "complete" and status("tiny_imagenet", data).complete
+
+
+@pytest.mark.parametrize("form", ["folder", "zip"])
+def test_test_images_beside_their_table_are_the_same_set(tmp_path, home, form):
+    official = load("tiny_imagenet", tmp_path)
+    arranged = write(tmp_path / "copy" / LAYOUT)
+    for image in list((arranged / "val" / "images").iterdir()):
+        image.rename(arranged / "val" / image.name)
+    (arranged / "val" / "images").rmdir()
+    source = arranged if form == "folder" else Path(shutil.make_archive(str(tmp_path / "t"), form, arranged.parent))
+    assert add("tiny_imagenet", source, tmp_path / "data").complete
+    assert np.array_equal(load("tiny_imagenet", tmp_path / "data").test_images, official.test_images)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "file", "why"),
+    [
+        (lambda h: picture(h / "val/n99999999/val_77.JPEG", 1), "val/n99999999", "no class n99999999"),
+        (lambda h: picture(h / "val/n02124075/val_2.JPEG", 1), "val/n02124075/val_2.JPEG", "gives it another class"),
+        (lambda h: truncate(h / "val/n02124075/val_0.JPEG"), "val/n02124075/val_0.JPEG", "cut off"),
+        (
+            lambda h: ((h / "val/val_annotations.txt").unlink(), picture(h / "val/n02124075/val_2.JPEG", 1)),
+            "val/n02124075/val_2.JPEG",
+            "and in that of n01443537|in the folder of n01443537",
+        ),
+    ],
+)
+def test_a_fault_in_a_rearranged_set_is_named(tmp_path, home, spoil, file, why):
+    rearrange(home, deep=False, keep="the table")
+    spoil(home)
+    with pytest.raises(DatasetCorrupt, match=why) as caught:
+        load("tiny_imagenet", tmp_path)
+    assert caught.value.fields["file"].rpartition("/")[2] == file.rpartition("/")[2]
+    assert verify("tiny_imagenet", tmp_path).state == "corrupt"
+
+
+def leave_behind(home: Path) -> None:
+    """What macOS writes beside every file and folder on a disk that is not its own, and what others keep there."""
+    for path in list(home.rglob("*")):
+        path.with_name(f"._{path.name}").write_bytes(b"\0\5\x16\7" + bytes(60))
+    for folder in (home / "train" / WNIDS[0] / "images", home / "val" / "images"):
+        shutil.copytree(folder, folder / "@eaDir")
+        (folder / ".DS_Store").write_bytes(b"x")
+        (folder / "Thumbs.db").write_bytes(b"x")
+    shutil.copytree(home / "train", home / "__MACOSX" / "train")
+    shutil.copytree(home / "train" / WNIDS[0], home / "train" / ".git")
+
+
+@pytest.mark.parametrize("form", ["in place", "folder", "zip", "tar.gz"])
+def test_what_systems_leave_behind_is_no_part_of_the_set(tmp_path, form):
+    home = write(tmp_path / ("tiny_imagenet" if form == "in place" else "copy") / LAYOUT)
+    leave_behind(home)
+    data = tmp_path if form == "in place" else tmp_path / "data"
+    if form == "folder":
+        add("tiny_imagenet", home, data)
+    elif form != "in place":
+        packed = shutil.make_archive(str(tmp_path / "t"), "zip" if form == "zip" else "gztar", home.parent)
+        add("tiny_imagenet", Path(packed), data)
+    assert load("tiny_imagenet", data).complete
     assert verify("tiny_imagenet", data).state == "complete"
 
 
@@ -201,6 +313,15 @@ def test_verify_lists_every_damaged_image_and_counts_the_sound_ones(tmp_path, ho
     assert {f.file for f in report.files if f.state == "corrupt"} == {FIRST, "val/images/val_0.JPEG"}
     assert (report.n_train, report.n_test) == (11, 5)
     assert {f.file: f.n for f in report.files if f.state == "ok"}[f"train/{WNIDS[0]}/images"] == 3
+
+
+@pytest.mark.parametrize("gone", ["wnids.txt", "val/val_annotations.txt"])
+def test_a_copy_that_lacks_a_part_is_named_by_its_own_path(tmp_path, gone):
+    home = write(tmp_path / "some" / "folder" / "copy")
+    (home / gone).unlink()
+    with pytest.raises(DatasetMissing) as caught:
+        add("tiny_imagenet", tmp_path / "some", tmp_path / "data")
+    assert caught.value.message == f"The data set 'tiny_imagenet' is not in {tmp_path / 'some'}. Not there: {gone}."
 
 
 def test_a_corrupt_copy_is_not_added(tmp_path):

@@ -3,6 +3,8 @@
 import io
 import os
 import shutil
+import subprocess
+import sys
 import tarfile
 import tomllib
 import unicodedata
@@ -21,7 +23,7 @@ from core.datasets.load import load, status, verify
 from core.datasets.own import make as add_user
 from core.datasets.own.folders import split_by_class
 from core.datasets.own.make import moments
-from core.errors import BadValue, DatasetCorrupt, DatasetMissing, UnknownName, UnsafeArchive
+from core.errors import BadValue, DatasetCorrupt, DatasetMissing, NoClassFolders, UnknownName, UnsafeArchive
 from core.recipes.build import build_config, plan_of
 from core.schemas.request import RunRequest
 from core.schemas.run import Kind
@@ -94,6 +96,97 @@ def test_a_train_folder_beside_test_images_without_classes_is_split(data, tmp_pa
     assert "a fifth of each class" in state.note and "Only its folder train is taken." in state.note
 
 
+@pytest.mark.parametrize(
+    "parts",
+    [
+        ("train", "valid", "test"),
+        ("Train", "Validation", "Test"),
+        ("TRAINING", "eval", "testing"),
+        ("training_set", "extra", "test_set"),
+        ("train2017", "val2017", "test2017"),
+        ("train_images", "dev", "test-images"),
+    ],
+)
+def test_no_folder_beside_the_parts_is_dropped_in_silence(data, tmp_path, class_folders, parts):
+    train, left, test = parts
+    state = add(
+        "pets", class_folders(tmp_path / "s", {f"{part}/{n}": 2 for part in parts for n in ("cat", "dog")}), data
+    )
+    assert (state.n_train, state.n_test) == (4, 4) and load("pets", data).classes == ("cat", "dog")
+    assert f"as its folders {train} and {test} have them. Its folder {left} is left out." in state.note
+
+
+@pytest.mark.parametrize("test", ["val", "valid", "Validation", "EVAL", "dev", "val_set"])
+def test_images_for_validation_are_the_test_images_where_no_others_are(data, tmp_path, class_folders, test):
+    folder = class_folders(tmp_path / "s", {f"{part}/{n}": 2 for part in ("Train", test) for n in ("cat", "dog")})
+    state = add("pets", folder, data)
+    assert (state.n_train, state.n_test) == (4, 4) and f"as its folders Train and {test} have them." in state.note
+
+
+def test_many_folders_beside_the_parts_are_named_and_counted_and_their_names_are_harmless(
+    data, tmp_path, class_folders
+):
+    counts = {f"{part}/{n}": 2 for part in ("train", "test") for n in ("cat", "dog")}
+    counts |= {f"more{number}": 1 for number in range(6)} | {"<b>\x1b[31m": 1}
+    note = add("pets", class_folders(tmp_path / "s", counts), data).note
+    assert "Its folders ?b?\\x1b[31m, more0, more1, more2 and 3 more are left out." in note
+    assert add("odd", class_folders(tmp_path / "o", {"train/a": 2, "train/b": 2, "caf\udce9": 1}), data).ready
+
+
+def test_two_folders_of_the_same_part_are_refused(data, tmp_path, class_folders):
+    counts = {f"{part}/{n}": 2 for part in ("train", "Training", "test") for n in ("cat", "dog")}
+    with pytest.raises(DatasetCorrupt, match="Training and train are both that part"):
+        add("pets", class_folders(tmp_path / "s", counts), data)
+    counts = {f"{part}/{n}": 2 for part in ("train", "val", "valid") for n in ("cat", "dog")}
+    with pytest.raises(DatasetCorrupt, match="val and valid are both that part"):
+        add("pets", class_folders(tmp_path / "v", counts), data)
+
+
+@pytest.mark.parametrize(
+    ("counts", "found"),
+    [
+        ({"train": 3, "test": 2}, "test with 2 images; train with 3 images"),
+        ({"Train": 3, "Test": 2}, "Test with 2 images; Train with 3 images"),
+        ({"train": 3, "val": 1}, "train with 3 images; val with 1 image"),
+        ({"train": 3, "valid": 1, "test": 2}, "test with 2 images; train with 3 images; valid with 1 image"),
+        ({"images": 3, "masks": 3}, "images with 3 images; masks with 3 images"),
+        ({"Images": 3, "Labels": 3, "train": 1}, "Images with 3 images"),
+        ({"train_images": 3, "test_images": 2}, "test_images with 2 images"),
+        ({"seg_train": 3, "seg_test": 2}, "seg_test with 2 images"),
+        ({"trainA": 3, "trainB": 2, "testA": 1, "testB": 1}, "testA with 1 image"),
+        ({"train/images": 3, "train/masks": 3, "test/images": 1, "test/masks": 1}, "images with 3 images"),
+        ({"images/train": 3, "images/val": 3, "labels/train": 1}, "images with 2 folders; labels with 1 folder"),
+        ({"train": 3, "test/cat": 2, "test/dog": 2}, "test with 2 folders; train with 3 images"),
+        ({"val/cat": 2, "val/dog": 2, "test/cat": 2, "test/dog": 2}, "test with 2 folders; val with 2 folders"),
+        ({"fold1": 3, "fold2": 3}, "fold1 with 3 images"),
+        ({"images": 5}, "images with 5 images"),
+    ],
+)
+def test_a_layout_that_is_not_known_is_refused_with_what_was_found(data, tmp_path, class_folders, counts, found):
+    folder = class_folders(tmp_path / "s", counts)
+    (folder / "trainLabels.csv").write_text("id,label\n0,frog\n1,truck\n")
+    with pytest.raises(NoClassFolders, match=rf"train/<class>/\*.*Found: .*{found}"):
+        add("pets", folder, data)
+    assert not (data / "pets").exists()
+
+
+@pytest.mark.parametrize(
+    "names", [("valid", "invalid"), ("test", "control"), ("bullet train", "steam train"), ("1", "2")]
+)
+def test_classes_with_names_like_parts_are_classes(data, tmp_path, class_folders, names):
+    add("pets", class_folders(tmp_path / "s", dict.fromkeys(names, 3)), data)
+    assert load("pets", data).classes == tuple(sorted(names))
+
+
+def test_class_folders_are_found_below_folders_that_hold_nothing_else(data, tmp_path, class_folders):
+    """As an archive of /home/me/data/pets has them; a part may have such a folder, too."""
+    folder = class_folders(tmp_path / "s", {"home/me/data/pets/pets/cat": 5, "home/me/data/pets/pets/dog": 5})
+    (folder / "home" / "me" / "README.md").write_text("pets")
+    assert add("pets", folder, data).n_train == 8
+    counts = {f"{part}/{part}/{n}": 2 for part in ("train", "test") for n in ("cat", "dog")}
+    assert add("doubled", class_folders(tmp_path / "d", counts), data).n_test == 4
+
+
 def test_a_class_may_be_called_train(data, tmp_path, class_folders):
     add("toys", class_folders(tmp_path / "s", {"train": 3, "test": 3, "bus": 3}), data)
     assert load("toys", data).classes == ("bus", "test", "train")
@@ -164,7 +257,9 @@ def test_what_systems_leave_behind_is_passed_over(data, source):
     for name in (".DS_Store", "cat/.DS_Store", "cat/Thumbs.db", "dog/desktop.ini", "cat/._0.png", "README.txt"):
         (source / name).write_bytes(b"not an image")
     shutil.copytree(source, source / ".ipynb_checkpoints")
-    shutil.copytree(source / "cat", source / "__MACOSX" / "cat")
+    for name in ("__MACOSX", "@eaDir", ".git", "$RECYCLE.BIN", "System Volume Information", "lost+found", "#recycle"):
+        shutil.copytree(source / "cat", source / name / "cat")
+        shutil.copytree(source / name, source / "dog" / name)
     assert add("pets", source, data).n_train == 12
 
 
@@ -269,6 +364,9 @@ def damage(kind: str, source: Path) -> None:
         case "folder link out":
             (source.parent / "elsewhere").mkdir()
             (source / "owl").symlink_to(source.parent / "elsewhere")
+        case "part link out":
+            shutil.copytree(source, source.parent / "elsewhere")
+            (source / "train").symlink_to(source.parent / "elsewhere")
         case "broken link":
             (cat / "link.png").symlink_to("nowhere.png")
         case "link to itself":
@@ -295,6 +393,7 @@ def damage(kind: str, source: Path) -> None:
         ("pipe", "cat/pipe.png.*no regular file"),
         ("link out", "cat/link.png.*out of the folder"),
         ("folder link out", "owl.*out of the folder"),
+        ("part link out", "train.*out of the folder"),
         ("broken link", "cat/link.png.*leads nowhere"),
         ("link to itself", "cat/link.png.*leads nowhere"),
         ("empty class", "owl.*has 0 images; at least 2"),
@@ -398,11 +497,44 @@ def test_a_killed_add_of_another_set_is_left_alone(data, source):
     assert making.exists() and old.exists() and not (data / ".pets-deadbeef").exists()
 
 
+ON_A_SMALL_DISK = """
+import sys
+from pathlib import Path
+from core.datasets.add import add
+from core.errors import HomeUnusable
+try:
+    add("pets", Path(sys.argv[1]), Path(sys.argv[2]), size=int(sys.argv[3]))
+except HomeUnusable as error:
+    print(error)
+print(sorted(path.name for path in Path(sys.argv[2]).iterdir()))
+"""
+
+
+@pytest.mark.parametrize("size", [64, 16])
+def test_a_disk_that_fills_up_while_a_set_is_made_is_told_and_leaves_nothing(tmp_path, source, size):
+    """On a real file system with less room than the images take (64), or only just enough for them (16)."""
+    images = 15 * size * size * 3
+    room = images // 2 if size == 64 else images + 4096  # the labels, the table and the lock find none
+    room = (room + 4095) // 4096 * 4096
+    (tmp_path / "small").mkdir()
+    mount = f'mount -t tmpfs -o size={room} tmpfs "$0" && exec "$@"'
+    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mount, str(tmp_path / "small")]
+    try:
+        subprocess.run([*command, "true"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("needs a file system of its own")
+    arguments = ["-c", ON_A_SMALL_DISK, str(source), str(tmp_path / "small"), str(size)]
+    done = subprocess.run([*command, sys.executable, *arguments], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "the disk is full (0 MB free). Nothing was added" in done.stdout
+    assert done.stdout.endswith("['.pets.lock']\n")
+
+
 def test_a_full_disk_leaves_nothing(data, source, monkeypatch):
     def full(*_args, **_options):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(add_user.np, "save", full)
+    monkeypatch.setattr(add_user.os, "fsync", full)
     with pytest.raises(Exception, match="disk is full"):
         add("pets", source, data)
     assert [path.name for path in data.iterdir()] == [".pets.lock"]

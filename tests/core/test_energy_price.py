@@ -192,6 +192,14 @@ def test_users_profiles_are_read_from_the_home_and_read_again_when_they_change(t
     assert faulty_profiles(tmp_path) == {}
 
 
+def test_hidden_files_beside_profiles_are_passed_over(tmp_path):
+    """macOS keeps one beside each file on a disk that is not its own."""
+    (tmp_path / "profiles").mkdir()
+    (tmp_path / "profiles" / "mine.toml").write_text(GOOD)
+    (tmp_path / "profiles" / "._mine.toml").write_bytes(b"\0\5\x16\7" + bytes(60))
+    assert list(profiles(tmp_path)) == [*profiles(), "x"] and faulty_profiles(tmp_path) == {}
+
+
 def test_the_home_is_the_environments_unless_given(tmp_path, monkeypatch):
     (tmp_path / "profiles").mkdir()
     (tmp_path / "profiles" / "mine.toml").write_text(GOOD)

@@ -1,7 +1,8 @@
 """Finds the images of a folder whose subfolders are classes, and which of them are for training.
 
-Two layouts: `train/<class>/*` beside `test/<class>/*` (or `val/`), or `<class>/*` alone (or `train/<class>/*` with no
-test images in classes beside it), which is then split.
+Two layouts: `train/<class>/*` beside `test/<class>/*` (or `val/`, `valid/` and their like: core.datasets.parts), or
+`<class>/*` alone (or `train/<class>/*` with no test images in classes beside it), which is then split. Anything else
+is refused with what was found. Folders beside the parts are left out, and the set's note names them.
 What a system leaves behind (.DS_Store, Thumbs.db, names that begin with a dot) is passed over, and so are files
 beside the class folders that are no images. Links are followed inside the folder only.
 """
@@ -9,21 +10,22 @@ beside the class folders that are no images. Links are followed inside the folde
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 import numpy as np
 
+from core.datasets.parts import TEST, TRAIN, VALIDATION, listed, no_classes, part_of, passed_over, shown
 from core.datasets.splits import stratified
 from core.errors import BadValue, DatasetCorrupt, NoClassFolders
 
-LEFT_BY_SYSTEMS = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 ENDS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
-TEST_FOLDERS = ("test", "val")
 TEST_SHARE = 0.2
 SPLIT_SEED = 0  # part of what a data set without a test folder is: never change it
 NAMED = 5  # faulty files named in one message
 MAX_CLASS_NAME = 80
+LEADS_OUT = "it is a link that leads nowhere or out of the folder"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,41 +40,36 @@ class Found:
     root: Path
 
 
-def passed_over(path: PurePath) -> bool:
-    """Whether a part of the relative path is hidden or a system's own."""
-    return any(part.startswith(".") or part.lower() in LEFT_BY_SYSTEMS for part in path.parts)
-
-
 def find_images(name: str, source: Path) -> Found:
     """The images below `source`, or below the one folder that it holds.
 
     Raises NoClassFolders where nothing looks like class folders, BadValue or DatasetCorrupt where they cannot be used.
     """
     root = _opened(source)
-    parts = {part: root / part for part in ("train", *TEST_FOLDERS) if _holds_folders(root / part)}
-    test = next((part for part in TEST_FOLDERS if part in parts), None)
+    train, test = _parts(name, root)
     faults: list[tuple[Path, str]] = []
-    if "train" in parts and test is not None:
-        train_files, test_files = (_classes(name, root, parts[part], faults) for part in ("train", test))
+    homes = [_opened(part) for part in (train, test) if part is not None] or [root]
+    for home in homes:
+        if no_classes(entry.name for entry in _folders(home)):
+            raise NoClassFolders(folder=str(source), found=_described(home))
+    if train is not None and test is not None:
+        train_files, test_files = (_classes(name, root, home, faults) for home in homes)
         _refuse(name, root, faults)
-        _same_classes(name, test, train_files, test_files)
+        _same_classes(name, (train.name, train_files), (test.name, test_files))
         classes = tuple(sorted(train_files))
-        split = f"Training and test images as its folders train and {test} have them."
-        if test == "test" and "val" in parts:
-            split += " Its folder val is left out."
         _enough(name, classes, train_files)
         return Found(
             classes=classes,
             train=_labelled(classes, train_files),
             test=_labelled(classes, test_files),
-            split=split,
+            split=f"Training and test images as its folders {shown(train.name)} and {shown(test.name)} have them."
+            + _left_out(root, train, test),
             drawn=False,
             root=root,
         )
-    home = parts.get("train", root)  # beside it may lie a test folder without classes
-    files = _classes(name, root, home, faults)
+    files = _classes(name, root, homes[0], faults)  # beside it may lie a test folder without classes
     if not any(file.suffix.lower() in ENDS for named in files.values() for file in named):
-        raise NoClassFolders(folder=str(source))
+        raise NoClassFolders(folder=str(source), found=_described(root))
     _refuse(name, root, faults)
     classes = tuple(sorted(files))
     _enough(name, classes, files)
@@ -83,10 +80,50 @@ def find_images(name: str, source: Path) -> Found:
         train=tuple(rows[position] for position in train_index),
         test=tuple(rows[position] for position in test_index),
         split=f"Split here: a fifth of each class, drawn with seed {SPLIT_SEED}, is the test set."
-        + (" Only its folder train is taken." if home != root else ""),
+        + ("" if train is None else f" Only its folder {shown(train.name)} is taken.{_left_out(root, train)}"),
         drawn=True,
         root=root,
     )
+
+
+def _parts(name: str, root: Path) -> tuple[Path | None, Path | None]:
+    """The folders of training and of test images (those for validation where no other is) that hold class folders."""
+    found: dict[str, list[Path]] = {TRAIN: [], TEST: [], VALIDATION: []}
+    for entry in _folders(root):
+        if (part := part_of(entry.name)) is not None and _holds_folders(entry):
+            if not _stays_inside(entry, root.resolve()):
+                raise DatasetCorrupt(name=name, file=_relative(entry, root), why=f"{LEADS_OUT}.")
+            found[part].append(entry)
+    if not found[TRAIN]:
+        return None, None
+    tests = found[TEST] or found[VALIDATION]
+    for same in (found[TRAIN], tests):
+        if len(same) > 1:
+            why = f"{listed(entry.name for entry in same)} are both that part of the set by their names; leave one."
+            raise DatasetCorrupt(name=name, file=_relative(same[0], root), why=why)
+    return found[TRAIN][0], next(iter(tests), None)
+
+
+def _left_out(root: Path, *taken: Path) -> str:
+    """The sentence that names the folders beside those taken, if there are any."""
+    others = [entry.name for entry in _folders(root) if entry not in taken]
+    if not others:
+        return ""
+    return f" Its folder{'s' * (len(others) > 1)} {listed(others)} {'are' if len(others) > 1 else 'is'} left out."
+
+
+def _described(root: Path) -> str:
+    """What lies in a folder that is no layout of class folders, in a few words."""
+    rows = []
+    for folder in _folders(root):
+        inside: Counter[str] = Counter()
+        for entry in _entries(folder):
+            inside["folder" if entry.is_dir() else "image" if entry.suffix.lower() in ENDS else "other file"] += 1
+        counts = [f"{n:,} {kind}{'s' * (n != 1)}" for kind, n in sorted(inside.items())]
+        rows.append(f"{shown(folder.name)} with {' and '.join(counts) or 'nothing'}")
+    if images := sum(entry.suffix.lower() in ENDS for entry in _entries(root) if not entry.is_dir()):
+        rows.append(f"{images:,} image{'s' * (images != 1)} in no folder")
+    return "; ".join(rows[:NAMED] + (["and more"] if len(rows) > NAMED else [])) or "no image"
 
 
 def split_by_class(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -115,14 +152,16 @@ def refuse(name: str, faults: list[tuple[str, str]]) -> None:
 
 
 def _opened(source: Path) -> Path:
-    """`source`, or the folder inside it, and so on, where that is all it holds: archives often have one."""
+    """`source`, or the folder inside it, and so on, where that is all it holds: archives often have one.
+
+    Files that are no images (a README, a licence) may lie beside it.
+    """
     root = source
-    for _ in range(3):
-        inside = _entries(root)
-        if len(inside) != 1 or not _holds_folders(inside[0]) or inside[0].is_symlink():
-            break
+    while True:
+        inside = [entry for entry in _entries(root) if entry.is_dir() or entry.suffix.lower() in ENDS]
+        if len(inside) != 1 or inside[0].is_symlink() or not _holds_folders(inside[0]):
+            return root
         root = inside[0]
-    return root
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -132,8 +171,12 @@ def _entries(folder: Path) -> list[Path]:
     )
 
 
+def _folders(folder: Path) -> list[Path]:
+    return [entry for entry in _entries(folder) if entry.is_dir()]
+
+
 def _holds_folders(folder: Path) -> bool:
-    return folder.is_dir() and any(entry.is_dir() for entry in _entries(folder))
+    return folder.is_dir() and bool(_folders(folder))
 
 
 def _classes(name: str, root: Path, folder: Path, faults: list[tuple[Path, str]]) -> dict[str, list[Path]]:
@@ -142,7 +185,7 @@ def _classes(name: str, root: Path, folder: Path, faults: list[tuple[Path, str]]
     inside = root.resolve()
     for entry in _entries(folder):
         if not _stays_inside(entry, inside):
-            faults.append((entry, "it is a link that leads nowhere or out of the folder"))
+            faults.append((entry, LEADS_OUT))
         elif entry.is_dir():
             label = _class_name(name, entry)
             if label in found:
@@ -156,7 +199,7 @@ def _classes(name: str, root: Path, folder: Path, faults: list[tuple[Path, str]]
 
 def _is_image(file: Path, inside: Path, faults: list[tuple[Path, str]]) -> bool:
     if not _stays_inside(file, inside):
-        faults.append((file, "it is a link that leads nowhere or out of the folder"))
+        faults.append((file, LEADS_OUT))
     elif file.is_dir():
         faults.append((file, "it is a folder in a class folder"))
     elif not file.is_file():
@@ -184,8 +227,8 @@ def _class_name(name: str, folder: Path) -> str:
     return label
 
 
-def _same_classes(name: str, test: str, train: dict[str, list[Path]], other: dict[str, list[Path]]) -> None:
-    for present, absent, here, there in ((train, other, "train", test), (other, train, test, "train")):
+def _same_classes(name: str, train: tuple[str, dict[str, list[Path]]], test: tuple[str, dict[str, list[Path]]]) -> None:
+    for (here, present), (there, absent) in ((train, test), (test, train)):
         if missing := sorted(label for label, files in present.items() if files and not absent.get(label)):
             why = f"its class {missing[0]!r} has no image in {there}"
             why += f", and so have {len(missing) - 1} more." if len(missing) > 1 else "."

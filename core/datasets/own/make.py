@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -41,23 +45,23 @@ def build(name: str, source: Path, into: Path, *, size: int | None, mirrors: boo
     total, done = len(found.train) + len(found.test), 0
     hashes: dict[str, list[bytes]] = {}
     for part, rows in (("train", found.train), ("test", found.test)):
-        shape = (len(rows), side, side, 3)
-        images = np.lib.format.open_memmap(into / f"{part}_images.npy", mode="w+", dtype=np.uint8, shape=shape)
         hashes[part] = []
-        for position, (path, _) in enumerate(rows):
-            done += 1
-            progress("reading", done, total)
-            try:
-                images[position] = read_rgb(path, side)
-            except Unreadable as error:
-                faults.append((path.relative_to(found.root).as_posix(), str(error)))
-                continue
-            hashes[part].append(hashlib.blake2b(images[position].tobytes(), digest_size=16).digest())
-        images.flush()
-        np.save(into / f"{part}_labels.npy", np.array([label for _, label in rows], dtype=np.int64))
-        if part == "train":
-            mean, std = moments(images)
+        with _array_file(into / f"{part}_images.npy", np.dtype(np.uint8), (len(rows), side, side, 3)) as file:
+            for path, _ in rows:
+                done += 1
+                progress("reading", done, total)
+                try:
+                    image = read_rgb(path, side).tobytes()
+                except Unreadable as error:
+                    faults.append((path.relative_to(found.root).as_posix(), str(error)))
+                    continue
+                file.write(image)
+                hashes[part].append(hashlib.blake2b(image, digest_size=16).digest())
+        labels = np.array([label for _, label in rows], dtype=np.int64)
+        with _array_file(into / f"{part}_labels.npy", labels.dtype, labels.shape) as file:
+            file.write(labels.tobytes())
     refuse(name, faults)
+    mean, std = moments(np.load(into / "train_images.npy", mmap_mode="r"))
     facts = UserFacts(
         title=name.replace("_", " ").replace("-", " ").capitalize(),
         classes=found.classes,
@@ -91,6 +95,21 @@ def moments(images: np.ndarray) -> tuple[tuple[float, float, float], tuple[float
     std = np.sqrt(np.maximum(squares / n - mean**2, 0)) / 255
     first, second = (tuple(round(float(value), 4) for value in row) for row in (mean / 255, np.maximum(std, LEAST_STD)))
     return first, second  # type: ignore[return-value]  # of three each
+
+
+@contextmanager
+def _array_file(path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> Iterator[IO[bytes]]:
+    """A .npy file whose values are to be written one after the other.
+
+    Neither mapped nor by np.save: where the disk is full, writing to a mapped page ends the program, and np.save's
+    error does not say why it failed.
+    """
+    with open(path, "xb") as file:
+        header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        yield file
+        file.flush()
+        os.fsync(file.fileno())  # some file systems tell only now that there is no room
 
 
 def _common_side(found: Found) -> int:

@@ -25,6 +25,7 @@ from core.datasets.official import ARRAYS
 from core.datasets.spec import Dataset, DatasetSpec, DatasetStatus, FileReport, Progress, Report, no_progress
 from core.errors import DatasetCorrupt, DatasetMissing
 from core.schemas.base import Frozen
+from core.text import text_of
 
 log = logging.getLogger(__name__)
 
@@ -105,6 +106,9 @@ class UserReader:
             files=tuple(reports),
             note=self.facts.note,
         )
+
+    def missing(self, folder: Path) -> str | None:
+        return None
 
     def place(self, member: str) -> str | None:
         return None
@@ -204,7 +208,7 @@ def read_table(name: str, path: Path) -> UserFacts:
     """What a dataset.toml says. Raises DatasetCorrupt."""
     try:
         with open(path, "rb") as file:
-            content: dict[str, Any] = tomllib.loads(file.read(MAX_TABLE_BYTES).decode())
+            content: dict[str, Any] = tomllib.loads(text_of(file.read(MAX_TABLE_BYTES)))
         return UserFacts.model_validate(content)
     except OSError as error:
         why = f"it cannot be read: {error.strerror}."
