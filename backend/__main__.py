@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import signal
-import socket
 import sys
 from types import FrameType
 
@@ -13,30 +11,14 @@ import uvicorn
 
 from backend.app import create_app
 from backend.store import logs
-from core.errors import BadValue, PortTaken, SpikefrontError
+from core.errors import SpikefrontError
 from core.host.gc_pauses import search_rarely
+from core.launcher.ports import listen
 from core.settings import Settings
 
 log = logging.getLogger("spikefront.api")
 
 GRACE_S = 3  # followers of events hold their connection until the end
-
-
-def listen(settings: Settings) -> socket.socket:
-    """A bound socket; raises PortTaken. Bound before uvicorn runs, whose own failure is a traceback."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(family)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((settings.host, settings.api_port))
-    except OSError as error:
-        listener.close()
-        if error.errno == errno.EADDRINUSE:
-            raise PortTaken(port=settings.api_port, setting="SPIKEFRONT_API_PORT") from None
-        raise BadValue(
-            field="SPIKEFRONT_HOST", value=settings.host, expected=f"an address of this machine ({error.strerror})"
-        ) from None
-    return listener
 
 
 def _stopped_already(number: int, frame: FrameType | None) -> None:
@@ -46,10 +28,10 @@ def _stopped_already(number: int, frame: FrameType | None) -> None:
 def main() -> int:
     """0 after a clean stop; 1 with one sentence when it cannot start."""
     logs.configure()
-    settings = Settings()
     try:
+        settings = Settings()
         app = create_app(settings)
-        listener = listen(settings)
+        listener = listen(settings.host, settings.api_port, setting="SPIKEFRONT_API_PORT")
     except SpikefrontError as error:
         log.error("api.not_started", extra={"code": error.code, "reason": error.message})
         return 1

@@ -38,7 +38,7 @@ def build_context(settings: Settings) -> Context:
         lifecycle=Lifecycle(settings, database=database),
         queue=Queue(settings),
         artifacts=Artifacts(settings),
-        urls=SignedUrls(token=token, api_url=settings.api_url),
+        urls=SignedUrls(token=token, public_url=settings.public_url),
         inference=InferProcess(),
         token=token,
     )

@@ -46,7 +46,8 @@ class HostNotAllowed(SpikefrontError):
 
     def __init__(self, *, host: str) -> None:
         super().__init__(
-            f"This server does not answer to the name {host!r}. If it is one of its names, set SPIKEFRONT_API_URL to it.",
+            f"This server does not answer to the name {host!r}. If it is one of its names, "
+            "begin SPIKEFRONT_PUBLIC_URL with it.",
             host=host,
         )
 

@@ -71,7 +71,8 @@ def body_limit(path: str) -> int:
 
 def allowed_hosts(settings: Settings) -> frozenset[str]:
     """Names in a Host header that mean this server."""
-    return LOOPBACK | {name for name in (settings.host, urlsplit(settings.api_url).hostname) if name}
+    told = (urlsplit(url).hostname for url in (settings.api_url, settings.public_url))
+    return LOOPBACK | {name for name in (settings.host, *told) if name}
 
 
 class Gate:

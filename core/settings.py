@@ -6,59 +6,114 @@ import os
 import secrets
 import stat
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from pydantic import Field
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from core.errors import HomeUnusable
+from core.addresses import broker_place, broker_url, file_url, is_web_address, origin, sqlite_url
+from core.errors import BadValue, HomeUnusable
+from core.schemas.wording import expected
+
+OTHERS = 0o077  # what a mode lets group and world do
 
 
 class Settings(BaseSettings):
-    """Where things are and what they listen on; every value has a working default.
+    """Where things are and what they listen on; every value has a working default. Raises BadValue.
 
+    A variable that is empty counts as not set. Folders may begin with `~`; they are absolute here.
     Environment variables: `SPIKEFRONT_HOME`, `SPIKEFRONT_API_PORT`, `SPIKEFRONT_DASHBOARD_PORT`,
-    `SPIKEFRONT_HOST`, `SPIKEFRONT_API_URL`, `SPIKEFRONT_DATABASE_URL`, `SPIKEFRONT_BROKER_URL`,
-    `SPIKEFRONT_ARTIFACTS_URL`, `SPIKEFRONT_DATA`.
+    `SPIKEFRONT_HOST`, `SPIKEFRONT_PUBLIC_URL`, `SPIKEFRONT_API_URL`, `SPIKEFRONT_DATABASE_URL`,
+    `SPIKEFRONT_BROKER_URL`, `SPIKEFRONT_ARTIFACTS_URL`, `SPIKEFRONT_DATA`.
     """
 
     model_config = SettingsConfigDict(env_prefix="SPIKEFRONT_", frozen=True, extra="ignore", populate_by_name=True)
 
-    home: Path = Field(default_factory=lambda: Path.home() / ".spikefront")
+    home: Path = Field(default_factory=lambda: Path.home() / ".spikefront", validate_default=True)
     host: str = "127.0.0.1"
     api_port: int = Field(default=8000, ge=1, le=65535)
     dashboard_port: int = Field(default=8501, ge=1, le=65535)
+    public_url_override: str | None = Field(default=None, validation_alias="SPIKEFRONT_PUBLIC_URL")
     api_url_override: str | None = Field(default=None, validation_alias="SPIKEFRONT_API_URL")
     database_url_override: str | None = Field(default=None, validation_alias="SPIKEFRONT_DATABASE_URL")
     broker_url_override: str | None = Field(default=None, validation_alias="SPIKEFRONT_BROKER_URL")
     artifacts_url_override: str | None = Field(default=None, validation_alias="SPIKEFRONT_ARTIFACTS_URL")
     data_override: Path | None = Field(default=None, validation_alias="SPIKEFRONT_DATA")
 
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise _bad_setting(error) from None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_unset(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in values.items() if not (isinstance(value, str) and not value.strip())}
+
+    @field_validator("host")
+    @classmethod
+    def _bare(cls, host: str) -> str:
+        """An IPv6 address without the brackets that it has in addresses of pages."""
+        host = host.strip()
+        return host[1:-1] if host.startswith("[") and host.endswith("]") else host
+
+    @field_validator("public_url_override", "api_url_override")
+    @classmethod
+    def _web_address(cls, url: str | None) -> str | None:
+        if url is not None and not is_web_address(url.strip()):
+            raise ValueError("an address such as https://lab.example or http://[::1]:8000")
+        return url and url.strip().rstrip("/")
+
+    @field_validator("home", "data_override")
+    @classmethod
+    def _absolute(cls, folder: Path | None) -> Path | None:
+        """As every process and every address of it means the same, wherever it was started."""
+        if folder is None:
+            return None
+        try:
+            str(folder).encode()
+        except UnicodeEncodeError:
+            raise ValueError("a folder whose name is text in UTF-8") from None
+        try:
+            return folder.expanduser().absolute()
+        except RuntimeError:
+            raise ValueError("a folder; whose home directory ~ is cannot be told here") from None
+        except FileNotFoundError:
+            raise ValueError("a folder from the root; the current folder is gone") from None
+
     @property
     def api_url(self) -> str:
-        """Base address of the API as a browser reaches it, without a trailing slash."""
-        return (self.api_url_override or f"http://{self.host}:{self.api_port}").rstrip("/")
+        """Where the dashboard reaches the API, without a trailing slash."""
+        return self.api_url_override or origin(self.host, self.api_port)
+
+    @property
+    def public_url(self) -> str:
+        """Where browsers reach the API, without a trailing slash; every link begins with it."""
+        return self.public_url_override or self.api_url
 
     @property
     def dashboard_url(self) -> str:
-        return f"http://{self.host}:{self.dashboard_port}"
+        return origin(self.host, self.dashboard_port)
 
     @property
     def database_url(self) -> str:
-        return self.database_url_override or f"sqlite:///{self.home / 'spikefront.db'}"
+        return self.database_url_override or sqlite_url(self.home / "spikefront.db")
 
     @property
     def broker_socket(self) -> Path:
-        """Unix socket of the embedded broker."""
+        """Unix socket of the embedded broker, where the data folder can hold it."""
         return self.home / "broker" / "valkey.sock"
 
     @property
     def broker_url(self) -> str:
-        return self.broker_url_override or f"redis+socket://{self.broker_socket}?virtual_host=0"
+        return self.broker_url_override or broker_url(broker_place(self.home))
 
     @property
     def artifacts_url(self) -> str:
-        return self.artifacts_url_override or f"file://{self.home / 'runs'}"
+        return self.artifacts_url_override or file_url(self.home / "runs")
 
     @property
     def data(self) -> Path:
@@ -70,11 +125,30 @@ class Settings(BaseSettings):
         return self.home / "token"
 
 
+def _bad_setting(error: ValidationError) -> BadValue:
+    """The first fault, under the name that a user sets."""
+    first = error.errors()[0]
+    name = str(first["loc"][0]).upper() if first["loc"] else "SPIKEFRONT_..."
+    return BadValue(
+        field=name if name.startswith("SPIKEFRONT_") else f"SPIKEFRONT_{name}",
+        value=str(first["input"]),
+        expected=expected(first),
+    )
+
+
 def prepare_home(settings: Settings) -> None:
-    """Make the data folder, private to its owner; raises HomeUnusable when it cannot be written."""
+    """Make the data folder, private to its owner; raises HomeUnusable when it cannot be written.
+
+    A folder that was there before is closed to others too, unless it is somebody else's or one that many share (sticky,
+    as /tmp is). In those, too, what this process and its children make from now on is theirs alone: it sets the umask.
+    """
     home = settings.home
     try:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        found = home.stat()
+        if found.st_mode & OTHERS and found.st_uid == os.geteuid() and not found.st_mode & stat.S_ISVTX:
+            home.chmod(stat.S_IMODE(found.st_mode) & ~OTHERS)
+        os.umask(OTHERS)
         home_file(home).unlink()
     except OSError as error:
         raise HomeUnusable(folder=str(home), why=error.strerror or str(error)) from None
@@ -87,7 +161,7 @@ def read_token(settings: Settings) -> str:
         token = path.read_text().strip()
         if not token:
             raise HomeUnusable(folder=str(settings.home), why="the file 'token' is empty; delete it and start again.")
-        if stat.S_IMODE(path.stat().st_mode) & 0o077:
+        if path.stat().st_mode & OTHERS:
             path.chmod(0o600)
         return token
     except FileNotFoundError:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 import sys
 
-from pydantic import ValidationError
-
 from core.errors import SpikefrontError
 from core.settings import Settings
 
@@ -17,12 +15,8 @@ def main() -> int:
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs every request at INFO
     try:
         settings = Settings()
-    except ValidationError as error:
-        sys.stderr.write(f"A setting is wrong: {error.errors()[0]['loc'][0]}: {error.errors()[0]['msg']}\n")
-        return 1
-    from frontend.serving.server import serve  # uvicorn and Streamlit: not needed to complain about a setting
+        from frontend.serving.server import serve  # uvicorn and Streamlit: not needed to complain about a setting
 
-    try:
         serve(settings)
     except SpikefrontError as error:
         sys.stderr.write(f"{error.message}\n")

@@ -7,6 +7,8 @@ import platform
 import shutil
 from pathlib import Path
 
+from sqlalchemy import make_url
+
 from backend.context import Context
 from backend.runs.repository import RunRepository, RunWhere
 from backend.shares.frozen import FOLDER
@@ -30,9 +32,9 @@ def installation(context: Context) -> Installation:
         Stored(name=name, path=str(path), bytes=folder_bytes(path))
         for name, path in (("Frozen shares", frozen), ("Data sets", settings.data), ("Logs", settings.home / "logs"))
     ]
-    if settings.database_url.startswith("sqlite"):
-        file = Path(settings.database_url.partition("///")[2])
-        size = sum(part.stat().st_size for part in file.parent.glob(f"{file.name}*"))  # with -wal and -shm
+    if (file := database_file(settings.database_url)) is not None:
+        parts = [file.with_name(file.name + end) for end in ("", "-wal", "-shm")]
+        size = sum(part.stat().st_size for part in parts if part.exists())
         stored.insert(0, Stored(name="Database", path=str(file), bytes=size))
     return Installation(
         versions={"Python": platform.python_version(), **_versions()},
@@ -43,6 +45,14 @@ def installation(context: Context) -> Installation:
         n_in_bin=n_in_bin,
         faulty_profiles=faulty_profiles(settings.home),
     )
+
+
+def database_file(url: str) -> Path | None:
+    """The file of a SQLite database; None of one that is served, or lies in memory."""
+    parts = make_url(url)
+    if parts.get_backend_name() != "sqlite" or parts.database in (None, "", ":memory:"):
+        return None
+    return Path(parts.database)
 
 
 def folder_bytes(folder: Path, *, but: Path | None = None) -> int:

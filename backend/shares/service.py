@@ -81,7 +81,7 @@ class ShareService:
             self._frozen.delete(share_id)
         log.info("share.created", extra={"share_id": share.id, "run_id": request.run_id})
         shown = self._present(share)
-        return NewShare(**dict(shown), token=token, url=f"{self._context.settings.api_url}/s/{token}")
+        return NewShare(**dict(shown), token=token, url=f"{self._context.settings.public_url}/s/{token}")
 
     def all(self) -> SharePage:
         with self._database.read() as session:

@@ -7,10 +7,11 @@ import hmac
 import shutil
 import time
 from pathlib import Path
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote
 
+from core.addresses import folder_of
 from core.bundle import FILES, LATER_FILES, MANIFEST, Bundle
-from core.errors import BadValue, NotFound, Unauthorised
+from core.errors import NotFound, Unauthorised
 from core.settings import Settings
 
 URL_LIFETIME_S = 15 * 60
@@ -23,10 +24,7 @@ class Artifacts:
     """One folder a run under `artifacts_url`. Only `file://` addresses are served by this version."""
 
     def __init__(self, settings: Settings) -> None:
-        address = urlsplit(settings.artifacts_url)
-        if address.scheme not in ("", "file"):
-            raise BadValue(field="SPIKEFRONT_ARTIFACTS_URL", value=settings.artifacts_url, expected="a file:// address")
-        self.root = Path(unquote(address.path))
+        self.root = folder_of(settings.artifacts_url, setting="SPIKEFRONT_ARTIFACTS_URL")
 
     def folder(self, run_id: str) -> Path:
         """The folder of one run's bundle; it need not exist yet."""
@@ -54,14 +52,14 @@ class SignedUrls:
     a new token ends all addresses given out under the old one.
     """
 
-    def __init__(self, *, token: str, api_url: str) -> None:
+    def __init__(self, *, token: str, public_url: str) -> None:
         self._key = hmac.digest(token.encode(), b"spikefront artifact address", "sha256")
-        self._api_url = api_url
+        self._public_url = public_url
 
     def url(self, run_id: str, name: str) -> str:
         expires = int(time.time()) + URL_LIFETIME_S
         return (
-            f"{self._api_url}/api/v1/runs/{run_id}/artifacts/{quote(name)}"
+            f"{self._public_url}/api/v1/runs/{run_id}/artifacts/{quote(name)}"
             f"?expires={expires}&signature={self._sign(run_id, name, expires)}"
         )
 

@@ -23,7 +23,7 @@ from core.errors import BadValue, PortTaken, SpikefrontError
 from core.host.machine import cores, gpus, memory_available_bytes
 from core.host.versions import installed, program_version
 from core.launcher import broker
-from core.launcher.home_lock import running_address
+from core.launcher.home_lock import running
 from core.launcher.ports import check_port
 from core.settings import Settings
 
@@ -166,7 +166,7 @@ def _token(settings: Settings) -> Iterator[Check]:
 
 
 def _ports(settings: Settings) -> Iterator[Check]:
-    address = running_address(settings)
+    ours = running(settings)
     for name, port in (
         ("SPIKEFRONT_API_PORT", settings.api_port),
         ("SPIKEFRONT_DASHBOARD_PORT", settings.dashboard_port),
@@ -175,8 +175,8 @@ def _ports(settings: Settings) -> Iterator[Check]:
         try:
             check_port(settings.host, port, setting=name)
         except PortTaken:
-            if address is not None:
-                where = address.partition("?")[0]
+            if ours is not None and ours.has(settings.host, port):
+                where = ours.address.partition("?")[0]
                 yield Check(name=label, status="ok", found=f"{port}, in use by this Spikefront at {where}")
             else:
                 advice = f"Choose another: {name}=<port>."

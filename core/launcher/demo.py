@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import httpx
 
+from core.addresses import origin
 from core.launcher.health import bearer
-from core.launcher.ports import origin
 from core.schemas.request import RunRequest
 from core.schemas.run import Kind
 from core.settings import Settings

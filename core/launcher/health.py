@@ -8,8 +8,8 @@ from pathlib import Path
 
 import httpx
 
+from core.addresses import origin
 from core.launcher import broker
-from core.launcher.ports import origin
 from core.settings import Settings
 
 #: A worker writes its heartbeat every 5 s; the first one comes at once.

@@ -5,12 +5,29 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from core.addresses import reachable
 from core.errors import HomeUnusable
 from core.settings import Settings, prepare_home
 
 LOCK_FILE = "up.lock"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """The Spikefront that holds a data folder."""
+
+    address: str
+    host: str
+    ports: frozenset[int]
+
+    def has(self, host: str, port: int) -> bool:
+        """Whether a port that is taken on `host` is its own: another program may listen there on another address."""
+        everywhere = any(reachable(one) != one for one in (host, self.host))
+        return port in self.ports and (everywhere or host == self.host)
 
 
 class HomeLock:
@@ -18,6 +35,7 @@ class HomeLock:
 
     def __init__(self, settings: Settings) -> None:
         self._home = settings.home
+        self._host, self._ports = settings.host, [settings.api_port, settings.dashboard_port]
         self._descriptor: int | None = None
 
     def acquire(self, *, address: str) -> None:
@@ -41,8 +59,9 @@ class HomeLock:
         except OSError as error:  # a file system without locks
             os.close(descriptor)
             raise HomeUnusable(folder=str(self._home), why=f"it cannot be locked: {error.strerror}.") from None
+        held = {"pid": os.getpid(), "address": address, "host": self._host, "ports": self._ports}
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "address": address}).encode(), 0)
+        os.pwrite(descriptor, json.dumps(held).encode(), 0)
         self._descriptor = descriptor
 
     def release(self) -> None:
@@ -53,8 +72,8 @@ class HomeLock:
             self._descriptor = None
 
 
-def running_address(settings: Settings) -> str | None:
-    """Where the Spikefront that holds this data folder answers; None when none runs."""
+def running(settings: Settings) -> Running | None:
+    """The Spikefront that holds this data folder; None when none runs."""
     try:
         descriptor = os.open(settings.home / LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -63,15 +82,15 @@ def running_address(settings: Settings) -> str | None:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         return None
     except BlockingIOError:
-        held = _read(descriptor)
-        return str(held["address"]) if held else None
-    except OSError:
+        held = _read(descriptor) or {}
+        return Running(address=held["address"], host=held["host"], ports=frozenset(held["ports"]))
+    except (OSError, KeyError):  # no locks here, or its holder is just writing it
         return None
     finally:
         os.close(descriptor)
 
 
-def _read(descriptor: int) -> dict[str, str | int] | None:
+def _read(descriptor: int) -> dict[str, Any] | None:
     try:
         return json.loads(os.pread(descriptor, 4096, 0))
     except (OSError, ValueError):  # its holder is just writing it

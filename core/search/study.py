@@ -21,6 +21,7 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from core.addresses import sqlite_url
 from core.analysis.pareto import front
 from core.backbones.catalog import BACKBONES
 from core.bundle import Bundle
@@ -149,7 +150,7 @@ def outcomes(study: optuna.Study) -> list[Outcome]:
 
 
 def _storage(folder: Path) -> str:
-    return f"sqlite:///{folder.resolve() / DATABASE}"
+    return sqlite_url(folder.resolve() / DATABASE)
 
 
 def _create(folder: Path, wanted: Search) -> optuna.Study:

@@ -91,10 +91,19 @@ class Client:
     """Thread-safe; one per process. Every method raises ApiProblem or ApiDown and nothing else."""
 
     def __init__(
-        self, base_url: str, token: Callable[[], str], *, transport: httpx.BaseTransport | None = None
+        self,
+        base_url: str,
+        token: Callable[[], str],
+        *,
+        public_url: str | None = None,
+        transport: httpx.BaseTransport | None = None,
     ) -> None:
-        """`base_url` without the version prefix; `token` gives the bearer token when it is needed."""
+        """`base_url` without the version prefix; `token` gives the bearer token when it is needed.
+
+        `public_url` is where people reach the same API, if it is elsewhere.
+        """
         self.base_url = base_url.rstrip("/")
+        self.public_url = (public_url or base_url).rstrip("/")
         self._http = httpx.Client(
             base_url=self.base_url, auth=_Bearer(token), timeout=TIMEOUT, transport=transport, trust_env=False
         )
@@ -330,11 +339,11 @@ class Client:
 
     def absolute(self, url: str) -> str:
         """An address that the API gave, as a browser can follow it."""
-        return str(httpx.URL(self.base_url + "/").join(url))
+        return str(httpx.URL(self.public_url + "/").join(url))
 
     @property
     def docs_url(self) -> str:
-        return f"{self.base_url}{PREFIX}/openapi.json"
+        return f"{self.public_url}{PREFIX}/openapi.json"
 
     # plumbing
 

@@ -24,7 +24,7 @@ DOWN_TEXT = "It may be starting, or it has stopped. This page tries again by its
 def api() -> Client:
     """The client for this process's settings; the token is read when it is first needed."""
     settings = Settings()
-    return Client(settings.api_url, lambda: read_token(settings))
+    return Client(settings.api_url, lambda: read_token(settings), public_url=settings.public_url)
 
 
 def page(render: Callable[P, None]) -> Callable[P, None]:

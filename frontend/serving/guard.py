@@ -1,7 +1,7 @@
 """Lets nobody into the dashboard without its key: pages, files and the websocket alike.
 
 The dashboard acts with its owner's rights, so every request but the health check needs a cookie, and
-the cookie is given for the key alone. What is checked, in this order:
+the cookie, the id of a session (`frontend.sessions`), is given for the key alone. What is checked, in this order:
 
 1. Host: a name that is not ours means DNS rebinding (an outside page that points its own name at us).
 2. Origin: a websocket or a changing request that comes from another page is refused.
@@ -12,17 +12,16 @@ the cookie is given for the key alone. What is checked, in this order:
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import hmac
 import ipaddress
 import logging
 import socket
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, quote, urlencode, urlsplit
 
 from frontend.serving.door import bounce, door, notice
+from frontend.sessions import Sessions, cookie_values
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +32,6 @@ Headers = list[tuple[bytes, bytes]]
 
 HEALTH = "/_stcore/health"
 KEY_FORM = "/_key"
-COOKIE_DAYS = 30
 FORM_LIMIT = 8192  # bytes; a key is 43 characters
 WAITING_LIMIT = 16  # wrong keys that may wait at once
 
@@ -65,14 +63,27 @@ HOME = ("/explore", "/explore/")
 class Guard:
     """ASGI middleware around the whole dashboard."""
 
-    def __init__(self, app: Any, *, token: str, port: int, host: str, wait_s: float = 0.5) -> None:
-        """`host` is the address bound; `wait_s` is the first delay after a wrong key, doubled up to 8 s."""
+    def __init__(
+        self,
+        app: Any,
+        *,
+        token: str,
+        port: int,
+        host: str,
+        names: Iterable[str] = (),
+        wait_s: float = 0.5,
+        sessions: Sessions | None = None,
+    ) -> None:
+        """`host` is the address bound, `names` are others that browsers may call us by.
+
+        `wait_s` is the first delay after a wrong key, doubled up to 8 s.
+        """
         self._app = app
         self._token = token
         # Cookies belong to a host whatever the port: two dashboards on one machine need two names.
         self.cookie = f"spikefront_{port}"
-        self._pass = hmac.new(token.encode(), f"dashboard cookie, port {port}".encode(), hashlib.sha256).hexdigest()
-        self._names = {"localhost", host.lower(), socket.gethostname().lower()}
+        self._sessions = sessions or Sessions()
+        self._names = {name.lower() for name in ("localhost", host, socket.gethostname(), *names)}
         self._wait_s = wait_s
         self._wrong = 0
         self._waiting = 0
@@ -83,6 +94,8 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+        # in as many lines as the client or a proxy likes
+        headers[b"cookie"] = "; ".join(value.decode("latin-1") for name, value in scope["headers"] if name == b"cookie")
         if not self._host_is_ours(headers.get(b"host")):
             log.warning("guard.wrong_host", extra={"host": headers.get(b"host", "")[:200]})
             await _refuse(
@@ -97,8 +110,14 @@ class Guard:
             await self._http(scope, receive, _with_headers(send, headers[b"host"]), headers)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send, headers: dict[bytes, str]) -> None:
-        if _origin_is_ours(headers) and self._has_cookie(headers):
-            await self._app(scope, receive, send)
+        left_s = self._session_left_s(headers) if _origin_is_ours(headers) else 0.0
+        if left_s > 0:
+            try:
+                async with asyncio.timeout(left_s) as end:  # an open page ends with its session
+                    await self._app(scope, receive, send)
+            except TimeoutError:
+                if not end.expired():
+                    raise
         else:
             log.warning("guard.websocket_refused", extra={"origin": headers.get(b"origin", "")[:200]})
             await _refuse(scope, send, 403, b"")
@@ -119,7 +138,7 @@ class Guard:
         target = _address(path, ((name, value) for name, value in query if name != "key"))
         if keys:
             await self._judge(scope, send, keys[0], target)
-        elif self._has_cookie(headers):
+        elif self._session_left_s(headers) > 0:
             if path in HOME:
                 home = _address("/", query).encode("latin-1", "replace")
                 await _answer(scope, send, 307, b"", [(b"location", home)])
@@ -152,7 +171,10 @@ class Guard:
         """The right key: a cookie and on to `target`. A wrong one: a sentence, later each time."""
         if hmac.compare_digest(key.encode(), self._token.encode()):
             self._wrong = 0
-            cookie = f"{self.cookie}={self._pass}; Path=/; Max-Age={COOKIE_DAYS * 86400}; HttpOnly; SameSite=Strict"
+            cookie = (
+                f"{self.cookie}={self._sessions.begin()}; Path=/; Max-Age={self._sessions.lifetime_s:.0f}; "
+                "HttpOnly; SameSite=Strict"
+            )
             if scope.get("scheme") == "https":
                 cookie += "; Secure"
             extra = [(b"location", target.encode("latin-1", "replace")), (b"set-cookie", cookie.encode())]
@@ -171,12 +193,9 @@ class Guard:
             self._waiting -= 1
         await _answer(scope, send, 401, door(action=KEY_FORM, path=target, complaint="That key does not fit."))
 
-    def _has_cookie(self, headers: dict[bytes, str]) -> bool:
-        try:
-            morsel = SimpleCookie(headers.get(b"cookie", "")).get(self.cookie)
-        except CookieError:
-            return False
-        return morsel is not None and hmac.compare_digest(morsel.value.encode(), self._pass.encode())
+    def _session_left_s(self, headers: dict[bytes, str]) -> float:
+        """Of all cookies of our name: one that is not ours may stand beside the one that is."""
+        return self._sessions.left_s(cookie_values(headers[b"cookie"], self.cookie))
 
     def _host_is_ours(self, host: str | None) -> bool:
         """Our names, or any literal address: rebinding needs a name that the attacker's DNS answers for."""

@@ -7,16 +7,15 @@ depends on the current folder or on a config file beside the code.
 
 from __future__ import annotations
 
-import errno
 import logging
-import socket
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import uvicorn
 
-from core.errors import PortTaken
 from core.host.gc_pauses import search_rarely
+from core.launcher.ports import listen
 from core.settings import Settings, read_token
 from frontend.serving.guard import Guard
 
@@ -86,28 +85,13 @@ def create(settings: Settings) -> Guard:
     token = read_token(settings)
     load_config_options(options(settings))
     app = App(SCRIPT)
-    return Guard(app, token=token, port=settings.dashboard_port, host=settings.host)
-
-
-def listen(settings: Settings) -> socket.socket:
-    """A bound socket; raises PortTaken."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((settings.host, settings.dashboard_port))
-        listener.listen(128)
-    except OSError as error:
-        listener.close()
-        if error.errno == errno.EADDRINUSE:
-            raise PortTaken(port=settings.dashboard_port, setting="SPIKEFRONT_DASHBOARD_PORT") from None
-        raise
-    return listener
+    told = urlsplit(settings.public_url_override or "").hostname  # one host for both, so its name is ours too
+    return Guard(app, token=token, port=settings.dashboard_port, host=settings.host, names=[told] if told else [])
 
 
 def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or Ctrl-C. Raises PortTaken or HomeUnusable."""
-    listener = listen(settings)
+    """Serve until SIGTERM or Ctrl-C. Raises PortTaken, BadValue or HomeUnusable."""
+    listener = listen(settings.host, settings.dashboard_port, setting="SPIKEFRONT_DASHBOARD_PORT")
     app = create(settings)
     config = uvicorn.Config(
         app,

@@ -17,6 +17,7 @@ import httpx
 import pytest
 import redis
 from fastapi.testclient import TestClient
+from keptalive import DELAYED_S, quickest_answer_s
 
 from backend.store.queue import TASK, Queue
 from core.errors import QueueDown
@@ -115,6 +116,14 @@ def test_the_process_serves_logs_no_secret_and_stops_cleanly(settings: Settings)
     assert any("request method=GET route=/s/{token} status=404" in line for line in lines), text
     assert not any("Traceback" in line for line in lines)
     assert process.stdout is not None and settings.token_file.stat().st_mode & 0o777 == 0o600
+
+
+def test_an_answer_on_a_kept_connection_is_not_held_back(settings: Settings) -> None:
+    port = free_port()
+    base = f"http://127.0.0.1:{port}"
+    with backend(settings, port) as (process, log):
+        wait_live(base, process, log)
+        assert quickest_answer_s(f"{base}/api/v1/health/live") < DELAYED_S
 
 
 def test_a_port_that_is_taken_is_one_line(settings: Settings) -> None:

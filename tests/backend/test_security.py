@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from fastapi.testclient import TestClient
 
+from backend.app import create_app
 from backend.security import MAX_BODY_BYTES, allowed_hosts, is_open
 from backend.store.artifacts import URL_LIFETIME_S, SignedUrls
 from core.errors import Unauthorised
@@ -99,6 +100,24 @@ def test_the_host_of_the_api_address_is_one_of_its_names() -> None:
     assert allowed_hosts(settings) == {"127.0.0.1", "localhost", "::1", "10.0.0.5", "lab.example"}
 
 
+def test_both_what_the_server_calls_itself_and_what_browsers_call_it_are_its_names() -> None:
+    settings = Settings(SPIKEFRONT_API_URL="http://api:8000", SPIKEFRONT_PUBLIC_URL="https://lab.example")
+    assert allowed_hosts(settings) == {"127.0.0.1", "localhost", "::1", "api", "lab.example"}
+    assert "::1" in allowed_hosts(Settings(host="::"))
+
+
+def test_every_link_begins_with_what_browsers_call_the_server(settings: Settings) -> None:
+    called = {"SPIKEFRONT_API_URL": "http://api:8000", "SPIKEFRONT_PUBLIC_URL": "https://lab.example/spikes"}
+    app = create_app(Settings(home=settings.home, **called))
+    headers = {"Authorization": f"Bearer {app.state.context.token}"}
+    for base in ("http://api:8000", "https://lab.example"):
+        with TestClient(app, base_url=base, headers=headers) as client:
+            made = client.post("/api/v1/shares", json={"view": {"dataset": "digits", "x": "energy", "y": "accuracy"}})
+            assert made.status_code == 201, made.text
+            assert made.json()["url"].startswith("https://lab.example/spikes/s/")
+    assert app.state.context.urls.url("run", "counts.json").startswith("https://lab.example/spikes/api/v1/runs/run/")
+
+
 def test_every_answer_carries_the_headers_and_no_other_origin_is_let_in(client: TestClient) -> None:
     for path in ("/api/v1/catalog", "/api/v1/nothing", "/api/v1/runs/x", "/s/x", "/"):
         answer = client.get(path, headers={"Origin": "https://evil.example"})
@@ -124,7 +143,7 @@ def test_a_body_above_the_bound_is_refused_announced_or_not(client: TestClient) 
 
 
 def test_a_signature_opens_one_file_of_one_run_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    urls = SignedUrls(token="t", api_url="http://h")
+    urls = SignedUrls(token="t", public_url="http://h")
     parts = urlsplit(urls.url("run1", "counts.json"))
     query = dict(pair.split("=") for pair in parts.query.split("&"))
     expires, signature = int(query["expires"]), query["signature"]
@@ -139,7 +158,7 @@ def test_a_signature_opens_one_file_of_one_run_for_a_while(monkeypatch: pytest.M
         with pytest.raises(Unauthorised):
             urls.check(run, name, expires=when, signature=given)
     with pytest.raises(Unauthorised):
-        SignedUrls(token="another", api_url="http://h").check(
+        SignedUrls(token="another", public_url="http://h").check(
             "run1", "counts.json", expires=expires, signature=signature
         )
     monkeypatch.setattr("backend.store.artifacts.time.time", lambda: expires + URL_LIFETIME_S)

@@ -13,7 +13,7 @@ import pytest
 
 from core.host.machine import Gpu
 from core.launcher import broker, checks
-from core.launcher.home_lock import HomeLock
+from core.launcher.home_lock import HomeLock, running
 from core.settings import Settings
 
 
@@ -79,6 +79,38 @@ def test_a_taken_port_fails_unless_this_spikefront_has_it(tmp_path):
         assert api.status == "ok"
         assert "secret" not in api.found
         lock.release()
+
+
+def test_a_port_of_another_spikefront_is_not_ours_because_one_runs_on_this_folder(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as here, socket.create_server(("127.0.0.1", 0)) as there:
+        mine, other = here.getsockname()[1], there.getsockname()[1]
+        lock = HomeLock(Settings(home=tmp_path, api_port=mine, dashboard_port=free_port()))
+        lock.acquire(address=f"http://127.0.0.1:{mine}/?key=secret")
+        for api_port, status in ((mine, "ok"), (other, "fail")):
+            api, _ = checks._ports(Settings(home=tmp_path, api_port=api_port, dashboard_port=free_port()))
+            assert api.status == status, api.found
+        assert "SPIKEFRONT_API_PORT" in api.advice
+        lock.release()
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "ours"),
+    [
+        ("127.0.0.1", 8000, True),
+        ("127.0.0.1", 8501, True),
+        ("127.0.0.1", 9000, False),
+        ("192.168.1.2", 8000, False),  # the same port of another address
+        ("0.0.0.0", 8000, True),  # all addresses: also the one that it has
+        ("::", 8000, True),
+    ],
+)
+def test_a_port_is_ours_where_number_and_address_are(tmp_path, host, port, ours):
+    settings = Settings(home=tmp_path)
+    lock = HomeLock(settings)
+    lock.acquire(address="http://127.0.0.1:8501/?key=secret")
+    assert running(settings).has(host, port) is ours
+    lock.release()
+    assert running(settings) is None
 
 
 def test_a_home_below_a_file_fails(tmp_path):

@@ -1,6 +1,7 @@
 """Registry, errors, units and settings."""
 
 import stat
+import subprocess
 import threading
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core import errors
+from core.cli.commands.data import _folder_to_fill as data_folder_to_fill
 from core.errors import BadValue, HomeUnusable, ImpossibleMask, SpikefrontError, UnknownName
 from core.registry import Registry
 from core.settings import Settings, prepare_home, read_token
@@ -124,6 +126,43 @@ def test_each_variable_sets_its_field(bare, variable, value, field):
     assert str(getattr(Settings(), field)) == value
 
 
+@pytest.mark.parametrize("empty", ["", " ", "\t"])
+def test_an_empty_variable_counts_as_not_set(bare, empty):
+    default = Settings()
+    for name in Settings.model_fields.values():
+        bare.setenv(str(name.validation_alias or "SPIKEFRONT_X"), empty)
+    for name in ("HOME", "HOST", "API_PORT", "DASHBOARD_PORT"):
+        bare.setenv(f"SPIKEFRONT_{name}", empty)
+    assert Settings() == default
+    assert default.host == "127.0.0.1"
+
+
+def test_folders_of_variables_may_begin_with_a_tilde(bare, tmp_path):
+    bare.setenv("SPIKEFRONT_HOME", "~/lab")
+    bare.setenv("SPIKEFRONT_DATA", "~/sets")
+    assert (Settings().home, Settings().data) == (tmp_path / "lab", tmp_path / "sets")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("SPIKEFRONT_API_PORT", "eighty"),
+        ("SPIKEFRONT_API_PORT", "0"),
+        ("SPIKEFRONT_DASHBOARD_PORT", "65536"),
+        ("SPIKEFRONT_DASHBOARD_PORT", "8501.5"),
+        ("SPIKEFRONT_HOME", "~no-such-user/lab"),
+        ("SPIKEFRONT_HOME", "/srv/caf\udce9"),
+        ("SPIKEFRONT_DATA", "~no-such-user/sets"),
+    ],
+)
+def test_a_variable_that_cannot_be_used_is_named_with_its_value_and_what_would_be_right(bare, variable, value):
+    bare.setenv(variable, value)
+    with pytest.raises(BadValue) as caught:
+        Settings()
+    assert (caught.value.fields["field"], caught.value.fields["value"]) == (variable, value)
+    assert caught.value.fields["expected"].startswith(("a ", "at "))
+
+
 def test_the_data_folder_follows_the_home(bare, tmp_path):
     bare.setenv("SPIKEFRONT_HOME", str(tmp_path / "h"))
     assert Settings().data == tmp_path / "h" / "data"
@@ -165,3 +204,51 @@ def test_a_home_below_a_file_is_unusable(bare, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(HomeUnusable, match="file"):
         prepare_home(Settings(home=tmp_path / "file" / "home"))
+
+
+def others_may(folder):
+    """Everything in a folder, and itself, that group or world may do something with."""
+    return [path for path in (folder, *folder.rglob("*")) if path.lstat().st_mode & 0o077 and not path.is_symlink()]
+
+
+@pytest.fixture
+def usual_umask():
+    """Files are readable by all unless something is done about it; afterwards as it was."""
+    import os
+
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o777, 0o750, 0o701])
+def test_a_home_that_was_there_before_becomes_private_with_all_that_is_made_in_it(bare, tmp_path, usual_umask, mode):
+    home = tmp_path / "home"
+    home.mkdir()
+    home.chmod(mode)
+    prepare_home(Settings(home=home))
+    (home / "runs" / "one").mkdir(parents=True)
+    (home / "runs" / "one" / "weights").write_text("")
+    subprocess.run(["sh", "-c", "echo > made-by-a-child"], cwd=home, check=True)
+    assert others_may(home) == []
+
+
+def test_a_new_home_is_private(bare, tmp_path, usual_umask):
+    prepare_home(Settings(home=tmp_path / "new" / "home"))
+    assert others_may(tmp_path / "new" / "home") == []
+
+
+def test_a_folder_that_many_share_keeps_its_mode_and_what_is_made_in_it_is_private(bare, tmp_path, usual_umask):
+    tmp_path.chmod(0o1777)
+    prepare_home(Settings(home=tmp_path))
+    (tmp_path / "spikefront.db").write_text("")
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o1777
+    assert others_may(tmp_path) == [tmp_path]
+
+
+def test_adding_data_makes_the_home_private(bare, tmp_path, usual_umask):
+    bare.setenv("SPIKEFRONT_HOME", str(tmp_path / "home"))
+    folder = data_folder_to_fill(None)
+    assert folder == tmp_path / "home" / "data"
+    assert others_may(tmp_path / "home") == []
+    assert data_folder_to_fill(tmp_path / "elsewhere") == tmp_path / "elsewhere"

@@ -81,6 +81,13 @@ def test_an_equal_config_is_trained_once_and_read_from_its_bundle_again(tmp_path
     assert {(row.bundle, row.validation_accuracy, row.reason) for row in rows} == {(rows[0].bundle, 0.4 + 0.015, None)}
 
 
+@pytest.mark.parametrize("name", ["C# lab", "what?", "%23"])
+def test_a_search_lies_in_the_folder_of_that_name(tmp_path, name):
+    search(wanted(), folder=tmp_path / name, trials=1, train=Trainer())
+    assert len(chosen(tmp_path / name)) == 1
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
 def test_optunas_own_tools_open_the_storage(tmp_path):
     search(wanted(), folder=tmp_path, trials=2, train=Trainer())
     study = optuna.load_study(study_name="spikefront", storage=f"sqlite:///{tmp_path / 'optuna.db'}")

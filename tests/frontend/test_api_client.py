@@ -100,3 +100,19 @@ def test_an_id_from_the_address_bar_reaches_no_other_endpoint(name):
 
     with pytest.raises(ApiProblem, match="There is nothing with id"):
         client(handler).run(name)
+
+
+def test_a_person_is_led_to_the_address_that_browsers_reach():
+    asked = []
+
+    def handler(request):
+        asked.append(request.url.host)
+        return httpx.Response(200, json={"status": "ok"})
+
+    made = Client(
+        "http://api:8000", lambda: "t", public_url="https://lab.example/", transport=httpx.MockTransport(handler)
+    )
+    assert made.answers() and asked == ["api"]
+    assert made.docs_url == "https://lab.example/api/v1/openapi.json"
+    assert made.absolute("/api/v1/x") == "https://lab.example/api/v1/x"
+    assert made.absolute("https://lab.example/spikes/api/v1/x") == "https://lab.example/spikes/api/v1/x"

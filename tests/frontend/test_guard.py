@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from frontend.serving.guard import WAITING_LIMIT, Guard
+from frontend.sessions import MOST, Sessions
 
 KEY = "the-right-key"
 
@@ -122,6 +123,79 @@ def test_another_cookie_value_does_not_open(value):
     assert visit(make(), "GET", "/", headers={"Cookie": f"spikefront_8501={value}"}).status_code == 401
 
 
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        'prefs={"a":1}', "foo", "a=b;; c=d", "user[x]=y", "caf\u00e9=1", "=", "", ";", "a=b=c", 'open="quote', "x=\x01", "@=,",
+        "spikefront_8501=", "spikefront_8501=of-another-server", "spikefront_8501", 'spikefront_8501="', "SPIKEFRONT_8501=x",
+    ],
+)  # fmt: skip
+def test_no_foreign_cookie_before_or_after_ours_locks_the_owner_out(foreign):
+    guard = make()
+    ours = cookie_of(guard)
+    for header in (f"{foreign}; {ours}", f"{ours}; {foreign}", f"{foreign};{ours};{foreign}", f"  {ours}  ;{foreign}"):
+        assert visit(guard, "GET", "/", headers={"Cookie": header.encode("latin-1")}).status_code == 200, header
+        websocket = {"host": "127.0.0.1:8501", "origin": "http://127.0.0.1:8501", "cookie": header}
+        assert connect(guard, websocket) == "websocket.accept"
+    assert visit(guard, "GET", "/", headers={"Cookie": foreign.encode("latin-1")}).status_code == 401
+
+
+def test_cookies_in_two_lines_are_read_as_in_one():
+    guard = make()
+    lines = [("Cookie", "spikefront_8501=x"), ("Cookie", cookie_of(guard)), ("Cookie", 'y={"a":1}')]
+    assert visit(guard, "GET", "/", headers=lines).status_code == 200
+
+
+def test_a_cookie_is_another_one_each_time_and_follows_from_nothing():
+    guard = make()
+    values = {cookie_of(made).split("=")[1] for made in (guard, guard, make(), make())}
+    assert len(values) == 4
+    assert all(len(value) >= 43 for value in values)  # 256 bits as base64
+
+
+def test_a_cookie_ends_with_its_time_however_often_it_is_sent_and_an_open_page_with_it():
+    now = [1_000_000.0]
+    guard = make(sessions=Sessions(lifetime_s=3600, clock=lambda: now[0]))
+    answer = visit(guard, "GET", f"/?key={KEY}")
+    assert "Max-Age=3600;" in answer.headers["set-cookie"]
+    cookie = answer.headers["set-cookie"].split(";")[0]
+    now[0] += 3599
+    assert visit(guard, "GET", "/", headers={"Cookie": cookie}).status_code == 200
+    now[0] += 1
+    assert visit(guard, "GET", "/", headers={"Cookie": cookie}).status_code == 401
+    assert connect(guard, {"host": "127.0.0.1:8501", "cookie": cookie}) == "websocket.close"
+
+
+def test_an_open_page_ends_with_its_session():
+    async def endless(scope, receive, send):
+        if scope["type"] == "websocket":
+            await asyncio.sleep(600)
+        else:
+            await inside(scope, receive, send)
+
+    guard = Guard(endless, token=KEY, port=8501, host="127.0.0.1", sessions=Sessions(lifetime_s=0.3))
+    started = time.perf_counter()
+
+    async def nothing(*_):
+        raise AssertionError("the app says nothing")
+
+    headers = [(b"host", b"127.0.0.1:8501"), (b"cookie", cookie_of(guard).encode())]
+    asyncio.run(guard({"type": "websocket", "path": "/_stcore/stream", "headers": headers}, nothing, nothing))
+    assert 0.1 < time.perf_counter() - started < 60
+
+
+def test_a_cookie_ends_with_the_process_that_gave_it():
+    assert visit(make(), "GET", "/", headers={"Cookie": cookie_of(make())}).status_code == 401  # the same key and port
+
+
+def test_sessions_are_bounded_and_the_oldest_makes_room():
+    sessions = Sessions()
+    first, second = sessions.begin(), sessions.begin()
+    for _ in range(MOST - 1):
+        sessions.begin()
+    assert sessions.left_s([first]) == 0 and sessions.left_s([first, second]) > 0
+
+
 def test_a_cookie_of_another_port_does_not_open():
     guard = make()
     stranger = cookie_of(make(port=8502)).split("=")[1]
@@ -141,6 +215,11 @@ def test_a_foreign_host_name_is_refused_even_with_the_cookie(host):
 @pytest.mark.parametrize("host", ["localhost:8501", "127.0.0.1:8501", "[::1]:8501", "192.168.1.20:8501"])
 def test_our_own_names_and_literal_addresses_are_known(host):
     assert visit(make(), "GET", "/", headers={"Host": host}).status_code == 401
+
+
+def test_a_name_that_browsers_call_us_by_is_known():
+    assert visit(make(names=["Lab.example"]), "GET", "/", headers={"Host": "lab.example"}).status_code == 401
+    assert visit(make(names=["lab.example"]), "GET", "/", headers={"Host": "x.lab.example"}).status_code == 421
 
 
 def test_the_form_takes_the_key_and_leads_where_the_visitor_wanted_to_go():

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from keptalive import DELAYED_S, quickest_answer_s
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
@@ -101,6 +102,10 @@ def test_the_websocket_opens_with_the_cookie_from_our_own_page_and_else_not(dash
         with pytest.raises(InvalidStatus) as caught:
             connect(url, origin=origin, additional_headers=headers)
         assert caught.value.response.status_code == 403
+
+
+def test_an_answer_on_a_kept_connection_is_not_held_back(dashboard):
+    assert quickest_answer_s(f"{dashboard[0]}/_stcore/health") < DELAYED_S
 
 
 def test_options_of_the_current_folder_do_not_count(dashboard):

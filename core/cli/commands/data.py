@@ -20,7 +20,7 @@ from core.datasets.load import status
 from core.datasets.load import verify as verify_dataset
 from core.datasets.spec import DatasetStatus, Progress, Report
 from core.schemas.catalog import DatasetInfo
-from core.settings import Settings
+from core.settings import Settings, prepare_home
 
 app = typer.Typer(no_args_is_help=True, help="List, fetch, add and verify data sets.")
 
@@ -70,7 +70,7 @@ def fetch(
     as_json: bool = AS_JSON,
 ) -> None:
     """Download a data set from its authors' site; goes on where an earlier try stopped."""
-    folder = _folder(data)
+    folder = _folder_to_fill(data)
     remotes = find(name, folder).remotes
     if url and remotes:
         remotes = mirrored(remotes, url)
@@ -98,7 +98,7 @@ def add(
     A name that no data set has makes one of your own, of images in class folders: train/<class>/* and test/<class>/*
     (or val), or <class>/* alone, of which a fifth becomes the test set. Images are brought to one square size.
     """
-    folder = _folder(data)
+    folder = _folder_to_fill(data)
     with _progress() as progress:
         state = add_dataset(name, path, folder, replace=replace, size=size, mirrors=mirrors, progress=progress)
     _print_state(name, state, folder, as_json)
@@ -147,6 +147,14 @@ def info(name: str, data_dir: Path) -> DatasetInfo:
 
 def _folder(data: Path | None) -> Path:
     return data.expanduser() if data is not None else Settings().data
+
+
+def _folder_to_fill(data: Path | None) -> Path:
+    """The same; where it lies in the data folder of Spikefront, that one is made first, private as everywhere."""
+    folder, settings = _folder(data), Settings()
+    if folder.is_relative_to(settings.home):
+        prepare_home(settings)
+    return folder
 
 
 def _state(row: DatasetInfo, *, counting_only: bool) -> str:

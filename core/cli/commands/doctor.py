@@ -7,16 +7,16 @@ from dataclasses import asdict
 import typer
 from rich.console import Console
 
-from core.cli.commands.up import load_settings
 from core.cli.console import EXIT_FAILED, print_json
 from core.launcher.checks import examine
+from core.settings import Settings
 
 STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
 def doctor(as_json: bool = typer.Option(False, "--json", help="Print the checks as one JSON object.")) -> None:
     """Check this machine and say what is missing. Exit code 1 when something must be mended."""
-    settings = load_settings()
+    settings = Settings()
     console = Console(highlight=False, markup=False, soft_wrap=True)
     checks = []
     for check in examine(settings):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import typer
-from pydantic import ValidationError
 
-from core.errors import BadValue
+from core.addresses import origin
 from core.launcher.screen import Screen
 from core.launcher.supervise import Launcher
 from core.settings import Settings
@@ -18,17 +18,19 @@ def up(
     host: str | None = typer.Option(None, help="Address to listen on; SPIKEFRONT_HOST. Loopback by default."),
 ) -> None:
     """Start broker, API, worker and dashboard; print the address; stop all on Ctrl-C."""
-    sys.exit(Launcher(load_settings(host=host), screen=Screen(), demo=demo).run())
+    settings = Settings(host=host) if host else Settings()
+    os.environ.update(inner_addresses(settings))
+    sys.exit(Launcher(settings, screen=Screen(), demo=demo).run())
 
 
-def load_settings(*, host: str | None = None) -> Settings:
-    """Settings from the environment; raises BadValue naming the variable that cannot be read."""
-    try:
-        settings = Settings()
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0]).upper() if first["loc"] else "?"
-        field = name if name.startswith("SPIKEFRONT_") else f"SPIKEFRONT_{name}"
-        expected = first["msg"].removeprefix("Input should be ").lower()
-        raise BadValue(field=field, value=first["input"], expected=expected) from None
-    return settings.model_copy(update={"host": host}) if host else settings
+def inner_addresses(settings: Settings) -> dict[str, str]:
+    """Variables for the services, which stand on this machine and reach one another here, whatever browsers call them.
+
+    SPIKEFRONT_API_URL alone says how browsers call the API, as it did before SPIKEFRONT_PUBLIC_URL was there.
+    """
+    if settings.api_url_override is None or settings.public_url_override is not None:
+        return {}
+    return {
+        "SPIKEFRONT_PUBLIC_URL": settings.api_url_override,
+        "SPIKEFRONT_API_URL": origin(settings.host, settings.api_port),
+    }

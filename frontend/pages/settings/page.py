@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from html import escape
 
@@ -34,7 +35,7 @@ def render() -> None:
         st.markdown(f"Every page speaks to the API; scripts can too. Its description: {api().docs_url}")
         st.caption("It wants the bearer token from the file `token` in the data folder (SPIKEFRONT_HOME).")
         st.code(
-            f'curl -H "Authorization: Bearer $(cat {here.home}/token)" {api().base_url}/api/v1/runs',
+            f'curl -H "Authorization: Bearer $(cat {shlex.quote(f"{here.home}/token")})" {api().public_url}/api/v1/runs',
             language="bash",
             wrap_lines=True,
         )
