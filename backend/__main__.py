@@ -13,7 +13,7 @@ from backend.app import create_app
 from backend.store import logs
 from core.errors import SpikefrontError
 from core.host.gc_pauses import search_rarely
-from core.launcher.ports import listen
+from core.host.ports import listen
 from core.settings import Settings
 
 log = logging.getLogger("spikefront.api")

@@ -21,10 +21,10 @@ from core.datasets.load import status
 from core.energy.profiles import faulty_profiles
 from core.errors import BadValue, PortTaken, SpikefrontError
 from core.host.machine import cores, gpus, memory_available_bytes
+from core.host.ports import check_port
 from core.host.versions import installed, program_version
 from core.launcher import broker
 from core.launcher.home_lock import running
-from core.launcher.ports import check_port
 from core.settings import Settings
 
 GIB = 1 << 30

@@ -17,13 +17,14 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from core.errors import ServiceFailed
+from core.addresses import origin
+from core.errors import BadValue, ServiceFailed
 from core.host.machine import gpus
+from core.host.ports import check_port
 from core.host.processes import Child, Service, bound_running_log, kill_group, signal_name
 from core.launcher import broker, health
 from core.launcher.demo import queue_demo
 from core.launcher.home_lock import HomeLock, make_folder
-from core.launcher.ports import check_ports, origin
 from core.launcher.screen import Screen
 from core.settings import Settings, prepare_home, read_token
 
@@ -256,3 +257,13 @@ def exit_words(status: int) -> str:
 def _signals() -> list[int]:
     """What asks to stop: Ctrl-C, a service manager, a closed terminal."""
     return [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if os.name == "posix" else [])]
+
+
+def check_ports(settings: Settings) -> None:
+    """Raise PortTaken or BadValue, naming the setting, unless both ports are free on `settings.host`."""
+    if settings.api_port == settings.dashboard_port:
+        raise BadValue(
+            field="SPIKEFRONT_DASHBOARD_PORT", value=settings.dashboard_port, expected="another port than the API's"
+        )
+    check_port(settings.host, settings.api_port, setting="SPIKEFRONT_API_PORT")
+    check_port(settings.host, settings.dashboard_port, setting="SPIKEFRONT_DASHBOARD_PORT")

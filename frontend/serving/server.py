@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import uvicorn
 
 from core.host.gc_pauses import search_rarely
-from core.launcher.ports import listen
+from core.host.ports import listen
 from core.settings import Settings, read_token
 from frontend.serving.guard import Guard
 

@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from core.errors import BadValue, PortTaken
-from core.launcher.ports import check_port, listen
+from core.host.ports import check_port, listen
 
 
 def open_port() -> int:

@@ -1,25 +1,13 @@
-"""The ports of the settings: whether they can be had before anything starts, and the sockets that serve them."""
+"""Ports of this machine: whether one can be had, and the socket that serves it."""
 
 from __future__ import annotations
 
 import errno
 import socket
 
-from core.addresses import origin  # noqa: F401  the launcher takes it from here
 from core.errors import BadValue, PortTaken
-from core.settings import Settings
 
 BACKLOG = 128  # connections that may wait to be accepted
-
-
-def check_ports(settings: Settings) -> None:
-    """Raise PortTaken or BadValue, naming the setting, unless both ports are free on `settings.host`."""
-    if settings.api_port == settings.dashboard_port:
-        raise BadValue(
-            field="SPIKEFRONT_DASHBOARD_PORT", value=settings.dashboard_port, expected="another port than the API's"
-        )
-    check_port(settings.host, settings.api_port, setting="SPIKEFRONT_API_PORT")
-    check_port(settings.host, settings.dashboard_port, setting="SPIKEFRONT_DASHBOARD_PORT")
 
 
 def check_port(host: str, port: int, *, setting: str) -> None:
