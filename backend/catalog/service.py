@@ -5,7 +5,8 @@ from __future__ import annotations
 from backend.catalog.estimate import Estimator
 from backend.context import Context
 from backend.runs.repository import RunRepository
-from core.backbones.catalog import BACKBONES, mask_name
+from core.backbones.catalog import BACKBONES, Backbone, layout_of, mask_name
+from core.backbones.naming import config_label
 from core.datasets.catalog import DATASETS
 from core.datasets.load import status
 from core.energy.modes import MODES, layer_kind, static_macs
@@ -14,17 +15,36 @@ from core.forecast import training_memory_bytes
 from core.host.versions import program_version
 from core.recipes.build import build_config, plan_of
 from core.recipes.catalog import RECIPES
-from core.schemas.catalog import BackboneInfo, Catalog, DatasetInfo, ModeInfo, PriceInfo, ProfileInfo, RecipeInfo
+from core.schemas.catalog import (
+    BackboneInfo,
+    Catalog,
+    DatasetInfo,
+    DefinitionInfo,
+    ModeInfo,
+    PriceInfo,
+    ProfileInfo,
+    RecipeInfo,
+)
 from core.schemas.preview import EqualRun, LayerPreview, Preview
 from core.schemas.prices import DEFAULT_MODE, DEFAULT_PROFILE
 from core.schemas.request import RunRequest
 from core.schemas.run import RunConfig, RunState
+from core.schemas.runs import OptionInfo
 
 
 def profile_info(profile: Profile) -> ProfileInfo:
     prices = [PriceInfo(name=one.name, pj=one.pj, source=one.source) for one in profile.constants.values()]
     kept = ProfileInfo.model_fields.keys() - {"constants"}
     return ProfileInfo(constants=prices, **{name: getattr(profile, name) for name in kept})
+
+
+def _definition(backbone: Backbone, name: str) -> DefinitionInfo:
+    blocks, masks = layout_of(backbone.name, name)
+    options = [
+        OptionInfo(field=f"architecture.{one.name}", default=one.default, values=one.values, closed=one.closed)
+        for one in backbone.options.get(name, ())
+    ]
+    return DefinitionInfo(name=name, blocks=blocks, masks=masks, options=options)
 
 
 class CatalogService:
@@ -37,7 +57,14 @@ class CatalogService:
         return Catalog(
             version=program_version(),
             backbones=[
-                BackboneInfo(name=b.name, title=b.title, blocks=b.blocks, masks=b.masks, source=b.source)
+                BackboneInfo(
+                    name=b.name,
+                    title=b.title,
+                    blocks=b.blocks,
+                    masks=b.masks,
+                    source=b.source,
+                    definitions=[_definition(b, name) for name in b.definitions],
+                )
                 for b in BACKBONES.values()
             ],
             datasets=[self._dataset(name) for name in DATASETS],
@@ -58,7 +85,8 @@ class CatalogService:
         return Preview(
             config=config,
             config_hash=config.config_hash,
-            mask_name=mask_name(config.backbone, config.mask),
+            mask_name=mask_name(config.backbone, config.mask, config.definition, config.architecture),
+            label=config_label(config),
             params=plan.params,
             dense_macs=plan.dense_ops,
             macs=static_macs(plan, config.kind, "paper", config.steps),

@@ -8,7 +8,7 @@ from backend.runs.repository import RunRepository
 from backend.store.models import RunRow
 from core.analysis.compare import INTERVAL, paired, ratio
 from core.analysis.reprice import moved
-from core.backbones.catalog import BACKBONES, mask_name
+from core.backbones.naming import known_mask
 from core.energy.modes import MODES
 from core.energy.price import price
 from core.energy.profiles import profiles
@@ -59,13 +59,13 @@ class ComparisonService:
         )
 
     def _run(self, row: RunRow, acs: float, macs: float, energy: float) -> ComparedRun:
-        bundle, mask = self._context.artifacts.bundle(row.id), tuple(row.mask.split(","))
+        bundle, config = self._context.artifacts.bundle(row.id), RunConfig.model_validate(row.config)
         return ComparedRun(
             id=row.id,
             label=row.label,
             kind=Kind(row.kind),
-            mask_name=mask_name(row.backbone, mask) if row.backbone in BACKBONES else None,
-            config=RunConfig.model_validate(row.config),
+            mask_name=known_mask(config.backbone, config.mask, config.definition, config.architecture),
+            config=config,
             accuracy=row.accuracy,
             f1_macro=row.f1_macro,
             params=row.params,

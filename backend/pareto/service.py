@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -16,13 +15,13 @@ from backend.runs.repository import TAG_END, RunRepository
 from backend.store.models import RunTallyRow
 from core.analysis.pareto import front
 from core.analysis.reprice import moved
-from core.backbones.catalog import BACKBONES, mask_name
-from core.backbones.naming import network_label
+from core.backbones.naming import known_mask, network_label
 from core.energy.modes import MODES
 from core.energy.price import energy_pj
 from core.energy.profiles import Profile, profiles
 from core.forecast import FLOAT
 from core.paper.printed import published
+from core.schemas.architecture import ArchitectureConfig
 from core.schemas.pareto import Pareto, ParetoColumns, ParetoPoint
 from core.schemas.prices import AS_PUBLISHED, Factors
 from core.schemas.run import Kind
@@ -79,9 +78,12 @@ def pareto(
     value = np.array([of.accuracy for _, of in shown], dtype=np.float64)
     on_front = front(cost, value) if shown else np.zeros(0, dtype=bool)
     rows = []
-    named = cache(_named)
+    named: dict[tuple, tuple[tuple[str, ...], str | None, str]] = {}
     for (row, of), energy, is_on in zip(shown, cost.tolist(), on_front.tolist(), strict=True):
-        mask, short, words = named(row.kind, row.backbone, row.mask)
+        key = (row.kind, row.backbone, row.mask, row.definition, *(row.architecture or {}).values())
+        if key not in named:
+            named[key] = _named(row)
+        mask, short, words = named[key]
         rows.append(
             {
                 "run_id": row.id,
@@ -128,11 +130,12 @@ def pareto(
     return Plot(rows=rows, told=told)
 
 
-def _named(kind: str, backbone: str, joined: str) -> tuple[tuple[str, ...], str | None, str]:
+def _named(row: Row) -> tuple[tuple[str, ...], str | None, str]:
     """(the mask, its name if it has one, the run's label)."""
-    mask = tuple(joined.split(","))
-    short = mask_name(backbone, mask) if backbone in BACKBONES else None
-    return mask, short, network_label(kind=kind, backbone=backbone, mask=mask)
+    mask, definition = tuple(row.mask.split(",")), row.definition or "small"
+    options = ArchitectureConfig.model_validate(row.architecture or {})
+    words = network_label(kind=row.kind, backbone=row.backbone, mask=mask, definition=definition, architecture=options)
+    return mask, known_mask(row.backbone, mask, definition, options), words
 
 
 def _whole(row: Row) -> Stopped:

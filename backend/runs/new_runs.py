@@ -11,11 +11,10 @@ from pathlib import Path
 from backend.context import Context
 from backend.store.lifecycle import WAITING, plain
 from backend.store.models import RunRow
-from core.backbones.catalog import parse_mask
-from core.backbones.naming import network_label
+from core.backbones.naming import config_label
 from core.datasets.load import status
 from core.errors import DatasetMissing, QueueDown
-from core.recipes.build import build_config, override, plan_of
+from core.recipes.build import build_config, options_of, override, plan_of
 from core.schemas.request import ForkRequest, RunRequest
 from core.schemas.run import RunConfig, RunState
 
@@ -46,7 +45,7 @@ def new_row(config: RunConfig, *, now: datetime) -> RunRow:
         state=RunState.QUEUED,
         created_at=now,
         progress=plain(WAITING),
-        label=network_label(kind=config.kind, backbone=config.backbone, mask=config.mask),
+        label=config_label(config),
     )
 
 
@@ -56,12 +55,11 @@ def forked(config: RunConfig, request: ForkRequest) -> RunConfig:
     Raises UnknownName, ImpossibleMask, or BadValue with the field at fault.
     """
     kind, seed = request.kind or config.kind, config.seed if request.seed is None else request.seed
-    mask = config.mask if request.mask is None else parse_mask(config.backbone, request.mask)
     if request.recipe is not None:
         kept = {name: getattr(config, name) for name in ("backbone", "definition", "dataset")}
-        changes = {"kind": kind, "seed": seed, "mask": list(mask), "recipe": request.recipe}
-        return build_config(RunRequest(**kept, **changes, overrides=request.overrides))
-    changed = override(config.model_copy(update={"kind": kind, "seed": seed, "mask": mask}), request.overrides)
+        changes = {"kind": kind, "seed": seed, "mask": list(config.mask), "recipe": request.recipe}
+        config = build_config(RunRequest(**kept, **changes, overrides=options_of(config)))
+    changed = override(config.model_copy(update={"kind": kind, "seed": seed}), request.overrides, mask=request.mask)
     plan_of(changed)  # a network that cannot be built is refused here, not in the queue
     return changed
 

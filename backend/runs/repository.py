@@ -10,7 +10,7 @@ from sqlalchemy import Row, Select, and_, case, delete, func, insert, or_, selec
 from sqlalchemy.orm import Session
 
 from backend.paging import Cursor, older_than
-from backend.store.models import RunEventRow, RunRow, RunStepRow, RunTagRow, RunTallyRow, SweepRunRow
+from backend.store.models import OPTIONS, RunEventRow, RunRow, RunStepRow, RunTagRow, RunTallyRow, SweepRunRow
 from core.datasets.catalog import DATASETS
 from core.errors import NotFound, NotReady
 from core.schemas.run import Kind, RunState
@@ -25,7 +25,7 @@ PLOTTED = (
     RunRow.id, RunRow.backbone, RunRow.kind, RunRow.mask, RunRow.dataset, RunRow.recipe, RunRow.seed, RunRow.time_steps,
     RunRow.accuracy, RunRow.f1_macro, RunRow.params, RunRow.firing_rate, RunRow.n_train, RunRow.n_test,
     RunRow.dataset_complete, RunRow.finished_at, RunRow.repeat_hash, RunRow.twin_hash,
-    RunTallyRow.acs, RunTallyRow.macs, RunTallyRow.other,
+    RunTallyRow.acs, RunTallyRow.macs, RunTallyRow.other, *OPTIONS,
 )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from core.analysis.findings import gradient_findings
-from core.backbones.catalog import mask_name
+from core.backbones.naming import known_mask
 from core.datasets.catalog import title_of
 from core.recipes.build import command
 from core.report.charts import compare as compare_charts
@@ -53,7 +53,9 @@ def run(shared: SharedRun) -> Sheet:
         words={
             "summary": shared.summary,
             "config": shared.config,
-            "mask": mask_name(shared.config.backbone, shared.config.mask),
+            "mask": known_mask(
+                shared.config.backbone, shared.config.mask, shared.config.definition, shared.config.architecture
+            ),
             "headlines": headlines(shared.summary),
             "facts": facts(shared.summary, shared.config),
             "energy_note": energy_note(shared.summary),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
@@ -10,11 +11,13 @@ from sqlalchemy.orm import Session
 
 from backend.store.artifacts import Artifacts
 from backend.store.db import Database
-from backend.store.models import RunRow, RunTallyRow
+from backend.store.models import OPTIONS, RunRow, RunTallyRow
 from backend.store.outcome import tallies
+from core.backbones.catalog import SMALL
 from core.backbones.naming import network_label
 from core.energy.modes import MODES
 from core.errors import BundleCorrupt
+from core.schemas.architecture import ArchitectureConfig
 from core.schemas.run import RunConfig, RunState
 
 log = logging.getLogger("spikefront.store")
@@ -55,16 +58,28 @@ def _untallied(session: Session, mode: str) -> list[str]:
 
 
 def _label(database: Database) -> None:
-    """The searched label of runs from before it was kept, or from before a mask had its present name."""
+    """The searched label of runs from before it was kept, or from before a network had its present name."""
     with database.read() as session:
-        columns = (RunRow.kind, RunRow.backbone, RunRow.mask, RunRow.label)
-        stored = session.execute(select(*columns).distinct()).all()
-    for kind, backbone, mask, old in stored:
-        new = network_label(kind=kind, backbone=backbone, mask=tuple(mask.split(",")))
-        if new != old:
-            same = (RunRow.kind == kind, RunRow.backbone == backbone, RunRow.mask == mask)
-            with database.write() as session:
-                session.execute(update(RunRow).where(*same).values(label=new))
+        columns = (RunRow.id, RunRow.label, RunRow.kind, RunRow.backbone, RunRow.mask, *OPTIONS)
+        stored = session.execute(select(*columns)).all()
+    named = ((run_id, old, _stored_label(*parts)) for run_id, old, *parts in stored)
+    renamed = [{"id": run_id, "label": new} for run_id, old, new in named if new != old]
+    if renamed:
+        with database.write() as session:
+            session.execute(update(RunRow), renamed)
+
+
+def _stored_label(
+    kind: str, backbone: str, mask: str, definition: str | None, architecture: dict[str, Any] | None
+) -> str:
+    """From the columns of a row and the two parts of its config, which an older config lacks."""
+    return network_label(
+        kind=kind,
+        backbone=backbone,
+        mask=tuple(mask.split(",")),
+        definition=definition or SMALL,
+        architecture=ArchitectureConfig.model_validate(architecture or {}),
+    )
 
 
 def _mark_repeats(database: Database) -> None:

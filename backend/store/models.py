@@ -244,3 +244,10 @@ class WorkerRow(Base):
     slots: Mapped[int]
     busy: Mapped[int]
     seen_at: Mapped[datetime]
+
+
+#: What of a run's config its name says beside the mask; null in a config from before it.
+OPTIONS = (
+    RunRow.config["definition"].as_string().label("definition"),
+    RunRow.config["architecture"].label("architecture"),
+)

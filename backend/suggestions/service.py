@@ -10,11 +10,10 @@ from backend.context import Context
 from backend.pareto.service import tally_pj
 from backend.runs.repository import LIVE, RunRepository
 from backend.store.models import RunRow
-from core.backbones.catalog import BACKBONES, DEFINITIONS
+from core.backbones.catalog import layout_of
 from core.datasets.catalog import DATASETS
 from core.energy.modes import MODES
 from core.energy.profiles import profiles
-from core.errors import UnknownName
 from core.measured import Bill, MeasuredRun, largest_group
 from core.schemas.results import Summary
 from core.schemas.run import Kind, RunConfig, RunState
@@ -28,9 +27,7 @@ def suggestions(
     context: Context, *, backbone: str, definition: str, kind: Kind, dataset: str, mode: str, profile: str, n: int
 ) -> MaskSuggestions:
     """At most `n` masks. Raises UnknownName, or BadValue where the profile lacks a price that the mode needs."""
-    BACKBONES[backbone], MODES[mode], profiles()[profile]
-    if definition not in DEFINITIONS:
-        raise UnknownName(kind="definition", name=definition, known=DEFINITIONS)
+    layout_of(backbone, definition), MODES[mode], profiles()[profile]
     spec = DATASETS[dataset]
     wanted = {"backbone": backbone, "kind": kind, "dataset": dataset}
     runs = largest_group(_measured(context, wanted, definition=definition, mode=mode, profile=profile))
@@ -90,7 +87,9 @@ def _measured(
 def _table(runs: list[MeasuredRun]) -> MaskTable:
     """All masks as the runs were trained; kept, since it needs a plan for each of up to some thousand masks."""
     summary = runs[0].summary
-    base = runs[0].config.model_copy(update={"mask": BACKBONES[runs[0].config.backbone].blocks, "seed": 0})
+    first = runs[0].config
+    blocks = layout_of(first.backbone, first.definition, first.architecture).blocks
+    base = first.model_copy(update={"mask": blocks, "seed": 0})
     masks = frozenset(run.config.mask for run in runs)
     return _stored_table(base, summary.n_train, summary.n_validation, summary.n_test, masks)
 

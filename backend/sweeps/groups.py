@@ -8,13 +8,16 @@ from collections.abc import Iterable, Mapping
 from backend.pareto.service import tally_pj
 from backend.store.models import RunRow, RunTallyRow
 from core.analysis.aggregate import aggregate
+from core.backbones.catalog import BACKBONES
 from core.energy.profiles import Profile
 from core.recipes.build import override
 from core.recipes.sweep import FIELDS, words
+from core.schemas.architecture import ArchitectureConfig
 from core.schemas.run import RunConfig, RunState
 from core.schemas.sweep import AxisValue, SweepGroup
 
-SAID_BY_LABEL = {"backbone", "kind", "mask"}
+OPTIONS = tuple(ArchitectureConfig.model_fields)
+SAID_BY_LABEL = {"backbone", "kind", "mask", "definition", *OPTIONS, *(f"architecture.{name}" for name in OPTIONS)}
 
 
 def groups(
@@ -69,6 +72,8 @@ def _tells(config: RunConfig, axis: str, values: list[AxisValue]) -> bool:
 
 def _value(config: RunConfig, axis: str) -> AxisValue:
     """What an axis is in a config; the axis may be named by the last part of its path."""
+    if (option := axis.removeprefix("architecture.")) in OPTIONS:  # null in a config: as the definition has it
+        return BACKBONES[config.backbone].chosen(config.definition, config.architecture).get(option)
     found = config.model_dump(mode="json")
     paths = [axis.split("."), *([parent, axis] for parent, inner in found.items() if isinstance(inner, dict))]
     for path in paths:

@@ -18,7 +18,7 @@ from backend.store.lifecycle import add_state_event
 from backend.store.models import RunRow, SweepRow
 from backend.sweeps.groups import groups, label_of
 from backend.sweeps.repository import SweepRepository
-from core.backbones.naming import network_label
+from core.backbones.naming import config_label
 from core.energy.modes import MODES
 from core.energy.profiles import profiles
 from core.errors import StateConflict
@@ -161,7 +161,7 @@ def _unique(points: list[Point]) -> dict[str, RunConfig]:
 
 def _combination(point: Point, config_hash: str, known: RunRow | None, time_s: float) -> Combination:
     config = point.config
-    named = network_label(kind=config.kind, backbone=config.backbone, mask=config.mask)
+    named = config_label(config)
     equal = None if known is None else EqualRun(id=known.id, state=RunState(known.state), accuracy=known.accuracy)
     return Combination(
         label=label_of(named, point.values),

@@ -34,14 +34,16 @@ class Inverted:
     expand_groups: int = 1
     project_groups: int = 1
     gate: float = 0.0
+    shortcut: bool = True  # where the published rule allows it
+    projects_spikes: bool = False  # an activation behind the projection, which else is linear
 
 
 @dataclass(frozen=True, kw_only=True)
 class InvertedNetwork:
-    """A stem, a list of blocks, a head and a classifier, as published (`imagenet`) and narrowed (`small`).
+    """A stem, a list of blocks, a head and a classifier, as published (`imagenet`) and for small images (any other).
 
-    `small` has `share` of the blocks' channels, to multiples of `multiple`; its stem and its block `full_size`, the
-    first reduction of the list, keep the image's size.
+    For small images it has `share` of the blocks' channels, to multiples of `multiple`; the stem and the block
+    `full_size`, the first reduction of the list, keep the image's size.
     """
 
     backbone: str
@@ -73,7 +75,7 @@ class InvertedNetwork:
 
     def build(self, *, definition: str, mask: tuple[str, ...], input_shape: Shape, n_classes: int) -> Plan:
         """The plan for `mask`, the kept blocks in network order."""
-        small = definition == "small"
+        small = definition != "imagenet"
         b = PlanBuilder(input_shape, mask)
 
         def point(name: str, x: str, channels: int, *, kernel: int = 1, stride: int = 1) -> str:
@@ -110,7 +112,7 @@ def narrowed(channels: int, share: float, multiple: int) -> int:
 
 
 def add_block(b: PlanBuilder, name: str, spec: Inverted, x: str) -> str:
-    """Adds the block's nodes behind x and returns its output: real in both twins.
+    """Adds the block's nodes behind x and returns its output: real in both twins, unless `projects_spikes`.
 
     The shortcut follows the published rule: stride 1 and as many channels out as come in. So a block also fits
     where the ones before it are left out.
@@ -121,8 +123,8 @@ def add_block(b: PlanBuilder, name: str, spec: Inverted, x: str) -> str:
     x = _mixed(b, f"{name}.depth", x, b.shape(x)[0], spec.kernels, active=True, stride=spec.stride, depthwise=True)
     if spec.gate:
         x = _gated(b, f"{name}.gate", x, max(1, round(channels * spec.gate)))
-    x = _mixed(b, f"{name}.project", x, spec.channels, (1,) * spec.project_groups, active=False)
-    if spec.stride == 1 and channels == spec.channels:
+    x = _mixed(b, f"{name}.project", x, spec.channels, (1,) * spec.project_groups, active=spec.projects_spikes)
+    if spec.shortcut and spec.stride == 1 and channels == spec.channels:
         x = b.add(f"{name}.add", x, arrived)
     return x
 

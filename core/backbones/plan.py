@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from math import prod
-from typing import Any, Literal, NoReturn, get_args
+from typing import Any, Literal, NamedTuple, NoReturn, get_args
+
+from core.schemas.architecture import AS_DEFINED, ArchitectureConfig
 
 Shape = tuple[int, ...]  # (C, H, W) of one sample
 OpKind = Literal[
@@ -98,6 +100,7 @@ class Plan:
     blocks: tuple[str, ...]
     mask: tuple[str, ...]
     nodes: tuple[Node, ...] = field(repr=False)
+    architecture: ArchitectureConfig = AS_DEFINED
 
     @property
     def input_shape(self) -> Shape:
@@ -141,6 +144,13 @@ def _flags(op: str, parents: Iterable[Node]) -> dict[str, bool]:
         "spikes": op == "act" or (moves and all(parent.spikes for parent in parents)),
         "constant": op != "act" and all(parent.constant for parent in parents),  # neurons have a state that moves
     }
+
+
+class Layout(NamedTuple):
+    """The removable blocks of a definition in network order, and its named masks."""
+
+    blocks: tuple[str, ...]
+    masks: dict[str, tuple[str, ...]]
 
 
 class Unbuildable(ValueError):

@@ -29,7 +29,8 @@ RECTIFIERS = frozenset({"relu"})
 MAX_POOLS = frozenset({"maxpool"})
 AVERAGE_POOLS = frozenset({"avgpool"})
 NORMALISERS = frozenset({"bn"})
-#: Arithmetic between whole values: sums of branches, and the gates of squeeze-and-excitation.
+#: Arithmetic between whole values: sums of branches or of currents (membrane shortcuts, a bypass before the neurons), and
+#: the gates of squeeze-and-excitation. None reads a weight, so none is a synaptic operation.
 ELEMENTWISE = frozenset({"add", "scale", "sigmoid"})
 KNOWN = SYNAPTIC | FREE | NEURONS | RECTIFIERS | MAX_POOLS | AVERAGE_POOLS | NORMALISERS | ELEMENTWISE
 

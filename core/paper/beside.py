@@ -9,6 +9,7 @@ from core.analysis.aggregate import aggregate
 from core.measured import MeasuredRun, same_but_seed
 from core.paper.measured import energy_difference
 from core.paper.printed import PrintedRow, printed_for
+from core.schemas.architecture import AS_DEFINED
 from core.schemas.audit import MeasuredMode, MeasuredPrint
 
 #: The accounting modes that stand beside a printed figure: the paper's rules, and what was really counted.
@@ -18,7 +19,7 @@ MODES_BESIDE = ("paper", "exact")
 def beside_printed(runs: Iterable[tuple[str, MeasuredRun]]) -> list[MeasuredPrint]:
     """(run id, run) -> one entry for each printed row and group of seeds; other networks give none.
 
-    Every run holds the bills of MODES_BESIDE. Only the small definitions are the paper's. Groups come in the order
+    Every run holds the bills of MODES_BESIDE. Only the small definitions, as they stand, are the paper's. Groups come in the order
     recipe `paper` first, then by training images, seeds and time steps, most first.
     """
     groups: dict[str, list[tuple[str, MeasuredRun]]] = {}
@@ -36,7 +37,7 @@ def beside_printed(runs: Iterable[tuple[str, MeasuredRun]]) -> list[MeasuredPrin
 
 def _printed(run: MeasuredRun) -> list[PrintedRow]:
     config = run.config
-    if config.definition != "small":
+    if config.definition != "small" or config.architecture != AS_DEFINED:
         return []
     return printed_for(backbone=config.backbone, mask=config.mask, kind=config.kind, dataset=config.dataset)
 

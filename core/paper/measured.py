@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from statistics import fmean
 
 from core.analysis.aggregate import aggregate
-from core.backbones.catalog import BACKBONES, mask_name
+from core.backbones import naming
+from core.backbones.catalog import BACKBONES
 from core.energy.modes import MODES
 from core.measured import MeasuredRun, same_but_seed
 from core.paper.printed import PrintedRow, printed_for
+from core.schemas.architecture import AS_DEFINED, ArchitectureConfig
 from core.schemas.run import Kind
 from core.schemas.sweep import Aggregate
 
@@ -59,22 +61,21 @@ def measured_rows(runs: Iterable[MeasuredRun], profile: str) -> list[MeasuredRow
     return [_row(group, mode, profile) for group in sorted(groups.values(), key=place) for mode in MODES]
 
 
-def network_name(backbone: str, mask: tuple[str, ...]) -> str:
-    """SqueezeNet, SqueezeNet Ref-1, SqueezeNet F2,F9."""
-    if backbone not in BACKBONES:
-        return f"{backbone} {','.join(mask)}"
-    title = BACKBONES[backbone].title
-    return title if mask == BACKBONES[backbone].blocks else f"{title} {mask_name(backbone, mask) or ','.join(mask)}"
+def network_name(
+    backbone: str, mask: tuple[str, ...], definition: str = "small", architecture: ArchitectureConfig = AS_DEFINED
+) -> str:
+    """SqueezeNet, SqueezeNet Ref-1, SqueezeNet F2,F9, SqueezeNet Ref-1, stem 64/2."""
+    return naming.network_name(backbone, mask, definition, architecture, full="")
 
 
 def _row(group: list[MeasuredRun], mode: str, profile: str) -> MeasuredRow:
     config, summary = group[0].config, group[0].summary
-    small = config.definition == "small" and config.backbone in BACKBONES
+    small = config.definition == "small" and config.architecture == AS_DEFINED and config.backbone in BACKBONES
     printed = printed_for(backbone=config.backbone, mask=config.mask, kind=config.kind, dataset=config.dataset)
     row = printed[0] if small and printed else None
     bills = [run.bills[mode] for run in group]
     return MeasuredRow(
-        network=network_name(config.backbone, config.mask),
+        network=network_name(config.backbone, config.mask, config.definition, config.architecture),
         backbone=config.backbone,
         mask=config.mask,
         kind=config.kind,

@@ -40,9 +40,9 @@ class NetworkRow:
 
 
 def network_rows() -> list[NetworkRow]:
-    """Each backbone whole, and SqueezeNet-P; spiking network and CNN twin."""
+    """Each of the paper's backbones whole, and SqueezeNet-P; spiking network and CNN twin."""
     titles = {backbone: name for name, (backbone, kept) in MODELS.items() if kept is None}
-    networks = [(titles.get(name, entry.title), name, entry.blocks) for name, entry in BACKBONES.items()]
+    networks = [(titles[name], name, entry.blocks) for name, entry in BACKBONES.items() if name in titles]
     networks += [(name, backbone, kept) for name, (backbone, kept) in MODELS.items() if kept is not None]
     return [
         _row(network, backbone, mask, kind, dataset)

@@ -8,12 +8,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from core.backbones.catalog import BACKBONES, DEFINITIONS, parse_mask, plan_for
+from core.backbones.catalog import BACKBONES, layout_of, parse_mask, plan_for
 from core.backbones.plan import Plan
+from core.backbones.settle import settled
 from core.datasets.catalog import DATASETS
 from core.errors import BadValue, UnknownName
 from core.recipes.catalog import RECIPES
 from core.registry import Registry
+from core.schemas.architecture import AS_DEFINED, ArchitectureConfig
 from core.schemas.base import Frozen
 from core.schemas.request import RunRequest
 from core.schemas.run import Kind, RunConfig
@@ -30,17 +32,16 @@ def build_config(request: RunRequest) -> RunConfig:
     """
     _require(BACKBONES, request.backbone)
     _require(DATASETS, request.dataset)
-    if request.definition not in DEFINITIONS:
-        raise UnknownName(kind="definition", name=request.definition, known=DEFINITIONS)
+    BACKBONES[request.backbone].chosen(request.definition, AS_DEFINED)  # raises UnknownName
     config = RECIPES[request.recipe].build(
         backbone=request.backbone,
         definition=request.definition,
         kind=request.kind,
-        mask=parse_mask(request.backbone, request.mask),
+        mask=(),
         dataset=request.dataset,
         seed=request.seed,
     )
-    config = override(config, request.overrides)
+    config = override(config, request.overrides, mask=request.mask)
     plan_of(config)  # a network that cannot be built is refused here, not in the queue
     return config
 
@@ -49,6 +50,7 @@ def plan_of(config: RunConfig) -> Plan:
     """The plan of a config's network on its data set."""
     dataset = DATASETS[config.dataset]
     return plan_for(
+        architecture=config.architecture,
         backbone=config.backbone,
         mask=config.mask,
         input_shape=dataset.image_shape,
@@ -58,11 +60,55 @@ def plan_of(config: RunConfig) -> Plan:
     )
 
 
-def override(config: RunConfig, overrides: Mapping[str, Any]) -> RunConfig:
+def architecture_of(overrides: Mapping[str, Any]) -> ArchitectureConfig:
+    """The options that overrides of the architecture alone give: for a network without a run.
+
+    Raises UnknownName for any other field, or BadValue.
+    """
+    fields = [path for path in _overridable() if path.startswith("architecture.")]
+    content = {}
+    for name, value in overrides.items():
+        path = _resolve(name, fields, kind="architecture option")
+        content[path.rpartition(".")[2]] = _read(path, value, None)
+    try:
+        return ArchitectureConfig.model_validate(content)
+    except ValidationError as error:
+        fault = translate(error)
+        raise BadValue(**fault.fields | {"field": f"architecture.{fault.fields['field']}"}) from None
+
+
+def options_of(config: RunConfig) -> dict[str, Any]:
+    """The options of a config's network as overrides of a request."""
+    return {f"architecture.{name}": value for name, value in config.architecture if value is not None}
+
+
+def override(config: RunConfig, overrides: Mapping[str, Any], *, mask: str | list[str] | None = None) -> RunConfig:
     """`config` with fields replaced, each named by its dotted path or, where that is unique, by its last part.
 
-    Text is read as the field's type: `null` is none, `50,100` a list.
+    Text is read as the field's type: `null` is none, `50,100` a list. `mask` is read last, since the blocks that there
+    are depend on the options; without one the kept blocks stay, and a whole network stays whole.
     """
+    changed = _replaced(config, overrides)
+    if mask is None and changed.architecture != config.architecture:
+        before, after = (layout_of(one.backbone, one.definition, one.architecture).blocks for one in (config, changed))
+        mask = list(after) if config.mask == before else None
+    if mask is not None:
+        kept = parse_mask(changed.backbone, mask, changed.definition, changed.architecture)
+        changed = changed.model_copy(update={"mask": kept})
+    return _settled(changed)
+
+
+def _settled(config: RunConfig) -> RunConfig:
+    """The config with the options of its network written in the one way that equal networks share."""
+
+    def plan_with(architecture: ArchitectureConfig) -> Plan:
+        return plan_of(config.model_copy(update={"architecture": architecture}))
+
+    architecture = settled(config.backbone, config.definition, config.architecture, plan_with)
+    return config if architecture == config.architecture else config.model_copy(update={"architecture": architecture})
+
+
+def _replaced(config: RunConfig, overrides: Mapping[str, Any]) -> RunConfig:
     content = config.model_dump()
     fields = _overridable()
     for name, value in overrides.items():
@@ -132,7 +178,7 @@ def _paths(model: type[Frozen], prefix: str = "") -> list[str]:
     return found
 
 
-def _resolve(name: str, fields: list[str]) -> str:
+def _resolve(name: str, fields: list[str], kind: str = "config field") -> str:
     if name in fields:
         return name
     if name in CHOSEN:
@@ -141,9 +187,7 @@ def _resolve(name: str, fields: list[str]) -> str:
     if len(matches) > 1:
         raise BadValue(field="overrides", value=name, expected=f"one of {', '.join(matches)}")
     if not matches:
-        raise UnknownName(
-            kind="config field", name=name, known=[*fields, *(path.rpartition(".")[2] for path in fields)]
-        )
+        raise UnknownName(kind=kind, name=name, known=[*fields, *(path.rpartition(".")[2] for path in fields)])
     return matches[0]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from core.schemas.base import Frozen
+from core.schemas.runs import OptionInfo
 
 
 class DatasetInfo(Frozen):
@@ -21,12 +22,24 @@ class DatasetInfo(Frozen):
     licence: str
 
 
+class DefinitionInfo(Frozen):
+    """One definition of a backbone; its blocks and masks as it stands, with no option chosen."""
+
+    name: str
+    blocks: tuple[str, ...]
+    masks: dict[str, tuple[str, ...]]
+    options: list[OptionInfo]
+
+
 class BackboneInfo(Frozen):
+    """`blocks` and `masks` are those of the definition `small`."""
+
     name: str
     title: str
     blocks: tuple[str, ...]
     masks: dict[str, tuple[str, ...]]
     source: str
+    definitions: list[DefinitionInfo] = Field(default_factory=list)
 
 
 class RecipeInfo(Frozen):

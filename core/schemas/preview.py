@@ -39,6 +39,7 @@ class Preview(Frozen):
     config: RunConfig
     config_hash: str
     mask_name: str | None
+    label: str = Field(default="", description="such as SNN-SqueezeNet Ref-1, stem 64/2")
     params: int
     dense_macs: int = Field(description="of one pass; a spiking network runs T of them")
     macs: int = Field(description="in `paper` mode, one time step")

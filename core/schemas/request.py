@@ -12,22 +12,23 @@ class RunRequest(Frozen):
     """Body of `POST /runs` and `POST /preview`: a recipe and what to change in it."""
 
     backbone: str = "squeezenet"
-    definition: str = "small"
+    definition: str = Field(default="small", description="one of the backbone's: GET /catalog lists them")
     kind: Kind = Kind.SNN
     mask: str | list[str] = Field(default="Full", description="kept blocks, as a list, as 'F4,F6', or a mask's name")
     dataset: str = "digits"
     recipe: str = "smoke"
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
     overrides: dict[str, str | int | float | bool | None] = Field(
-        default_factory=dict, description="dotted config fields, such as {'training.max_epochs': 3, 'neuron.tau': 1.5}"
+        default_factory=dict,
+        description="dotted config fields, such as {'training.max_epochs': 3, 'architecture.stem_width': 64}",
     )
 
 
 class ForkRequest(Frozen):
     """Body of `POST /runs/{id}/fork`: what to change in an existing run's config.
 
-    With `recipe` the neuron and training settings are that recipe's; without it they are the run's own.
-    `overrides` come last.
+    With `recipe` the neuron and training settings are that recipe's; without it they are the run's own. The network keeps
+    its definition and options. `overrides` come last.
     """
 
     overrides: dict[str, str | int | float | bool | None] = Field(default_factory=dict)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from core.schemas.architecture import AS_DEFINED, ArchitectureConfig
 from core.schemas.base import Frozen, digest
 
 
@@ -86,7 +87,8 @@ class RunConfig(Frozen):
     """One training of one network with one seed, complete: nothing else decides the result."""
 
     backbone: str = "squeezenet"
-    definition: Literal["small", "imagenet"] = "small"
+    definition: str = Field(default="small", description="one of the backbone's, such as small or imagenet")
+    architecture: ArchitectureConfig = AS_DEFINED
     kind: Kind = Kind.SNN
     mask: tuple[str, ...] = Field(description="the removable blocks that are kept, in network order")
     dataset: str = "digits"
@@ -183,6 +185,7 @@ _SPIKING_ONLY = (
 #: that a run from before is equal to one of today with the same numbers.
 _ADDED = {
     "start": "random", "conversion_percentile": 99.9,
+    **{f"architecture.{name}": None for name in ArchitectureConfig.model_fields},
     **{
         f"training.{name}": TrainingConfig.model_fields[name].default
         for name in (

@@ -103,6 +103,15 @@ class BulkRequest(Frozen):
     tag: Tag | None = Field(default=None, description="for `tag`: the word to add")
 
 
+class OptionInfo(Frozen):
+    """One field of `config.architecture` that a definition lets one choose."""
+
+    field: str = Field(description="dotted, as overrides name it: architecture.stem_width")
+    default: int | float | str = Field(description="what the definition has; null in a config stands for it")
+    values: tuple[int | float | str, ...] = Field(description="worth trying, the default first")
+    closed: bool = Field(description="no other value is allowed")
+
+
 class BulkAnswer(Frozen):
     """What became of one id; `run_id` is the new run of a retry, else the run itself."""
 

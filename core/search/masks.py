@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import combinations
 
-from core.backbones.catalog import BACKBONES, mask_name
+from core.backbones.catalog import SMALL, layout_of, mask_name
 from core.errors import ImpossibleMask
 from core.forecast import training_ops
 from core.recipes.build import plan_of
+from core.schemas.architecture import AS_DEFINED, ArchitectureConfig
 from core.schemas.run import RunConfig
 
 MOST_BLOCKS = 12  # 4,095 masks; of a backbone with more, a sample
@@ -39,17 +40,19 @@ class MaskTable:
     sampled: bool
 
 
-def masks_of(backbone: str) -> tuple[list[tuple[str, ...]], bool]:
+def masks_of(
+    backbone: str, definition: str = SMALL, architecture: ArchitectureConfig = AS_DEFINED
+) -> tuple[list[tuple[str, ...]], bool]:
     """Every non-empty mask, fewest blocks first; or, for many blocks, the named ones and a random sample (True)."""
-    entry = BACKBONES[backbone]
-    n = len(entry.blocks)
+    blocks, named = layout_of(backbone, definition, architecture)
+    n = len(blocks)
     if n <= MOST_BLOCKS:
-        return [mask for k in range(1, n + 1) for mask in combinations(entry.blocks, k)], False
+        return [mask for k in range(1, n + 1) for mask in combinations(blocks, k)], False
     draw = random.Random(SAMPLE_SEED)
-    chosen = dict.fromkeys([entry.blocks, *entry.masks.values()])
+    chosen = dict.fromkeys([blocks, *named.values()])
     while len(chosen) < SAMPLE:
         bits = draw.randrange(1, 2**n)
-        chosen[tuple(block for place, block in enumerate(entry.blocks) if bits >> place & 1)] = None
+        chosen[tuple(block for place, block in enumerate(blocks) if bits >> place & 1)] = None
     return list(chosen), True
 
 
@@ -66,7 +69,8 @@ def mask_table(
 
     Raises UnknownName.
     """
-    masks, sampled = masks_of(base.backbone)
+    network = (base.backbone, base.definition, base.architecture)
+    masks, sampled = masks_of(*network)
     masks = list(dict.fromkeys([*masks, *also]))
     points, impossible = [], []
     for done, mask in enumerate(masks, start=1):
@@ -81,7 +85,7 @@ def mask_table(
         points.append(
             MaskPoint(
                 mask=mask,
-                name=mask_name(base.backbone, mask),
+                name=mask_name(base.backbone, mask, base.definition, base.architecture),
                 params=plan.params,
                 dense_ops=plan.dense_ops,
                 training_ops=training_ops(plan, config, n_train, n_validation, n_test),
@@ -90,6 +94,6 @@ def mask_table(
     return MaskTable(
         points=tuple(points),
         impossible=tuple(impossible),
-        possible=2 ** len(BACKBONES[base.backbone].blocks) - 1,
+        possible=2 ** len(layout_of(*network).blocks) - 1,
         sampled=sampled,
     )

@@ -23,7 +23,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from core.addresses import sqlite_url
 from core.analysis.pareto import front
-from core.backbones.catalog import BACKBONES
+from core.backbones.catalog import layout_of
 from core.bundle import Bundle
 from core.energy.price import layers
 from core.errors import (
@@ -219,7 +219,8 @@ def _suggest(trial: Trial, wanted: Search) -> RunConfig:
             overrides[name] = trial.suggest_float(name, dimension.low, dimension.high, log=dimension.log)
     mask = wanted.base.mask
     if wanted.masks:
-        blocks = BACKBONES[wanted.base.backbone].blocks
+        base = wanted.base
+        blocks = layout_of(base.backbone, base.definition, base.architecture).blocks
         mask = tuple(block for block in blocks if trial.suggest_categorical(f"keep.{block}", [True, False]))
     config = override(wanted.base.model_copy(update={"mask": mask}), overrides)
     plan_of(config)

@@ -185,6 +185,86 @@ def test_the_preview_is_the_plans_arithmetic(client: TestClient) -> None:
     assert page(client).total == 0
 
 
+HALF = {"architecture.stem_width": 64, "architecture.stem_stride": 2}
+
+
+def test_a_preview_shows_a_network_with_options(client: TestClient) -> None:
+    def look(**body: object) -> Preview:
+        body = {"mask": "Ref-1", "dataset": "cifar10", **body}
+        return Preview.model_validate_json(client.post("/api/v1/preview", json=body).content)
+
+    half = look(overrides=HALF)
+    assert (half.params, half.neurons, half.label) == (545_146, 163_840, "SNN-SqueezeNet Ref-1, stem 64/2")
+    assert (half.config.architecture.stem_width, half.config.architecture.stem_stride) == (64, 2)
+    assert half.layers[0].output_shape == (64, 16, 16) and half.config_hash != look().config_hash
+    same = look(overrides={"architecture.stem_width": "128", "architecture.bypass": "none"})
+    assert same == look() and same.label == "SNN-SqueezeNet Ref-1"
+    deep = look(backbone="msresnet", mask="Full", overrides={"depth": 32})
+    assert len(deep.config.mask) == 13 and deep.mask_name == "Full" and deep.label == "SNN-MS-ResNet Full, depth 32"
+    paper = look(backbone="mnasnet", mask="Full", definition="paper-cifar10", kind="cnn")
+    assert (paper.params, paper.label) == (151_890, "CNN-MnasNet Full, paper-cifar10")
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "says"),
+    [
+        ({"backbone": "xception", "overrides": {"architecture.stem_width": 64}}, "architecture.stem_width", "left out"),
+        ({"overrides": {"architecture.stem_width": 4096}}, "architecture.stem_width", "at most 1024"),
+        ({"backbone": "msresnet", "overrides": {"architecture.depth": 50}}, "architecture.depth", "20, 32, 44, 56"),
+    ],
+)
+def test_an_option_that_a_network_has_not_is_refused_at_its_field(
+    client: TestClient, body: dict, field: str, says: str
+) -> None:
+    for route in ("preview", "runs"):
+        answer = client.post(f"/api/v1/{route}", json=body)
+        assert (answer.status_code, answer.json()["code"]) == (422, "bad-value")
+        assert answer.json()["fields"]["field"] == field and says in answer.json()["detail"]
+    assert page(client).total == 0
+
+
+def test_the_name_of_a_run_says_its_options_wherever_it_stands(client: TestClient) -> None:
+    run = make(client, mask="Ref-1", overrides=HALF)
+    plain = make(client, mask="Ref-1")
+    assert (run.label, plain.label) == ("SNN-SqueezeNet Ref-1, stem 64/2", "SNN-SqueezeNet Ref-1")
+    assert [one.label for one in page(client).items] == [plain.label, run.label]
+    assert [one.id for one in page(client, "?q=stem 64").items] == [run.id]
+    assert "--set architecture.stem_width=64 --set architecture.stem_stride=2" in run.command
+    cnn = make(client, mask="Ref-1", kind="cnn", overrides=HALF)
+    assert Run.model_validate_json(client.get(f"/api/v1/runs/{run.id}").content).twin.id == cnn.id
+    assert Run.model_validate_json(client.get(f"/api/v1/runs/{plain.id}").content).twin is None
+
+
+def test_a_fork_keeps_the_options_of_its_network_unless_it_names_them(client: TestClient) -> None:
+    run = make(client, mask="Ref-1", overrides=HALF)
+
+    def fork(of: Run, **body: object) -> RunConfig:
+        answer = client.post(f"/api/v1/runs/{of.id}/fork", json=body)
+        assert answer.status_code == 201, answer.text
+        return Run.model_validate_json(answer.content).config
+
+    assert fork(run, seed=1).architecture == fork(run, recipe="fast").architecture == run.config.architecture
+    assert fork(run, recipe="fast", overrides={"stem_width": 32}).architecture.stem_width == 32
+    plain = fork(run, overrides={"stem_width": None, "stem_stride": "1"})
+    assert plain == make(client, mask="Ref-1").config
+    small = make(client, backbone="msresnet", mask="Full")
+    assert len(fork(small, overrides={"depth": 32}).mask) == 13
+    assert fork(small, overrides={"depth": 32}, mask="R1.5").mask == ("R1.5",)
+    paper = make(client, backbone="mnasnet", definition="paper", mask="Full")
+    assert fork(paper, recipe="fast").mask == paper.config.mask
+
+
+def test_the_catalog_says_which_definition_has_which_blocks_and_options(client: TestClient) -> None:
+    catalog = Catalog.model_validate_json(client.get("/api/v1/catalog").content)
+    by_name = {item.name: {one.name: one for one in item.definitions} for item in catalog.backbones}
+    assert list(by_name["mnasnet"]) == ["small", "paper", "paper-cifar10", "imagenet"]
+    assert by_name["mnasnet"]["paper"].blocks == ("M1.1", "M2.1", "M2.2", "M3.1", "M3.2", "M4.1", "M4.2")
+    stem = by_name["squeezenet"]["small"].options[0]
+    assert (stem.field, stem.default, stem.closed) == ("architecture.stem_width", 128, False)
+    assert by_name["squeezenet"]["imagenet"].options == [] == by_name["mixnet"]["small"].options
+    assert by_name["msresnet"]["imagenet"].options[0].field == "architecture.depth"
+
+
 def test_an_equal_run_is_pointed_out_unless_it_came_to_nothing(client: TestClient) -> None:
     run = make(client, seed=8)
 

@@ -249,3 +249,26 @@ def test_a_stored_sweep_can_be_asked_for_again_as_it_was(client: TestClient) -> 
         {"training.lr": 0.01, "mask": "F8,F9"},
     ]
     assert all(RunConfig.model_validate(group["config"]) for group in again["groups"])
+
+
+def test_options_of_the_network_are_axes_whose_values_the_label_says(client: TestClient) -> None:
+    axes = {"architecture.stem_width": [128, 64], "mask": ["F9", "F8,F9"]}
+    foreseen = preview(client, axes=axes)
+    assert [item.label for item in foreseen.combinations] == [
+        "SNN-SqueezeNet F9",
+        "SNN-SqueezeNet F8,F9",
+        "SNN-SqueezeNet F9, stem 64",
+        "SNN-SqueezeNet F8,F9, stem 64",
+    ]
+    made = create(client, axes=axes)
+    assert {(group.label, group.values["architecture.stem_width"]) for group in made.groups} == {
+        (item.label, item.values["architecture.stem_width"]) for item in foreseen.combinations
+    }
+
+
+def test_options_that_give_one_network_are_one_run(client: TestClient) -> None:
+    foreseen = preview(client, axes={"bypass": ["none", "simple"], "mask": ["F9", "F8,F9"]})
+    assert (foreseen.n_combinations, foreseen.n_runs) == (4, 3)  # F9 alone has fewer channels in than out
+    depths = {"name": "d", "base": {"backbone": "msresnet", "mask": "Full"}, "axes": {"depth": [20, 32]}}
+    answer = SweepPreview.model_validate_json(client.post(f"{SWEEPS}/preview", json=depths).content)
+    assert [item.label for item in answer.combinations] == ["SNN-MS-ResNet Full", "SNN-MS-ResNet Full, depth 32"]

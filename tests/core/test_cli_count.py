@@ -83,6 +83,25 @@ def test_the_cnn_twin_has_the_printed_macs(count):
     assert {layer["kind"] for layer in content["layers"]} == {"conv", "bn", "relu", "maxpool", "concat", "avgpool"}
 
 
+def test_options_of_the_architecture_are_counted(count):
+    half = ("--mask", "P", "--set", "architecture.stem_width=64", "--set", "stem_stride=2")
+    content = as_json(count, *half)
+    assert content["params"] == 545_146 and content["layers"][0]["output_shape"] == [64, 16, 16]
+    assert content["dense_macs"] == 32_980_992 + 27 * 64 * 16 * 16
+    _, out, _ = count(*half)
+    assert "F4,F6,F8,F9 (Ref-1), stem 64/2" in out.replace("\n", " ")
+    cnn = as_json(count, *half, "--kind", "cnn")
+    assert cnn["params"] == content["params"] and cnn["macs"] > content["macs"]
+
+
+def test_other_definitions_and_depths_are_counted(count):
+    paper = as_json(count, "--backbone", "mnasnet", "--definition", "paper-cifar10", "--mask", "Full")
+    assert (paper["params"], paper["macs"]) == (151_890, 12_131_594)
+    deep = as_json(count, "--backbone", "msresnet", "--set", "depth=32", "--mask", "Full")
+    assert deep["params"] == 466_906
+    assert as_json(count, "--backbone", "msresnet", "--set", "depth=32", "--mask", "R1.5")["params"] < 272_474
+
+
 def test_the_imagenet_definition_is_counted_at_its_own_geometry(count):
     content = as_json(count, "--definition", "imagenet", "--dataset", "imagenet")
     assert content["params"] == 1_248_424
@@ -116,6 +135,14 @@ def test_the_table_shows_layers_total_and_what_the_mode_means(count):
         (("--definition", "large"), "definition named 'large'"),
         (("--mode", "papre"), "Did you mean paper"),
         (("--definition", "imagenet", "--dataset", "digits"), "impossible"),
+        (("--definition", "paper"), "definition named 'paper'"),
+        (("--set", "stem_width"), "FIELD=VALUE"),
+        (("--set", "stem_with=64"), "Did you mean stem_width"),
+        (("--set", "neuron.tau=2"), "architecture option named 'neuron.tau'"),
+        (("--set", "architecture.stem_width=0"), "architecture.stem_width is '0'; it must be at least 1"),
+        (("--backbone", "mixnet", "--set", "stem_width=64"), "left out: mixnet (small) has nothing to choose"),
+        (("--definition", "imagenet", "--set", "bypass=simple"), "architecture.bypass"),
+        (("--backbone", "msresnet", "--set", "depth=21"), "one of 20, 32, 44, 56"),
     ],
 )
 def test_a_wrong_word_ends_in_one_sentence_and_exit_code_1(count, args, words):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from core.backbones.catalog import BACKBONES, plan_for
+from core.backbones.catalog import BACKBONES, layout_of, plan_for
 from core.datasets.catalog import DATASETS
 from core.engine.count import Counter
 from core.engine.data import Normaliser
@@ -21,13 +21,16 @@ LABELS = torch.tensor([0, 1, 2, 3])
 #: Sides at which the published definitions, made for 224 and 299, still have an image left, and run in no time.
 IMAGENET_SIDE = {"squeezenet": 64}
 every_backbone = pytest.mark.parametrize("backbone", list(BACKBONES))
+every_definition = pytest.mark.parametrize(
+    ("backbone", "definition"), [(name, which) for name, entry in BACKBONES.items() for which in entry.definitions]
+)
 every_kind = pytest.mark.parametrize("kind", list(Kind))
 
 
 def make_plan(backbone, mask=None, *, definition="small", side=16, classes=10):
     return plan_for(
         backbone=backbone,
-        mask=mask or BACKBONES[backbone].blocks,
+        mask=mask or layout_of(backbone, definition).blocks,
         input_shape=(3, side, side),
         n_classes=classes,
         definition=definition,
@@ -71,8 +74,7 @@ def on_meta(plan, kind):
 
 
 @every_kind
-@every_backbone
-@pytest.mark.parametrize("definition", ["small", "imagenet"])
+@every_definition
 def test_every_node_has_the_parameters_that_the_plan_says(backbone, kind, definition):
     plan = make_plan(backbone, definition=definition, side=224 if definition == "imagenet" else 32, classes=1000)
     held = dict.fromkeys((node.name for node in plan.nodes), 0)
@@ -83,8 +85,7 @@ def test_every_node_has_the_parameters_that_the_plan_says(backbone, kind, defini
 
 
 @every_kind
-@every_backbone
-@pytest.mark.parametrize("definition", ["small", "imagenet"])
+@every_definition
 def test_every_node_gives_the_shape_the_spikes_and_the_constancy_of_the_plan(backbone, kind, definition):
     side = IMAGENET_SIDE.get(backbone, 32) if definition == "imagenet" else 16
     network = make(make_plan(backbone, definition=definition, side=side), kind=kind).eval()
@@ -135,9 +136,9 @@ def test_dense_ops_are_those_of_an_independent_counter(backbone):
 @given(data=st.data())
 def test_a_random_mask_either_runs_or_says_block_by_block_why_not(data):
     backbone = data.draw(st.sampled_from(list(BACKBONES)))
-    blocks = BACKBONES[backbone].blocks
+    definition = data.draw(st.sampled_from(["small", *BACKBONES[backbone].definitions]))
+    blocks = layout_of(backbone, definition).blocks
     kept = data.draw(st.sets(st.sampled_from(blocks), min_size=1))
-    definition = data.draw(st.sampled_from(["small", "small", "imagenet"]))
     mask = tuple(block for block in blocks if block in kept)
     side = data.draw(st.sampled_from([8, 16, 28]))
     try:

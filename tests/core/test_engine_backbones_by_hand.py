@@ -96,3 +96,13 @@ def test_xception_sums_before_it_activates(middle):
     for number in (1, 2):
         x = F.relu(separable(f"exit{number}", x))
     h.check(h.classify(x))
+
+
+def test_msresnet_adds_currents_and_projects_the_spikes_where_it_halves():
+    h = ByHand("msresnet", ("R1.2", "R3.3"))
+    x = h.linear("stem", h.x)
+    for name, stride in (("R1.2", 1), ("down2", 2), ("down3", 2), ("R3.3", 1)):
+        fired = F.relu(x)  # in the spiking network these are spikes
+        y = h.linear(f"{name}.second", F.relu(h.linear(f"{name}.first", fired, stride)))
+        x = y + (x if stride == 1 else h.linear(f"{name}.shortcut", fired, stride))
+    h.check(h.classify(F.relu(x)))  # the mean before the classifier and behind it are the same sum

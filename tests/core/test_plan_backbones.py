@@ -1,10 +1,10 @@
-"""The five backbones as arithmetic: published parameters, every size, masks that fit and traces of those that do not."""
+"""The backbones as arithmetic: published parameters, every size, masks that fit and traces of those that do not."""
 
 from itertools import combinations
 
 import pytest
 
-from core.backbones.catalog import BACKBONES, mask_name, parse_mask, plan_for
+from core.backbones.catalog import BACKBONES, layout_of, mask_name, parse_mask, plan_for
 from core.backbones.inverted import narrowed, parts
 from core.backbones.plan import FREE, SYNAPTIC, PlanBuilder, Unbuildable
 from core.errors import ImpossibleMask
@@ -12,13 +12,16 @@ from core.paper.printed import printed_rows
 
 SIDES = {10: 32, 100: 32, 200: 64}
 every_backbone = pytest.mark.parametrize("backbone", list(BACKBONES))
-adaptive = pytest.mark.parametrize("backbone", ["squeezenet", "mnasnet", "mixnet", "xception"])
+adaptive = pytest.mark.parametrize("backbone", ["squeezenet", "mnasnet", "mixnet", "xception", "msresnet"])
+every_definition = pytest.mark.parametrize(
+    ("backbone", "definition"), [(name, which) for name, entry in BACKBONES.items() for which in entry.definitions]
+)
 
 
 def make(backbone, mask="Full", *, classes=10, side=32, definition="small"):
     return plan_for(
         backbone=backbone,
-        mask=parse_mask(backbone, mask),
+        mask=parse_mask(backbone, mask, definition),
         input_shape=(3, side, side),
         n_classes=classes,
         definition=definition,
@@ -33,6 +36,7 @@ def make(backbone, mask="Full", *, classes=10, side=32, definition="small"):
         ("mnasnet", 224, 4_383_312),  # torchvision mnasnet1_0
         ("mixnet", 224, 4_134_606),  # the authors' MixNet-S
         ("xception", 299, 22_855_952),  # the author's Xception, trainable
+        ("msresnet", 224, 11_689_512),  # torchvision resnet18
     ],
 )
 def test_the_imagenet_definition_has_the_published_parameters(backbone, side, params):
@@ -116,16 +120,16 @@ def test_these_small_definitions_end_with_an_eighth_of_the_side(backbone):
     assert [make(backbone, side=side).node("pool").in_shape[1] for side in (16, 32, 64)] == [2, 4, 8]
 
 
-@every_backbone
-@pytest.mark.parametrize("definition", ["small", "imagenet"])
+@every_definition
 def test_every_named_mask_builds_and_has_its_blocks_and_its_name(backbone, definition):
-    masks = BACKBONES[backbone].masks
+    blocks, masks = layout_of(backbone, definition)
+    assert masks["Full"] == blocks
     assert next(iter(masks)) == "Full" and 4 <= len(masks) and len(set(masks.values())) == len(masks)
     for name, mask in masks.items():
         plan = make(backbone, name, side=64, definition=definition)
         assert {node.block for node in plan.nodes} - {None} == set(mask)
         assert all(node.name.startswith(f"{node.block}.") for node in plan.nodes if node.block)
-        assert mask_name(backbone, mask) == name and parse_mask(backbone, mask) == mask
+        assert mask_name(backbone, mask, definition) == name and parse_mask(backbone, mask, definition) == mask
 
 
 @adaptive

@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from core.backbones.catalog import BACKBONES, Backbone, plan_for
+from core.backbones.catalog import BACKBONES, Backbone, layout_of, parse_mask, plan_for
+from core.backbones.options import words
 from core.datasets.catalog import DATASETS
 from core.energy.modes import static_macs
 from core.engine.network import Network
 from core.paper.printed import printed_rows
+from core.schemas.architecture import ArchitectureConfig
 from core.schemas.run import Kind, RunConfig
 from core.units import mj_to_pj
 
@@ -58,10 +60,9 @@ def test_the_table_holds_the_figures_of_the_plans_beside_the_printed_ones(backbo
 
 
 def test_the_table_of_definitions_has_the_parameters_of_the_imagenet_plans():
-    for name, entry in BACKBONES.items():
-        plan = plan_for(
-            backbone=name, mask=entry.blocks, input_shape=(3, 224, 224), n_classes=1000, definition="imagenet"
-        )
+    for name in BACKBONES:
+        mask = layout_of(name, "imagenet").blocks
+        plan = plan_for(backbone=name, mask=mask, input_shape=(3, 224, 224), n_classes=1000, definition="imagenet")
         assert re.search(rf"^\| `{name}` \|.*\| {plan.params:,} \|", PAGE, flags=re.MULTILINE), name
 
 
@@ -71,12 +72,92 @@ def test_the_page_names_every_mask_and_the_ends_of_every_run_of_blocks():
         _, _, blocks, masks, _ = (cell.strip() for cell in line.split("|"))
         listed = masks.rpartition(":")[2].split(",")
         assert [mask.strip() for mask in listed] == list(entry.masks), name
-        spelt = []
-        for part in blocks.split(", "):
-            first, _, last = part.partition(" to ")
-            at = entry.blocks.index(first)
-            spelt += entry.blocks[at : entry.blocks.index(last or first) + 1]
-        assert tuple(spelt) == entry.blocks, name
+        assert spelt_out(blocks, entry.blocks) == entry.blocks, name
+
+
+def spelt_out(text, blocks):
+    """`S2.1 to S2.2, S3.1` as all blocks that it names."""
+    found = []
+    for part in re.split(", | and ", text):
+        first, _, last = part.partition(" to ")
+        found += blocks[blocks.index(first) : blocks.index(last or first) + 1]
+    return tuple(found)
+
+
+@pytest.mark.parametrize(("backbone", "definition"), [("mnasnet", "paper"), ("msresnet", "imagenet")])
+def test_the_page_names_the_blocks_of_definitions_that_have_others(backbone, definition):
+    text = re.search(
+        rf"`{definition}` of `{backbone}` (?:has )?([^;,]*(?:, [^;,]*)*?)(?:;|, and)", " ".join(PAGE.split())
+    )[1]
+    blocks = layout_of(backbone, definition).blocks
+    assert spelt_out(text, blocks) == blocks != BACKBONES[backbone].blocks
+
+
+@pytest.mark.parametrize(
+    ("definition", "dataset"), [("paper-cifar10", "cifar10"), *(("paper", dataset) for dataset in PAPERS)]
+)
+def test_the_recovered_definitions_stand_beside_the_printed_figures(definition, dataset):
+    spec = DATASETS[dataset]
+    plan = plan_for(
+        backbone="mnasnet",
+        mask=layout_of("mnasnet", definition).blocks,
+        input_shape=spec.image_shape,
+        n_classes=spec.n_classes,
+        definition=definition,
+    )
+    printed = printed_rows()[f"table1/{dataset}/MnasNet"]
+    snn, cnn = (static_macs(plan, kind, "paper", 4) for kind in Kind)
+    twin = "24.57M" if dataset == "cifar10" else ""
+    assert (
+        f"| `{definition}` | {spec.title} | {plan.params:,} | {printed.params:,.0f} ({plan.params / printed.params - 1:+.1%}) "
+        f"| {snn:,} | {short(printed.macs)} | {cnn:,} | {twin} |"
+    ).replace("  ", " ") in PAGE.replace("|  |", "| |")
+
+
+def test_the_table_of_options_is_that_of_the_backbones():
+    for name, entry in BACKBONES.items():
+        for definition, options in entry.options.items():
+            for option in options:
+                others = ", ".join(map(str, option.values[1:]))
+                row = f"| `{name}` | `{definition}` | `architecture.{option.name}` | {option.default} | {others} |"
+                assert row in PAGE
+    declared = sum(len(options) for entry in BACKBONES.values() for options in entry.options.values())
+    assert PAGE.count("| `architecture.") == declared
+
+
+def test_the_table_of_variants_is_made_of_their_plans():
+    rows = re.findall(
+        r"^\| ([\w,-]+) \| ([^|]*)\| ([\d,]+) \| ([\d.]+)M \| ([\d.]+) µJ \| ([\d,]+) \|$", PAGE, re.MULTILINE
+    )
+    assert len(rows) == 12
+    for mask, text, params, dense, stem, neurons in rows:
+        given = {
+            "stem_width": re.search(r"stem (\d+)", text),
+            "stem_stride": re.search(r"stem \d+/(\d)", text),
+            "width_multiplier": re.search(r"width x([\d.]+)", text),
+            "share_3x3": re.search(r"share ([\d.]+)", text),
+        }
+        chosen = ArchitectureConfig(**{name: found[1] for name, found in given.items() if found})
+        assert ", ".join(words(chosen)) == text.strip()
+        plan = plan_for(
+            backbone="squeezenet",
+            mask=parse_mask("squeezenet", mask),
+            input_shape=(3, 32, 32),
+            n_classes=10,
+            architecture=chosen,
+        )
+        at_stem = plan.node("stem.conv").dense_ops
+        assert (f"{plan.params:,}", f"{plan.neurons:,}") == (params, neurons)
+        assert (f"{(plan.dense_ops - at_stem) / 1e6:.1f}", f"{at_stem * MAC_PJ / 1e6:.1f}") == (dense, stem)
+
+
+def test_the_table_of_depths_is_made_of_their_plans():
+    for depth in BACKBONES["msresnet"].options["small"][0].values:
+        chosen = ArchitectureConfig(depth=depth)
+        mask = layout_of("msresnet", "small", chosen).blocks
+        plan = plan_for(backbone="msresnet", mask=mask, input_shape=(3, 32, 32), n_classes=10, architecture=chosen)
+        row = f"| {depth} | {plan.params:,} | {plan.dense_ops / 1e6:.1f}M | {plan.neurons:,} | {len(mask)} |"
+        assert row in PAGE
 
 
 def test_the_shown_trace_is_what_the_command_says():

@@ -195,6 +195,94 @@ def test_every_backbone_is_drawn_with_its_blocks_and_their_channels(visit, name)
     assert not page.button(key=Key.LAUNCH_SUBMIT).disabled
 
 
+def option(page, name):
+    return page.selectbox(key=Key.LAUNCH_OVERRIDE.of(f"architecture.{name}"))
+
+
+def offered(page):
+    start = Key.LAUNCH_OVERRIDE.of("architecture.")
+    return [box.key.removeprefix(start) for box in page.selectbox if str(box.key).startswith(start)]
+
+
+def test_options_of_the_network_are_chosen_under_the_mask_and_launched(visit, words, stack):
+    page = visit("launch")
+    page.segmented_control(key=Key.LAUNCH_KIND).set_value("snn")
+    option(page, "stem_width").set_value("64")
+    option(page, "stem_stride").set_value("2").run()
+    chosen = {"architecture.stem_width": 64, "architecture.stem_stride": 2}
+    expected = stack.client.preview(RunRequest(mask="Ref-1", overrides=chosen))
+    assert f"<td>{expected.params:,}</td>" in words(page) and f"<td>{expected.neurons:,}</td>" in words(page)
+    assert "pool1" not in words(page)  # the drawing is that network's
+    page.button(key=Key.LAUNCH_SUBMIT).click().run()
+    run = stack.client.run(page.query_params["run"])
+    assert run.config == expected.config and run.label == "SNN-SqueezeNet Ref-1, stem 64/2"
+
+
+def test_only_the_options_of_the_chosen_definition_are_offered_and_another_backbone_starts_anew(visit):
+    page = visit("launch")
+    assert offered(page) == ["stem_width", "stem_stride", "width_multiplier", "share_3x3", "bypass", "classifier"]
+    option(page, "width_multiplier").set_value("0.5").run()
+    page.selectbox(key=Key.LAUNCH_BACKBONE).set_value("msresnet").run()
+    assert offered(page) == ["depth", "width_multiplier"] and option(page, "width_multiplier").value is None
+    page.selectbox(key=Key.LAUNCH_BACKBONE).set_value("mixnet").run()
+    assert offered(page) == []
+    page.selectbox(key=Key.LAUNCH_BACKBONE).set_value("squeezenet").run()
+    page.selectbox(key=Key.LAUNCH_DATASET).set_value("cifar10").run()
+    page.segmented_control(key=Key.LAUNCH_DEFINITION).set_value("imagenet").run()
+    assert offered(page) == [] and not page.exception
+
+
+def test_a_depth_brings_its_blocks_and_a_definition_its_own(visit, words):
+    page = visit("launch")
+    page.selectbox(key=Key.LAUNCH_BACKBONE).set_value("msresnet").run()
+    option(page, "depth").set_value("32").run()
+    assert page.session_state[Key.LAUNCH_MASK_NAME] == "Full" and "13 of 13 blocks kept" in words(page)
+    page.checkbox(key=Key.LAUNCH_BLOCK.of("R1.5")).uncheck().run()
+    assert "12 of 13 blocks kept" in words(page) and not page.error
+    page.selectbox(key=Key.LAUNCH_BACKBONE).set_value("mnasnet").run()
+    page.segmented_control(key=Key.LAUNCH_DEFINITION).set_value("paper").run()
+    assert "7 of 7 blocks kept" in words(page) and not page.error and not page.exception
+    assert page.session_state[Key.LAUNCH_MASK_NAME] == "Full"
+
+
+def test_an_option_that_is_refused_is_named_at_its_field(visit):
+    page = visit("launch")
+    page.session_state[Key.LAUNCH_OVERRIDE.of("architecture.stem_width")] = "wide"  # typed, not one of the list
+    page.run()
+    said = [error.value.replace("\\", "") for error in page.error]
+    assert any("architecture.stem_width is 'wide'; it must be a whole number" in text for text in said)
+    assert page.button(key=Key.LAUNCH_SUBMIT).disabled and not page.exception
+
+
+def test_an_option_that_changes_nothing_with_this_mask_is_said(visit, words):
+    page = visit("launch")
+    set_blocks(page, {"F4", "F6", "F8"})
+    option(page, "bypass").set_value("simple").run()
+    assert "Changes nothing in this network, so it stays as it was: bypass." in words(page)
+    page.checkbox(key=Key.LAUNCH_BLOCK.of("F9")).check().run()
+    assert "Changes nothing" not in words(page)
+
+
+def test_options_of_the_network_are_swept(visit, stack):
+    page = visit("launch")
+    page.segmented_control(key=Key.LAUNCH_KIND).set_value("snn")
+    page.multiselect(key=Key.LAUNCH_SWEEP_FIELDS).set_value(["architecture.stem_width", "architecture.bypass"]).run()
+    page.text_input(key=Key.LAUNCH_SWEEP_VALUES.of("architecture.stem_width")).set_value("128, 64")
+    page.multiselect(key=Key.LAUNCH_SWEEP_VALUES.of("architecture.bypass")).set_value(["none", "simple"]).run()
+    assert [item.value for item in page.metric][:1] == ["4"]
+    page.button(key=Key.LAUNCH_SUBMIT).click().run()
+    runs = stack.client.runs(sweep=page.query_params["sweep"], limit=50).items
+    assert {run.label.removeprefix("SNN-SqueezeNet Ref-1") for run in runs} == {
+        "",
+        ", stem 64",
+        ", bypass",
+        ", stem 64, bypass",
+    }
+    page = visit("launch")
+    page.selectbox(key=Key.LAUNCH_BACKBONE).set_value("mixnet").run()
+    assert not page.exception and not page.multiselect(key=Key.LAUNCH_SWEEP_FIELDS).value
+
+
 def test_an_impossible_mask_says_block_by_block_what_arrived_where(visit, words):
     page = visit("launch")
     page.selectbox(key=Key.LAUNCH_BACKBONE).set_value("shufflenetv2").run()

@@ -17,7 +17,7 @@ from core.paper.measured import network_name
 from core.recipes.build import command
 from core.schemas.diagnostics import Calibration, Exits, Steps
 from core.schemas.prices import DEFAULT_MODE, DEFAULT_PROFILE
-from core.schemas.run import Kind
+from core.schemas.run import Kind, RunConfig
 from core.schemas.twin import TwinEnergy
 from core.units import format_count, format_energy
 
@@ -57,7 +57,7 @@ def show(
         return
     part = "" if summary.dataset_complete else " (a subset)"
     rate = "none" if summary.firing_rate is None else f"{summary.firing_rate:.3f}"
-    print(f"{summary.kind.upper()}-{network_name(summary.backbone, summary.mask)}, seed {summary.seed} (n = 1)")
+    print(f"{summary.kind.upper()}-{_network(config)}, seed {summary.seed} (n = 1)")
     print(f"accuracy     {summary.accuracy:.2%} on {summary.n_test} test images of {summary.dataset}{part}")
     print(f"F1, macro    {summary.f1_macro:.4f}")
     print(f"parameters   {format_count(summary.params)}")
@@ -123,9 +123,12 @@ def twin(
     if as_json:
         print_json(found.model_dump(mode="json"))
         return
-    network = network_name(config.backbone, config.mask)
-    print(f"{network} on {config.dataset}, seed {config.seed} (n = 1), T = {found.time_steps}")
+    print(f"{_network(config)} on {config.dataset}, seed {config.seed} (n = 1), T = {found.time_steps}")
     _print_twin(found)
+
+
+def _network(config: RunConfig) -> str:
+    return network_name(config.backbone, config.mask, config.definition, config.architecture)
 
 
 def _print_twin(found: TwinEnergy) -> None:

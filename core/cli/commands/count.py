@@ -7,11 +7,14 @@ from typing import Any
 import typer
 
 from core.backbones.catalog import BACKBONES, mask_name, parse_mask, plan_for
+from core.backbones.naming import differences
 from core.backbones.plan import Plan
+from core.cli.commands.train import parse_settings
 from core.cli.console import print_json
 from core.datasets.catalog import DATASETS
 from core.energy.modes import MODES, Mode, layer_kind, static_layer_macs
 from core.errors import UnknownName
+from core.recipes.build import architecture_of
 from core.schemas.run import Kind
 from core.units import format_count
 
@@ -21,7 +24,13 @@ def count(
     kind: str = typer.Option("snn", help="snn or cnn."),
     mask: str = typer.Option("Full", help="Kept blocks, as F4,F6,F8,F9, or a mask's name."),
     dataset: str = typer.Option("cifar10", help="Gives the input's shape and the classes; no data is read."),
-    definition: str = typer.Option("small", help="small or imagenet."),
+    definition: str = typer.Option("small", help="small or imagenet; of mnasnet also paper and paper-cifar10."),
+    settings: list[str] = typer.Option(
+        [],
+        "--set",
+        metavar="OPTION=VALUE",
+        help="Choose an option of the architecture, such as architecture.stem_width=64; repeatable.",
+    ),
     mode: str = typer.Option("paper", help="Accounting mode of `macs`."),
     time_steps: int = typer.Option(4, min=1, max=64, help="T of a spiking network."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON instead of a table."),
@@ -36,9 +45,14 @@ def count(
     accounting = MODES[mode]
     spec = DATASETS[dataset]
     BACKBONES[backbone]  # an unknown backbone is said before an unknown mask
-    kept = parse_mask(backbone, mask)
+    architecture = architecture_of(parse_settings(settings))
     plan = plan_for(
-        backbone=backbone, mask=kept, input_shape=spec.image_shape, n_classes=spec.n_classes, definition=definition
+        backbone=backbone,
+        mask=parse_mask(backbone, mask, definition, architecture),
+        input_shape=spec.image_shape,
+        n_classes=spec.n_classes,
+        definition=definition,
+        architecture=architecture,
     )
     macs = static_layer_macs(plan, network, accounting, time_steps)
     if as_json:
@@ -74,9 +88,10 @@ def _print_table(plan: Plan, kind: Kind, mode: Mode, macs: dict[str, int], *, ti
     from rich.console import Console  # only when a person looks
     from rich.table import Table
 
-    named = mask_name(plan.backbone, plan.mask)
+    named = mask_name(plan.backbone, plan.mask, plan.definition, plan.architecture)
     mask = ",".join(plan.mask) + (f" ({named})" if named else "")
-    table = Table(title=f"{BACKBONES[plan.backbone].title} {kind.value.upper()}, {mask}, {title}")
+    what = ", ".join([mask, *differences(plan.definition, plan.architecture), title])
+    table = Table(title=f"{BACKBONES[plan.backbone].title} {kind.value.upper()}, {what}")
     for column, justify in (("layer", "left"), ("kind", "left"), ("output", "right"), ("parameters", "right"),
                             ("dense ops", "right"), (f"MACs, {mode.name}", "right")):  # fmt: skip
         table.add_column(column, justify=justify, no_wrap=True)

@@ -33,7 +33,7 @@ app = typer.Typer(help="Search hyper-parameters and masks.", no_args_is_help=Tru
 
 OUT = typer.Option(..., "--out", help="Folder of the search; the same command goes on with what is in it.")
 BACKBONE = typer.Option("squeezenet", help="Backbone.")
-DEFINITION = typer.Option("small", help="small or imagenet.")
+DEFINITION = typer.Option("small", help="small or imagenet; of mnasnet also paper and paper-cifar10.")
 KIND = typer.Option(Kind.SNN, help="Spiking network or its CNN twin.")
 DATASET = typer.Option("digits", help="Data set.")
 RECIPE = typer.Option("smoke", help="Recipe that gives every field which is not searched.")
@@ -208,7 +208,7 @@ def _run(wanted: Search, *, out: Path, trials: int, data: Path, device: str, thr
 def _comparable(folders: list[Path], base: RunConfig, mode: str, profile: str) -> list[MeasuredRun]:
     """The largest group of runs of this network and data set that differ in mask and seed only."""
     MODES[mode], profiles()[profile]  # raises UnknownName, without any runs too
-    wanted = ("backbone", "definition", "kind", "dataset")
+    wanted = ("backbone", "definition", "architecture", "kind", "dataset")
     runs = read_runs(folders, modes=[mode], profile=profile)
     return largest_group(
         run for run in runs if all(getattr(run.config, name) == getattr(base, name) for name in wanted)

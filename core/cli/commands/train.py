@@ -22,7 +22,10 @@ def train(
     context: typer.Context,
     out: Path = typer.Option(..., "--out", help="Folder of the bundle; an unfinished equal run there is resumed."),
     backbone: str = typer.Option("squeezenet", help="Backbone."),
-    definition: str = typer.Option("small", help="small, or imagenet: the backbone as published for ImageNet."),
+    definition: str = typer.Option(
+        "small",
+        help="small, or imagenet: the backbone as published for ImageNet; mnasnet also has paper and paper-cifar10.",
+    ),
     kind: Kind = typer.Option(Kind.SNN, help="Spiking network or its CNN twin."),
     mask: str = typer.Option("Full", help="Kept blocks such as F4,F6,F8,F9, or a mask's name such as Ref-1."),
     dataset: str = typer.Option("digits", help="Data set."),
@@ -32,7 +35,7 @@ def train(
         [],
         "--set",
         metavar="FIELD=VALUE",
-        help="Change a field of the recipe, such as training.max_epochs=3; repeatable.",
+        help="Change a field of the recipe or the architecture, such as training.max_epochs=3; repeatable.",
     ),
     config: Path | None = typer.Option(None, "--config", help="A config.json instead of the options above."),
     teacher: Path | None = typer.Option(

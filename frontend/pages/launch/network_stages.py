@@ -5,9 +5,10 @@ from __future__ import annotations
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from core.backbones.catalog import DEFINITIONS, plan_for
-from core.backbones.plan import Plan, Shape
-from core.errors import ImpossibleMask
+from core.backbones.catalog import BACKBONES, SMALL, layout_of, plan_for
+from core.backbones.plan import Layout, Plan, Shape
+from core.errors import BadValue, ImpossibleMask
+from core.schemas.architecture import AS_DEFINED, ArchitectureConfig
 
 
 class Stage(NamedTuple):
@@ -33,13 +34,25 @@ class Drawing(NamedTuple):
 
 
 class Site(NamedTuple):
-    """What a plan needs beside its mask. `input_shape` is (C, H, W); `blocks` are all of the backbone."""
+    """What a plan needs beside its mask. `input_shape` is (C, H, W); `blocks` are all that the network has."""
 
     backbone: str
     definition: str
     blocks: tuple[str, ...]
     input_shape: Shape
     n_classes: int
+    architecture: ArchitectureConfig = AS_DEFINED
+
+    def layout(self) -> Layout:
+        return layout_of(self.backbone, self.definition, self.architecture)
+
+    def of(self, definition: str, architecture: ArchitectureConfig = AS_DEFINED) -> Site:
+        """The same backbone and images in another definition; as it stands where it cannot have such options."""
+        site = self._replace(definition=definition, architecture=architecture)
+        try:
+            return site._replace(blocks=site.layout().blocks)
+        except BadValue:  # the API says what is wrong
+            return self.of(definition)
 
     def plan(self, mask: tuple[str, ...]) -> Plan:
         """Raises ImpossibleMask."""
@@ -85,4 +98,5 @@ def stages(plan: Plan) -> list[Stage]:
 
 def definitions(site: Site) -> list[str]:
     """`small`, and the others whose full network can be built for such images."""
-    return [name for name in DEFINITIONS if name == "small" or site._replace(definition=name).is_buildable()]
+    known = BACKBONES[site.backbone].definitions
+    return [name for name in known if name == SMALL or site.of(name).is_buildable()]

@@ -12,9 +12,11 @@ from core.errors import BadValue
 from core.schemas.catalog import BackboneInfo, Catalog, DatasetInfo
 from core.schemas.preview import Preview
 from core.schemas.request import RunRequest
+from core.schemas.runs import OptionInfo
 from core.schemas.sweep import SweepPreview, SweepRequest
 from frontend.client.api import ApiProblem
 from frontend.client.connection import api, plain, show_problem
+from frontend.elements import architecture
 from frontend.keys import Key
 from frontend.pages.launch import advanced, mask_editor, network_stages, presets, preview, suggestions, sweep_form
 from frontend.pages.launch import form as launching
@@ -22,7 +24,12 @@ from frontend.parts import add_data
 from frontend.places import open_place, open_run
 
 KIND_TITLES = {"snn": "SNN", "cnn": "CNN", launching.TWINS: "Both twins"}
-DEFINITION_TITLES = {"small": "Small", "imagenet": "ImageNet"}
+DEFINITION_TITLES = {
+    "small": "Small",
+    "imagenet": "ImageNet",
+    "paper": "As printed",
+    "paper-cifar10": "As printed, CIFAR-10",
+}
 
 
 class Foreseen(NamedTuple):
@@ -46,9 +53,13 @@ def render() -> None:
     backbone, kind, dataset = _network(catalog, backbones, places)
     with last:
         site = _site(backbone, dataset)
+    options = _options(backbone, site)
+    site = site.of(site.definition, architecture.config(architecture.chosen(options)))
+    backbone = backbone.model_copy(update=site.layout()._asdict())
     mask_editor.prepare(backbone)
     drawing = network_stages.draw(site, mask_editor.kept(backbone))
     mask_editor.draw(backbone, drawing)
+    option_fields = st.container()
     left, right = st.columns([1.1, 1], gap="large")
     with left:
         recipe, seeds_text = _training(catalog)
@@ -56,7 +67,7 @@ def render() -> None:
             seeds = _seeds(seeds_text)
         recipe_fields = st.expander("Override the recipe", icon=":material/tune:")
         with st.expander("Sweep over more", icon=":material/grid_view:"):
-            axes = sweep_form.draw(backbones, backbone)
+            axes = sweep_form.draw(backbones, backbone, options)
         first_kind = launching.KINDS[kind][0]
         suggestions.draw(catalog, backbone, definition=site.definition, kind=first_kind, dataset=dataset.name)
     form = launching.Form(
@@ -67,12 +78,15 @@ def render() -> None:
         dataset=dataset.name,
         recipe=recipe,
         seeds=seeds or [0],
-        overrides=advanced.chosen(),
+        overrides=advanced.chosen() | architecture.chosen(options),
         repeat=bool(st.session_state.get(Key.LAUNCH_REPEAT)),
         **axes._asdict(),
     )
     blocked = drawing.problem is not None and not axes.masks
     foreseen = Foreseen([], [], None, None, None) if blocked else _foresee(form)
+    with option_fields:
+        settled = foreseen.previews[0].config.architecture if foreseen.previews else None
+        architecture.draw(options, settled, foreseen.problem)
     with recipe_fields:
         config = foreseen.previews[0].config.model_dump() if foreseen.previews else {}
         advanced.draw(config, foreseen.problem)
@@ -93,7 +107,7 @@ def _network(
     chosen = st.session_state.get(Key.LAUNCH_BACKBONE, next(iter(backbones)))
     backbone = first.selectbox(
         "Backbone", list(backbones), format_func=lambda name: backbones[name].title, key=Key.LAUNCH_BACKBONE,
-        help=plain(backbones[chosen].source), on_change=sweep_form.forget_masks, persist_state="session",
+        help=plain(backbones[chosen].source), on_change=_forget_network, persist_state="session",
     )  # fmt: skip
     kind = second.segmented_control(
         "Network", list(KIND_TITLES), default=launching.TWINS, required=True, format_func=KIND_TITLES.__getitem__,
@@ -108,6 +122,17 @@ def _network(
         format_func=lambda name: datasets[name].title + ("" if datasets[name].ready else " (not here yet)"),
     )
     return backbones[backbone], kind, datasets[dataset]
+
+
+def _forget_network() -> None:
+    """What belongs to the backbone or definition that was left."""
+    sweep_form.forget_masks()
+    sweep_form.forget_options()
+    architecture.clear()
+
+
+def _options(backbone: BackboneInfo, site: network_stages.Site) -> list[OptionInfo]:
+    return next((one.options for one in backbone.definitions if one.name == site.definition), [])
 
 
 def _site(backbone: BackboneInfo, dataset: DatasetInfo) -> network_stages.Site:
@@ -125,15 +150,12 @@ def _site(backbone: BackboneInfo, dataset: DatasetInfo) -> network_stages.Site:
     if len(known) == 1:
         return site
     definition = st.segmented_control(
-        "Definition",
-        known,
-        format_func=DEFINITION_TITLES.__getitem__,
-        key=Key.LAUNCH_DEFINITION,
-        required=True,
-        persist_state="session",
-        help="ImageNet: the published network, made for images of 224 pixels. Small: for images of 16 to 64 pixels.",
-    )
-    return site._replace(definition=definition)
+        "Definition", known, format_func=DEFINITION_TITLES.__getitem__, key=Key.LAUNCH_DEFINITION, required=True,
+        persist_state="session", on_change=_forget_network,
+        help="ImageNet: the published network, made for images of 224 pixels. Small: for images of 16 to 64 pixels. As "
+        "printed: recovered from the counts of Kabir et al.; those on CIFAR-10 have one more layer of neurons.",
+    )  # fmt: skip
+    return site.of(definition)
 
 
 def _training(catalog: Catalog) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from core.schemas.catalog import BackboneInfo, Catalog
 from core.schemas.run import Kind
 from core.units import format_count, format_energy
 from frontend.client.connection import plain
+from frontend.elements import architecture
 from frontend.keys import Key
 from frontend.pages.launch import advanced, mask_editor, sweep_form
 from frontend.pages.launch import form as launching
@@ -94,6 +95,7 @@ def is_row(row: PrintedRow, form: launching.Form, backbone: BackboneInfo) -> boo
         (row.backbone, row.dataset, row.mask) == (form.backbone, form.dataset, tuple(kept))
         and row.kind in form.kinds
         and form.definition == "small"
+        and not any(name in architecture.BY_NAME for name in (*form.overrides, *form.fields))
         and not (form.backbones or form.masks)
     )
 
@@ -112,4 +114,5 @@ def _fill(catalog: Catalog) -> None:
     memory[Key.LAUNCH_SEEDS] = "0"
     mask_editor.take(next(item for item in catalog.backbones if item.name == row.backbone), row.mask)
     advanced.clear()
+    architecture.clear()
     sweep_form.clear()

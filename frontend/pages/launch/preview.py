@@ -7,7 +7,6 @@ from html import escape
 
 import streamlit as st
 
-from core.backbones.catalog import BACKBONES
 from core.report.charts import network
 from core.schemas.preview import Preview
 from core.schemas.run import RunState
@@ -40,10 +39,8 @@ def table(columns: Sequence[Preview]) -> None:
 
 
 def title(preview: Preview) -> str:
-    """Such as `SNN-SqueezeNet Ref-1, seed 0`."""
-    config = preview.config
-    network = f"{BACKBONES[config.backbone].title} {preview.mask_name or ','.join(config.mask)}"
-    return f"{config.kind.value.upper()}-{network}, seed {config.seed}"
+    """Such as `SNN-SqueezeNet Ref-1, stem 64/2, seed 0`."""
+    return f"{preview.label}, seed {preview.config.seed}"
 
 
 def time_note(previews: Sequence[Preview]) -> None:

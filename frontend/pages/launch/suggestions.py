@@ -6,6 +6,8 @@ from typing import Any
 
 import streamlit as st
 
+from core.backbones.catalog import layout_of
+from core.backbones.naming import differences
 from core.datasets.catalog import title_of
 from core.schemas.catalog import BackboneInfo, Catalog
 from core.schemas.request import RunRequest
@@ -14,6 +16,7 @@ from core.schemas.suggestion import MaskSuggestion, MaskSuggestions
 from core.units import format_count
 from frontend.client.api import ApiProblem
 from frontend.client.connection import api, plain, show_problem
+from frontend.elements import architecture
 from frontend.keys import Key
 from frontend.pages.launch import advanced, mask_editor, sweep_form
 from frontend.parts import lens
@@ -50,30 +53,37 @@ def _show(found: MaskSuggestions, backbone: BackboneInfo, kind: Kind, recipes: s
         return
     base = found.base
     assert base is not None, "a prediction rests on runs"
+    backbone = backbone.model_copy(update=layout_of(base.backbone, base.definition, base.architecture)._asdict())
     steps = f", T = {base.time_steps}" if kind is Kind.SNN else ""
     recipe = base.recipe if base.recipe in recipes else None
     changes = {} if recipe is None else _changes(base)
     changed = "".join(f", {name} {value}" for name, value in changes.items())
+    options = "".join(f" ({word})" for word in differences(base.definition, base.architecture))
     st.caption(
         plain(
-            f"From {found.n_runs} {kind.value.upper()} runs of {found.n_masks} masks on {title_of(base.dataset)}, recipe "
+            f"From {found.n_runs} {kind.value.upper()} runs of {found.n_masks} masks{options} on {title_of(base.dataset)}, recipe "
             f"{base.recipe}{changed}{steps}; energy in mode {found.mode} at {found.profile}. {found.note}"
         )
     )
     for place, item in enumerate(found.items):
-        _item(item, backbone, place, recipe, changes)
+        _item(item, backbone, place, base, recipe, changes)
     masks = [sweep_form.words(backbone, item.mask) for item in found.items]
     st.button(
         f"Sweep over these {len(masks)}",
         key=Key.LAUNCH_USE.of("all"),
         icon=":material/grid_view:",
         on_click=_sweep,
-        args=(masks, recipe, changes),
+        args=(masks, base, recipe, changes),
     )
 
 
 def _item(
-    item: MaskSuggestion, backbone: BackboneInfo, place: int, recipe: str | None, changes: dict[str, Any]
+    item: MaskSuggestion,
+    backbone: BackboneInfo,
+    place: int,
+    base: RunConfig,
+    recipe: str | None,
+    changes: dict[str, Any],
 ) -> None:
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
         name = f"{item.mask_name}: {','.join(item.mask)}" if item.mask_name else ",".join(item.mask)
@@ -84,7 +94,7 @@ def _item(
             key=Key.LAUNCH_USE.of(str(place)),
             help=f"Set the mask {','.join(item.mask)}",
             on_click=_use,
-            args=(backbone, item.mask, recipe, changes),
+            args=(backbone, item.mask, base, recipe, changes),
         )
 
 
@@ -97,19 +107,24 @@ def _changes(base: RunConfig) -> dict[str, Any]:
         mask=list(base.mask),
         dataset=base.dataset,
         recipe=base.recipe,
+        overrides={f"architecture.{name}": value for name, value in base.architecture if value is not None},
     )
     return advanced.differences(base, api().preview(asked).config)
 
 
-def _use(backbone: BackboneInfo, mask: tuple[str, ...], recipe: str | None, changes: dict[str, Any]) -> None:
-    """The mask in the editor, with the settings that its figures are predicted for."""
+def _use(
+    backbone: BackboneInfo, mask: tuple[str, ...], base: RunConfig, recipe: str | None, changes: dict[str, Any]
+) -> None:
+    """The mask in the editor, with the network and the settings that its figures are predicted for."""
     sweep_form.forget_masks()
+    architecture.take(base.architecture)
     mask_editor.take(backbone, mask)
     _take_recipe(recipe, changes)
 
 
-def _sweep(masks: list[str], recipe: str | None, changes: dict[str, Any]) -> None:
+def _sweep(masks: list[str], base: RunConfig, recipe: str | None, changes: dict[str, Any]) -> None:
     sweep_form.forget_masks()
+    architecture.take(base.architecture)
     sweep_form.add_masks(masks)
     _take_recipe(recipe, changes)
 

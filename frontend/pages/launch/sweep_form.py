@@ -8,6 +8,8 @@ from typing import NamedTuple
 import streamlit as st
 
 from core.schemas.catalog import BackboneInfo
+from core.schemas.runs import OptionInfo
+from frontend.elements import architecture
 from frontend.keys import Key
 from frontend.pages.launch import advanced, mask_editor
 from frontend.pages.launch import form as launching
@@ -38,8 +40,14 @@ def forget_masks() -> None:
     st.session_state[Key.LAUNCH_SWEEP_MASKS] = []
 
 
-def draw(backbones: Mapping[str, BackboneInfo], backbone: BackboneInfo) -> Axes:
-    """The form; every combination of what it names becomes a run."""
+def forget_options() -> None:
+    """Options of the network are of one definition; for a callback of its change."""
+    names = st.session_state.get(Key.LAUNCH_SWEEP_FIELDS) or []
+    st.session_state[Key.LAUNCH_SWEEP_FIELDS] = [name for name in names if name in advanced.BY_NAME]
+
+
+def draw(backbones: Mapping[str, BackboneInfo], backbone: BackboneInfo, options: Sequence[OptionInfo] = ()) -> Axes:
+    """The form; every combination of what it names becomes a run. `options`: those of the network."""
     st.caption("Every combination becomes a run, with each seed above. An empty field is not varied.")
     memory = st.session_state
     first, second = st.columns(2)
@@ -72,16 +80,21 @@ def draw(backbones: Mapping[str, BackboneInfo], backbone: BackboneInfo) -> Axes:
         )  # fmt: skip
     if several:
         st.caption("Several backbones share masks by name only; without one, each is whole.")
+    words_of = {one.field: tuple(map(str, one.values)) if one.closed else () for one in options}
+    fields = {name: architecture.BY_NAME[name] for name in words_of} | advanced.BY_NAME
     names = st.multiselect(
         "Fields",
-        list(advanced.BY_NAME),
-        format_func=lambda name: advanced.BY_NAME[name].title,
+        list(fields),
+        format_func=lambda name: fields[name].title,
         placeholder="none; such as tau, learning rate, time steps",
         key=Key.LAUNCH_SWEEP_FIELDS,
         persist_state="session",
     )
     columns = st.columns(2)
-    fields = {name: _values(name, columns[place % 2]) for place, name in enumerate(names)}
+    values = {
+        name: _values(fields[name], words_of.get(name) or advanced.choices(name), columns[place % 2])
+        for place, name in enumerate(names)
+    }
     name = st.text_input(
         "Name of the sweep",
         key=Key.LAUNCH_SWEEP_NAME,
@@ -92,7 +105,7 @@ def draw(backbones: Mapping[str, BackboneInfo], backbone: BackboneInfo) -> Axes:
     return Axes(
         backbones=tuple(chosen),
         masks=tuple(masks) or ((WHOLE,) if several else ()),
-        fields={name: values for name, values in fields.items() if values},
+        fields={name: some for name, some in values.items() if some},
         name=name,
     )
 
@@ -108,9 +121,9 @@ def add_masks(masks: Sequence[str]) -> None:
     memory[Key.LAUNCH_SWEEP_MASKS] = list(dict.fromkeys([*(memory.get(Key.LAUNCH_SWEEP_MASKS) or []), *masks]))
 
 
-def _values(name: str, column) -> tuple[str, ...]:
-    field, key = advanced.BY_NAME[name], Key.LAUNCH_SWEEP_VALUES.of(name)
-    shared = {"key": key, "help": f"`{name}`. {field.meaning}", "persist_state": "session"}
-    if choices := advanced.choices(name):
+def _values(field: advanced.Field, choices: tuple[str, ...], column) -> tuple[str, ...]:
+    key = Key.LAUNCH_SWEEP_VALUES.of(field.name)
+    shared = {"key": key, "help": f"`{field.name}`. {field.meaning}", "persist_state": "session"}
+    if choices:
         return tuple(column.multiselect(f"{field.title}: values", choices, **shared))
     return tuple(launching.parse_values(column.text_input(f"{field.title}: values", placeholder="1, 2, 3", **shared)))

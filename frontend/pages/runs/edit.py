@@ -8,13 +8,16 @@ from contextlib import contextmanager
 
 import streamlit as st
 
+from core.backbones.catalog import BACKBONES, layout_of
+from core.errors import SpikefrontError
 from core.schemas.base import digest
 from core.schemas.catalog import Catalog
 from core.schemas.request import ForkRequest
-from core.schemas.run import Kind
+from core.schemas.run import Kind, RunConfig
 from core.schemas.runs import Run, RunChange
 from frontend.client.api import ApiDown, ApiProblem
 from frontend.client.connection import DOWN_TITLE, api, plain, show_problem
+from frontend.elements import architecture
 from frontend.keys import Key
 from frontend.parts import actions as acts
 from frontend.parts import run_state as state
@@ -117,7 +120,7 @@ def difference(first: Run, *, tags: list[str], note: str, now: Run) -> RunChange
 
 def _fork(run: Run, catalog: Catalog) -> None:
     config = run.config
-    blocks = next((item.blocks for item in catalog.backbones if item.name == config.backbone), config.mask)
+    blocks = _blocks(config)
     recipes = {None: "as this run", **{item.name: item.title for item in catalog.recipes}}
     memory = st.session_state
     first, second, third = st.columns([1.2, 0.8, 1.2])
@@ -142,13 +145,13 @@ def _fork(run: Run, catalog: Catalog) -> None:
     values = config.model_dump()
     typed: dict[str, str] = {}
     columns = st.columns(4)
-    for place, (name, title) in enumerate(FIELDS):
+    for place, (name, title) in enumerate((*FIELDS, *_options(config))):
         value = values
         for part in name.split("."):
             value = value[part]
-        typed[name] = columns[place % 4].text_input(
-            title, key=Key.RUNS_FORK.of(name), placeholder="" if recipe or value is None else f"{value:g}"
-        )
+        of_recipe = recipe and not name.startswith("architecture.")
+        shown = "" if of_recipe or value is None else value if isinstance(value, str) else f"{value:g}"
+        typed[name] = columns[place % 4].text_input(title, key=Key.RUNS_FORK.of(name), placeholder=shown)
     request = forked(run, kind=kind, seed=int(seed), mask=mask, recipe=recipe, typed=typed)
     same = request == ForkRequest()
     if same:
@@ -159,6 +162,22 @@ def _fork(run: Run, catalog: Catalog) -> None:
             made = api().fork(run.id, request, idempotency_key=f"fork-{nonce}-{hash_of(request)}")
             close()
             open_run(made.id)
+
+
+def _options(config: RunConfig) -> list[tuple[str, str]]:
+    """The options that a run's network has: dotted field, title."""
+    if config.backbone not in BACKBONES:
+        return []
+    names = [f"architecture.{one.name}" for one in BACKBONES[config.backbone].options.get(config.definition, ())]
+    return [(name, architecture.BY_NAME[name].title) for name in names]
+
+
+def _blocks(config: RunConfig) -> tuple[str, ...]:
+    """All removable blocks of a run's network; the kept ones where the backbone is no longer known."""
+    try:
+        return layout_of(config.backbone, config.definition, config.architecture).blocks
+    except SpikefrontError:
+        return config.mask
 
 
 def forked(
