@@ -11,8 +11,10 @@ from core.schemas.run import Kind, RunConfig
 FLOAT = 4  # bytes of a float32
 INDEX = 8  # bytes of a max-pool's index in torch, int64
 SMALL_INDEX = 1  # and in the fused one
+STATISTICS_IMAGES = 2048  # of the training split, for averaged weights: a mean within 2 % of a deviation
 STEP_VALUES = 4  # of each neuron and step that plain torch keeps: H, H - V_th, 1 - S and the stacked spikes
-COPIES = 5  # of each weight: itself, its gradient, Adam's two moments, and the best epoch's
+COPIES = 3  # of each weight: itself, its gradient, and the best epoch's
+MOMENTS = {"adam": 2, "adamw": 2, "sgd": 1}  # copies more that the optimiser keeps
 
 
 def _rows(node: Node, config: RunConfig) -> int:
@@ -23,9 +25,9 @@ def _rows(node: Node, config: RunConfig) -> int:
 def training_memory_bytes(plan: Plan, config: RunConfig, *, fused: bool = True) -> int:
     """Bytes that one training step holds at its peak, beside the program itself and the data set.
 
-    Weights five times over (gradient, Adam's moments, best epoch) + what the layers of a batch keep for the
-    backward pass, the same tensor once + two tensors as large as the largest, for values and gradients in flight.
-    float32. Kept are:
+    Weights three times over (gradient, best epoch), the optimiser's moments and the average, if there is one + what
+    the layers of a batch keep for the backward pass, the same tensor once + two tensors as large as the largest, for
+    values and gradients in flight. float32. Kept are:
     - `fused`, as on the CPU: the input of every convolution and normalisation, the input of neurons (or the output
       of a ReLU) that follow no normalisation, and a byte for each max-pooled value;
     - else, as on a GPU: the input of every layer (of a ReLU the output), an int64 index for each max-pooled value,
@@ -49,7 +51,8 @@ def training_memory_bytes(plan: Plan, config: RunConfig, *, fused: bool = True) 
         if node.op == "act" and spiking and not fused:
             per_image += STEP_VALUES * values[node.name]
     per_image += sum(values[name] for name in kept)
-    return plan.params * FLOAT * COPIES + per_image * config.training.batch_size
+    copies = COPIES + MOMENTS[config.training.optimizer] + (config.training.ema > 0)
+    return plan.params * FLOAT * copies + per_image * config.training.batch_size
 
 
 def forward_ops(plan: Plan, config: RunConfig) -> int:
@@ -58,18 +61,21 @@ def forward_ops(plan: Plan, config: RunConfig) -> int:
 
 
 def training_ops(plan: Plan, config: RunConfig, n_train: int, n_validation: int, n_test: int) -> float:
-    """MACs of a whole run if it uses all its epochs: training, validation each epoch, the test at the end.
+    """MACs of a whole run if it uses all its epochs: training, validation every so many, the test at the end.
 
     A training image costs three forward passes (forward, gradient of the weights, gradient of the input), but a
     layer that sees the image itself needs no gradient of its input. A teacher answers once for each training image.
+    Averaged weights take their statistics from STATISTICS_IMAGES before each validation.
     Left out: the teacher's own training (`with_teacher`), normalisation, neurons, pooling, the optimiser, counting;
     a rate measured on a run of the same kind carries their share.
     """
     forward = forward_ops(plan, config)
     spared = sum(node.dense_ops * _rows(node, config) for node in plan.nodes if node.inputs == ("input",))
     taught = forward_ops(plan, config.twin()) if config.needs_teacher and config.training.distillation > 0 else 0
-    epoch = n_train * (3 * forward - spared + taught) + n_validation * forward
-    return float(config.training.max_epochs * epoch + n_test * forward)
+    training = config.training
+    evaluated = n_validation + (min(STATISTICS_IMAGES, n_train) if training.ema > 0 else 0)
+    trained = training.max_epochs * n_train * (3 * forward - spared + taught)
+    return float(trained + training.validations * evaluated * forward + n_test * forward)
 
 
 def with_teacher(plan: Plan, config: RunConfig, **images: int) -> float:

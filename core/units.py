@@ -51,3 +51,8 @@ def format_duration(wall_s: float) -> str:
         return f"{minutes} min {seconds} s" if seconds else f"{minutes} min"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
+def format_about(minutes: float) -> str:
+    """A time that is only expected, to two digits: `about 3 min`, `about 2.6 h`, `about 77 h`."""
+    return f"about {minutes:.2g} min" if minutes < 100 else f"about {minutes / 60:.2g} h"

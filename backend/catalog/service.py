@@ -68,7 +68,10 @@ class CatalogService:
                 for b in BACKBONES.values()
             ],
             datasets=[self._dataset(name) for name in DATASETS],
-            recipes=[RecipeInfo(name=r.name, title=r.title, description=r.description) for r in RECIPES.values()],
+            recipes=[
+                RecipeInfo(name=r.name, title=r.title, description=r.description, expected_minutes=r.expected_minutes)
+                for r in RECIPES.values()
+            ],
             profiles=[profile_info(profile) for profile in profiles().values()],
             modes=[ModeInfo(name=m.name, title=m.title, description=m.description) for m in MODES.values()],
             default_mode=DEFAULT_MODE,

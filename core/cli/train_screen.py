@@ -86,10 +86,10 @@ class Show:
     def _epoch(self, event: EpochDone) -> None:
         rate = "" if event.firing_rate is None else f"  firing rate {event.firing_rate:.3f}"
         twin = "twin " if event.part == "teacher" else ""
+        validated = "" if event.validation_accuracy is None else f"validation {event.validation_accuracy:.2%}"
         self._console.print(
             f"{twin}epoch {event.epoch:>3}  loss {event.train_loss:.4f}  train {event.train_accuracy:.2%}  "
-            f"validation {event.validation_accuracy:.2%}{' *' if event.is_best else '  '}{rate}  "
-            f"{event.wall_s:.1f} s"
+            f"{validated:<17}{' *' if event.is_best else '  '}{rate}  {event.wall_s:.1f} s"
         )
 
 
@@ -105,13 +105,13 @@ def result_table(summary: Summary) -> Table:
         "MACs per image": format_count(summary.macs),
         "energy per image": f"{format_energy(summary.energy_pj)}, estimated, {summary.profile}",
         "firing rate": "none: a CNN" if summary.firing_rate is None else f"{summary.firing_rate:.3f}",
-        "best epoch": f"{summary.best_epoch} of {summary.epochs_run}, "
+        "weights of epoch": f"{summary.best_epoch} of {summary.epochs_run}, "
         f"validation {summary.best_validation_accuracy:.2%}",
         "training": f"{format_duration(summary.train_wall_s)}, {summary.train_images_per_s:.0f} images/s, "
         f"seed {summary.seed} (n = 1)",
     }
     if not summary.epochs_run:  # a converted network, as it comes
-        del rows["best epoch"]
+        del rows["weights of epoch"]
         rows["training"] = f"none after conversion, seed {summary.seed} (n = 1)"
     for name, value in rows.items():
         table.add_row(name, value)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -20,6 +21,9 @@ from core.datasets.splits import limited, train_validation
 from core.errors import BadValue
 from core.schemas.base import digest
 from core.schemas.run import RunConfig, TrainingConfig
+
+if TYPE_CHECKING:  # it imports this file
+    from core.engine.network import Network
 
 LIMIT_SEED = 0  # which images train_limit keeps is the same for every run
 
@@ -91,17 +95,25 @@ def split(dataset: Dataset, training: TrainingConfig, device: torch.device) -> S
 class Normaliser:
     """uint8 [N, H, W, 3] to float32 [N, 3, H, W], as the input coding wants it.
 
-    direct: (pixel / 255 - mean) / std per channel. Every other: pixel / 255, an intensity in [0, 1].
+    direct: (pixel / 255 - mean) / std per channel, or with `input` = intensity pixel / 255, in [0, 1]. Every other
+    coding makes spikes of intensities, whatever `input` is.
     """
 
-    def __init__(self, spec: DatasetSpec, device: torch.device, encoding: str = "direct") -> None:
-        direct = encoding == "direct"
-        std = torch.tensor(spec.std if direct else (1.0, 1.0, 1.0), dtype=torch.float64)
-        mean = torch.tensor(spec.mean if direct else (0.0, 0.0, 0.0), dtype=torch.float64)
+    def __init__(
+        self, spec: DatasetSpec, device: torch.device, encoding: str = "direct", input: str = "normalised"
+    ) -> None:
+        normal = encoding == "direct" and input == "normalised"
+        std = torch.tensor(spec.std if normal else (1.0, 1.0, 1.0), dtype=torch.float64)
+        mean = torch.tensor(spec.mean if normal else (0.0, 0.0, 0.0), dtype=torch.float64)
         self._scale = (1 / (255 * std)).float().to(device)
         self._shift = (-mean / std).float().to(device)
         #: [3] uint8, the mean colour of the training images.
         self.mean_pixel = (255 * torch.tensor(spec.mean, dtype=torch.float64)).round().to(device, torch.uint8)
+
+    @classmethod
+    def of(cls, network: Network, spec: DatasetSpec, device: torch.device) -> Normaliser:
+        """The one that `network` was or will be trained with."""
+        return cls(spec, device, network.encoding, network.config.input)
 
     def __call__(self, images: Tensor) -> Tensor:
         return torch.addcmul(self._shift, images.float(), self._scale).permute(0, 3, 1, 2)
@@ -125,6 +137,7 @@ class TrainBatches:
         self._bounds = batch_bounds(len(part), config.training.batch_size)
         self._grey = normalise.mean_pixel
         self._order: tuple[int, Tensor] | None = None
+        self._half: Tensor | None = None
 
     @property
     def steps(self) -> int:
@@ -150,19 +163,30 @@ class TrainBatches:
         return self._augmented(chosen, epoch, step), self._part.labels[chosen]
 
     def _augmented(self, chosen: Tensor, epoch: int, step: int) -> Tensor:
-        kind = self._config.training.augment
-        if kind == "none":
+        _, *kinds = self._config.training.augment.split("-")  # none, or crop and what else
+        if self._config.training.augment == "none":
             return self._part.images[chosen]
         generator = stream(self._config.seed, "augment", epoch, step)
-        images = crop_flip(self._part.images, chosen, generator, flip=kind != "crop")
-        return cutout(images, generator, self._grey) if kind == "crop-flip-cutout" else images
+        flip = self._alternating(epoch)[chosen] if "altflip" in kinds else "flip" in kinds
+        images = crop_flip(self._part.images, chosen, generator, flip=flip)
+        return cutout(images, generator, self._grey) if "cutout" in kinds else images
+
+    def _alternating(self, epoch: int) -> Tensor:
+        """Which images are mirrored in an epoch: a random half, drawn once, and the other half in the next epoch.
+
+        So every image is seen both ways in any two epochs (Jordan 2024, arXiv:2404.00498, section 3.6). [M] bool.
+        """
+        if self._half is None:
+            half = torch.randint(0, 2, (len(self._part),), generator=stream(self._config.seed, "altflip")).bool()
+            self._half = half.to(self._part.labels.device)
+        return self._half ^ (epoch % 2 == 0)
 
 
-def crop_flip(images: Tensor, chosen: Tensor, generator: torch.Generator, *, flip: bool = True) -> Tensor:
+def crop_flip(images: Tensor, chosen: Tensor, generator: torch.Generator, *, flip: bool | Tensor = True) -> Tensor:
     """The `chosen` images, each shifted by up to an eighth of its side (edges mirrored) and mirrored half the time.
 
     images: [M, H, W, 3]; chosen: [N] int64; returns [N, H, W, 3]. Shifting and mirroring are one gather.
-    With `flip` off they are shifted only.
+    With `flip` off they are shifted only; a `flip` of [N] bool says which are mirrored.
     """
     device, n = images.device, len(chosen)
     height, width = images.shape[1:3]
@@ -170,7 +194,9 @@ def crop_flip(images: Tensor, chosen: Tensor, generator: torch.Generator, *, fli
     down = torch.randint(-(height // 8), height // 8 + 1, (n, 1), generator=generator).to(device)
     right = torch.randint(-(width // 8), width // 8 + 1, (n, 1), generator=generator).to(device)
     mirrored = torch.zeros(n, 1, dtype=torch.bool, device=device)
-    if flip:
+    if isinstance(flip, Tensor):
+        mirrored = flip.unsqueeze(1)
+    elif flip:
         mirrored = torch.randint(0, 2, (n, 1), generator=generator).bool().to(device)
     rows = _reflect(torch.arange(height, device=device) + down, height)
     columns = torch.arange(width, device=device).expand(n, width)

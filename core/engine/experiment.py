@@ -183,7 +183,9 @@ def _start(config: RunConfig, teacher: Network | None, splits: Splits, device: t
     """The untrained network on its device: random weights, or those of the twin with balanced thresholds."""
     if config.kind is Kind.CNN or config.start == "random":
         return Network(plan_of(config), config).to(device)
-    batches = evaluation_batches(splits.train, Normaliser(splits.spec, device), EVALUATION_BATCH[device.type])
+    batches = evaluation_batches(
+        splits.train, Normaliser.of(teacher, splits.spec, device), EVALUATION_BATCH[device.type]
+    )
     images = (x for x, _ in islice(batches, CONVERSION_BATCHES))
     return convert(teacher, plan_of(config), config, images, config.conversion_percentile)
 
@@ -196,7 +198,7 @@ def _test(
     steps = -(-len(splits.test) // size)
     outputs = []
     epoch = trainer.epoch - 1
-    normalise = Normaliser(splits.spec, device, network.encoding)
+    normalise = Normaliser.of(network, splits.spec, device)
     network.eval()
     network.seed_encoding("test")
     started = time.monotonic()
@@ -245,8 +247,8 @@ def _summarise(
         n_train_available=splits.n_train_available,
         n_validation=len(splits.validation),
         n_test=len(splits.test),
-        best_epoch=trainer.best_epoch,
-        best_validation_accuracy=trainer.best_accuracy,
+        best_epoch=trainer.kept[0],
+        best_validation_accuracy=trainer.kept[1],
         epochs_run=len(trainer.metrics.epoch),
         train_wall_s=trainer.train_wall_s,
         train_images_per_s=trainer.images_trained / trainer.train_steps_s if trainer.images_trained else 0.0,

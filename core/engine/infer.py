@@ -74,7 +74,7 @@ def infer(request: InferRequest, networks: Networks) -> Inferred:
     content = base64.b64decode(request.picture, validate=True)
     fitted = fit(content, height=height, width=width, invert=request.invert)
     images = torch.from_numpy(fitted.image.copy()).unsqueeze(0)
-    passes = [run(network, Normaliser(spec, CPU, network.encoding)(images)) for network in loaded]
+    passes = [run(network, Normaliser.of(network, spec, CPU)(images)) for network in loaded]
     return Inferred(image=png_uri(fitted.image), picture=fitted.picture, passes=passes)
 
 

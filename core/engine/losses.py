@@ -6,6 +6,7 @@ and o = 1/T sum_t o[t] their mean. `core.engine.objective` weighs and adds them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -24,17 +25,31 @@ def cross_entropy_of_mean(outputs_TNC: Tensor, labels_N: Tensor, label_smoothing
     return F.cross_entropy(outputs_TNC.mean(0), labels_N, label_smoothing=label_smoothing)
 
 
+def cross_entropy_of_probability(outputs_TNC: Tensor, labels_N: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    """Cross-entropy of the probability averaged over time: L = -log p_y, p = 1/T sum_t softmax(o[t]), batch mean.
+
+    Equation 3.2 of the thesis behind Kabir et al. (arXiv:2602.09717) as printed. By Jensen's inequality it lies above
+    or below `cross_entropy_of_mean`, and equals it at T = 1. Label smoothing s as there: (1 - s) (-log p_y)
+    + s / C sum_c (-log p_c).
+    """
+    steps = outputs_TNC.shape[0]
+    # the mean is taken of logarithms, so that a small probability keeps its gradient
+    log_p_NC = outputs_TNC.log_softmax(2).logsumexp(0) - math.log(steps)
+    true = F.nll_loss(log_p_NC, labels_N)
+    return (1 - label_smoothing) * true - label_smoothing * log_p_NC.mean()
+
+
 def temporal_efficient(
-    outputs_TNC: Tensor, labels_N: Tensor, *, share: float, v_threshold: float, label_smoothing: float = 0.0
+    outputs_TNC: Tensor, labels_N: Tensor, *, share: float, phi: float, label_smoothing: float = 0.0
 ) -> Tensor:
     """Temporal efficient training (Deng et al., ICLR 2022, arXiv:2202.11946).
 
-    L = (1 - lambda) 1/T sum_t CE(o[t], y) + lambda 1/T sum_t MSE(o[t], phi), lambda = `share`, phi = `v_threshold`:
-    every step is to answer by itself, and no output is to stray far.
+    L = (1 - lambda) 1/T sum_t CE(o[t], y) + lambda 1/T sum_t MSE(o[t], phi), lambda = `share`: every step is to answer
+    by itself, and no output is to stray far. phi is 1 in the authors' code (`means`), whatever the threshold.
     """
     steps = outputs_TNC.shape[0]
     each = F.cross_entropy(outputs_TNC.flatten(0, 1), labels_N.repeat(steps), label_smoothing=label_smoothing)
-    return (1 - share) * each + share * (outputs_TNC - v_threshold).square().mean()
+    return (1 - share) * each + share * (outputs_TNC - phi).square().mean()
 
 
 def distillation(outputs_TNC: Tensor, teacher_NC: Tensor, temperature: float) -> Tensor:
@@ -43,7 +58,19 @@ def distillation(outputs_TNC: Tensor, teacher_NC: Tensor, temperature: float) ->
     L = tau^2 KL(softmax(teacher / tau) || softmax(o / tau)), mean over the batch; tau^2 keeps the gradient's size
     independent of tau. teacher_NC: raw outputs, without a gradient.
     """
-    own = F.log_softmax(outputs_TNC.mean(0) / temperature, 1)
+    return _divergence(outputs_TNC.mean(0), teacher_NC, temperature)
+
+
+def distillation_per_step(outputs_TNC: Tensor, teacher_NC: Tensor, temperature: float) -> Tensor:
+    """The same asked of every step: L = 1/T sum_t tau^2 KL(softmax(teacher / tau) || softmax(o[t] / tau)).
+
+    Yu et al., ICML 2025 (arXiv:2501.15925): steps that answer alike, so that an early one may be taken.
+    """
+    return _divergence(outputs_TNC.flatten(0, 1), teacher_NC.repeat(outputs_TNC.shape[0], 1), temperature)
+
+
+def _divergence(own_NC: Tensor, teacher_NC: Tensor, temperature: float) -> Tensor:
+    own = F.log_softmax(own_NC / temperature, 1)
     wanted = F.log_softmax(teacher_NC / temperature, 1)
     return temperature**2 * F.kl_div(own, wanted, reduction="batchmean", log_target=True)
 
@@ -57,6 +84,26 @@ def firing_rate_penalty(spikes_L: Sequence[Tensor], target: float) -> Tensor:
     """
     rates_L = torch.stack([spikes.mean() for spikes in spikes_L])
     return (rates_L - target).clamp(min=0).square().mean()
+
+
+def accumulates(spikes_L: Sequence[Tensor], reached_L: Sequence[Tensor]) -> Tensor:
+    """Accumulates of a batch, [] float64: sum over layers, rows and pixels of spikes x the outputs that they reach.
+
+    spikes_L: of each value that synapses read, [rows, K, H, W] in {0, 1}; reached_L: for each of them [H x W], F of
+    every pixel (`core.engine.count.reached_outputs`) summed over the layers that read it. Float64, so that the sum is
+    the integer that the counter finds; the gradient passes through the surrogates.
+    """
+    rows = zip(spikes_L, reached_L, strict=True)
+    return torch.stack([(spikes.sum(1).flatten(1).double() @ reached).sum() for spikes, reached in rows]).sum()
+
+
+def accumulates_penalty(acs: Tensor, target: float) -> Tensor:
+    """L = max(0, A / target - 1)^2, A = `acs`, accumulates per image over all steps: [] float, at or above 0.
+
+    A spike costs what it reaches, after the synaptic-operation loss of Sorbaro et al. (Frontiers in Neuroscience
+    14:662, 2020), and nothing below the target. Relative, so that its weight does not depend on the network's size.
+    """
+    return (acs / target - 1).clamp(min=0).square()
 
 
 def gradient_aware(loss: Tensor, weights_L: Sequence[Tensor], eps: float) -> Tensor:

@@ -19,10 +19,17 @@ class Pace:
     """
 
     def __init__(
-        self, emit: Callable[[Event], None], *, max_epochs: int, n_train: int, n_validation: int, n_test: int
+        self,
+        emit: Callable[[Event], None],
+        *,
+        max_epochs: int,
+        n_train: int,
+        n_validation: int,
+        n_test: int,
+        validate_every: int = 1,
     ) -> None:
         self._emit = emit
-        self._max_epochs = max_epochs
+        self._max_epochs, self._validate_every = max_epochs, validate_every
         self._n_train, self._n_validation, self._n_test = n_train, n_validation, n_test
         self._last = 0.0
         self._warm = False
@@ -55,7 +62,9 @@ class Pace:
         per_check = spent / checked if checked else per_image * FORWARD_SHARE
         epochs_left = self._max_epochs - epoch
         train = images_left + epochs_left * self._n_train
-        check = (epochs_left + 1) * self._n_validation + self._n_test
+        every = self._validate_every
+        checks = -(-self._max_epochs // every) - (epoch - 1) // every  # of this epoch and those after it
+        check = checks * self._n_validation + self._n_test
         return train * per_image + check * per_check
 
     def report(

@@ -14,6 +14,7 @@ def learning_rate(training: TrainingConfig, epoch: int, step: int, steps: int) -
     Warm-up, p < w: lr p' / w with p' the end of the step, so that the first step moves already.
     multistep: lr gamma^k, k = milestones passed: "at epoch 50" means after 50 epochs.
     cosine: lr (1 + cos(pi (p - w) / (E - w))) / 2.
+    linear: lr (E - p) / (E - w), 0 at the end.
     """
     done = epoch - 1 + step / steps
     if done < training.warmup_epochs:
@@ -24,6 +25,8 @@ def learning_rate(training: TrainingConfig, epoch: int, step: int, steps: int) -
         case "cosine":
             span = training.max_epochs - training.warmup_epochs
             return training.lr * (1 + math.cos(math.pi * (done - training.warmup_epochs) / span)) / 2
+        case "linear":
+            return training.lr * (training.max_epochs - done) / (training.max_epochs - training.warmup_epochs)
         case "constant":
             return training.lr
 

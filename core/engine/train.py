@@ -10,26 +10,31 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from core.engine.average import Average, statistics_images, take_statistics
 from core.engine.checkpoint import load_checkpoint, save_checkpoint
 from core.engine.data import Normaliser, Splits, TrainBatches, evaluation_batches, stream
 from core.engine.diagnose import FiringRate, GradientNorms
 from core.engine.losses import cross_entropy_of_mean
 from core.engine.network import Network
 from core.engine.objective import Objective
+from core.engine.optimizers import optimizer, set_rate
 from core.engine.probe import Probe
 from core.engine.progress import Pace
 from core.engine.schedules import learning_rate, mean_rate
 from core.errors import Interrupted, NonFiniteLoss
+from core.forecast import STATISTICS_IMAGES
 from core.schemas.diagnostics import Diagnostics
 from core.schemas.results import EpochDone, Event, Gradients, Metrics
-from core.schemas.run import RunConfig, TrainingConfig
+from core.schemas.run import RunConfig
 
 log = logging.getLogger(__name__)
 
@@ -38,12 +43,23 @@ LOOK_EVERY = 32  # steps between looks at the loss where a look makes the device
 EVALUATION_BATCH = {"cpu": 128, "cuda": 512}  # batch statistics are frozen, so its size decides nothing
 
 
-class Trainer:
-    """Trains `network` in place; afterwards `best` holds the weights of the best validation accuracy.
+@dataclass(frozen=True, kw_only=True)
+class Validation:
+    """What an epoch's validation found. firing_rate is None for a CNN."""
 
-    With max_epochs = 0 nothing is trained, and the best are the weights it came with. `teacher` is the trained CNN
-    twin, where the objective distils. Raises Interrupted (checkpoint written) when `should_stop()` turns true, NonFiniteLoss when the
-    loss does.
+    loss: float
+    accuracy: float
+    firing_rate: float | None
+    is_best: bool
+
+
+class Trainer:
+    """Trains `network` in place; afterwards `best` holds the weights that `training.select` asks for.
+
+    best: those of the best validation accuracy; last: of the last epoch; ema: their average over the last steps. What
+    is validated is what would be kept. With max_epochs = 0 nothing is trained, and the best are the weights it came
+    with. `teacher` is the trained CNN twin, where the objective distils. Raises Interrupted (checkpoint written) when
+    `should_stop()` turns true, NonFiniteLoss when the loss does.
     """
 
     def __init__(
@@ -60,13 +76,15 @@ class Trainer:
     ) -> None:
         self.network, self.config, self.splits = network, config, splits
         self._device, self._folder, self._emit, self._should_stop = device, folder, emit, should_stop
-        self._normalise = Normaliser(splits.spec, device, network.encoding)
+        self._normalise = Normaliser.of(network, splits.spec, device)
         self._batches = TrainBatches(splits.train, config, self._normalise)
         self.steps = self._batches.steps
         self._objective = Objective(network, config)
         self._teacher = teacher.eval() if teacher and self._objective.needs_teacher else None
-        self._teacher_normalise = Normaliser(splits.spec, device)
+        self._teacher_normalise = Normaliser.of(teacher, splits.spec, device) if self._teacher else None
         self._optimizer = optimizer(network, config.training)
+        self._average = Average(network, config.training.ema) if config.training.ema else None
+        self._own: dict[str, Tensor] | None = None  # the network's own state while the average is in its place
         self._norms = GradientNorms(network)
         self.probe = Probe(network, splits.train, self._normalise)
         self._draws = any(node.op == "dropout" for node in network.plan.nodes)
@@ -74,7 +92,8 @@ class Trainer:
             emit,
             max_epochs=config.training.max_epochs,
             n_train=len(splits.train),
-            n_validation=len(splits.validation),
+            n_validation=len(splits.validation) + (min(STATISTICS_IMAGES, len(splits.train)) if self._average else 0),
+            validate_every=config.training.validate_every,
             n_test=len(splits.test),
         )
         # Where the run stands: `step` steps of `epoch` are done.
@@ -99,12 +118,23 @@ class Trainer:
 
     @property
     def is_done(self) -> bool:
-        """All epochs used, or `patience` of them without a better validation accuracy."""
+        """All epochs used, or `patience` of them without a better validation accuracy, the last one validated."""
         patience = self.config.training.patience
         ended = self.epoch - 1
         return ended >= self.config.training.max_epochs or (
-            patience is not None and ended > 0 and ended - self.best_epoch >= patience
+            patience is not None and ended > 0 and self._validates(ended) and ended - self.best_epoch >= patience
         )
+
+    def _validates(self, epoch: int) -> bool:
+        training = self.config.training
+        return epoch % training.validate_every == 0 or epoch == training.max_epochs
+
+    @property
+    def kept(self) -> tuple[int, float]:
+        """The epoch whose weights `best` holds, and their validation accuracy."""
+        if self.config.training.select == "best" or not self.metrics.epoch:
+            return self.best_epoch, self.best_accuracy
+        return self.metrics.epoch[-1], self.metrics.validation_accuracy[-1]
 
     @property
     def pace(self) -> Pace:
@@ -115,13 +145,12 @@ class Trainer:
         if self.config.training.max_epochs == 0 and not self.best:
             _, self.best_accuracy, _ = self._validate(time.monotonic())
             self.probe.measure(epoch=0)
-            self._keep_best()
+            self._keep()
         while not self.is_done:
             started = time.monotonic() - self._epoch_wall_s
             self._train_epoch(started)
-            loss, accuracy, firing_rate = self._validate(started)
-            self.probe.measure(self.epoch)
-            self._end_epoch(loss, accuracy, firing_rate, wall_s=time.monotonic() - started)
+            found = self._evaluate(started) if self._validates(self.epoch) else None
+            self._end_epoch(found, wall_s=time.monotonic() - started)
 
     def _train_epoch(self, started: float) -> None:
         self.network.train()
@@ -153,12 +182,12 @@ class Trainer:
         begun = time.monotonic()
         images, labels = self._batches.pixels(self.epoch, self.step)
         rate = learning_rate(self.config.training, self.epoch, self.step, self.steps)
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
+        set_rate(self._optimizer, rate)
         if self._draws:
             torch.manual_seed(stream(self.config.seed, "dropout", self.epoch, self.step).initial_seed())
         self.network.seed_encoding("train", self.epoch, self.step)
-        done = self._objective(self._normalise(images), labels, self._taught(images))
+        progress = (self.epoch - 1 + self.step / self.steps) / self.config.training.max_epochs
+        done = self._objective(self._normalise(images), labels, self._taught(images), progress)
         self._optimizer.zero_grad(set_to_none=True)
         done.loss.backward()
         self._loss_S[self.step] = done.loss.detach()
@@ -169,6 +198,8 @@ class Trainer:
         if self._device.type == "cpu" or (self.step + 1) % LOOK_EVERY == 0:
             self._look(upto=self.step + 1)
         self._optimizer.step()
+        if self._average is not None:
+            self._average.update()
         spent = time.monotonic() - begun
         self.train_steps_s += spent
         self.images_trained += len(labels)
@@ -177,7 +208,7 @@ class Trainer:
     @torch.no_grad()
     def _taught(self, images: Tensor) -> Tensor | None:
         """The teacher's outputs, [N, C], for the very pictures that the network sees."""
-        return None if self._teacher is None else self._teacher(self._teacher_normalise(images))[0]
+        return None if self._teacher is None else self._teacher(self._teacher_normalise(images)).mean(0)
 
     def _look(self, upto: int | None = None) -> None:
         """Raise NonFiniteLoss at the first step, not looked at before, whose loss is not finite."""
@@ -190,6 +221,39 @@ class Trainer:
             term = next((name for name, value in self._terms_S.items() if not value[step].isfinite()), "sum")
             raise NonFiniteLoss(epoch=self.epoch, step=step + 1, loss=str(float(self._loss_S[step])), term=term)
         self._looked = upto
+
+    def _evaluate(self, started: float) -> Validation:
+        """Validate and probe the weights that would be kept, and keep them where they are."""
+        with self._weights_to_keep(started):
+            loss, accuracy, firing_rate = self._validate(started)
+            self.probe.measure(self.epoch)
+            is_best = accuracy > self.best_accuracy
+            if is_best:
+                self.best_epoch, self.best_accuracy = self.epoch, accuracy
+            if is_best or self.config.training.select != "best":
+                self._keep()
+        return Validation(loss=loss, accuracy=accuracy, firing_rate=firing_rate, is_best=is_best)
+
+    @contextmanager
+    def _weights_to_keep(self, started: float) -> Iterator[None]:
+        """The network as it is, or with its average and the statistics that belong to it while the block runs."""
+        if self._average is None:
+            yield
+            return
+        with self._average.in_place(self.network) as self._own:
+            try:
+                self.network.fused = True
+                images, size = statistics_images(self.splits.train), self.config.training.batch_size
+                take_statistics(self.network, images, self._normalise, size, lambda: self._look_up(started))
+                yield
+            finally:
+                self._own = None
+
+    def _look_up(self, started: float) -> None:
+        """Stop between two batches of an evaluation, where that is asked."""
+        if self._should_stop():
+            self._epoch_wall_s = time.monotonic() - started
+            self._stop()
 
     def _validate(self, started: float) -> tuple[float, float, float | None]:
         """Mean loss, accuracy and firing rate on the validation split."""
@@ -211,44 +275,38 @@ class Trainer:
                 self._pace.evaluated(len(labels), time.monotonic() - begun)
                 recent = self._recent_loss if self.step else None
                 self._pace.report("validating", epoch=self.epoch, step=step, steps=steps, loss=recent)
-                if self._should_stop():
-                    self._epoch_wall_s = time.monotonic() - started
-                    self._stop()
+                self._look_up(started)
         loss = float(total) / len(part)
         if not torch.isfinite(torch.tensor(loss)):
             raise NonFiniteLoss(epoch=self.epoch, step=self.steps, loss=str(loss), term="validation")
         return loss, int(hits) / len(part), firing.read()
 
-    def _end_epoch(self, loss: float, accuracy: float, firing_rate: float | None, *, wall_s: float) -> None:
-        """Write the epoch into the columns, keep the weights if they are the best, go to the next."""
+    def _end_epoch(self, found: Validation | None, *, wall_s: float) -> None:
+        """Write the epoch into the columns and go to the next."""
         sizes = torch.tensor([self._batches.size(step) for step in range(self.steps)], dtype=torch.float64)
-        is_best = accuracy > self.best_accuracy
         done = EpochDone(
             epoch=self.epoch,
             lr=mean_rate(self.config.training, self.epoch, self.steps),
             train_loss=float((self._loss_S.cpu().double() * sizes).sum() / sizes.sum()),
             train_accuracy=int(self._hits_S.sum()) / len(self.splits.train),
-            validation_loss=loss,
-            validation_accuracy=accuracy,
-            firing_rate=firing_rate,
+            validation_loss=found.loss if found else None,
+            validation_accuracy=found.accuracy if found else None,
+            firing_rate=found.firing_rate if found else None,
             wall_s=wall_s,
-            is_best=is_best,
+            is_best=found is not None and found.is_best,
         )
         for name in Metrics.model_fields:
             getattr(self.metrics, name).append(getattr(done, name))
         self.gradients.epochs.append(self.epoch)
         self.gradients.norm.append(self._norm_SL.cpu().double().mean(0).tolist())
-        if is_best:
-            self.best_epoch, self.best_accuracy = self.epoch, accuracy
-            self._keep_best()
         self.train_wall_s += wall_s
         self.epoch, self.step, self._epoch_wall_s = self.epoch + 1, 0, 0.0
         self._clear_epoch()
-        log.info("epoch.finished", extra={"epoch": done.epoch, "validation_accuracy": accuracy})
+        log.info("epoch.finished", extra={"epoch": done.epoch, "validation_accuracy": done.validation_accuracy})
         self._emit(done)  # before the checkpoint: a repeated event is harmless, a lost one is not
         self.save()
 
-    def _keep_best(self) -> None:
+    def _keep(self) -> None:
         self.best = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
 
     def _stop(self) -> None:
@@ -260,13 +318,17 @@ class Trainer:
         """Write a checkpoint, unless the gradients have left the finite already."""
         if self.step and not bool(torch.isfinite(self._norm_SL[: self.step]).all()):
             return
-        tensors = {f"model.{name}": value for name, value in self.network.state_dict().items()}
+        own = self.network.state_dict() if self._own is None else self._own
+        tensors = {f"model.{name}": value for name, value in own.items()}
         tensors |= {f"best.{name}": value for name, value in self.best.items()}
         for i, moments in self._optimizer.state_dict()["state"].items():
-            tensors |= {f"adam.{i}.{name}": value for name, value in moments.items()}
+            tensors |= {f"optimizer.{i}.{name}": value for name, value in moments.items()}
+        if self._average is not None:
+            tensors |= {f"average.{name}": value for name, value in self._average.values.items()}
         tensors |= {"epoch.loss": self._loss_S, "epoch.hits": self._hits_S, "epoch.norm": self._norm_SL}
         state = {name: getattr(self, name) for name in _STATE}
         state |= {"metrics": self.metrics.model_dump(), "gradients": self.gradients.model_dump()}
+        state["average_steps"] = 0 if self._average is None else self._average.steps
         state["diagnostics"] = self.probe.diagnostics.model_dump()
         save_checkpoint(self._folder, tensors, state)
         self._saved_at = time.monotonic()
@@ -285,11 +347,13 @@ class Trainer:
         self.network.load_state_dict(under("model."))
         self.best = under("best.")
         moments: dict[int, dict[str, Any]] = {}
-        for name, value in under("adam.").items():
+        for name, value in (under("optimizer.") or under("adam.")).items():  # as older versions called it
             i, _, key = name.partition(".")
             moments.setdefault(int(i), {})[key] = value
         groups = self._optimizer.state_dict()["param_groups"]
         self._optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        if self._average is not None:
+            self._average.restore(under("average."), state["average_steps"])
         self._loss_S, self._hits_S, self._norm_SL = (tensors[f"epoch.{name}"] for name in ("loss", "hits", "norm"))
         for name in _STATE:
             setattr(self, name, state[name])
@@ -299,20 +363,6 @@ class Trainer:
             self.probe.diagnostics = Diagnostics.model_validate(state["diagnostics"])
         self._looked = self.step
         return True
-
-
-def optimizer(network: Network, training: TrainingConfig) -> torch.optim.Optimizer:
-    """Adam (Kingma & Ba 2015), or AdamW (Loshchilov & Hutter 2019), which decays convolution weights only.
-
-    A bias, a normalisation's scale and a neuron's time constant do not grow with depth, and decay would pull them
-    from their meaning. Adam's L2 term touches everything, as in torch.
-    """
-    if training.optimizer == "adam":
-        return torch.optim.Adam(network.parameters(), lr=training.lr, weight_decay=training.weight_decay, fused=True)
-    weights = [parameter for parameter in network.parameters() if parameter.dim() > 1]
-    others = [parameter for parameter in network.parameters() if parameter.dim() <= 1]
-    groups = [{"params": weights}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=training.lr, weight_decay=training.weight_decay, fused=True)
 
 
 #: Plain numbers of a Trainer that a checkpoint holds.

@@ -17,6 +17,7 @@ from core.recipes.catalog import RECIPES
 from core.registry import Registry
 from core.schemas.architecture import AS_DEFINED, ArchitectureConfig
 from core.schemas.base import Frozen
+from core.schemas.conflicts import CONFLICT
 from core.schemas.request import RunRequest
 from core.schemas.run import Kind, RunConfig
 from core.schemas.wording import expected
@@ -153,6 +154,8 @@ def command(config: RunConfig) -> str:
 def translate(error: ValidationError) -> BadValue:
     """The first fault of a pydantic error as a domain error."""
     first = error.errors()[0]
+    if first["type"] == CONFLICT:
+        return BadValue(**{name: first["ctx"][name] for name in ("field", "value", "expected")})
     value = first["input"]
     return BadValue(
         field=".".join(str(part) for part in first["loc"]) or "config",
@@ -193,7 +196,7 @@ def _resolve(name: str, fields: list[str], kind: str = "config field") -> str:
 
 def _read(path: str, value: Any, current: Any) -> Any:
     """Text as the field wants it; other values as they are."""
-    if isinstance(value, bool):  # Python takes True for 1; no field means that
+    if isinstance(value, bool) and not isinstance(current, bool):  # Python takes True for 1; no number means that
         raise BadValue(field=path, value=value, expected="a number or a word")
     if isinstance(current, tuple):
         if isinstance(value, str):
@@ -207,6 +210,8 @@ def _read(path: str, value: Any, current: Any) -> Any:
 def _write(value: Any) -> str:
     if value is None:
         return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 

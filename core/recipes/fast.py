@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from core.recipes.images import mirrors
+from core.recipes.setup import Setup
 from core.schemas.run import TrainingConfig
 
+EXPECTED_MINUTES = 155
 TITLE = "Fast"
 DESCRIPTION = (
     "Adam in batches of 64 with warm-up and one cosine over 40 epochs, tau 1.08; natural images are shifted and "
@@ -12,9 +14,9 @@ DESCRIPTION = (
 )
 
 
-def training(dataset: str) -> TrainingConfig:
+def setup(dataset: str) -> Setup:
     """Augmentation only for what may be mirrored."""
-    return TrainingConfig(
+    training = TrainingConfig(
         lr=3e-3,  # 1e-3 x sqrt(64 / 8) = 2.8e-3: Adam's step noise shrinks with the root of the batch
         batch_size=64,
         max_epochs=40,
@@ -25,3 +27,4 @@ def training(dataset: str) -> TrainingConfig:
         validation_share=0.2,
         split_seed=0,
     )
+    return Setup(training=training)

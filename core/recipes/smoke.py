@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from core.recipes.images import is_small
+from core.recipes.setup import Setup
 from core.schemas.run import TrainingConfig
 
+EXPECTED_MINUTES = 3
 TITLE = "Smoke"
 DESCRIPTION = (
     "Seconds on the digits, a few minutes on 8,000 images of a larger data set: shows that everything works and "
@@ -12,10 +14,10 @@ DESCRIPTION = (
 )
 
 
-def training(dataset: str) -> TrainingConfig:
+def setup(dataset: str) -> Setup:
     """A small data set whole; of anything larger a stratified part."""
     small = is_small(dataset)
-    return TrainingConfig(
+    training = TrainingConfig(
         lr=3e-3,
         batch_size=16 if small else 32,
         max_epochs=5 if small else 3,
@@ -28,3 +30,4 @@ def training(dataset: str) -> TrainingConfig:
         validation_share=0.2 if small else 0.04,
         split_seed=0,
     )
+    return Setup(training=training)

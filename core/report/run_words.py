@@ -8,7 +8,7 @@ from typing import NamedTuple
 from core.datasets.catalog import title_of
 from core.report.charts import theme
 from core.schemas.results import Summary
-from core.schemas.run import Kind, RunConfig
+from core.schemas.run import KEPT, Kind, RunConfig
 from core.units import format_count, format_energy
 
 NAMES = {Kind.SNN: "spiking network", Kind.CNN: "CNN"}
@@ -88,12 +88,12 @@ def facts(summary: Summary, config: RunConfig) -> list[tuple[str, str]]:
             f"{title_of(summary.dataset)}, {'complete' if summary.dataset_complete else 'a subset of the published one'}",
         ),
         ("Trained on", f"{summary.n_train:,} of {summary.n_train_available:,} training images"),
+        ("Validation", f"{summary.n_validation:,} images, accuracy {theme.percent(summary.best_validation_accuracy)}"),
+        ("Test", f"{summary.n_test:,} images, used once, with the weights that were kept"),
         (
-            "Validation",
-            f"{summary.n_validation:,} images, best accuracy {theme.percent(summary.best_validation_accuracy)}",
+            "Epochs",
+            f"{summary.epochs_run} run of at most {training.max_epochs}; kept: {summary.best_epoch}, {KEPT[training.select]}",
         ),
-        ("Test", f"{summary.n_test:,} images, used once, with the best epoch's weights"),
-        ("Epochs", f"{summary.epochs_run} run of at most {training.max_epochs}, best {summary.best_epoch}"),
         ("Seed", str(summary.seed)),
         ("Recipe", summary.recipe),
         ("Blocks kept", ", ".join(summary.mask)),

@@ -46,6 +46,9 @@ class RecipeInfo(Frozen):
     name: str
     title: str
     description: str
+    expected_minutes: int = Field(
+        description="of SqueezeNet-P, spiking, on CIFAR-10 on two cores: all epochs, a teacher's too"
+    )
 
 
 class PriceInfo(Frozen):

@@ -17,8 +17,8 @@ class Metrics(Frozen):
     lr: list[float]
     train_loss: list[float]
     train_accuracy: list[float]
-    validation_loss: list[float]
-    validation_accuracy: list[float]
+    validation_loss: list[float | None] = Field(description="None for an epoch that was not validated")
+    validation_accuracy: list[float | None]
     firing_rate: list[float | None]
     wall_s: list[float]
 
@@ -99,8 +99,8 @@ class Summary(Frozen):
     n_train_available: int = Field(description="training images there before train_limit")
     n_validation: int
     n_test: int
-    best_epoch: int
-    best_validation_accuracy: float
+    best_epoch: int = Field(description="whose weights were kept: by training.select the best or the last")
+    best_validation_accuracy: float = Field(description="of those weights")
     epochs_run: int
     train_wall_s: float
     train_images_per_s: float
@@ -155,8 +155,8 @@ class EpochDone(Frozen):
     lr: float
     train_loss: float
     train_accuracy: float
-    validation_loss: float
-    validation_accuracy: float
+    validation_loss: float | None = Field(description="None for an epoch that was not validated")
+    validation_accuracy: float | None
     firing_rate: float | None
     wall_s: float
     is_best: bool

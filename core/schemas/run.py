@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from itertools import pairwise
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from core.schemas.architecture import AS_DEFINED, ArchitectureConfig
 from core.schemas.base import Frozen, digest
+from core.schemas.conflicts import conflicts
 
 
 class Kind(StrEnum):
@@ -44,32 +44,54 @@ class NeuronConfig(Frozen):
 class TrainingConfig(Frozen):
     """How weights are found. One epoch is one pass over the training split.
 
-    The loss is a sum: cross-entropy (of the output averaged over time, or `tet`: of each step's output), and the
-    terms whose weight is not 0. Terms and their equations: `core.engine.losses`.
+    The loss is a sum: cross-entropy (of the output averaged over time, `tet`: of each step's output, `probability`: of
+    the probability averaged over time), and the terms whose weight is not 0. Terms and their equations:
+    `core.engine.losses`.
     """
 
-    optimizer: Literal["adam", "adamw"] = "adam"
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     lr: float = Field(default=1e-3, gt=0.0, le=10.0)
+    momentum: float = Field(default=0.9, ge=0.0, lt=1.0, description="of sgd")
+    nesterov: bool = Field(default=True, description="of sgd: the gradient is taken ahead, where the momentum leads")
     weight_decay: float = Field(default=0.0, ge=0.0, le=1.0)
+    neuron_lr_factor: float = Field(
+        default=1.0, ge=0.0, le=100.0, description="of the learning rate, for what the neurons learn (plif's leak)"
+    )
     batch_size: int = Field(default=8, ge=1, le=65536)
     max_epochs: int = Field(default=150, ge=0, le=100_000, description="0 only for a converted network, as it comes")
     teacher_epochs: int | None = Field(
         default=None, ge=1, le=100_000, description="epochs of the CNN twin that is trained first; null: max_epochs"
     )
-    schedule: Literal["multistep", "cosine", "constant"] = "multistep"
+    schedule: Literal["multistep", "cosine", "linear", "constant"] = "multistep"
     milestones: tuple[int, ...] = (50, 100)
     gamma: float = Field(default=0.1, gt=0.0, le=1.0)
     warmup_epochs: float = Field(default=0.0, ge=0.0)
     patience: int | None = Field(default=10, ge=1, description="epochs without a better validation accuracy")
-    augment: Literal["none", "crop", "crop-flip", "crop-flip-cutout"] = "none"
+    validate_every: int = Field(default=1, ge=1, description="epochs; the last one is validated whatever this is")
+    select: Literal["best", "last", "ema"] = Field(
+        default="best", description="the weights that are kept: best validation, last epoch, or the last's average"
+    )
+    ema: float = Field(default=0.0, ge=0.0, lt=1.0, description="decay per step of the averaged weights; 0: none")
+    augment: Literal["none", "crop", "crop-flip", "crop-flip-cutout", "crop-altflip", "crop-altflip-cutout"] = "none"
     precision: Literal["float32", "mixed"] = Field(default="float32", description="mixed: bfloat16 where it holds")
-    loss: Literal["mean", "tet"] = Field(default="mean", description="tet: temporal efficient training")
-    tet_lambda: float = Field(default=0.05, ge=0.0, le=1.0, description="share of tet's pull towards v_threshold")
+    loss: Literal["mean", "tet", "probability"] = Field(
+        default="mean", description="cross-entropy of the mean output, of each step's, or of the mean probability"
+    )
+    tet_lambda: float = Field(default=0.05, ge=0.0, le=1.0, description="share of tet's pull towards tet_phi")
+    tet_phi: float | None = Field(default=None, gt=0.0, le=1e6, description="null: v_threshold")
     label_smoothing: float = Field(default=0.0, ge=0.0, lt=1.0)
     distillation: float = Field(default=0.0, ge=0.0, le=1.0, description="share of the CNN twin's answers in the loss")
     distillation_temperature: float = Field(default=4.0, gt=0.0, le=100.0)
+    distillation_per_step: bool = Field(default=False, description="each step learns the answers, not only their mean")
     rate_penalty: float = Field(default=0.0, ge=0.0, le=1e3, description="weight of the firing-rate term")
     rate_target: float = Field(default=0.0, ge=0.0, lt=1.0, description="firing rate below which it is silent")
+    ac_penalty: float = Field(default=0.0, ge=0.0, le=1e3, description="weight of the term of accumulates")
+    ac_target: float | None = Field(
+        default=None, gt=0.0, le=1e15, description="accumulates per image, all steps, below which it is silent"
+    )
+    ac_ramp: tuple[float, float] = Field(
+        default=(0.5, 0.7), description="shares of the training between which ac_penalty rises to its value"
+    )
     gradient_aware: float = Field(default=0.0, ge=0.0, le=1e3, description="lambda of the gradient-aware term")
     gradient_aware_eps: float = Field(default=1e-3, gt=0.0, le=1.0)
     grad_cam_aware: float = Field(default=0.0, ge=0.0, le=1e3, description="lambda of the Grad-CAM-aware term")
@@ -78,9 +100,18 @@ class TrainingConfig(Frozen):
     split_seed: int = Field(default=0, ge=0, description="the train/validation split, the same for every seed")
 
     @property
+    def validations(self) -> int:
+        """How often the validation split is evaluated, if all epochs are used: the last one is, whatever it is."""
+        return -(-self.max_epochs // self.validate_every)
+
+    @property
     def differentiates_twice(self) -> bool:
         """Whether a term of the loss holds gradients itself, which the compiled kernels cannot follow."""
         return self.gradient_aware > 0 or self.grad_cam_aware > 0
+
+
+#: What `training.select` keeps, in words that follow "epoch 7 of 30, ".
+KEPT = {"best": "by the validation accuracy", "last": "the last one", "ema": "the average over its last steps"}
 
 
 class RunConfig(Frozen):
@@ -96,6 +127,9 @@ class RunConfig(Frozen):
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
     time_steps: int = Field(default=4, ge=1, le=64, description="T; a CNN ignores it")
     encoding: Literal["direct", "rate", "latency"] = "direct"
+    input: Literal["normalised", "intensity"] = Field(
+        default="normalised", description="pixels less their mean over their deviation, or as intensities in [0, 1]"
+    )
     start: Literal["random", "converted"] = Field(
         default="random", description="converted: from the trained CNN twin, thresholds balanced"
     )
@@ -106,26 +140,9 @@ class RunConfig(Frozen):
     training: TrainingConfig = TrainingConfig()
 
     @model_validator(mode="after")
-    def _milestones_rise(self) -> RunConfig:
-        steps = self.training.milestones
-        if any(b <= a for a, b in pairwise(steps)) or any(s < 1 for s in steps):
-            raise ValueError("training.milestones must be rising epochs from 1 on")
-        return self
-
-    @model_validator(mode="after")
-    def _untrained_only_if_converted(self) -> RunConfig:
-        converted = self.kind is Kind.SNN and self.start == "converted"
-        if self.training.max_epochs == 0 and not (converted and self.training.teacher_epochs):
-            raise ValueError(
-                "training.max_epochs must be at least 1, unless start is converted and "
-                "training.teacher_epochs says how long the CNN twin trains"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _second_derivatives_in_full(self) -> RunConfig:
-        if self.training.precision == "mixed" and self.training.gradient_aware:
-            raise ValueError("training.precision must be float32 where training.gradient_aware is not 0")
+    def _possible_together(self) -> RunConfig:
+        for conflict in conflicts(self):
+            raise conflict.error()
         return self
 
     @property
@@ -178,22 +195,26 @@ class RunConfig(Frozen):
 #: What only a spiking network has: a CNN ignores these fields, and their values make no other twin.
 _SPIKING_ONLY = (
     "time_steps", "encoding", "start", "conversion_percentile", "neuron",
-    "training.loss", "training.tet_lambda", "training.distillation", "training.distillation_temperature",
-    "training.rate_penalty", "training.rate_target", "training.teacher_epochs",
+    "training.loss", "training.tet_lambda", "training.tet_phi", "training.distillation",
+    "training.distillation_temperature", "training.distillation_per_step", "training.rate_penalty",
+    "training.rate_target", "training.ac_penalty", "training.ac_target", "training.ac_ramp", "training.teacher_epochs",
+    "training.neuron_lr_factor",
 )  # fmt: skip
 #: Fields that came later, with the value they had in effect before. At that value they stay out of the hash, so
 #: that a run from before is equal to one of today with the same numbers.
 _ADDED = {
-    "start": "random", "conversion_percentile": 99.9,
+    "start": "random", "conversion_percentile": 99.9, "input": "normalised",
     **{f"architecture.{name}": None for name in ArchitectureConfig.model_fields},
     **{
         f"training.{name}": TrainingConfig.model_fields[name].default
         for name in (
             "precision", "loss", "tet_lambda", "label_smoothing", "distillation", "distillation_temperature",
             "rate_penalty", "rate_target", "gradient_aware", "gradient_aware_eps", "grad_cam_aware",
-            "teacher_epochs",
+            "teacher_epochs", "momentum", "nesterov", "neuron_lr_factor", "validate_every", "select", "ema", "tet_phi",
+            "distillation_per_step", "ac_penalty", "ac_target",
         )
     },
+    "training.ac_ramp": list(TrainingConfig.model_fields["ac_ramp"].default),  # as JSON has it
 }  # fmt: skip
 
 

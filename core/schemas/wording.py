@@ -24,6 +24,10 @@ def expected(fault: Mapping[str, Any]) -> str:
             return f"at most {_plain(limits['le'])}"
         case "literal_error" | "enum":
             return f"one of {limits['expected']}"
+        case "conflict":
+            return str(limits["expected"])
+        case "bool_parsing" | "bool_type":
+            return "true or false"
         case "int_parsing" | "int_type" | "int_from_float" | "int_parsing_size":
             return "a whole number"
         case "float_parsing" | "float_type":

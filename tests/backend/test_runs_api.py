@@ -287,6 +287,7 @@ def test_the_catalog_lists_every_name_that_is_registered(client: TestClient) -> 
         (catalog.profiles, profiles()),
     ):
         assert [entry.name for entry in listed] == list(registry)
+    assert [entry.expected_minutes for entry in catalog.recipes] == [row.expected_minutes for row in RECIPES.values()]
     assert catalog.default_mode in MODES and catalog.default_profile in profiles()
     ready = {entry.name: entry.ready for entry in catalog.datasets}
     assert ready["digits"] and not ready["cifar10"]

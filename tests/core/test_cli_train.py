@@ -12,8 +12,10 @@ import pytest
 
 from core.bundle import Bundle
 from core.recipes.build import build_config
+from core.recipes.catalog import RECIPES
 from core.schemas.request import RunRequest
 from core.schemas.results import EVENTS, Summary
+from core.units import format_about
 
 SMALL = {"train_limit": "60", "batch_size": "16", "max_epochs": "2", "time_steps": "2"}
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "SPIKEFRONT_HOME": "/nonexistent/spikefront"}
@@ -209,6 +211,12 @@ def test_a_missing_data_set_is_a_failed_event(tmp_path: Path) -> None:
     assert done.returncode == 1
     (event,) = events_of(done.stdout)
     assert (event.type, event.code) == ("failed", "dataset-missing")
+
+
+def test_help_names_every_recipe_with_its_expected_time() -> None:
+    said = " ".join(run(*command("train", "--help")).stdout.replace("│", " ").split())
+    for recipe in RECIPES.values():
+        assert f"{recipe.name} ({format_about(recipe.expected_minutes)})" in said
 
 
 def test_help_and_light_commands_load_no_torch() -> None:

@@ -67,6 +67,17 @@ def test_a_test_image_gets_the_outputs_and_the_counts_that_it_got_in_the_test(bu
                     assert list(getattr(layers[name], quantity)) == stored[quantity][index, at].tolist()
 
 
+@pytest.mark.parametrize("kind", list(Kind))
+def test_a_network_of_intensities_is_tried_on_intensities(kind, tmp_path):
+    overrides = {**TINY, "input": "intensity"}
+    config = build_config(RunRequest(kind=kind, mask=["F9"], dataset="digits", recipe="smoke", overrides=overrides))
+    train(config, out=tmp_path / "run", data_dir=tmp_path, device="cpu", threads=1, emit=lambda event: None)
+    bundle = Bundle(tmp_path / "run")
+    kept = bundle.examples()
+    (done,) = infer(request(png(kept.image[3]), bundle), Networks()).passes
+    assert np.allclose(done.outputs, bundle.predictions().outputs[kept.index[3]], atol=1e-4)
+
+
 def test_maps_add_up_to_the_spikes_that_the_counter_saw(bundles):
     (done,) = infer(request(png(bundles["snn"].examples().image[3]), bundles["snn"]), Networks()).passes
     counted = {layer.name: layer for layer in done.counts.layers}

@@ -7,11 +7,15 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from core.backbones.catalog import plan_for
+from core.backbones.catalog import BACKBONES, plan_for
 from core.backbones.plan import PlanBuilder
+from core.engine.count import Counter
 from core.engine.losses import (
+    accumulates_penalty,
     cross_entropy_of_mean,
+    cross_entropy_of_probability,
     distillation,
+    distillation_per_step,
     firing_rate_penalty,
     grad_cam,
     grad_cam_aware,
@@ -20,7 +24,7 @@ from core.engine.losses import (
 )
 from core.engine.network import Network
 from core.engine.neurons import run_steps
-from core.engine.objective import Objective, cam_node
+from core.engine.objective import Objective, cam_node, ramp
 from core.schemas.run import Kind, NeuronConfig, RunConfig, TrainingConfig
 
 LABELS = torch.tensor([0])
@@ -36,11 +40,45 @@ def test_a_smoothed_label_gives_every_class_its_share() -> None:
     assert float(loss) == pytest.approx(0.9 * softplus(-1) + 0.1 * softplus(1))
 
 
-def test_tet_asks_every_step_for_the_answer_and_pulls_outputs_to_the_threshold() -> None:
+def sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-x))
+
+
+@pytest.mark.parametrize(
+    ("second", "of_mean", "of_probability"),
+    [
+        ((0.0, 2.0), math.log(2), -math.log((sigmoid(2) + sigmoid(-2)) / 2)),  # ln 2 both: 0.8808 + 0.1192 = 1
+        ((0.0, 0.0), -math.log(sigmoid(1)), -math.log((sigmoid(2) + 0.5) / 2)),  # 0.3133 and 0.3705
+    ],
+)
+def test_the_mean_probability_is_another_loss_than_the_mean_output(second, of_mean, of_probability) -> None:
+    outputs = torch.tensor([[[2.0, 0.0]], [second]])  # T = 2, N = 1, C = 2
+    assert float(cross_entropy_of_mean(outputs, LABELS)) == pytest.approx(of_mean)
+    assert float(cross_entropy_of_probability(outputs, LABELS)) == pytest.approx(of_probability)
+
+
+def test_a_smoothed_label_of_the_mean_probability_gives_every_class_its_share() -> None:
+    outputs = torch.tensor([[[2.0, 0.0]], [[0.0, 0.0]]])
+    p = (sigmoid(2) + 0.5) / 2
+    loss = cross_entropy_of_probability(outputs, LABELS, label_smoothing=0.2)
+    assert float(loss) == pytest.approx(-0.9 * math.log(p) - 0.1 * math.log(1 - p))
+    one_step = torch.randn(1, 6, 3, generator=torch.Generator().manual_seed(4))
+    torch.testing.assert_close(
+        cross_entropy_of_probability(one_step, THREE, 0.1), cross_entropy_of_mean(one_step, THREE, 0.1)
+    )
+
+
+def test_a_probability_of_nearly_nothing_keeps_its_gradient() -> None:
+    outputs = torch.tensor([[[-200.0, 0.0]], [[-200.0, 0.0]]], requires_grad=True)
+    cross_entropy_of_probability(outputs, LABELS).backward()
+    assert outputs.grad.flatten().tolist() == pytest.approx([-0.5, 0.5, -0.5, 0.5], rel=1e-5)
+
+
+def test_tet_asks_every_step_for_the_answer_and_pulls_outputs_to_phi() -> None:
     outputs = torch.tensor([[[2.0, 0.0]], [[0.0, 0.0]]])  # T = 2, N = 1, C = 2
     each = (softplus(-2) + math.log(2)) / 2  # not the cross-entropy of the mean, softplus(-1)
     pull = ((2 - 1) ** 2 + 1 + 1 + 1) / 4
-    loss = temporal_efficient(outputs, LABELS, share=0.25, v_threshold=1.0)
+    loss = temporal_efficient(outputs, LABELS, share=0.25, phi=1.0)
     assert float(loss) == pytest.approx(0.75 * each + 0.25 * pull)
 
 
@@ -54,6 +92,26 @@ def test_distillation_is_the_scaled_divergence_of_the_softened_answers() -> None
     p = math.exp(1) / (math.exp(1) + 1)  # the teacher at temperature 2: softmax(1, 0)
     divergence = p * math.log(p / 0.5) + (1 - p) * math.log((1 - p) / 0.5)
     assert float(distillation(outputs, torch.tensor([[2.0, 0.0]]), 2.0)) == pytest.approx(4 * divergence)
+
+
+def test_distillation_per_step_asks_every_step_for_the_teachers_answer() -> None:
+    outputs = torch.tensor([[[1.0, -1.0]], [[-1.0, 1.0]]])
+    teacher = torch.tensor([[2.0, 0.0]])
+    each = [float(distillation(step.unsqueeze(0), teacher, 2.0)) for step in outputs]
+    assert float(distillation_per_step(outputs, teacher, 2.0)) == pytest.approx(sum(each) / 2)
+    # both steps stray from (2, 0), and only one of them where the mean of the two would
+    assert float(distillation_per_step(outputs, teacher, 2.0)) > float(distillation(outputs, teacher, 2.0))
+
+
+def test_accumulates_below_the_target_are_free_and_above_it_cost_the_square_of_their_excess() -> None:
+    found = [float(accumulates_penalty(torch.tensor(acs, dtype=torch.float64), 100.0)) for acs in (60.0, 100.0, 150.0)]
+    assert found == pytest.approx([0, 0, 0.25])
+
+
+def test_the_ac_term_is_off_at_first_and_rises_to_its_weight() -> None:
+    found = [ramp((0.5, 0.7), progress) for progress in (0.0, 0.5, 0.6, 0.7, 1.0)]
+    assert found == pytest.approx([0, 0, 0.5, 1, 1])
+    assert [ramp((0.5, 0.5), progress) for progress in (0.49, 0.5)] == [0, 1]
 
 
 def test_only_layers_above_the_target_pay_and_their_gradient_is_shared_by_their_neurons() -> None:
@@ -210,7 +268,69 @@ def test_grad_cam_looks_at_the_last_activation_that_has_more_than_one_place() ->
     assert cam_node(build.finish(backbone="x", definition="small", blocks=(), mask=())).name == "wide"
 
 
-ALL = {"loss": "tet", "distillation": 0.25, "rate_penalty": 2.0, "gradient_aware": 0.1, "grad_cam_aware": 0.2}
+@pytest.mark.parametrize("encoding", ["direct", "rate"])
+@pytest.mark.parametrize("backbone", list(BACKBONES))
+def test_the_ac_term_weighs_the_very_accumulates_that_the_counter_finds(backbone: str, encoding: str) -> None:
+    mask = BACKBONES[backbone].masks["Alt-1"]
+    plan = plan_for(backbone=backbone, mask=mask, input_shape=(3, 16, 16), n_classes=3, encoding=encoding)
+    training = TrainingConfig(ac_penalty=2.0, ac_target=1000.0)
+    config = RunConfig(backbone=backbone, mask=mask, time_steps=3, encoding=encoding, training=training)
+    network, x = Network(plan, config).eval(), torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(7))
+    network.seed_encoding()
+    with Counter(network) as counter:
+        network(x)
+    acs = sum(sum(layer.ac) for layer in counter.counts().layers)
+    assert acs > 4 * 1000 or encoding == "direct"
+    network.seed_encoding()
+    terms = Objective(network, config)(x, torch.tensor([0, 1, 2, 0])).terms
+    expected = 2.0 * max(0.0, acs / 4 / 1000 - 1) ** 2
+    assert terms["ac_penalty"].item() == torch.tensor(expected).item()  # float32 of the same integer
+
+
+def test_the_ac_term_moves_the_weights_through_the_compiled_kernels_as_through_plain_torch() -> None:
+    gradients = []
+    for fused in (True, False):
+        network = small(fused=fused, ac_penalty=1.0, ac_target=10.0, ac_ramp=(0.5, 0.7))
+        step(network, None).terms["ac_penalty"].backward()
+        gradients.append(network.get_parameter("F9.squeeze.conv.weight").grad)
+    assert float(gradients[0].abs().max()) > 0
+    assert float((gradients[0] - gradients[1]).norm()) < 1e-4 * float(gradients[1].norm())
+
+
+def test_before_its_ramp_the_ac_term_is_not_computed(monkeypatch) -> None:
+    monkeypatch.setattr("core.engine.objective.observe", None)  # calling it would fail
+    network = small(ac_penalty=1.0, ac_target=10.0)
+    done = Objective(network, network.config)(X, THREE, None, progress=0.5)
+    assert list(done.terms) == ["cross_entropy"]
+
+
+def test_phi_is_the_threshold_unless_it_is_given() -> None:
+    def tet(**changes) -> float:
+        plan = plan_for(backbone="squeezenet", mask=("F9",), input_shape=(3, 8, 8), n_classes=3)
+        training = TrainingConfig(loss="tet", tet_lambda=1.0, **changes)
+        config = RunConfig(mask=("F9",), time_steps=2, neuron={"v_threshold": 0.5}, training=training)
+        return step(Network(plan, config).train(), None).terms["tet"].item()
+
+    assert tet() == tet(tet_phi=0.5) != tet(tet_phi=1.0)
+
+
+def test_the_loss_of_the_mean_probability_is_taken_where_it_is_asked_for() -> None:
+    network = small(loss="probability", label_smoothing=0.1)
+    done = step(network, None)
+    assert done.loss.item() == pytest.approx(cross_entropy_of_probability(done.outputs_TNC, THREE, 0.1).item())
+    cnn = step(small(Kind.CNN, loss="probability"), None)
+    assert torch.equal(cnn.loss, cross_entropy_of_mean(cnn.outputs_TNC, THREE))
+
+
+ALL = {
+    "loss": "tet",
+    "distillation": 0.25,
+    "rate_penalty": 2.0,
+    "ac_penalty": 1e-2,
+    "ac_target": 10.0,
+    "gradient_aware": 0.1,
+    "grad_cam_aware": 0.2,
+}
 TAUGHT = torch.randn(6, 3, generator=torch.Generator().manual_seed(6))
 
 
@@ -220,7 +340,7 @@ def step(network: Network, taught=TAUGHT):
 
 def test_the_loss_is_the_sum_of_the_terms_and_every_one_moves_the_weights() -> None:
     done = step(small(**ALL))
-    assert list(done.terms) == ["tet", "distillation", "rate_penalty", "gradient_aware", "grad_cam_aware"]
+    assert list(done.terms) == ["tet", "distillation", "rate_penalty", "ac_penalty", "gradient_aware", "grad_cam_aware"]
     assert done.loss.item() == pytest.approx(sum(term.item() for term in done.terms.values()))
     for name in done.terms:
         network = small(**ALL)

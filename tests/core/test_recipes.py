@@ -1,5 +1,6 @@
 """Recipes, overrides and the command that repeats a run."""
 
+import dataclasses
 import shlex
 
 import pytest
@@ -9,8 +10,10 @@ from hypothesis import strategies as st
 from core.errors import BadValue, ImpossibleMask, UnknownName
 from core.recipes.build import build_config, command
 from core.recipes.catalog import RECIPES
+from core.recipes.setup import Setup
 from core.schemas.request import RunRequest
-from core.schemas.run import Kind, RunConfig
+from core.schemas.run import Kind, NeuronConfig, RunConfig, TrainingConfig
+from core.units import format_about
 
 
 def request(**changes) -> RunRequest:
@@ -37,6 +40,41 @@ def test_the_paper_recipe_is_the_published_training() -> None:
     assert (config.time_steps, config.neuron.tau, config.neuron.v_threshold) == (4, 1.08, 1.0)
 
 
+def test_the_thesis_recipe_is_the_papers_with_the_thesis_own_second_term() -> None:
+    paper, thesis = (build_config(request(recipe=recipe, dataset="cifar10")) for recipe in ("paper", "thesis"))
+    assert (thesis.training.gradient_aware, thesis.training.grad_cam_aware) == (0, 0.2)
+    same = {"gradient_aware": 0.0, "grad_cam_aware": 0.0}
+    assert thesis.training.model_copy(update=same) == paper.training.model_copy(update=same)
+    rest = {"training": paper.training, "recipe": "paper"}
+    assert thesis.model_copy(update=rest) == paper
+
+
+def test_a_recipe_may_choose_time_steps_neuron_and_input(monkeypatch) -> None:
+    setup = Setup(
+        training=TrainingConfig(), time_steps=2, neuron=NeuronConfig(tau=2.0, v_threshold=0.5), input="intensity"
+    )
+    row = dataclasses.replace(RECIPES["fast"], name="trial", setup=lambda dataset: setup)
+    monkeypatch.setitem(RECIPES._entries, "trial", row)
+    config = build_config(request(recipe="trial"))
+    assert (config.time_steps, config.neuron.tau, config.neuron.v_threshold, config.input) == (2, 2, 0.5, "intensity")
+    assert "--set" not in command(config)
+    assert build_config(request(recipe="trial", overrides={"time_steps": 4})).time_steps == 4
+    twin = build_config(request(recipe="trial", kind="cnn"))
+    assert (twin.input, twin.twin_hash, twin.steps) == ("intensity", config.twin_hash, 1)
+
+
+def test_every_recipe_says_how_long_it_takes() -> None:
+    assert all(recipe.expected_minutes > 0 for recipe in RECIPES.values())
+    assert RECIPES["smoke"].expected_minutes < RECIPES["fast"].expected_minutes < RECIPES["paper"].expected_minutes
+    assert [format_about(minutes) for minutes in (3, 75, 155, 600, 4600)] == [
+        "about 3 min",
+        "about 75 min",
+        "about 2.6 h",
+        "about 10 h",
+        "about 77 h",
+    ]
+
+
 @pytest.mark.parametrize(
     ("recipe", "natural", "signs"), [("fast", "crop-flip", "none"), ("best", "crop-flip-cutout", "crop")]
 )
@@ -60,6 +98,8 @@ OLD_HASHES = {
     ("smoke", "cifar10"): "6b17026f2496",
     ("fast", "digits"): "a02f669c514f",
     ("fast", "cifar10"): "17a56e405456",
+    ("paper", "digits"): "c60b097a486f",
+    ("paper", "cifar10"): "e4ddc84c6ec7",
 }
 
 
@@ -67,7 +107,7 @@ def test_old_recipes_make_the_runs_that_they_made() -> None:
     """Recorded before the newer fields were there: another value would make equal runs look new."""
     made = {
         (recipe, dataset): build_config(request(recipe=recipe, dataset=dataset)).config_hash[:12]
-        for recipe in ("smoke", "fast")
+        for recipe in ("smoke", "fast", "paper")
         for dataset in ("digits", "cifar10")
     }
     assert made == OLD_HASHES
@@ -148,16 +188,32 @@ def test_a_second_derivative_and_mixed_precision_are_refused_together() -> None:
         ("lr", "quick", "training.lr", "a number"),
         ("lr", float("inf"), "training.lr", "10"),
         ("lr", None, "training.lr", "a number"),
-        ("schedule", "linear", "training.schedule", "one of 'multistep', 'cosine' or 'constant'"),
-        ("milestones", "5,2", "config", "rising"),
+        ("schedule", "line", "training.schedule", "one of 'multistep', 'cosine', 'linear' or 'constant'"),
+        ("milestones", "5,2", "training.milestones", "rising"),
         ("milestones", "5,x", "training.milestones.1", "a whole number"),
         ("max_epochs", True, "training.max_epochs", "a number or a word"),
         ("warmup_epochs", 1000, "training.warmup_epochs", "at most training.max_epochs"),
         ("warmup_epochs", "inf", "training.warmup_epochs", "at most training.max_epochs"),
         ("seed", 3, "overrides", "an option of its own"),
         ("time_steps", 65, "time_steps", "at most 64"),
-        ("max_epochs", 0, "config", "at least 1"),
-        ("optimizer", "sgd", "training.optimizer", "one of 'adam' or 'adamw'"),
+        ("max_epochs", 0, "training.max_epochs", "at least 1"),
+        ("optimizer", "lamb", "training.optimizer", "one of 'adam', 'adamw' or 'sgd'"),
+        ("momentum", 1, "training.momentum", "below 1"),
+        ("nesterov", "perhaps", "training.nesterov", "true or false"),
+        ("nesterov", None, "training.nesterov", "true or false"),
+        ("validate_every", 0, "training.validate_every", "at least 1"),
+        ("validate_every", True, "training.validate_every", "a number or a word"),
+        ("augment", "altflip", "training.augment", "'crop-altflip'"),
+        ("ema", 0.9, "training.select", "ema where training.ema is not 0"),
+        ("select", "ema", "training.ema", "above 0"),
+        ("ac_penalty", 1, "training.ac_target", "a number of accumulates per image"),
+        ("ac_target", 0, "training.ac_target", "above 0"),
+        ("ac_ramp", "0.7,0.5", "training.ac_ramp", "two rising shares"),
+        ("ac_ramp", "0.5,1.5", "training.ac_ramp", "from 0 to 1"),
+        ("ac_ramp", "nan,1", "training.ac_ramp", "from 0 to 1"),
+        ("ac_ramp", "0.5", "training.ac_ramp.1", "given"),
+        ("input", "raw", "input", "'normalised' or 'intensity'"),
+        ("tet_phi", 0, "training.tet_phi", "above 0"),
         ("distillation", 1.5, "training.distillation", "at most 1"),
         ("label_smoothing", 1, "training.label_smoothing", "below 1"),
     ],
@@ -167,6 +223,29 @@ def test_a_bad_override_names_its_field_and_what_it_must_be(name: str, value, fi
         build_config(request(overrides={name: value}))
     assert caught.value.fields["field"] == field
     assert expected in caught.value.message
+
+
+def test_what_cannot_stand_together_is_refused_with_field_value_and_what_would_be_right() -> None:
+    with pytest.raises(BadValue) as caught:
+        build_config(request(overrides={"optimizer": "sgd", "momentum": 0}))
+    fault = caught.value.fields
+    assert (fault["field"], fault["value"]) == ("training.nesterov", True)
+    assert fault["expected"].startswith("false where training.momentum is 0")
+    build_config(request(overrides={"optimizer": "sgd", "momentum": 0, "nesterov": "false"}))
+    build_config(request(overrides={"momentum": 0}))  # Adam has none
+    with pytest.raises(BadValue) as caught:
+        build_config(request(overrides={"milestones": "50,50"}))
+    assert caught.value.fields["value"] == "50,50"
+    # a CNN has no spikes that would cost anything
+    build_config(request(kind="cnn", overrides={"ac_penalty": 1}))
+    with pytest.raises(BadValue, match="two rising shares"):
+        build_config(request(kind="cnn", overrides={"ac_ramp": "1,0"}))
+
+
+def test_a_yes_or_no_may_be_a_word_or_what_it_is() -> None:
+    for value in ("false", "False", "no", "0", False):
+        assert build_config(request(overrides={"nesterov": value})).training.nesterov is False
+    assert "training.nesterov=false" in command(build_config(request(overrides={"nesterov": False})))
 
 
 def test_a_network_that_cannot_be_built_is_refused_at_once() -> None:
@@ -187,6 +266,16 @@ fields = st.fixed_dictionaries(
         "training.train_limit": st.none() | st.integers(2, 5000),
         "neuron.tau": st.floats(1.01, 100),
         "time_steps": st.integers(1, 64),
+        "training.optimizer": st.sampled_from(["adam", "adamw", "sgd"]),
+        "training.nesterov": st.booleans(),
+        "training.schedule": st.sampled_from(["multistep", "cosine", "linear", "constant"]),
+        "training.augment": st.sampled_from(["none", "crop-altflip", "crop-altflip-cutout"]),
+        "training.select": st.sampled_from(["best", "last"]),
+        "training.loss": st.sampled_from(["mean", "tet", "probability"]),
+        "training.tet_phi": st.none() | st.floats(0.1, 2),
+        "training.distillation_per_step": st.booleans(),
+        "training.ac_target": st.none() | st.floats(1, 1e9),
+        "training.ac_ramp": st.sampled_from(["0.1,0.2", "0.0,1.0"]),
     },
 )
 

@@ -93,6 +93,36 @@ def test_the_hash_is_the_one_under_which_earlier_runs_are_stored():
     assert RunConfig(mask=P).config_hash[:16] == "087fb5b9355040ca"
 
 
+NEWER = {
+    "optimizer": "sgd", "momentum": 0.5, "nesterov": False, "neuron_lr_factor": 0.1, "validate_every": 2,
+    "select": "last", "augment": "crop-altflip", "loss": "probability", "tet_phi": 1.0, "distillation_per_step": True,
+    "ac_penalty": 0.1, "ac_target": 1e6, "ac_ramp": (0.2, 0.4), "schedule": "linear",
+}  # fmt: skip
+SPIKING = {"loss", "tet_phi", "distillation_per_step", "ac_penalty", "ac_target", "ac_ramp", "neuron_lr_factor"}
+
+
+@pytest.mark.parametrize("field", NEWER)
+def test_a_newer_field_changes_the_hash_only_of_the_kind_of_network_that_has_it(field):
+    training = TrainingConfig().model_copy(update={field: NEWER[field]})
+    for kind in Kind:
+        same = changed(kind=kind, training=training).config_hash == changed(kind=kind).config_hash
+        assert same == (kind is Kind.CNN and field in SPIKING), kind
+    assert (changed(training=training).twin_hash == changed().twin_hash) == (field in SPIKING)
+    assert changed(training=training).twin_hash == changed(training=training).twin().twin_hash
+
+
+def test_how_pixels_are_read_concerns_both_kinds_of_network():
+    for kind in Kind:
+        assert changed(kind=kind, input="intensity").config_hash != changed(kind=kind).config_hash
+    assert changed(input="intensity").twin_hash == changed(kind=Kind.CNN, input="intensity").twin_hash
+
+
+def test_a_newer_field_at_its_old_value_is_no_part_of_the_hash_even_where_it_is_written_out():
+    written = RunConfig.model_validate(json.loads(RunConfig(mask=P).model_dump_json()))
+    assert not set(written.identity()["training"]) & set(NEWER) - {"optimizer", "schedule", "augment"}
+    assert written.config_hash == RunConfig(mask=P).config_hash
+
+
 def test_a_digest_depends_on_the_content_and_not_on_the_order_of_keys():
     assert digest({"a": 1, "b": [1, 2]}) == digest({"b": [1, 2], "a": 1}) != digest({"a": 1, "b": [2, 1]})
     with pytest.raises(ValueError, match="JSON"):

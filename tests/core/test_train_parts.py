@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from core.backbones.catalog import plan_for
 from core.datasets.catalog import DATASETS
+from core.engine.average import Average, statistics_images, take_statistics
 from core.engine.checkpoint import FILE, load_checkpoint, save_checkpoint
 from core.engine.data import (
     Images,
@@ -23,9 +24,9 @@ from core.engine.data import (
 from core.engine.diagnose import FiringRate, GradientNorms, choose_examples
 from core.engine.losses import cross_entropy_of_mean
 from core.engine.network import Network, observe
+from core.engine.optimizers import optimizer, set_rate
 from core.engine.progress import Pace
 from core.engine.schedules import learning_rate, mean_rate
-from core.engine.train import optimizer
 from core.errors import BundleCorrupt
 from core.schemas.run import Kind, RunConfig, TrainingConfig
 
@@ -48,6 +49,14 @@ def test_a_cosine_starts_full_is_half_in_the_middle_and_ends_near_nothing() -> N
     assert learning_rate(config, 3, 0, 10) == pytest.approx(0.5)  # 2 of 4 epochs done
     last = 3.9 / 4  # of the way, at step 9 of 10 of epoch 4
     assert learning_rate(config, 4, 9, 10) == pytest.approx((1 + math.cos(math.pi * last)) / 2)
+
+
+def test_a_line_falls_from_the_full_rate_after_the_warm_up_to_nothing_at_the_end() -> None:
+    config = training(schedule="linear", warmup_epochs=1.0)  # 4 epochs, so 3 to fall over
+    assert learning_rate(config, 1, 9, 10) == pytest.approx(1)  # the last step of the warm-up
+    assert [learning_rate(config, epoch, 0, 10) for epoch in (2, 3, 4)] == pytest.approx([1, 2 / 3, 1 / 3])
+    assert learning_rate(config, 4, 9, 10) == pytest.approx(0.1 / 3)
+    assert learning_rate(config, 5, 0, 10) == 0  # where training has ended
 
 
 def test_warm_up_rises_from_the_first_step_to_the_full_rate() -> None:
@@ -94,6 +103,21 @@ def test_normalised_pixels_follow_the_formula() -> None:
     assert x.dtype == torch.float32
 
 
+@pytest.mark.parametrize("kind", list(Kind))
+@pytest.mark.parametrize("encoding", ["direct", "rate"])
+@pytest.mark.parametrize("reading", ["normalised", "intensity"])
+def test_a_network_gets_its_pixels_as_its_config_says(kind: Kind, encoding: str, reading: str) -> None:
+    plan = plan_for(backbone="squeezenet", mask=("F9",), input_shape=(3, 8, 8), n_classes=3)
+    config = RunConfig(mask=("F9",), kind=kind, encoding=encoding, input=reading)
+    spec, pixels = DATASETS["cifar10"], images(3).images
+    x = Normaliser.of(Network(plan, config), spec, CPU)(pixels)
+    intensities = (pixels.double() / 255).permute(0, 3, 1, 2)
+    mean, std = (torch.tensor(values).double().view(3, 1, 1) for values in (spec.mean, spec.std))
+    as_is = reading == "intensity" or (kind is Kind.SNN and encoding == "rate")  # a CNN has no coding
+    expected = intensities if as_is else (intensities - mean) / std
+    torch.testing.assert_close(x.double(), expected, atol=1e-5, rtol=0)
+
+
 def test_crop_flip_gives_the_windows_of_the_mirrored_padded_image() -> None:
     part = images(2, size=8)  # shifts of up to 8 // 8 = 1
     seen = set()
@@ -118,6 +142,38 @@ def test_crop_alone_mirrors_nothing() -> None:
     straight = crop_flip(part.images, torch.tensor([1] * 200), stream(key), flip=False)
     assert len({image.numpy().tobytes() for image in straight}) == 9  # 3 x 3 shifts and no more
     assert {image.numpy().tobytes() for image in straight}.isdisjoint(image.numpy().tobytes() for image in mirrored)
+
+
+@pytest.mark.parametrize("kind", ["crop-altflip", "crop-altflip-cutout"])
+def test_an_alternating_flip_mirrors_a_fixed_random_half_and_the_other_half_in_the_next_epoch(kind: str) -> None:
+    n, side = 400, 8
+    left = torch.zeros(n, side, side, 3, dtype=torch.uint8)
+    left[:, :, : side // 2] = 255  # bright on the left, dark on the right
+    part = Images(images=left, labels=torch.arange(n), index=np.arange(n))
+    config = RunConfig(mask=("F9",), training=training(batch_size=100, augment=kind))
+    batches = TrainBatches(part, config, Normaliser(DATASETS["digits"], CPU))
+    mirrored = {}
+    for epoch in (1, 2, 3, 4):
+        seen = torch.zeros(n, dtype=torch.bool)
+        for step in range(batches.steps):
+            pixels, labels = batches.pixels(epoch, step)
+            half = pixels.float().mean((1, 3))
+            seen[labels] = half[:, side // 2 :].mean(1) > half[:, : side // 2].mean(1)
+        mirrored[epoch] = seen
+    assert 150 < int(mirrored[1].sum()) < 250
+    assert torch.equal(mirrored[2], ~mirrored[1])
+    assert torch.equal(mirrored[3], mirrored[1]) and torch.equal(mirrored[4], mirrored[2])
+    other = TrainBatches(part, config.model_copy(update={"seed": 1}), Normaliser(DATASETS["digits"], CPU))
+    assert not torch.equal(other._alternating(1), batches._alternating(1))
+
+
+def test_an_alternating_flip_shifts_as_the_random_one_does() -> None:
+    part = images(8, size=16)
+    chosen = torch.arange(8)
+    never = crop_flip(part.images, chosen, stream("shift"), flip=False)
+    assert torch.equal(crop_flip(part.images, chosen, stream("shift"), flip=torch.zeros(8, dtype=torch.bool)), never)
+    every = crop_flip(part.images, chosen, stream("shift"), flip=torch.ones(8, dtype=torch.bool))
+    assert not torch.equal(every, never)
 
 
 @pytest.mark.parametrize("size", [32, 16])
@@ -148,9 +204,10 @@ def test_cutout_is_the_mean_colour_which_normalises_to_nothing() -> None:
     assert ((pixels == normalise.mean_pixel).all(3).sum((1, 2)) >= 2 * 2).all()
 
 
-def test_adamw_decays_convolution_weights_and_nothing_else() -> None:
+@pytest.mark.parametrize("rule", ["adamw", "sgd"])
+def test_decay_is_of_convolution_weights_and_of_nothing_else(rule: str) -> None:
     plan = plan_for(backbone="squeezenet", mask=("F9",), input_shape=(3, 8, 8), n_classes=3)
-    wanted = training(optimizer="adamw", weight_decay=0.1, lr=0.5)
+    wanted = training(optimizer=rule, weight_decay=0.1, lr=0.5, nesterov=False, momentum=0.0)
     network = Network(plan, RunConfig(mask=("F9",), training=wanted, neuron={"model": "plif"}))
     before = {name: value.detach().clone() for name, value in network.named_parameters()}
     for parameter in network.parameters():
@@ -159,6 +216,113 @@ def test_adamw_decays_convolution_weights_and_nothing_else() -> None:
     for name, value in network.named_parameters():
         kept = 1 - 0.5 * 0.1 if name.endswith("conv.weight") else 1.0  # without a gradient the decay is all there is
         torch.testing.assert_close(value.detach(), before[name] * kept)
+
+
+def plif(**changes) -> tuple[Network, torch.optim.Optimizer]:
+    plan = plan_for(backbone="squeezenet", mask=("F9",), input_shape=(3, 8, 8), n_classes=3)
+    wanted = training(lr=0.5, **changes)
+    network = Network(plan, RunConfig(mask=("F9",), training=wanted, neuron={"model": "plif"}))
+    return network, optimizer(network, wanted)
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
+def test_what_neurons_learn_moves_by_its_own_rate_without_decay(name: str) -> None:
+    network, of = plif(optimizer=name, weight_decay=0.1, neuron_lr_factor=0.1)
+    assert [value for group in of.param_groups for value in group["params"] if value.dim() == 0] == [
+        value for name, value in network.named_parameters() if name.endswith("act.w")
+    ]
+    set_rate(of, 0.2)
+    rates = {id(value): group["lr"] for group in of.param_groups for value in group["params"]}
+    decays = {id(value): group["weight_decay"] for group in of.param_groups for value in group["params"]}
+    assert len(rates) == len(list(network.parameters()))
+    for at, value in network.named_parameters():
+        assert rates[id(value)] == pytest.approx(0.02 if at.endswith("act.w") else 0.2)
+        assert decays[id(value)] == (0.1 if at.endswith("conv.weight") or (name == "adam" and "act.w" not in at) else 0)
+
+
+def test_without_a_factor_the_groups_are_those_that_older_checkpoints_number() -> None:
+    for name, sizes in (("adam", [22]), ("adamw", [5, 17])):  # 5 kernels; their biases, 4 x 2 of norms, 4 of neurons
+        network, of = plif(optimizer=name)
+        assert [len(group["params"]) for group in of.param_groups] == sizes
+        kernels_first = sorted(network.parameters(), key=lambda p: p.dim() < 2)
+        in_order = list(network.parameters()) if name == "adam" else kernels_first
+        numbered = [value for group in of.param_groups for value in group["params"]]
+        assert all(a is b for a, b in zip(numbered, in_order, strict=True))
+
+
+def test_two_steps_of_sgd_are_those_of_nesterovs_momentum_done_by_hand() -> None:
+    network, of = plif(optimizer="sgd", momentum=0.9, weight_decay=0.1)
+    weight = network.get_parameter("stem.conv.weight")
+    w, g = float(weight.detach().flatten()[0]), 0.25
+    momentum = 0.0
+    for number in range(2):
+        for parameter in network.parameters():
+            parameter.grad = torch.full_like(parameter, g)
+        set_rate(of, 0.5)
+        of.step()
+        slope = g + 0.1 * w
+        momentum = slope if number == 0 else 0.9 * momentum + slope
+        w -= 0.5 * (slope + 0.9 * momentum)
+    assert float(weight.detach().flatten()[0]) == pytest.approx(w, rel=1e-5)
+
+
+def test_the_average_weighs_the_weights_it_has_seen_and_not_those_before_the_first_step() -> None:
+    network, _ = plif()
+    parameter = network.get_parameter("F9.squeeze.conv.bias")
+    average, decay = Average(network, 0.9), 0.9
+    for value in (1.0, 2.0, 4.0):
+        with torch.no_grad():
+            parameter.fill_(value)
+        average.update()
+    expected = (decay**2 * 1 + decay * 2 + 4) / (decay**2 + decay + 1)
+    torch.testing.assert_close(average.values["F9.squeeze.conv.bias"], torch.full_like(parameter, expected))
+    with average.in_place(network) as own:
+        torch.testing.assert_close(parameter.detach(), torch.full_like(parameter, expected))
+        assert own["F9.squeeze.conv.bias"].tolist()[0] == 4
+    assert parameter.tolist()[0] == 4
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+@pytest.mark.parametrize("fused", [True, False])
+def test_statistics_taken_anew_are_the_mean_over_the_batches(kind: Kind, fused: bool) -> None:
+    plan = plan_for(backbone="squeezenet", mask=("F9",), input_shape=(3, 8, 8), n_classes=3)
+    network = Network(plan, RunConfig(mask=("F9",), kind=kind, time_steps=2), fused=fused)
+    normalise, pixels = Normaliser(DATASETS["digits"], CPU), images(9).images
+    norms = {name: part for name, part in network.named_modules() if isinstance(part, torch.nn.BatchNorm2d)}
+    for norm in norms.values():
+        norm.running_mean.fill_(9.0)  # whatever was there has no part in it
+        norm.running_var.fill_(9.0)
+    means: dict[str, list] = {name: [] for name in norms}
+    looks = []
+    for batch in (pixels[:4], pixels[4:]):  # 4, and 4 + the lone last one
+        alone = Network(plan, network.config, fused=False).train()
+        for norm in alone.modules():
+            if isinstance(norm, torch.nn.BatchNorm2d):
+                norm.momentum = 1.0
+        alone(normalise(batch))
+        for name in norms:
+            norm = alone.get_submodule(name)
+            means[name].append((norm.running_mean, norm.running_var))
+    network.eval()
+    take_statistics(network, pixels, normalise, 4, lambda: looks.append(1))
+    assert len(looks) == 2 and not network.training
+    for name, norm in norms.items():
+        for found, of in ((norm.running_mean, 0), (norm.running_var, 1)):
+            expected = torch.stack([pair[of] for pair in means[name]]).mean(0)
+            torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+        assert norm.momentum == 0.1 and int(norm.num_batches_tracked) == 0
+
+
+def test_statistics_are_of_a_stratified_part_of_the_training_images_with_classes_mixed(monkeypatch) -> None:
+    monkeypatch.setattr("core.engine.average.STATISTICS_IMAGES", 40)
+    pixels = torch.arange(200, dtype=torch.uint8).view(200, 1, 1, 1).expand(200, 4, 4, 3).contiguous()
+    part = Images(
+        images=pixels, labels=torch.arange(200) // 20, index=np.arange(200)
+    )  # sorted by class, as folders are
+    found = statistics_images(part)[:, 0, 0, 0].long()
+    assert (found // 20).bincount().tolist() == [4] * 10
+    assert found.tolist() != sorted(found.tolist())
+    assert torch.equal(found, statistics_images(part)[:, 0, 0, 0].long())
 
 
 def test_the_loss_is_that_of_the_time_average() -> None:
@@ -239,3 +403,17 @@ def test_progress_is_thinned_and_counts_the_time_left(monkeypatch) -> None:
     assert last.images_per_s == pytest.approx(100)
     # at step 9: 10 images left here, 100 in epoch 2, at 0.01 s; 2 x 10 + 20 forward only, at a third
     assert last.eta_s == pytest.approx(110 * 0.01 + 40 * 0.01 / 3)
+
+
+def test_progress_expects_the_validations_that_are_still_to_come(monkeypatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("core.engine.progress.time.monotonic", lambda: now[0])
+    events = []
+    sizes = {"n_train": 100, "n_validation": 30, "n_test": 0}
+    pace = Pace(events.append, max_epochs=7, validate_every=3, **sizes)
+    pace.trained(1, 9.0)  # the first loads kernels
+    pace.trained(10, 0.1)
+    for epoch, checks in ((1, 3), (3, 3), (4, 2), (7, 1)):  # of epochs 3, 6 and 7
+        now[0] += 1
+        pace.report("training", epoch=epoch, step=1, steps=1)
+        assert events[-1].eta_s == pytest.approx((7 - epoch) * 100 * 0.01 + checks * 30 * 0.01 / 3)

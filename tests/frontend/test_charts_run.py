@@ -9,6 +9,7 @@ from core.report.charts import calibration, curves, exits, flow, image_steps, pr
 from core.schemas.bill import LayerBill, Layers
 from core.schemas.diagnostics import Calibration, Diagnostics, ExitPoint, Exits, ReliabilityBin, StepPoint, Steps
 from core.schemas.images import Answer, ImageAnswer, LayerSpikes, SeenImage
+from core.schemas.results import Metrics
 from core.schemas.run import Kind
 
 EVIL = "<img src=x>%{x}"
@@ -238,3 +239,32 @@ def test_the_loss_of_the_first_epoch_is_drawn_from_its_second_moment_on():
     assert (list(chart.data[0].x), list(chart.data[0].y)) == ([0.25, 0.5], [2.3, 2.1])  # 5 of 20, 10 of 20
     assert chart.layout.meta["caption"].startswith("twin")
     assert chart.layout.legend.itemsizing is None  # else a legend draws every line thick, and one dash of a dashed one
+
+
+# Training curves.
+
+
+def metrics(validation):
+    n = len(validation)
+    return Metrics(
+        epoch=list(range(1, n + 1)), lr=[0.1] * n, train_loss=[2.0 - 0.1 * k for k in range(n)], train_accuracy=[0.5] * n,
+        validation_loss=[None if value is None else 1.0 for value in validation], validation_accuracy=validation,
+        firing_rate=[None] * n, wall_s=[1.0] * n,
+    )  # fmt: skip
+
+
+def test_a_curve_bridges_the_epochs_that_were_not_validated():
+    found = curves.figure(metrics([None, 0.6, None, 0.7, 0.65]))
+    loss, accuracy = (one for one in found.data if one.name == "validation")
+    assert list(accuracy.y) == [None, 60.0, None, 70.0, 65.0] and accuracy.connectgaps and loss.connectgaps
+    assert list(loss.y) == [None, 1.0, None, 1.0, 1.0]
+    assert all(one.y[0] is not None for one in found.data if one.name == "training")
+    star = trace(found, "best: epoch 4")
+    assert (list(star.x), list(star.y)) == ([4], [70.0])
+
+
+def test_before_the_first_validation_there_is_no_best_epoch():
+    assert curves.best_place(metrics([None, None])) is None
+    assert "No epoch was validated yet" in str(curves.figure(metrics([None, None])).layout)
+    assert curves.best_place(metrics([])) is None
+    assert curves.best_place(metrics([None, 0.2, 0.2])) == 1

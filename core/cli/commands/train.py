@@ -12,10 +12,15 @@ from pydantic import ValidationError
 from core.datasets.catalog import DATASETS
 from core.errors import BadValue, SpikefrontError
 from core.recipes.build import build_config, override, translate
+from core.recipes.catalog import RECIPES
 from core.schemas.request import RunRequest
 from core.schemas.results import Event, Failed
 from core.schemas.run import Kind, RunConfig
 from core.settings import Settings
+from core.units import format_about
+
+#: Each recipe with its time for SqueezeNet-P, spiking, on CIFAR-10 on two cores.
+RECIPE_HELP = ", ".join(f"{recipe.name} ({format_about(recipe.expected_minutes)})" for recipe in RECIPES.values())
 
 
 def train(
@@ -29,7 +34,7 @@ def train(
     kind: Kind = typer.Option(Kind.SNN, help="Spiking network or its CNN twin."),
     mask: str = typer.Option("Full", help="Kept blocks such as F4,F6,F8,F9, or a mask's name such as Ref-1."),
     dataset: str = typer.Option("digits", help="Data set."),
-    recipe: str = typer.Option("smoke", help="smoke, fast, best or paper."),
+    recipe: str = typer.Option("smoke", help=f"How to train: {RECIPE_HELP}."),
     seed: int = typer.Option(0, min=0, max=2**31 - 1, help="Seed of weights, order and augmentation."),
     settings: list[str] = typer.Option(
         [],

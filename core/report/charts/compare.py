@@ -11,6 +11,7 @@ from plotly.subplots import make_subplots
 from core.datasets.catalog import title_of
 from core.report.charts import theme
 from core.report.charts.comparison_names import letter, name, names
+from core.report.charts.curves import scaled
 from core.report.charts.layer_order import height, layer_axis, unit
 from core.schemas.compare import Comparison
 
@@ -44,7 +45,7 @@ def curves(comparison: Comparison) -> go.Figure:
             (2, run.metrics.validation_accuracy, 100.0, "%{y:.2f} %"),
         ):
             chart.add_scatter(
-                x=run.metrics.epoch, y=[factor * value if math.isfinite(value) else None for value in values],
+                x=run.metrics.epoch, y=scaled(values, factor), connectgaps=True,
                 mode="lines+markers" if longest <= 40 else "lines", name=theme.escape(labels[run.id]),
                 legendgroup=run.id, showlegend=row == 1, line={"color": colour, "dash": dash, "width": 2},
                 marker={"color": colour, "symbol": symbol, "size": 7}, row=row, col=1,

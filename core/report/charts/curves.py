@@ -16,16 +16,22 @@ TITLE = "Training curves"
 
 
 def best_place(metrics: Metrics) -> int | None:
-    """Position of the first highest validation accuracy; None before the first epoch."""
-    finite = [value if math.isfinite(value) else -1.0 for value in metrics.validation_accuracy]
-    return max(range(len(finite)), key=finite.__getitem__) if finite else None
+    """Position of the first highest validation accuracy; None before the first validation."""
+    found = [-1.0 if value is None or not math.isfinite(value) else value for value in metrics.validation_accuracy]
+    return found.index(max(found)) if any(value is not None for value in metrics.validation_accuracy) else None
+
+
+def scaled(values: Sequence[float | None], factor: float) -> list[float | None]:
+    """For a line that bridges what was not validated: None for what there is not."""
+    return [None if value is None or not math.isfinite(value) else factor * value for value in values]
 
 
 def figure(metrics: Metrics, *, source: str = "") -> go.Figure:
     """Two panels over the epochs: cross-entropy above, top-1 accuracy in percent below."""
     best = best_place(metrics)
     if best is None:
-        return theme.empty(name="curves", title=TITLE, sentence="The first epoch has not ended yet: no curve to draw.")
+        sentence = "No epoch was validated yet" if metrics.epoch else "The first epoch has not ended yet"
+        return theme.empty(name="curves", title=TITLE, sentence=f"{sentence}: no curve to draw.")
     chart = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.09)
     few = len(metrics.epoch) <= 40
     for row, train, validation, scale, form in (
@@ -37,7 +43,7 @@ def figure(metrics: Metrics, *, source: str = "") -> go.Figure:
             ("validation", validation, theme.VALIDATION_COLOUR, "solid"),
         ):
             chart.add_scatter(
-                x=metrics.epoch, y=[scale * value if math.isfinite(value) else None for value in values],
+                x=metrics.epoch, y=scaled(values, scale), connectgaps=name == "validation",
                 mode="lines+markers" if few else "lines", name=name, legendgroup=name, showlegend=row == 1,
                 line={"color": colour, "dash": dash, "width": 2}, marker={"size": 5, "color": colour},
                 hovertemplate=f"epoch %{{x}}, {name}: {form}<extra></extra>", row=row, col=1,
@@ -56,7 +62,7 @@ def figure(metrics: Metrics, *, source: str = "") -> go.Figure:
         chart.update_xaxes(tickmode="linear", dtick=1, tick0=first)
     chart.update_xaxes(title_text="epoch", row=2, col=1)
     chart.update_yaxes(title_text="loss", rangemode="tozero", nticks=5, row=1, col=1)
-    shown = [100 * v for v in (*metrics.train_accuracy, *metrics.validation_accuracy) if math.isfinite(v)]
+    shown = [v for v in scaled((*metrics.train_accuracy, *metrics.validation_accuracy), 100) if v is not None]
     middle, half = (max(shown) + min(shown)) / 2, max(0.56 * (max(shown) - min(shown)), 5)  # noise is no drama
     chart.update_yaxes(
         title_text="accuracy, %", nticks=5, range=[max(middle - half, -2), min(middle + half, 102)], row=2, col=1

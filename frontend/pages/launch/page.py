@@ -14,6 +14,7 @@ from core.schemas.preview import Preview
 from core.schemas.request import RunRequest
 from core.schemas.runs import OptionInfo
 from core.schemas.sweep import SweepPreview, SweepRequest
+from core.units import format_about
 from frontend.client.api import ApiProblem
 from frontend.client.connection import api, plain, show_problem
 from frontend.elements import architecture
@@ -166,7 +167,8 @@ def _training(catalog: Catalog) -> tuple[str, str]:
             "Recipe", list(recipes), default=next(iter(recipes)), required=True,
             format_func=lambda name: recipes[name].title, key=Key.LAUNCH_RECIPE, persist_state="session",
         )  # fmt: skip
-        st.caption(plain(recipes[recipe].description))
+        took = f"SNN-SqueezeNet-P on CIFAR-10: {format_about(recipes[recipe].expected_minutes)} on two cores."
+        st.caption(plain(f"{recipes[recipe].description} {took}"))
     seeds = second.text_input(
         "Seeds",
         value="0",

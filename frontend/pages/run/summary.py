@@ -9,7 +9,7 @@ import streamlit as st
 from core.analysis.findings import diagnostic_headlines, gradient_findings
 from core.datasets.catalog import title_of
 from core.report.charts import curves
-from core.schemas.run import Kind, RunState
+from core.schemas.run import KEPT, Kind, RunState
 from core.schemas.runs import Run
 from core.units import format_count, format_duration, format_energy
 from frontend.client.api import ApiProblem
@@ -69,7 +69,9 @@ def _basis(shown: Shown) -> None:
     validated = f"{100 * summary.best_validation_accuracy:.2f} %, n = {summary.n_validation:,}"
     steps = f", T = {layers.time_steps}" if summary.kind is Kind.SNN else ""
     speed = f"{summary.train_images_per_s:,.0f} images/s on {summary.device}"
-    chosen = f"epoch {summary.best_epoch} of {summary.epochs_run}, by the validation accuracy ({validated})"
+    chosen = (
+        f"epoch {summary.best_epoch} of {summary.epochs_run}, {KEPT[shown.run.config.training.select]} ({validated})"
+    )
     rows = [
         ("Tested on", f"n = {summary.n_test:,} images, seed {summary.seed}"),
         (

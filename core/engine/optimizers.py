@@ -1,0 +1,68 @@
+"""What moves the weights: the optimiser of a config, with its parameters in groups.
+
+A group's rate is the schedule's times its `lr_factor`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from core.engine.network import Network
+from core.schemas.run import TrainingConfig
+
+
+def optimizer(network: Network, training: TrainingConfig) -> torch.optim.Optimizer:
+    """Adam (Kingma & Ba 2015), AdamW (Loshchilov & Hutter 2019), or SGD with (Nesterov's) momentum.
+
+    AdamW and SGD decay convolution weights only: a bias, a normalisation's scale and what a neuron learns do not grow
+    with depth, and decay would pull them from their meaning. Adam's L2 term touches everything, as in torch.
+    What neurons learn forms a group of its own where `neuron_lr_factor` is not 1.
+    """
+    groups = _groups(network, training)
+    decay = training.weight_decay
+    match training.optimizer:
+        case "adam":
+            return torch.optim.Adam(groups, lr=training.lr, weight_decay=decay, fused=True)
+        case "adamw":
+            return torch.optim.AdamW(groups, lr=training.lr, weight_decay=decay, fused=True)
+        case "sgd":
+            return torch.optim.SGD(
+                groups,
+                lr=training.lr,
+                momentum=training.momentum,
+                nesterov=training.nesterov,
+                weight_decay=decay,
+                fused=True,
+            )
+
+
+def set_rate(of: torch.optim.Optimizer, rate: float) -> None:
+    """Give every group its part of the schedule's rate."""
+    for group in of.param_groups:
+        group["lr"] = rate * group["lr_factor"]
+
+
+def _groups(network: Network, training: TrainingConfig) -> list[dict[str, Any]]:
+    """Every parameter in one group. Their order is that of older versions, in which checkpoints number them."""
+    apart = _learned_by_neurons(network) if training.neuron_lr_factor != 1 else []
+    rest = [parameter for parameter in network.parameters() if all(parameter is not other for other in apart)]
+    if training.optimizer == "adam":
+        groups: list[dict[str, Any]] = [{"params": rest}]
+    else:
+        groups = [
+            {"params": [parameter for parameter in rest if parameter.dim() > 1]},
+            {"params": [parameter for parameter in rest if parameter.dim() <= 1], "weight_decay": 0.0},
+        ]
+    groups = [group | {"lr_factor": 1.0} for group in groups]
+    if apart:
+        groups.append({"params": apart, "weight_decay": 0.0, "lr_factor": training.neuron_lr_factor})
+    return groups
+
+
+def _learned_by_neurons(network: Network) -> list[nn.Parameter]:
+    """What the activations learn: time constants, thresholds, steps of a count."""
+    names = {f"{node.name}." for node in network.act_nodes}
+    return [value for name, value in network.named_parameters() if any(name.startswith(start) for start in names)]
