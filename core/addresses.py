@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
 from core.errors import BadValue
+from core.homes import expanded
 
 #: sun_path holds 108 bytes on Linux and 104 on macOS, the closing zero included (unix(7), unix(4)).
 SOCKET_PATH_LIMIT = 100
@@ -46,7 +47,10 @@ def file_url(folder: Path) -> str:
 def folder_of(address: str, *, setting: str) -> Path:
     """The folder that a `file://` address or a plain path names; raises BadValue for any other address."""
     if "://" not in address and not address.startswith("file:"):
-        return Path(address).expanduser().absolute()
+        try:
+            return expanded(Path(address))
+        except ValueError as error:
+            raise BadValue(field=setting, value=address, expected=str(error)) from None
     wrong = BadValue(
         field=setting,
         value=address,

@@ -10,6 +10,10 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
+from core.showing import clipped, plain, shown
+
+MESSAGE_LIMIT = 8_000  # characters; the end of a service's log is part of some
+
 
 class SpikefrontError(Exception):
     """Base of every error that a user can cause or mend.
@@ -20,8 +24,8 @@ class SpikefrontError(Exception):
     code = "error"
 
     def __init__(self, message: str, **fields: Any) -> None:
-        super().__init__(message)
-        self.message = message
+        self.message = clipped(message, MESSAGE_LIMIT)
+        super().__init__(self.message)
         self.fields = fields
 
 
@@ -32,6 +36,7 @@ class UnknownName(SpikefrontError):
 
     def __init__(self, *, kind: str, name: str, known: Iterable[str]) -> None:
         known = sorted(known)
+        name = clipped(name)
         near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
         hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(known)}."
         super().__init__(f"There is no {kind} named {name!r}. {hint}", kind=kind, name=name, near=near)
@@ -43,11 +48,9 @@ class BadValue(SpikefrontError):
     code = "bad-value"
 
     def __init__(self, *, field: str, value: Any, expected: str) -> None:
+        field, expected = clipped(field), clipped(expected, MESSAGE_LIMIT)
         super().__init__(
-            f"{field} is {value!r}; it must be {expected}.",
-            field=field,
-            value=value if isinstance(value, str | int | float | bool | None) else repr(value),
-            expected=expected,
+            f"{field} is {shown(value)}; it must be {expected}.", field=field, value=plain(value), expected=expected
         )
 
 

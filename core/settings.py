@@ -15,9 +15,15 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from core.addresses import broker_place, broker_url, file_url, is_web_address, origin, sqlite_url
 from core.errors import BadValue, HomeUnusable
+from core.homes import NOWHERE, expanded, user_home
 from core.schemas.wording import expected
 
 OTHERS = 0o077  # what a mode lets group and world do
+
+
+def _default_home() -> Path:
+    home = user_home()
+    return NOWHERE if home is None else home / ".spikefront"
 
 
 class Settings(BaseSettings):
@@ -31,7 +37,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="SPIKEFRONT_", frozen=True, extra="ignore", populate_by_name=True)
 
-    home: Path = Field(default_factory=lambda: Path.home() / ".spikefront", validate_default=True)
+    home: Path = Field(default_factory=_default_home, validate_default=True)
     host: str = "127.0.0.1"
     api_port: int = Field(default=8000, ge=1, le=65535)
     dashboard_port: int = Field(default=8501, ge=1, le=65535)
@@ -77,12 +83,7 @@ class Settings(BaseSettings):
             str(folder).encode()
         except UnicodeEncodeError:
             raise ValueError("a folder whose name is text in UTF-8") from None
-        try:
-            return folder.expanduser().absolute()
-        except RuntimeError:
-            raise ValueError("a folder; whose home directory ~ is cannot be told here") from None
-        except FileNotFoundError:
-            raise ValueError("a folder from the root; the current folder is gone") from None
+        return expanded(folder)
 
     @property
     def api_url(self) -> str:
@@ -143,6 +144,10 @@ def prepare_home(settings: Settings) -> None:
     as /tmp is). In those, too, what this process and its children make from now on is theirs alone: it sets the umask.
     """
     home = settings.home
+    if home == NOWHERE:
+        raise HomeUnusable(
+            folder="~/.spikefront", why="this user has no home directory. Choose a folder: SPIKEFRONT_HOME=<folder>."
+        )
     try:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         found = home.stat()

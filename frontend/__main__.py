@@ -7,6 +7,7 @@ import sys
 
 from core.errors import SpikefrontError
 from core.settings import Settings
+from core.showing import printable
 
 
 def main() -> int:
@@ -19,7 +20,7 @@ def main() -> int:
 
         serve(settings)
     except SpikefrontError as error:
-        sys.stderr.write(f"{error.message}\n")
+        sys.stderr.write(f"{printable(error.message)}\n")
         return 1
     return 0
 

@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from core.errors import SpikefrontError
+from core.showing import printable, printable_json
 
 EXIT_FAILED = 1  # a domain error, told in one sentence
 EXIT_ORPHANED = 3  # the supervisor died: nothing more was saved
@@ -14,12 +15,22 @@ EXIT_INTERRUPTED = 75  # EX_TEMPFAIL of sysexits.h: stopped on request, a checkp
 
 
 def print_json(value: Any) -> None:
-    """One JSON value on standard output, keys in the order given."""
-    print(json.dumps(value, indent=2, ensure_ascii=False), flush=True)
+    """One JSON value on standard output, keys in the order given; JSON in every encoding."""
+    text = printable_json(json.dumps(value, indent=2, ensure_ascii=False))
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(value, indent=2)
+    print(text, flush=True)
+
+
+def say(text: str) -> None:
+    """A line on standard output, in which names from files may stand."""
+    print(printable(text))
 
 
 def print_error(error: SpikefrontError, *, as_json: bool) -> None:
     """One sentence on standard error; with `as_json` also `{code, message, fields}` on standard output."""
-    print(f"spikefront: {error.message}", file=sys.stderr, flush=True)
+    print(f"spikefront: {printable(error.message)}", file=sys.stderr, flush=True)
     if as_json:
         print_json({"code": error.code, "message": error.message, "fields": error.fields})

@@ -15,6 +15,7 @@ from importlib import import_module
 import typer
 
 from core.cli.console import EXIT_FAILED, EXIT_INTERRUPTED, print_error
+from core.cli.output import OutputLost, careful_output, drop_output
 from core.errors import Interrupted, SpikefrontError
 from core.host.versions import program_version
 
@@ -77,6 +78,22 @@ def main(args: Sequence[str] | None = None) -> None:
     """Run the command line and exit the process."""
     args = list(sys.argv[1:] if args is None else args)
     asked = next((arg for arg in args if not arg.startswith("-")), None)
+    if asked not in COMMANDS or not COMMANDS[asked].hidden:  # those speak to a program, by rules of their own
+        careful_output()
+    try:
+        try:
+            _run(args, asked)
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except OutputLost as lost:
+        drop_output(sys.stdout)
+        if lost.wanted:
+            print(f"spikefront: Standard output cannot be written: {lost.strerror}.", file=sys.stderr, flush=True)
+        sys.exit(EXIT_FAILED)
+
+
+def _run(args: list[str], asked: str | None) -> None:
     try:
         build_app(asked)(args, prog_name="spikefront")
     except Interrupted as stop:

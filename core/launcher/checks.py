@@ -20,6 +20,7 @@ from core.datasets.catalog import DATASETS
 from core.datasets.load import status
 from core.energy.profiles import faulty_profiles
 from core.errors import BadValue, PortTaken, SpikefrontError
+from core.homes import NOWHERE
 from core.host.machine import cores, gpus, memory_available_bytes
 from core.host.ports import check_port
 from core.host.versions import installed, program_version
@@ -132,7 +133,10 @@ def _home(settings: Settings) -> Iterator[Check]:
     home = settings.home.absolute()
     nearest = next(folder for folder in (home, *home.parents) if folder.exists())
     choose = "Choose another: SPIKEFRONT_HOME=<folder>."
-    if not nearest.is_dir():
+    if home == NOWHERE:
+        advice = "Choose a folder: SPIKEFRONT_HOME=<folder>."
+        yield Check(name="home", status="fail", found="this user has no home directory", advice=advice)
+    elif not nearest.is_dir():
         yield Check(name="home", status="fail", found=f"{nearest} is no folder", advice=choose)
     elif not os.access(nearest, os.W_OK | os.X_OK):
         yield Check(name="home", status="fail", found=f"{nearest} cannot be written", advice=choose)

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 from rich.console import Console
 
+from core.showing import printable
+
 
 class Screen:
     """Sentences on standard output; plain text where that is no terminal. A closed terminal is not an error."""
@@ -16,7 +18,7 @@ class Screen:
 
     def say(self, text: str = "", *, style: str | None = None) -> None:
         try:
-            self._console.print(text, style=style)
+            self._console.print(printable(text), style=style)
             self._console.file.flush()
         except (OSError, ValueError):  # the terminal has gone; the services are still to be stopped in order
             pass

@@ -8,12 +8,14 @@ depends on the current folder or on a config file beside the code.
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import uvicorn
 
+from core.homes import user_home
 from core.host.gc_pauses import search_rarely
 from core.host.ports import listen
 from core.settings import Settings, read_token
@@ -83,6 +85,8 @@ def create(settings: Settings) -> Guard:
     import frontend.pages.explore.page  # noqa: F401  # the page that opens first, loaded before anybody waits for it
 
     token = read_token(settings)
+    if user_home() is None:  # Streamlit looks for a config of its own there, and ends where there is none
+        os.environ["HOME"] = str(settings.home)
     load_config_options(options(settings))
     app = App(SCRIPT)
     told = urlsplit(settings.public_url_override or "").hostname  # one host for both, so its name is ours too

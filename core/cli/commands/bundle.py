@@ -11,7 +11,7 @@ from core.analysis.calibration import calibration
 from core.analysis.findings import diagnostic_findings, gradient_findings
 from core.analysis.twin import twin_energy
 from core.bundle import Bundle, whole_paths
-from core.cli.console import print_json
+from core.cli.console import print_json, say
 from core.errors import BadValue
 from core.paper.measured import network_name
 from core.recipes.build import command
@@ -57,31 +57,31 @@ def show(
         return
     part = "" if summary.dataset_complete else " (a subset)"
     rate = "none" if summary.firing_rate is None else f"{summary.firing_rate:.3f}"
-    print(f"{summary.kind.upper()}-{_network(config)}, seed {summary.seed} (n = 1)")
-    print(f"accuracy     {summary.accuracy:.2%} on {summary.n_test} test images of {summary.dataset}{part}")
-    print(f"F1, macro    {summary.f1_macro:.4f}")
-    print(f"parameters   {format_count(summary.params)}")
-    print(f"per image    {format_count(summary.acs)} ACs, {format_count(summary.macs)} MACs (mode {summary.mode})")
-    print(f"energy       {format_energy(summary.energy_pj)} per image, estimated ({summary.profile})")
-    print(f"firing rate  {rate}")
+    say(f"{summary.kind.upper()}-{_network(config)}, seed {summary.seed} (n = 1)")
+    say(f"accuracy     {summary.accuracy:.2%} on {summary.n_test} test images of {summary.dataset}{part}")
+    say(f"F1, macro    {summary.f1_macro:.4f}")
+    say(f"parameters   {format_count(summary.params)}")
+    say(f"per image    {format_count(summary.acs)} ACs, {format_count(summary.macs)} MACs (mode {summary.mode})")
+    say(f"energy       {format_energy(summary.energy_pj)} per image, estimated ({summary.profile})")
+    say(f"firing rate  {rate}")
     _print_diagnostics(scores, stopped, left, findings)
-    print(f"repeat       {command(config)}")
+    say(f"repeat       {command(config)}")
     for entry in files:
-        print(f"{entry.bytes:>12}  {entry.name}")
+        say(f"{entry.bytes:>12}  {entry.name}")
 
 
 def _print_diagnostics(scores: Calibration, stopped: Steps, left: Exits, findings: list[str]) -> None:
-    print(f"calibration  ECE {scores.ece:.4f}, Brier {scores.brier:.4f}, NLL {scores.nll:.4f} nats")
+    say(f"calibration  ECE {scores.ece:.4f}, Brier {scores.brier:.4f}, NLL {scores.nll:.4f} nats")
     for point in stopped.points:
-        print(f"T' = {point.steps:<8} {point.accuracy:.2%}, {format_energy(point.energy_pj)} per image")
+        say(f"T' = {point.steps:<8} {point.accuracy:.2%}, {format_energy(point.energy_pj)} per image")
     if stopped.time_steps > 1:
         for point in left.points:
-            print(
+            say(
                 f"exit {point.threshold:<8g}{point.accuracy:.2%}, {format_energy(point.energy_pj)} per image, "
                 f"{point.mean_steps:.2f} steps"
             )
     for sentence in findings:
-        print(f"finding      {sentence}")
+        say(f"finding      {sentence}")
 
 
 @app.command()
@@ -96,7 +96,7 @@ def verify(
     if as_json:
         print_json({"ok": True, "files": len(files), "bytes": sum(entry.bytes for entry in files)})
     else:
-        print(f"{path}: {len(files)} files, all as the manifest says")
+        say(f"{path}: {len(files)} files, all as the manifest says")
 
 
 @app.command()
@@ -123,7 +123,7 @@ def twin(
     if as_json:
         print_json(found.model_dump(mode="json"))
         return
-    print(f"{_network(config)} on {config.dataset}, seed {config.seed} (n = 1), T = {found.time_steps}")
+    say(f"{_network(config)} on {config.dataset}, seed {config.seed} (n = 1), T = {found.time_steps}")
     _print_twin(found)
 
 
@@ -139,10 +139,10 @@ def _print_twin(found: TwinEnergy) -> None:
     for name, energy, ratio, status in rows:
         figures = "unknown" if energy is None else format_energy(energy)
         beside = "" if ratio is None else f"SNN / CNN {ratio:.3g}"
-        print(f"{name:<24}{figures:>12}  {beside:<18}{status}".rstrip())
+        say(f"{name:<24}{figures:>12}  {beside:<18}{status}".rstrip())
     level = "none" if found.break_even_rate is None else f"{found.break_even_rate:.3f}"
-    print(f"{'firing rate, measured':<24}{found.measured_rate:>12.3f}")
-    print(f"{'firing rate, break-even':<24}{level:>12}")
-    print(f"estimated per image, mode {found.mode}, profile {found.profile}, n = {found.n_samples} test images")
+    say(f"{'firing rate, measured':<24}{found.measured_rate:>12.3f}")
+    say(f"{'firing rate, break-even':<24}{level:>12}")
+    say(f"estimated per image, mode {found.mode}, profile {found.profile}, n = {found.n_samples} test images")
     for sentence in (found.reason, *dict.fromkeys(one.note for one in found.quantised if one.note), *found.not_said):
-        print(sentence)
+        say(sentence)

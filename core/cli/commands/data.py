@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from core.cli.console import EXIT_FAILED, print_json
+from core.cli.console import EXIT_FAILED, print_json, say
 from core.datasets.add import add as add_dataset
 from core.datasets.catalog import all_specs, find
 from core.datasets.fetch import fetch as fetch_dataset
@@ -19,6 +19,8 @@ from core.datasets.fetch import mirrored
 from core.datasets.load import status
 from core.datasets.load import verify as verify_dataset
 from core.datasets.spec import DatasetStatus, Progress, Report
+from core.errors import BadValue
+from core.homes import expanded
 from core.schemas.catalog import DatasetInfo
 from core.settings import Settings, prepare_home
 
@@ -146,7 +148,12 @@ def info(name: str, data_dir: Path) -> DatasetInfo:
 
 
 def _folder(data: Path | None) -> Path:
-    return data.expanduser() if data is not None else Settings().data
+    if data is None:
+        return Settings().data
+    try:
+        return expanded(data)
+    except ValueError as error:
+        raise BadValue(field="--data", value=str(data), expected=str(error)) from None
 
 
 def _folder_to_fill(data: Path | None) -> Path:
@@ -171,21 +178,21 @@ def _print_state(name: str, state: DatasetStatus, folder: Path, as_json: bool) -
         print_json(row.model_dump(mode="json"))
         return
     if state.n_train is None or state.n_test is None:
-        typer.echo(f"{row.title} is in {folder / name}. {state.note or ''}".rstrip())
+        say(f"{row.title} is in {folder / name}. {state.note or ''}".rstrip())
         return
     what = f"{state.n_train:,} training and {state.n_test:,} test images{', complete' if state.complete else ''}"
-    typer.echo(f"{row.title} is ready: {what}; {row.image_shape[1]}x{row.image_shape[2]} pixels.")
+    say(f"{row.title} is ready: {what}; {row.image_shape[1]}x{row.image_shape[2]} pixels.")
     if state.note:
-        typer.echo(state.note)
+        say(state.note)
 
 
 def _print_report(report: Report, title: str) -> None:
     what = f"{report.n_train:,} training and {report.n_test:,} test images"
-    typer.echo(f"{title}: {report.state}, {what}.{' ' + report.note if report.note else ''}")
+    say(f"{title}: {report.state}, {what}.{' ' + report.note if report.note else ''}")
     for file in report.files:
         official = {True: ", the authors' own file", False: ", not bit for bit the authors' file", None: ""}
         images = "" if file.n is None else f" {file.n:,} images{official[file.official]}"
-        typer.echo(f"  {file.file}: {file.state}{images}{': ' + file.why if file.why else ''}")
+        say(f"  {file.file}: {file.state}{images}{': ' + file.why if file.why else ''}")
 
 
 @contextmanager

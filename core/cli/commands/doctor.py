@@ -10,6 +10,7 @@ from rich.console import Console
 from core.cli.console import EXIT_FAILED, print_json
 from core.launcher.checks import examine
 from core.settings import Settings
+from core.showing import printable
 
 STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
@@ -23,9 +24,9 @@ def doctor(as_json: bool = typer.Option(False, "--json", help="Print the checks 
         checks.append(check)
         if not as_json:
             console.print(f"{check.status:<4}", style=STYLES[check.status], end=" ")
-            console.print(f"{check.name:<15} {check.found}")
+            console.print(f"{check.name:<15} {printable(check.found)}")
             if check.advice:
-                console.print(f"{'':<20} {check.advice}")
+                console.print(f"{'':<20} {printable(check.advice)}")
     ok = all(check.status != "fail" for check in checks)
     if as_json:
         print_json({"ok": ok, "checks": [asdict(check) for check in checks]})

@@ -17,6 +17,7 @@ from core.schemas.request import RunRequest
 from core.schemas.results import Event, Failed
 from core.schemas.run import Kind, RunConfig
 from core.settings import Settings
+from core.showing import printable
 from core.units import format_about
 
 #: Each recipe with its time for SqueezeNet-P, spiking, on CIFAR-10 on two cores.
@@ -121,14 +122,17 @@ def read_config(path: Path) -> RunConfig:
 
 
 def print_event(event: Event) -> None:
-    """One JSON line on standard output, at once."""
-    print(event.model_dump_json(), flush=True)
+    """One JSON line on standard output, at once; in ASCII, which every encoding has."""
+    print(json.dumps(event.model_dump(mode="json")), flush=True)
 
 
 def failed(error: SpikefrontError) -> Failed:
     """The event that tells a supervisor why a run ended."""
-    fields: dict[str, Any] = json.loads(json.dumps(error.fields, default=str))
-    return Failed(code=error.code, message=error.message, fields=fields)
+    # a path may hold halves of characters, which no JSON has
+    fields: dict[str, Any] = json.loads(
+        json.dumps(error.fields, default=str, ensure_ascii=False).encode(errors="replace")
+    )
+    return Failed(code=error.code, message=printable(error.message), fields=fields)
 
 
 def _refuse_choices(context: typer.Context) -> None:
