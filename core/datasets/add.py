@@ -44,7 +44,7 @@ def add(
     """Add the data set from a folder, an archive, or single packed files, and return its new status.
 
     Of a data set of the catalogue, `source` may be a folder in the official layout, one that holds the official
-    files (plain or packed), or a tar or zip archive of either. Any other name becomes a data set of the user's own:
+    files (plain or packed) at any depth, a tar or zip archive of either, or what its reader converts. Any other name becomes a data set of the user's own:
     `source` is then a folder or archive of class folders (core.datasets.own.folders), `size` the side of its images
     in pixels and `mirrors` whether they may be mirrored.
     Everything is copied beside the final place, read and checked; only then is it moved in, so an interrupted or
@@ -152,8 +152,23 @@ def _gather(spec: DatasetSpec, reader: Reader, source: Path, temp: Path, progres
             _unpack_in_place(spec, temp / where)
     else:
         raise BadValue(field="path", value=str(source), expected=FORMS)
-    if not filled:
+    if not filled and not _converted(spec, reader, source, temp, progress):
         raise BadValue(field="path", value=str(source), expected=f"a copy of {spec.title}: none of its files is there")
+
+
+def _converted(spec: DatasetSpec, reader: Reader, source: Path, temp: Path, progress: Progress) -> bool:
+    """Whether `source` has the set in another form than the official files, which are then made of it in `temp`."""
+    folder, unpacked = source, temp / "unpacked"
+    if not source.is_dir():
+        unpacked.mkdir(parents=True)
+        try:
+            extract(source, _but_what_systems_leave(lambda member: member), unpacked, progress)
+        except Damaged as error:
+            raise DatasetCorrupt(name=spec.name, file=source.name, why=f"{error}.") from None
+        folder = unpacked
+    done = any(reader.convert(spec, home, temp, progress) for home in _folders(folder))
+    shutil.rmtree(unpacked, ignore_errors=True)
+    return done
 
 
 def _but_what_systems_leave(place: Callable[[str], str | None]) -> Callable[[str], str | None]:

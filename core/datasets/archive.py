@@ -11,6 +11,7 @@ or not, the list of members to its end mark, and what packs them to its own chec
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
 import io
 import lzma
@@ -24,7 +25,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from core.datasets.spec import Progress, no_progress
-from core.datasets.zip_names import zip_name
+from core.datasets.zip_list import zip_members
 from core.errors import UnsafeArchive
 
 #: How the content of a tar may be packed, by the first bytes.
@@ -119,7 +120,10 @@ def extract(
     ) as error:
         raise Damaged(f"it is cut off, damaged or no archive ({error})") from None
     except OSError as error:
-        if error.errno is None:  # gzip.BadGzipFile and its kin: bad content, not a bad disk
+        if error.errno in (
+            None,
+            errno.EINVAL,
+        ):  # bad content, not a bad disk: gzip.BadGzipFile, a place before the file
             raise Damaged(f"it is cut off, damaged or no archive ({error})") from None
         raise
 
@@ -207,7 +211,7 @@ def _unpacked(archive: Path) -> Any:
 def _from_zip(archive: Path, place: Callable[[str], str | None], into: Path, progress: Progress) -> list[str]:
     filled, total = [], 0
     with zipfile.ZipFile(archive) as zipped:
-        members = [(zip_name(member), member) for member in zipped.infolist()]
+        members = zip_members(archive, zipped)
         for number, (name, member) in enumerate(members, start=1):
             total += member.file_size
             mode = member.external_attr >> 16

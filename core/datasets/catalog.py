@@ -16,7 +16,8 @@ from contextvars import ContextVar
 from pathlib import Path
 from types import MappingProxyType
 
-from core.datasets.cifar import CIFAR10, CIFAR100, CifarReader
+from core.datasets.cifar import CifarReader
+from core.datasets.cifar_layout import CIFAR10, CIFAR100
 from core.datasets.digits import DigitsReader
 from core.datasets.idx import FASHION_MNIST, IdxReader
 from core.datasets.own.reader import user_spec, user_specs

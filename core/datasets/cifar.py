@@ -4,79 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import lzma
-from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
 from core.datasets import unpickle
+from core.datasets.cifar_forms import take
+from core.datasets.cifar_layout import ORIGIN, ROW, SIDE, Layout
 from core.datasets.official import CachedReader, flat_files
-from core.datasets.spec import DatasetSpec, FileReport, Progress, Report, completeness, no_progress
+from core.datasets.parts import shown
+from core.datasets.spec import DatasetSpec, FileReport, Progress, Report, no_progress
 from core.errors import DatasetCorrupt
+from core.text import text_of
 
-SIDE = 32
-ROW = 3 * SIDE * SIDE  # all red values of an image, then green, then blue, row by row
+MAX_REMARK = 400
 MAX_FILE_BYTES = 256 << 20  # CIFAR-100's one training file has 155 MB; anything far beyond is no batch
-
-
-@dataclass(frozen=True, kw_only=True)
-class Layout:
-    """Names and sizes of one CIFAR set. `md5` are the authors' own files, for `verify` to recognise."""
-
-    folder: str
-    train: tuple[str, ...]
-    test: str
-    meta: str
-    train_rows: int  # in each training file
-    test_rows: int
-    label_key: str
-    names_key: str
-    md5: dict[str, str] = field(default_factory=dict, repr=False)
-
-    @property
-    def files(self) -> tuple[str, ...]:
-        return (*self.train, self.test, self.meta)
-
-    def rows(self, file: str) -> int:
-        return self.test_rows if file == self.test else self.train_rows
-
-
-CIFAR10 = Layout(
-    folder="cifar-10-batches-py",
-    train=tuple(f"data_batch_{number}" for number in range(1, 6)),
-    test="test_batch",
-    meta="batches.meta",
-    train_rows=10_000,
-    test_rows=10_000,
-    label_key="labels",
-    names_key="label_names",
-    md5={
-        "data_batch_1": "c99cafc152244af753f735de768cd75f",
-        "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
-        "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
-        "data_batch_4": "634d18415352ddfa80567beed471001a",
-        "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
-        "test_batch": "40351d587109b95175f43aff81a1287e",
-        "batches.meta": "5ff9c542aee3614f3951f8cda6e48888",
-    },
-)
-
-CIFAR100 = Layout(
-    folder="cifar-100-python",
-    train=("train",),
-    test="test",
-    meta="meta",
-    train_rows=50_000,
-    test_rows=10_000,
-    label_key="fine_labels",
-    names_key="fine_label_names",
-    md5={
-        "train": "16019d7e3df5f24257cddd939b257f8d",
-        "test": "f0ef6b0ae62326f3e7ffdfab6717acfc",
-        "meta": "7973b15100ade9c7d40fb424638fde48",
-    },
-)
 
 
 class CifarReader(CachedReader):
@@ -96,10 +39,21 @@ class CifarReader(CachedReader):
     def files_of(self, home: Path) -> dict[str, Path]:
         return flat_files(home, self.place)
 
+    def convert(self, spec: DatasetSpec, home: Path, folder: Path, progress: Progress) -> bool:
+        return take(self.layout, spec, home, folder, progress)
+
+    def remark(self, files: dict[str, Path]) -> str | None:
+        if ORIGIN not in files:
+            return None
+        try:
+            return shown(text_of(files[ORIGIN].read_bytes()[:MAX_REMARK]), MAX_REMARK)
+        except (OSError, UnicodeDecodeError):
+            return f"Its {ORIGIN} cannot be read."
+
     def find(self, folder: Path) -> dict[str, Path]:
         """The files that are there, by their official names."""
         found = {}
-        for name in self.layout.files:
+        for name in (*self.layout.files, ORIGIN):
             places = [home / f"{name}{end}" for home in (folder / self.layout.folder, folder) for end in ("", ".xz")]
             if (path := next((place for place in places if place.is_file()), None)) is not None:
                 found[name] = path
@@ -130,7 +84,7 @@ class CifarReader(CachedReader):
         progress("done", len(self.layout.files), len(self.layout.files))
         train = [batches[name][1] for name in self.layout.train if name in batches]
         test = [batches[self.layout.test][1]] if self.layout.test in batches else []
-        complete, note = completeness(spec, _joined(train), _joined(test))
+        complete, note = self.completeness(spec, files, _joined(train), _joined(test))
         missing = self.advice(files)
         corrupt = any(report.state == "corrupt" for report in reports)
         return Report(
@@ -154,6 +108,8 @@ class CifarReader(CachedReader):
         prints: dict[str, tuple[bytes, np.ndarray]] = {}
         for done, (name, path) in enumerate(files.items()):
             progress(name, done, len(files))
+            if name == ORIGIN:
+                continue
             data = read_bounded(spec.name, path)
             if name == self.layout.meta:
                 self._check_names(spec, name, data)

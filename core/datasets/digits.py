@@ -97,3 +97,6 @@ class DigitsReader:
 
     def files_of(self, home: Path) -> dict[str, Path]:
         return {}
+
+    def convert(self, spec: DatasetSpec, home: Path, folder: Path, progress: Progress) -> bool:
+        return False

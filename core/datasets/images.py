@@ -23,14 +23,14 @@ class Unreadable(ValueError):
     """No image, a damaged one, or one that is not decoded on trust; says why."""
 
 
-def read_rgb(path: Path, side: int | None = None) -> np.ndarray:
-    """The image as [H, W, 3] uint8, turned as its EXIF says; the first one of an animation.
+def read_rgb(source: Path | bytes, side: int | None = None) -> np.ndarray:
+    """The image in a file, or in a file's bytes, as [H, W, 3] uint8, turned as its EXIF says; the first one of an animation.
 
     With `side`, the centre is cut out along the longer side and brought to side x side (Lanczos). Grey becomes three
     equal channels, palettes their colours, and what is transparent white. 16-bit grey keeps its upper eight bits.
     Raises Unreadable.
     """
-    rgb = _read(path, lambda image: _rgb(upright(image)))
+    rgb = _read(source, lambda image: _rgb(upright(image)))
     if side is not None and rgb.size != (side, side):
         short = min(rgb.size)
         left, top = ((length - short) // 2 for length in rgb.size)
@@ -44,17 +44,17 @@ def shorter_side(path: Path) -> int:
     return _read(path, lambda image: min(image.size))
 
 
-def _read(path: Path, use: Callable[[Image.Image], T]) -> T:
+def _read(source: Path | bytes, use: Callable[[Image.Image], T]) -> T:
     """`use` of the image, not yet decoded; whatever goes wrong with it becomes Unreadable."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what is beside the pixels
             warnings.simplefilter("error", Image.DecompressionBombWarning)  # Pillow's limit, not twice it
-            return read(path, FORMATS, use)
+            return read(source, FORMATS, use)
     except Unreadable:
         raise
     except Exception as error:  # noqa: BLE001  a damaged file can fail in any way that its decoder can
-        raise Unreadable(_why(path, error)) from None
+        raise Unreadable(_why(source, error)) from None
 
 
 def _rgb(image: Image.Image) -> Image.Image:
@@ -69,12 +69,12 @@ def _rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _why(path: Path, error: Exception) -> str:
+def _why(source: Path | bytes, error: Exception) -> str:
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return f"it has more than {Image.MAX_IMAGE_PIXELS:,} pixels"
     if isinstance(error, UnidentifiedImageError):
         try:
-            empty = path.stat().st_size == 0
+            empty = (len(source) if isinstance(source, bytes) else source.stat().st_size) == 0
         except OSError:
             empty = False
         return "it is empty" if empty else f"it is no image of a kind that is read ({', '.join(FORMATS)})"

@@ -47,6 +47,20 @@ class CachedReader:
         """`spec` with its class names, for a format that carries them."""
         return spec
 
+    def convert(self, spec: DatasetSpec, home: Path, folder: Path, progress: Progress) -> bool:
+        return False
+
+    def remark(self, files: dict[str, Path]) -> str | None:
+        """What sets a copy apart from the published set beyond its numbers, as a sentence."""
+        return None
+
+    def completeness(
+        self, spec: DatasetSpec, files: dict[str, Path], train: np.ndarray, test: np.ndarray
+    ) -> tuple[bool, str | None]:
+        """As `core.datasets.spec.completeness` of these labels; what has a remark is never complete."""
+        remark = self.remark(files)
+        return completeness(spec, train, test) if remark is None else (False, remark)
+
     def status(self, spec: DatasetSpec, folder: Path) -> DatasetStatus:
         files = self.find(folder)
         if (why := self.advice(files)) is not None:
@@ -65,7 +79,7 @@ class CachedReader:
         info, arrays = cache.read_info(folder / "cache", key), cache.read(folder / "cache", key, ARRAYS)
         if info is None or arrays is None:
             arrays = self.decode(spec, files, progress)
-            complete, note = completeness(spec, arrays["train_labels"], arrays["test_labels"])
+            complete, note = self.completeness(spec, files, arrays["train_labels"], arrays["test_labels"])
             n_train, n_test = len(arrays["train_labels"]), len(arrays["test_labels"])
             info = {"complete": complete, "n_train": n_train, "n_test": n_test, "note": note}
             cache.write(folder / "cache", key, arrays, info)

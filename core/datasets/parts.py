@@ -42,6 +42,12 @@ def part_of(name: str) -> str | None:
     return next((part for part, names in PARTS.items() if plain in names or ENDINGS.sub("", plain) in names), None)
 
 
+def part_in(name: str) -> str | None:
+    """The part that one word of a file's name says: trainLabels, test-00000-of-00001; None where none or several do."""
+    found = {part for word in _words(name) if (part := part_of(word)) is not None}
+    return found.pop() if len(found) == 1 else None
+
+
 def no_classes(names: Iterable[str]) -> bool:
     """Whether all of these folders are parts or sides of a set by their names, so that none of them is a class."""
     names = list(names)
@@ -51,11 +57,11 @@ def no_classes(names: Iterable[str]) -> bool:
     return all(inside) and len(set().union(*inside)) > 1
 
 
-def shown(name: str) -> str:
+def shown(name: str, most: int = 80) -> str:
     """A folder's or file's name as it may stand in a sentence, on a page and in a table."""
     name = unicodedata.normalize("NFC", name)
-    harmless = name.isprintable() and not set("<>") & set(name) and len(name) <= 80
-    return name if harmless else ascii(name)[1:81].rstrip("'").replace("<", "?").replace(">", "?")
+    harmless = name.isprintable() and not set("<>") & set(name) and len(name) <= most
+    return name if harmless else ascii(name)[1:][:most].rstrip("'").replace("<", "?").replace(">", "?")
 
 
 def listed(names: Iterable[str]) -> str:

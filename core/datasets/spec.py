@@ -103,6 +103,9 @@ class Reader(Protocol):
     def files_of(self, home: Path) -> dict[str, Path]:
         """The set's files in `home`, itself taken as the layout's own folder: place below `folder` -> file."""
 
+    def convert(self, spec: DatasetSpec, home: Path, folder: Path, progress: Progress) -> bool:
+        """Whether `home` itself holds the set in another form, which is then written to `folder` in this one."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetSpec:

@@ -14,7 +14,8 @@ from hypothesis import settings
 from PIL import Image
 
 from core.datasets.catalog import DATASETS
-from core.datasets.cifar import CIFAR10, CifarReader
+from core.datasets.cifar import CifarReader
+from core.datasets.cifar_layout import CIFAR10
 
 settings.register_profile("shared-machine", deadline=None)  # a busy machine is no wrong answer
 settings.load_profile("shared-machine")

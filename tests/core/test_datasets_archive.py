@@ -17,9 +17,11 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from packing import tar_of, zip_of
 
 from core.datasets.add import add
 from core.datasets.archive import Damaged, extract
+from core.datasets.zip_list import zip_members
 from core.errors import DatasetCorrupt, UnsafeArchive
 
 FILES = {f"{folder}/{number}.txt": bytes([65 + number]) * 600 for folder in ("cats", "dogs") for number in range(3)}
@@ -27,13 +29,7 @@ FILES["dogs/empty.txt"] = b""  # last, and without a byte of its own: only its h
 
 
 def tar_bytes(files: dict[str, bytes] = FILES, kind: int = tarfile.GNU_FORMAT) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=kind) as tar:
-        for name, content in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
-    return buffer.getvalue()
+    return tar_of(*files.items(), kind=kind)
 
 
 def zip_bytes(files: dict[str, bytes] = FILES) -> bytes:
@@ -134,6 +130,40 @@ def test_a_tar_with_something_behind_its_end_is_refused(behind):
         unpacked(tar_bytes() + behind)
 
 
+def test_a_zip_whose_list_swallows_its_own_members_is_refused():
+    """The length of a comment, one higher in its upper byte, covers the members that follow."""
+    archive = bytearray(zip_bytes())
+    third = [at for at in range(len(archive)) if archive[at : at + 4] == b"PK\1\2"][2]
+    archive[third + 33] ^= 1
+    with pytest.raises(Damaged, match="files and says that it has 7"):
+        unpacked(bytes(archive))
+
+
+@pytest.mark.parametrize("comment", [b"", b"made here", b"PK\5\6" + bytes(30)])
+def test_a_zip_may_have_a_comment_and_be_empty(comment):
+    for files in (FILES, {}):
+        buffer = io.BytesIO(zip_bytes(files))
+        with zipfile.ZipFile(buffer, "a") as zipped:
+            zipped.comment = comment
+        try:
+            assert unpacked(buffer.getvalue()) == files
+        except Damaged:
+            assert comment.startswith(b"PK") and files  # zipfile takes the comment for the record
+
+
+def test_a_zip_of_more_files_than_its_record_can_say_is_read():
+    """zip64, as Python writes it; and without it, where the number begins anew."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as zipped:
+        for number in range(65_537):
+            zipped.writestr(f"{number}.txt", b"")
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(buffer.getvalue())
+        file.flush()
+        with zipfile.ZipFile(file.name) as zipped:
+            assert len(zip_members(Path(file.name), zipped)) == 65_537
+
+
 def test_a_tar_may_be_followed_by_zeros_to_any_length():
     assert unpacked(tar_bytes() + bytes(3 << 20)) == FILES
     assert unpacked(gzip.compress(tar_bytes() + bytes(100_000))) == FILES
@@ -169,6 +199,14 @@ def test_a_damaged_archive_makes_no_data_set(tmp_path, class_folders, name):
     with pytest.raises(DatasetCorrupt, match=name):
         add("pets", tmp_path / name, tmp_path / "data")
     assert not (tmp_path / "data" / "pets").exists()
+
+
+@pytest.mark.parametrize("field", [12, 16])
+def test_a_zip_whose_list_lies_outside_the_file_is_damaged(field):
+    archive = bytearray(zip_bytes())
+    archive[len(archive) - 22 + field : len(archive) - 22 + field + 4] = b"\xff\xff\xff\x7f"
+    with pytest.raises(Damaged):
+        unpacked(bytes(archive))
 
 
 # Headers of a tar that only its reader sees.
@@ -249,24 +287,6 @@ def test_long_names_and_attributes_of_honest_tars_are_read():
 
 
 # Names in a zip, as each system writes them.
-
-
-def zip_of(*members: tuple[bytes, bytes], utf8: bool = False, extra: bytes = b"") -> bytes:
-    """A zip whose names are exactly these bytes, with or without the flag that says UTF-8."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as zipped:
-        for number, (name, content) in enumerate(members):
-            stand_in = zipfile.ZipInfo(f"{number:06}".ljust(len(name), "x")[: len(name)])
-            stand_in.extra = extra
-            zipped.writestr(stand_in, content)
-    archive = bytearray(buffer.getvalue())
-    for mark, flags_at, name_at in ((b"PK\3\4", 6, 30), (b"PK\1\2", 8, 46)):
-        at = -1
-        for name, _ in members:
-            at = archive.index(mark, at + 1)
-            archive[at + name_at : at + name_at + len(name)] = name
-            archive[at + flags_at + 1] = archive[at + flags_at + 1] & ~8 | 8 * utf8
-    return bytes(archive)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ import pytest
 
 from core.datasets.add import add
 from core.datasets.catalog import DATASETS
-from core.datasets.cifar import CIFAR100, CifarReader
+from core.datasets.cifar import CifarReader
+from core.datasets.cifar_layout import CIFAR100
 from core.datasets.load import load, status, verify
 from core.errors import DatasetCorrupt
 

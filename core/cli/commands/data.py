@@ -98,7 +98,9 @@ def add(
     """Add a copy that is on this machine: checked whole before it is taken in.
 
     A name that no data set has makes one of your own, of images in class folders: train/<class>/* and test/<class>/*
-    (or val), or <class>/* alone, of which a fifth becomes the test set. Images are brought to one square size.
+    (or val, valid, dev ...), or <class>/* alone, of which a fifth becomes the test set. Images are brought to one
+    square size. CIFAR-10 and CIFAR-100 may also be binary files, PNG files with a table of labels or in class folders,
+    or parquet files; Tiny ImageNet may be re-arranged into class folders.
     """
     folder = _folder_to_fill(data)
     with _progress() as progress:

@@ -116,6 +116,9 @@ class UserReader:
     def files_of(self, home: Path) -> dict[str, Path]:
         return {}
 
+    def convert(self, spec: DatasetSpec, home: Path, folder: Path, progress: Progress) -> bool:
+        return False
+
     def _shape(self, array: str) -> tuple[int, ...]:
         n = self.facts.n_train if array.startswith("train") else self.facts.n_test
         return (n, self.facts.size, self.facts.size, 3) if array.endswith("images") else (n,)

@@ -1,13 +1,35 @@
-"""The name of a zip's member as its packer meant it: zips of Windows and macOS say it in ways of their own."""
+"""The list at the end of a zip: the name of each member as its packer meant it, and how many there should be."""
 
 from __future__ import annotations
 
 import struct
 import zipfile
 import zlib
+from pathlib import Path
+
+FIRST = b"PK\3\4"  # begins a member
+END, END_SIZE = b"PK\5\6", 22  # the record that ends a zip; a comment of at most 64 kB may follow it
 
 UTF8_FLAG = 0x800
 UNICODE_PATH = 0x7075  # an extra field of Info-ZIP's: the name in UTF-8, with the CRC of the name that it stands for
+
+
+def zip_members(archive: Path, zipped: zipfile.ZipFile) -> list[tuple[str, zipfile.ZipInfo]]:
+    """(name, member) of all. Raises BadZipFile where the list has not as many as the zip's last record says.
+
+    The list has no checksum: one changed length in it, and a member is taken for the comment of another.
+    """
+    members = zipped.infolist()
+    with open(archive, "rb") as file:
+        if not members and file.read(len(FIRST)) == FIRST:
+            raise zipfile.BadZipFile("it lists no file and holds some")
+        file.seek(max(0, file.seek(0, 2) - END_SIZE - (1 << 16)))
+        tail = file.read()
+    at = len(tail) - END_SIZE if tail[-END_SIZE:].startswith(END) else tail.rfind(END)
+    (said,) = struct.unpack("<H", tail[at + 10 : at + 12])
+    if said != 0xFFFF and said != len(members) % 0x10000:  # beyond that some packers begin anew at 0, others write this
+        raise zipfile.BadZipFile(f"it lists {len(members):,} files and says that it has {said:,}")
+    return [(zip_name(member), member) for member in members]
 
 
 def zip_name(member: zipfile.ZipInfo) -> str:
