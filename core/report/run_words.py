@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from core.backbones.naming import differences
 from core.datasets.catalog import title_of
 from core.report.charts import theme
 from core.schemas.results import Summary
@@ -97,6 +98,7 @@ def facts(summary: Summary, config: RunConfig) -> list[tuple[str, str]]:
         ("Seed", str(summary.seed)),
         ("Recipe", summary.recipe),
         ("Blocks kept", ", ".join(summary.mask)),
+        *([("Network", ", ".join(other))] if (other := differences(config.definition, config.architecture)) else []),
         ("Optimiser", f"{training.optimizer}, learning rate {training.lr:g}, batch {training.batch_size}"),
     ]
     if summary.kind is Kind.SNN:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 from fastapi.testclient import TestClient
 
+from backend.runs.new_runs import label_older_runs
 from backend.store.db import Database
 from backend.store.models import RunRow
+from core.bundle import Bundle
 from core.recipes.build import build_config
 from core.schemas.pareto import Pareto, ParetoColumns, ParetoPoint
 from core.schemas.request import RunRequest
@@ -262,6 +266,32 @@ def test_pareto_points_carry_tags_and_size_and_come_as_columns_too(finisher, cli
         for values in zip(*columns.columns.values(), strict=True)
     ]
     assert again == plot.points
+
+
+def test_a_point_says_what_of_its_network_is_not_as_defined_and_older_configs_are_as_defined(
+    finisher, client: TestClient
+) -> None:
+    made = [
+        finisher.claimed("snn", mask="Ref-1", overrides={"stem_width": 64, "stem_stride": 2}),
+        finisher.claimed("snn", backbone="mnasnet", definition="paper", mask="Alt-1"),
+        finisher.claimed("snn", mask="Ref-1"),
+    ]
+    for claim in made:
+        shutil.copytree(finisher.trained["snn"], claim.out)
+        finisher.lifecycle.succeed(claim, Bundle(claim.out).summary())
+    database: Database = client.app.state.context.database
+    with database.write() as session:  # as such a row was stored before there were options
+        row = session.get(RunRow, made[2].run_id)
+        row.config = {name: value for name, value in row.config.items() if name not in ("architecture", "definition")}
+        row.label = "an older name"
+    label_older_runs(client.app.state.context)
+    expected = ["SNN-SqueezeNet Ref-1, stem 64/2", "SNN-MnasNet Alt-1, paper", "SNN-SqueezeNet Ref-1"]
+    points = Pareto.model_validate_json(client.get("/api/v1/pareto?dataset=digits").content).points
+    by_id = {point.run_id: point for point in points}
+    assert [by_id[claim.run_id].label for claim in made] == expected
+    assert [by_id[claim.run_id].mask_name for claim in made] == ["Ref-1", "Alt-1", "Ref-1"]
+    assert [client.get(f"{RUNS}/{claim.run_id}").json()["label"] for claim in made] == expected
+    assert ids(client, "?q=an older name") == [] and ids(client, "?q=ref-1") == [made[2].run_id, made[0].run_id]
 
 
 def test_the_pareto_plot_asks_the_database_once(finisher, client: TestClient) -> None:

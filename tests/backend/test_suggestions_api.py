@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 
 from core.bundle import Bundle
@@ -48,6 +49,17 @@ def test_four_masks_give_untrained_masks_with_reasons_in_one_mode_and_profile(fi
     assert ask(client, kind="cnn").items == [] and ask(client, dataset="cifar10").items == []
     cheaper = ask(client, mode="exact", n=2).items[0]
     assert cheaper.energy_pj > 0
+
+
+def test_masks_of_a_network_with_options_are_those_of_that_network(finisher, client) -> None:
+    deep = {"architecture.depth": 32, "training.max_epochs": 1}
+    for place, mask in enumerate(("Full", "Alt-1", "Alt-2", "R1.5,R3.5")):
+        finish(finisher, mask, accuracy=0.5 + 0.1 * place, backbone="msresnet", overrides=deep)
+    finish(finisher, "Full", accuracy=0.9, backbone="msresnet", overrides={"training.max_epochs": 1})  # depth 20
+    found = ask(client, backbone="msresnet")
+    assert found.n_masks == 4 and found.base.architecture.depth == 32 and found.items
+    candidates = int(re.search(r"among ([\d,]+) masks", found.note)[1].replace(",", ""))
+    assert candidates > 2**7  # of 13 blocks, more than the 7 of depth 20 have masks
 
 
 def test_an_unknown_name_is_a_problem(client) -> None:

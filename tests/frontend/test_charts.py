@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
+from core.backbones.catalog import BACKBONES
 from core.energy.modes import MODES
 from core.report.charts import confusion, curves, energy, firing, gradients, legend, network, pareto, theme
 from core.schemas.bill import LayerBill, Layers
@@ -416,8 +417,7 @@ def test_dressing_for_the_dark_changes_the_text_and_nothing_of_the_data():
 def test_a_family_keeps_its_colour_and_the_kinds_differ():
     assert theme.colour("squeezenet", Kind.SNN) == theme.BLUE
     assert theme.colour("squeezenet", Kind.CNN) == theme.VERMILION
-    backbones = ("squeezenet", "shufflenetv2", "mnasnet", "mixnet", "xception")
-    assert len({theme.colour(name, kind) for name in backbones for kind in Kind}) == 10
+    assert len({theme.colour(name, kind) for name in BACKBONES for kind in Kind}) == 2 * len(BACKBONES)
 
 
 def test_log_ticks_are_plain_within_a_few_decades_and_powers_beyond():

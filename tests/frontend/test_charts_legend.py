@@ -92,16 +92,17 @@ def test_the_legend_names_every_mark_with_the_shape_and_colour_it_is_drawn_with(
             marker = named[entry.name].marker
             symbols = {marker.symbol} if isinstance(marker.symbol, str) else set(marker.symbol)
             assert (entry.shape in symbols, entry.colour) == (True, marker.color)
-    kinds = [entry.name[:3] for entry in found[:10]]
-    assert kinds == ["SNN"] * 5 + ["CNN"] * 5 and len({(one.shape, one.colour) for one in found}) == len(found)
-    assert [entry.name for entry in found[10:]] == [
+    n = len(BACKBONES)
+    kinds = [entry.name[:3] for entry in found[: 2 * n]]
+    assert kinds == ["SNN"] * n + ["CNN"] * n and len({(one.shape, one.colour) for one in found}) == len(found)
+    assert [entry.name for entry in found[2 * n :]] == [
         "Pareto front",
         "dominated",
         "SNN, printed",
         "CNN, printed",
         "contradicted by the audit",
     ]
-    assert [entry.shape for entry in found[10:]] == ["line", "area", "circle-open", "square-open", "x-thin-open"]
+    assert [entry.shape for entry in found[2 * n :]] == ["line", "area", "circle-open", "square-open", "x-thin-open"]
 
 
 def test_of_a_mark_with_two_shapes_the_commoner_stands_in_the_legend():

@@ -10,16 +10,19 @@ import pytest
 
 from core.backbones.catalog import BACKBONES
 from core.errors import BadValue
+from core.paper.printed import printed_rows
 from core.recipes.build import build_config, override
 from core.recipes.sweep import expand
 from core.report.tables import csv_rows as tables
+from core.schemas.architecture import AS_DEFINED, ArchitectureConfig
 from core.schemas.images import Answer, Example, Examples
 from core.schemas.pareto import Pareto, ParetoPoint, PublishedPoint
 from core.schemas.request import RunRequest
 from core.schemas.run import Kind
 from core.schemas.runs import RunProgress
 from frontend.client.connection import plain
-from frontend.pages.launch import advanced, network_stages
+from frontend.elements import architecture
+from frontend.pages.launch import advanced, network_stages, presets
 from frontend.pages.launch import form as launching
 from frontend.parts import examples
 from frontend.parts import run_state as state
@@ -147,6 +150,39 @@ def test_every_field_of_the_form_is_one_that_a_recipe_allows_to_be_changed():
             value = getattr(value, part)
         assert override(config, {name: value}) == config
         assert not advanced.choices(name) or value in advanced.choices(name)
+
+
+def test_a_form_with_options_is_no_printed_row():
+    row, backbone = printed_rows()["table1/cifar10/SqueezeNet-P"], BACKBONES["squeezenet"]
+    asked = form(dataset="cifar10", mask="Ref-1")
+    assert presets.is_row(row, asked, backbone) and presets.is_row(
+        row, asked._replace(overrides={"tau": "2"}), backbone
+    )
+    assert not presets.is_row(row, asked._replace(overrides={"architecture.stem_width": "64"}), backbone)
+    assert not presets.is_row(row, asked._replace(fields={"architecture.bypass": ["simple"]}), backbone)
+
+
+def test_options_are_read_from_texts_and_idle_ones_are_named():
+    assert architecture.config({"architecture.stem_width": "64"}) == ArchitectureConfig(stem_width=64)
+    for wrong in ("wide", "0", "64.5"):
+        assert architecture.config({"architecture.stem_width": wrong}) == AS_DEFINED
+    texts = {"architecture.bypass": "simple", "architecture.depth": "32"}
+    assert architecture.idle(texts, ArchitectureConfig(depth=32)) == ["architecture.bypass"]
+
+
+def test_every_option_of_every_definition_has_its_words_on_the_page():
+    declared = {
+        f"architecture.{one.name}" for e in BACKBONES.values() for options in e.options.values() for one in options
+    }
+    assert declared == set(architecture.BY_NAME) == {f"architecture.{name}" for name in ArchitectureConfig.model_fields}
+
+
+def test_a_definition_brings_its_blocks_and_an_impossible_option_is_left_to_the_api():
+    small = site("msresnet")
+    deep = small.of("small", ArchitectureConfig(depth=32))
+    assert len(deep.blocks) == 13 and len(small.of("imagenet").blocks) == 5
+    assert small.of("small", ArchitectureConfig(stem_width=64)) == small
+    assert network_stages.definitions(site("mnasnet")) == ["small", "paper", "paper-cifar10", "imagenet"]
 
 
 def test_words_to_choose_from_are_those_of_the_config():

@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 import streamlit as st
+from streamlit.util import calc_hash
 
 from core.backbones.catalog import BACKBONES, plan_for
 from core.bundle import Bundle
@@ -246,8 +247,9 @@ def test_a_depth_brings_its_blocks_and_a_definition_its_own(visit, words):
 
 
 def test_an_option_that_is_refused_is_named_at_its_field(visit):
-    page = visit("launch")
+    page = visit("settings")
     page.session_state[Key.LAUNCH_OVERRIDE.of("architecture.stem_width")] = "wide"  # typed, not one of the list
+    page._page_hash = calc_hash("launch")
     page.run()
     said = [error.value.replace("\\", "") for error in page.error]
     assert any("architecture.stem_width is 'wide'; it must be a whole number" in text for text in said)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import plotly.graph_objects as go
 
+from core.backbones.naming import differences
 from core.report.charts import theme
 from core.report.charts.layer_order import height, layer_axis, unit
 from core.schemas.preview import LayerPreview, Preview
@@ -70,11 +71,11 @@ def figure(preview: Preview) -> go.Figure:
         title_text="multiply-accumulates of one pass", range=[0, 1.18 * largest], tickformat="~s", nticks=5
     )
     layer_axis(chart, names)
-    steps = preview.config.steps
+    steps, mask = preview.config.steps, f"mask {preview.mask_name or ','.join(preview.config.mask)}"
     caption = [
         f"{format_count(preview.dense_macs)} in all, no zero skipped",
         f"run {steps} times, once a step" if steps > 1 else "run once",
-        f"mask {preview.mask_name or ','.join(preview.config.mask)}",
+        ", ".join([mask, *differences(preview.config.definition, preview.config.architecture)]),
         "by arithmetic, before training",
     ]
     return theme.frame(
