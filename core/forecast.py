@@ -13,7 +13,8 @@ INDEX = 8  # bytes of a max-pool's index in torch, int64
 SMALL_INDEX = 1  # and in the fused one
 STATISTICS_IMAGES = 2048  # of the training split, for averaged weights: a mean within 2 % of a deviation
 STEP_VALUES = 4  # of each neuron and step that plain torch keeps: H, H - V_th, 1 - S and the stacked spikes
-COPIES = 3  # of each weight: itself, its gradient, and the best epoch's
+STORAGE_MARGIN = 8 << 20  # bytes
+COPIES = 2  # of each weight: itself and the best epoch's
 MOMENTS = {"adam": 2, "adamw": 2, "sgd": 1}  # copies more that the optimiser keeps
 
 
@@ -51,8 +52,30 @@ def training_memory_bytes(plan: Plan, config: RunConfig, *, fused: bool = True) 
         if node.op == "act" and spiking and not fused:
             per_image += STEP_VALUES * values[node.name]
     per_image += sum(values[name] for name in kept)
-    copies = COPIES + MOMENTS[config.training.optimizer] + (config.training.ema > 0)
+    copies = _copies(config) + 1  # the gradient
     return plan.params * FLOAT * copies + per_image * config.training.batch_size
+
+
+def _copies(config: RunConfig) -> int:
+    """How many times the weights are kept: they, the best epoch's, the optimiser's moments, their average."""
+    return COPIES + MOMENTS[config.training.optimizer] + (config.training.ema > 0)
+
+
+def storage_bytes(plan: Plan, config: RunConfig, *, n_test: int, n_classes: int) -> int:
+    """Bytes of free disk that a run needs to come to its end, beside the data set.
+
+    A checkpoint (weights, the best epoch's, the optimiser's moments, the averaged weights) and the next one beside it, then the bundle: weights
+    and the outputs of the test set at each step; with a teacher also the twin's bundle. STORAGE_MARGIN stands for
+    what is small or shared: counts, kept images, curves, database, broker and logs. An older checkpoint is kept
+    where there is room and is not reckoned with.
+    """
+    weights = plan.params * FLOAT
+
+    def bundle(steps: int) -> int:
+        return weights + n_test * steps * n_classes * FLOAT
+
+    teacher = bundle(1) if config.needs_teacher else 0
+    return 2 * _copies(config) * weights + bundle(config.steps) + teacher + STORAGE_MARGIN
 
 
 def forward_ops(plan: Plan, config: RunConfig) -> int:

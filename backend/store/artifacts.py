@@ -10,11 +10,12 @@ from pathlib import Path
 from urllib.parse import quote
 
 from core.addresses import folder_of
-from core.bundle import FILES, LATER_FILES, MANIFEST, Bundle
+from core.bundle import CHECKPOINT, FILES, LATER_FILES, MANIFEST, TEACHER, Bundle
 from core.errors import NotFound, Unauthorised
 from core.settings import Settings
 
 URL_LIFETIME_S = 15 * 60
+UNFINISHED = (CHECKPOINT, TEACHER)
 BUNDLE_ZIP = "bundle.zip"  # the address of a whole bundle, beside those of its files
 NAMES = frozenset({*FILES, *LATER_FILES, MANIFEST})
 MEDIA_TYPES = {".json": "application/json", ".npz": "application/zip"}
@@ -39,6 +40,16 @@ class Artifacts:
         if name not in NAMES or not path.is_file():
             raise NotFound(kind="artifact", id=name)
         return path
+
+    def has_unfinished(self, run_id: str) -> bool:
+        """Whether an unfinished run has left something to go on from."""
+        folder = self.folder(run_id)
+        return not (folder / MANIFEST).exists() and any((folder / name).exists() for name in UNFINISHED)
+
+    def drop_unfinished(self, run_id: str) -> None:
+        """Remove what only going on with the run could use."""
+        for name in UNFINISHED:
+            shutil.rmtree(self.folder(run_id) / name, ignore_errors=True)
 
     def delete(self, run_id: str) -> None:
         """Remove a run's folder; nothing happens when there is none."""
