@@ -83,6 +83,8 @@ STATUS: dict[type[SpikefrontError], tuple[int, str]] = {
     errors.ServiceFailed: (503, "Service failed"),
     errors.LeaseLost: (409, "Lease lost"),
     errors.InferenceFailed: (503, "Inference failed"),
+    errors.PackageMissing: (501, "Package not installed"),
+    errors.NotExpressible: (422, "Not expressible in this format"),
     errors.StorageFull: (507, "Disk full"),
     errors.DatabaseDown: (503, "Database down"),
     BodyTooLarge: (413, "Body too large"),

@@ -11,6 +11,7 @@
     examples.npz            index [M], image [M, H, W, 3] uint8: images worth looking at
     weights.safetensors     parameters and running statistics of the best epoch
     summary.json            core.schemas.results.Summary
+    recount.json            the network counted again by SpikingJelly, unless that is off (core.schemas.recount.Recount)
     manifest.json           written last: a folder without it is unfinished
 
 Bundles from before a file of LATER_FILES was introduced are whole without it.
@@ -40,6 +41,7 @@ from pydantic import Field, ValidationError
 from core.errors import BadValue, BundleCorrupt, HomeUnusable, StorageFull
 from core.schemas.base import Frozen
 from core.schemas.diagnostics import Diagnostics
+from core.schemas.recount import Recount
 from core.schemas.results import Counts, Gradients, Metrics, Summary
 from core.schemas.run import RunConfig
 
@@ -60,8 +62,8 @@ FILES = (
     "weights.safetensors",
     "summary.json",
 )
-#: What a bundle has only if it was written since the file was introduced.
-LATER_FILES = ("diagnostics.json",)
+#: What a bundle has only if it was written since the file was introduced; recount.json only if the run made one.
+LATER_FILES = ("diagnostics.json", "recount.json")
 
 Model = TypeVar("Model", bound=Frozen)
 
@@ -187,9 +189,15 @@ class Bundle:
 
     def diagnostics(self) -> Diagnostics | None:
         """None for a run from before they were measured."""
-        if all(entry.name != "diagnostics.json" for entry in self.files()):
-            return None
-        return self._model("diagnostics.json", Diagnostics)
+        return self._later("diagnostics.json", Diagnostics)
+
+    def recount(self) -> Recount | None:
+        """None for a run that was not counted again."""
+        return self._later("recount.json", Recount)
+
+    def _later(self, name: str, model: type[Model]) -> Model | None:
+        """A file of LATER_FILES; None where the manifest does not list it."""
+        return self._model(name, model) if any(entry.name == name for entry in self.files()) else None
 
     def environment(self) -> dict[str, Any]:
         try:

@@ -320,6 +320,28 @@ class InferenceFailed(SpikefrontError):
         super().__init__(f"The network could not be run on the image: {why}", why=why)
 
 
+class PackageMissing(SpikefrontError):
+    """An optional package that a command needs is not installed."""
+
+    code = "package-missing"
+
+    def __init__(self, *, package: str, extra: str, why: str) -> None:
+        super().__init__(
+            f"{why} needs the package {package}, which is not installed. pip install 'spikefront[{extra}]' brings it.",
+            package=package,
+            extra=extra,
+        )
+
+
+class NotExpressible(SpikefrontError):
+    """A part of a network that a file format has no word for."""
+
+    code = "not-expressible"
+
+    def __init__(self, *, target: str, what: str, why: str) -> None:
+        super().__init__(f"{target} cannot say {what}: {why}", target=target, what=what)
+
+
 class StorageFull(SpikefrontError):
     """The disk that holds the database or the bundles has no room left; nothing was written."""
 

@@ -8,7 +8,7 @@ import stat
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -32,7 +32,7 @@ class Settings(BaseSettings):
     A variable that is empty counts as not set. Folders may begin with `~`; they are absolute here.
     Environment variables: `SPIKEFRONT_HOME`, `SPIKEFRONT_API_PORT`, `SPIKEFRONT_DASHBOARD_PORT`,
     `SPIKEFRONT_HOST`, `SPIKEFRONT_PUBLIC_URL`, `SPIKEFRONT_API_URL`, `SPIKEFRONT_DATABASE_URL`,
-    `SPIKEFRONT_BROKER_URL`, `SPIKEFRONT_ARTIFACTS_URL`, `SPIKEFRONT_DATA`.
+    `SPIKEFRONT_BROKER_URL`, `SPIKEFRONT_ARTIFACTS_URL`, `SPIKEFRONT_DATA`, `SPIKEFRONT_RECOUNT`.
     """
 
     model_config = SettingsConfigDict(env_prefix="SPIKEFRONT_", frozen=True, extra="ignore", populate_by_name=True)
@@ -47,6 +47,7 @@ class Settings(BaseSettings):
     broker_url_override: str | None = Field(default=None, validation_alias="SPIKEFRONT_BROKER_URL")
     artifacts_url_override: str | None = Field(default=None, validation_alias="SPIKEFRONT_ARTIFACTS_URL")
     data_override: Path | None = Field(default=None, validation_alias="SPIKEFRONT_DATA")
+    recount: Literal["on", "off"] = Field(default="on", description="every finished run counted again by SpikingJelly")
 
     def __init__(self, **values: Any) -> None:
         try:

@@ -145,6 +145,7 @@ def _agreeing(bundle: Bundle) -> Upload:
         bundle.metrics,
         bundle.gradients,
         bundle.diagnostics,
+        bundle.recount,
         bundle.environment,
         bundle.examples,
         bundle.weights,

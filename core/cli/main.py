@@ -41,7 +41,7 @@ COMMANDS: dict[str, Command] = {
     "reproduce": Command(help="Train a printed row of the paper and compare: printed, recomputed, measured."),
     "search": Command(help="Search hyper-parameters and masks; say what to train next.", group=True),
     "data": Command(help="List, fetch, add and verify data sets.", group=True),
-    "bundle": Command(help="Show or verify a run's bundle, or hold it against its twin.", group=True),
+    "bundle": Command(help="Show, verify, recount or export a run's bundle, or hold it against its twin.", group=True),
     "doctor": Command(help="Check this machine and say what is missing."),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -10,11 +11,19 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from threading import Event as Flag
 from types import FrameType
+from typing import TYPE_CHECKING, Literal
 
 from core.bundle import Bundle
 from core.cli.console import EXIT_INTERRUPTED, print_json
+from core.schemas.recount import Recount
 from core.schemas.results import Event, Finished
 from core.schemas.run import RunConfig
+from core.settings import Settings
+
+if TYPE_CHECKING:
+    from core.engine.experiment import Recounter
+
+log = logging.getLogger(__name__)
 
 
 def train_here(
@@ -27,6 +36,7 @@ def train_here(
     teacher: Path | None,
     stream: Callable[[Event], None] | None,
     as_json: bool,
+    recount: Literal["on", "off"] | None = None,
 ) -> None:
     """Train and write the bundle; events go to `stream`, or to a progress bar and lines on standard error."""
     from core.cli.train_screen import Show  # rich, which a stream does without
@@ -50,9 +60,27 @@ def train_here(
                 emit=emit,
                 should_stop=stop.is_set,
                 teacher=teacher,
+                recount=recounter(recount),
             )
     if as_json:
         print_json(summary.model_dump(mode="json"))
+
+
+def recounter(wanted: Literal["on", "off"] | None = None) -> Recounter | None:
+    """What counts a finished run again, or None; `wanted` None asks the settings. Loads SpikingJelly now, not in a run.
+
+    Where it cannot be loaded, every run records that and is none the worse for it.
+    """
+    if (wanted or Settings().recount) == "off":
+        return None
+    try:
+        from core.oracles.recount import after_test
+
+        return after_test
+    except Exception as error:
+        log.exception("recount.not_loaded")
+        failed = Recount(counter="spikingjelly", counter_version="", failure=f"{type(error).__name__}: {error}"[:500])
+        return lambda bundle, images, labels: bundle.write_model("recount.json", failed)
 
 
 @contextmanager

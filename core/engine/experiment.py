@@ -46,6 +46,9 @@ from core.schemas.run import Kind, RunConfig
 
 log = logging.getLogger(__name__)
 
+#: Counts a run again by a tool of others: given its bundle, and images and labels of the test set.
+Recounter = Callable[[Bundle, np.ndarray, np.ndarray], None]
+
 FIXED_EXAMPLES = 200  # test images kept by every run on a data set
 CONVERSION_BATCHES = 16  # of EVALUATION_BATCH training images, whose activations set a converted network's thresholds
 
@@ -61,6 +64,7 @@ def run(
     should_stop: Callable[[], bool] = lambda: False,
     teacher: Path | None = None,
     retell: bool = False,
+    recount: Recounter | None = None,
 ) -> Summary:
     """Train `config` and leave its bundle in `out`; resumes where a checkpoint of the same config stands.
 
@@ -69,6 +73,7 @@ def run(
     A config with `needs_teacher` trains its CNN twin first, as a bundle of its own in `out`/teacher; `teacher` is
     the folder of such a bundle that is there already, and is copied. Events of the twin carry part = "teacher".
     With `retell` a run that resumes emits its earlier epochs again: whoever listened to it before may have died first.
+    `recount` sees the run's bundle with every file in place but the manifest, and may add to it.
     Raises BadValue, BundleBusy, DatasetMissing, DatasetCorrupt, NonFiniteLoss, OutOfMemory, HomeUnusable, StorageFull,
     RunFolderGone, or Interrupted when `should_stop()` turned true (checkpoint written).
     """
@@ -94,7 +99,7 @@ def run(
             return should_stop()
 
         with _out_of_memory(config, place), _deterministic():
-            summary = _run(config, bundle, data_dir, place, emit, asked_to_stop, given, retell)
+            summary = _run(config, bundle, data_dir, place, emit, asked_to_stop, given, retell, recount)
     emit(Finished(summary=summary))
     return summary
 
@@ -108,13 +113,14 @@ def _run(
     should_stop: Callable[[], bool],
     given: Bundle | None,
     retell: bool,
+    recount: Recounter | None,
 ) -> Summary:
     """The teacher, where there is to be one, and then the run itself."""
     require_memory(plan_of(config), config, device)
     splits = split(load(config.dataset, data_dir), config.training, device)
     bundle.write_model("config.json", config)
     if not config.needs_teacher:
-        return _train(config, bundle, splits, device, emit, should_stop, None, retell)
+        return _train(config, bundle, splits, device, emit, should_stop, None, retell, recount)
     twin = Bundle(bundle.path / FOLDER)
     twin.require_own(config.twin())
     if not twin.complete and given is not None:
@@ -131,7 +137,7 @@ def _run(
             None,
             False,
         )
-    return _train(config, bundle, splits, device, emit, should_stop, twin, retell)
+    return _train(config, bundle, splits, device, emit, should_stop, twin, retell, recount)
 
 
 def _train(
@@ -143,6 +149,7 @@ def _train(
     should_stop: Callable[[], bool],
     taught_by: Bundle | None,
     retell: bool,
+    recount: Recounter | None = None,
 ) -> Summary:
     teacher = None if taught_by is None else load_teacher(taught_by, config, device)
     network = _start(config, teacher, splits, device)
@@ -188,6 +195,9 @@ def _train(
     origin = environment(device) | ({} if taught_by is None else {"teacher": noted(taught_by)})
     bundle.write_json("environment.json", origin)
     _write(bundle, trainer, splits, counter, counts, predictions, summary)
+    if recount is not None:
+        recount(bundle, splits.test.images.cpu().numpy(), splits.test.labels.cpu().numpy())
+    bundle.seal()
     log.info("run.finished", extra={"config_hash": config.config_hash, "accuracy": summary.accuracy})
     return summary
 
@@ -280,7 +290,7 @@ def _write(
     predictions: Predictions,
     summary: Summary,
 ) -> None:
-    """Every file of the bundle but the environment; the manifest makes it one."""
+    """Every file of the bundle but config, environment and the manifest, which makes it one."""
     test = splits.test
     fixed = limited(np.arange(len(test)), predictions.label, FIXED_EXAMPLES, LIMIT_SEED)
     kept = choose_examples(predictions.label, predictions.outputs.mean(1).argmax(1), fixed)
@@ -298,7 +308,6 @@ def _write(
         "weights.safetensors", save({name: value.cpu().contiguous() for name, value in trainer.best.items()})
     )
     bundle.write_model("summary.json", summary)
-    bundle.seal()
 
 
 @contextmanager

@@ -1,16 +1,20 @@
-"""SqueezeNet written by hand with SpikingJelly's layers: the independent reference of tests and benchmarks.
+"""SpikingJelly 2.0's neurons and operation counters, and SqueezeNet written by hand with its layers.
 
-It follows SpikingJelly's tutorials: step_mode="m", stateful neurons, the image repeated T times,
-`functional.reset_net` between batches. Its state_dict has the same keys as `Network`'s.
+The network by hand is the independent reference of tests and benchmarks. It follows SpikingJelly's tutorials:
+step_mode="m", stateful neurons, the image repeated T times, `functional.reset_net` between batches. Its state_dict has
+the same keys as `Network`'s.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import torch
 from spikingjelly.activation_based import functional, layer, neuron, surrogate
 from torch import Tensor, nn
 
 from core.backbones.squeezenet import BLOCKS, EXPAND, POOL_AFTER, SQUEEZE
+from core.errors import UnknownLayer
 from core.schemas.run import NeuronConfig
 
 #: SpikingJelly's surrogates that have the same sigma'(u) at the same alpha, by our names.
@@ -24,7 +28,12 @@ SURROGATES: dict[str, type[surrogate.SurrogateFunctionBase]] = {
 
 
 def neuron_of(config: NeuronConfig, step_mode: str = "s") -> neuron.base_node.BaseNode:
-    """SpikingJelly's neuron of a config; its soft reset is v_reset None, and the reset carries its gradient."""
+    """SpikingJelly's neuron of a config; its soft reset is v_reset None, and the reset carries its gradient.
+
+    Raises UnknownLayer for a neuron or a surrogate that it has not.
+    """
+    if config.surrogate not in SURROGATES:
+        raise UnknownLayer(layer="the neurons' surrogate", kind=config.surrogate)
     shared = {
         "v_threshold": config.v_threshold,
         "v_reset": 0.0 if config.reset == "hard" else None,
@@ -36,7 +45,33 @@ def neuron_of(config: NeuronConfig, step_mode: str = "s") -> neuron.base_node.Ba
         return neuron.IFNode(**shared)
     if config.model == "plif":
         return neuron.ParametricLIFNode(init_tau=config.tau, decay_input=True, **shared)
-    return neuron.LIFNode(tau=config.tau, decay_input=True, **shared)
+    if config.model == "lif":
+        return neuron.LIFNode(tau=config.tau, decay_input=True, **shared)
+    raise UnknownLayer(layer="the neurons", kind=config.model)
+
+
+def measure(model: nn.Module, batches: Iterable[Tensor]) -> dict[str, tuple[int, int]]:
+    """(ACs, MACs) of each layer while `model` evaluates the batches, by the layer's name: sums over images and steps.
+
+    By SynOpCounter and MACCounter: a call whose input is 0 and 1 alone gives an AC for each tap that a 1 reaches, any
+    other a MAC for each weight and output, zeros and padding included; a normalisation one MAC an element. Layers
+    that neither has a rule for are not in the answer.
+    """
+    from spikingjelly.activation_based.op_counter import DispatchCounterMode, MACCounter, SynOpCounter
+
+    tools = SynOpCounter(), MACCounter()
+    for x in batches:
+        with DispatchCounterMode(list(tools)):
+            model(x)
+    by_layer = [_by_layer(tool.get_counts()) for tool in tools]
+    return {
+        name: tuple(found.get(name, 0) for found in by_layer) for name in dict.fromkeys([*by_layer[0], *by_layer[1]])
+    }
+
+
+def _by_layer(counts: dict[str, dict]) -> dict[str, int]:
+    """Scopes are `Model.name.of.layer`; that of the model alone and `Global` hold the sums."""
+    return {scope.partition(".")[2]: sum(rules.values()) for scope, rules in counts.items() if "." in scope}
 
 
 class Unit(nn.Module):

@@ -7,7 +7,7 @@ for the import, and an unknown layer raises.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from core.backbones.plan import Node
 from core.engine.network import Network
 from core.errors import UnknownLayer
-from core.schemas.run import NeuronConfig
+from core.oracles.rebuild import FUNCTIONS, SUMMED
+from core.oracles.spikingjelly_counts import neuron_of
 
 _MISSING = {
     "MultiStepIFNode": "IFNode",
@@ -60,80 +61,76 @@ def load_syops() -> tuple[ModuleType, ModuleType]:
 class PlainNetwork(nn.Module):
     """The same network as layers of the exact types that syops knows, run step by step.
 
-    x: [N, C, H, W] -> [T, N, classes]. Shares the weights of `network`; its neurons hold state and are
-    reset here before every call.
+    x: [N, C, H, W], the same at every step, or [T, N, C, H, W] -> [T, N, classes]. Shares the weights of `network`;
+    its neurons hold state and are reset here before every call. Raises UnknownLayer for a layer or a neuron that
+    SpikingJelly has not.
     """
 
     def __init__(self, network: Network) -> None:
         super().__init__()
         self.plan, self.steps = network.plan, network.steps
+        self.v_start, self.is_converted = network.v_start, network.is_converted
         self.layers = nn.ModuleDict()
         for node in self.plan.nodes:
             if (layer := _plain_layer(network, node)) is not None:
                 self.layers[node.name.replace(".", "__")] = layer
+        self._sums: dict[str, Tensor] = {}
 
     def forward(self, x: Tensor) -> Tensor:
         functional.reset_net(self)
-        return torch.stack([self._step(x) for _ in range(self.steps)])
+        self._sums.clear()
+        for layer in self.layers.values():
+            if isinstance(layer, neuron.base_node.BaseNode):
+                layer.v = self.v_start
+        return torch.stack([self._step(x[t] if x.dim() == 5 else x, t + 1) for t in range(self.steps)])
 
-    def _step(self, x: Tensor) -> Tensor:
+    def _step(self, x: Tensor, t: int) -> Tensor:
         values = {}
         for node in self.plan.nodes:
             inputs = [values[name] for name in node.inputs] or [x]
-            name = node.name.replace(".", "__")
-            if name in self.layers:
-                values[node.name] = self.layers[name](inputs[0])
+            layer = self.layers[name] if (name := node.name.replace(".", "__")) in self.layers else None
+            if self.is_converted and node.op in SUMMED:
+                values[node.name] = self._so_far(node, inputs[0], layer, t)
             else:
-                values[node.name] = _FUNCTIONS[node.op](node, inputs)
+                values[node.name] = FUNCTIONS[node.op](node, inputs) if layer is None else layer(inputs[0])
         return values[node.name].flatten(1)
 
-
-#: Operations without a module: the counters that watch modules take them for free, as all modes do but
-#: `exact+neuron` and `memory`, which charge sums and gates. Dropout passes everything in evaluation.
-_FUNCTIONS: dict[str, Callable[[Node, list[Tensor]], Tensor]] = {
-    "input": lambda node, xs: xs[0],
-    "dropout": lambda node, xs: xs[0],
-    "concat": lambda node, xs: torch.cat(xs, 1),
-    "split": lambda node, xs: xs[0][:, node.start : node.start + node.shape[0]],
-    "shuffle": lambda node, xs: nn.functional.channel_shuffle(xs[0], node.groups),
-    "add": lambda node, xs: xs[0] + xs[1],
-    "scale": lambda node, xs: xs[0] * xs[1],
-    "sigmoid": lambda node, xs: xs[0].sigmoid(),
-}
+    def _so_far(self, node: Node, x: Tensor, layer: nn.Module | None, t: int) -> Tensor:
+        """In a converted, untrained network: what the maximum of the sums grows by, the gate of their mean."""
+        before = self._sums.get(node.name, torch.zeros_like(x))
+        now = self._sums[node.name] = before + x
+        if layer is None:
+            return (now / t).sigmoid()
+        # a counter watches the call of the layer, so the maximum of before is not another
+        return layer(now) - layer.forward(before)
 
 
 def _plain_layer(network: Network, node: Node) -> nn.Module | None:
     if node.op in ("conv", "bn"):
         return network.get_submodule(node.name)
     if node.op == "act":
-        return _neuron(network.config.neuron) if network.spiking else nn.ReLU()
+        return _neuron(network, node) if network.spiking else nn.ReLU()
     if node.op == "maxpool":
         return nn.MaxPool2d(node.kernel, node.stride, node.padding, ceil_mode=node.ceil_mode)
     if node.op == "global_avgpool":
         return nn.AdaptiveAvgPool2d(1)
-    if node.op in _FUNCTIONS:
+    if node.op in FUNCTIONS:
         return None
     raise UnknownLayer(layer=node.name, kind=node.op)
 
 
-def _neuron(config: NeuronConfig) -> nn.Module:
-    """SpikingJelly's neuron for LIF and IF. Raises UnknownLayer for another: a learned tau is not in the config."""
-    shared = {
-        "v_threshold": config.v_threshold,
-        "v_reset": 0.0 if config.reset == "hard" else None,
-        "surrogate_function": surrogate.ATan(alpha=config.alpha),
-    }
-    if config.model == "lif":
-        return neuron.LIFNode(tau=config.tau, **shared)
-    if config.model == "if":
-        return neuron.IFNode(**shared)
-    raise UnknownLayer(layer="the neurons", kind=config.model)
+def _neuron(network: Network, node: Node) -> nn.Module:
+    """SpikingJelly's neuron, with the learned time constant of a PLIF layer."""
+    made = neuron_of(network.config.neuron)
+    if isinstance(made, neuron.ParametricLIFNode):
+        made.w = network.get_submodule(node.name).w
+    return made
 
 
 def measure(model: nn.Module, batches: Iterable[Tensor]) -> SyopsResult:
     """What syops counts while `model` evaluates the batches, per image; the model is unchanged afterwards.
 
-    batches: [N, C, H, W] each. Raises UnknownLayer for a layer that syops would count as zero.
+    batches: [N, C, H, W] or [T, N, C, H, W] each. Raises UnknownLayer for a layer that syops would count as zero.
     """
     engine, ops = load_syops()
     leaves = {name: layer for name, layer in model.named_modules() if _is_leaf(layer)}
@@ -148,7 +145,7 @@ def measure(model: nn.Module, batches: Iterable[Tensor]) -> SyopsResult:
         with torch.no_grad():
             for batch in batches:
                 counted(batch)
-                images += batch.shape[0]
+                images += batch.shape[-4]
         sums = {name: layer.__syops__ for name, layer in leaves.items()}
     finally:
         counted.stop_syops_count()

@@ -1,4 +1,4 @@
-"""`spikefront bundle`: look at a run's folder, without the engine."""
+"""`spikefront bundle`: look at a run's folder. The engine and foreign counters are loaded by `recount` alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from core.analysis.calibration import calibration
 from core.analysis.findings import diagnostic_findings, gradient_findings
 from core.analysis.twin import twin_energy
 from core.bundle import Bundle, whole_paths
-from core.cli.console import print_json, say
+from core.cli.console import EXIT_FAILED, print_json, say
+from core.cli.recount_screen import print_recount
+from core.datasets.catalog import DATASETS
+from core.datasets.load import load
 from core.errors import BadValue
 from core.paper.measured import network_name
 from core.recipes.build import command
@@ -19,9 +22,12 @@ from core.schemas.diagnostics import Calibration, Exits, Steps
 from core.schemas.prices import DEFAULT_MODE, DEFAULT_PROFILE
 from core.schemas.run import Kind, RunConfig
 from core.schemas.twin import TwinEnergy
+from core.settings import Settings
 from core.units import format_count, format_energy
 
-app = typer.Typer(help="Show or verify a run's bundle, or hold it against its twin.", no_args_is_help=True)
+app = typer.Typer(
+    help="Show, verify, recount or export a run's bundle, or hold it against its twin.", no_args_is_help=True
+)
 
 
 @app.command()
@@ -146,3 +152,31 @@ def _print_twin(found: TwinEnergy) -> None:
     say(f"estimated per image, mode {found.mode}, profile {found.profile}, n = {found.n_samples} test images")
     for sentence in (found.reason, *dict.fromkeys(one.note for one in found.quantised if one.note), *found.not_said):
         say(sentence)
+
+
+@app.command()
+def recount(
+    path: Path = typer.Argument(..., help="Folder of the bundle."),
+    counter: str = typer.Option("spikingjelly", "--with", help="spikingjelly, syops or neurobench."),
+    images: int = typer.Option(64, min=1, help="Test images, spread over the test set."),
+    data: Path | None = typer.Option(None, "--data", help="Folder with the data sets [default: SPIKEFRONT_DATA]."),
+    as_json: bool = typer.Option(False, "--json", help="Print as JSON."),
+) -> None:
+    """Rebuild the network in SpikingJelly's layers, run test images, and hold a foreign counter's figures beside ours.
+
+    Ends with 1 where anything differs that should not. The bundle stays as it is.
+    """
+    data = data or Settings().data
+    bundle = Bundle(path)
+    with whole_paths(path), DATASETS.looking_in(data):
+        bundle.verify()
+        test = load(bundle.config().dataset, data)
+        from core.oracles.recount import recount as count_again  # the engine and SpikingJelly: only now
+
+        found = count_again(bundle, test.test_images, test.test_labels, counter=counter, n=images)
+    if as_json:
+        print_json(found.model_dump(mode="json") | {"equal": found.equal})
+    else:
+        print_recount(found)
+    if not found.equal:
+        raise typer.Exit(EXIT_FAILED)

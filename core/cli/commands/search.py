@@ -10,7 +10,7 @@ import typer
 from core.cli.commands.train import parse_settings
 from core.cli.console import print_json
 from core.cli.search_screen import Bar, bar, masks_json, print_masks, print_suggestions, report, suggestions_json
-from core.cli.train_here import stop_on_signals
+from core.cli.train_here import recounter, stop_on_signals
 from core.datasets.catalog import DATASETS
 from core.datasets.splits import split_sizes
 from core.energy.modes import MODES
@@ -192,6 +192,7 @@ def _run(wanted: Search, *, out: Path, trials: int, data: Path, device: str, thr
     from core.engine.experiment import run
 
     choose_device(device)  # a device that is not there would fail every trial alike
+    recount = recounter()
     with stop_on_signals() as stop, Bar(trials) as shown:
         search(
             wanted,
@@ -199,7 +200,7 @@ def _run(wanted: Search, *, out: Path, trials: int, data: Path, device: str, thr
             trials=trials,
             train=lambda config, place: run(
                 config, out=place, data_dir=data, device=device, threads=threads, emit=shown.step,
-                should_stop=stop.is_set,
+                should_stop=stop.is_set, recount=recount,
             ),
             on_trial=shown.trial,
         )  # fmt: skip

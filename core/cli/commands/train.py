@@ -50,6 +50,9 @@ def train(
     data: Path | None = typer.Option(None, "--data", help="Folder with the data sets [default: SPIKEFRONT_DATA]."),
     device: str = typer.Option("auto", help="auto, cpu or cuda."),
     threads: int | None = typer.Option(None, min=1, help="CPU threads [default: all, or OMP_NUM_THREADS]."),
+    recount: str | None = typer.Option(
+        None, metavar="on|off", help="Count the run again by SpikingJelly at its end [default: SPIKEFRONT_RECOUNT]."
+    ),
     events: str | None = typer.Option(None, metavar="-", help="`-`: events as JSON lines on standard output."),
     as_json: bool = typer.Option(False, "--json", help="Print the summary as JSON."),
 ) -> None:
@@ -61,6 +64,8 @@ def train(
         raise BadValue(field="--events", value=events, expected="-, for standard output")
     if events and as_json:
         raise BadValue(field="--json", value=True, expected="left out with --events, whose last event has the summary")
+    if recount not in (None, "on", "off"):
+        raise BadValue(field="--recount", value=recount, expected="on or off")
     data = data or Settings().data
     context.with_resource(DATASETS.looking_in(data))  # the user's own data sets are those of this folder
     try:
@@ -89,6 +94,7 @@ def train(
             device=device,
             threads=threads,
             teacher=teacher,
+            recount=recount,
             stream=print_event if events else None,
             as_json=as_json,
         )

@@ -25,7 +25,7 @@ from pydantic import Field, ValidationError
 from core.bundle import FULL
 from core.cli.commands.train import failed, print_event
 from core.cli.console import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_ORPHANED
-from core.cli.train_here import step_back, stop_on_signals
+from core.cli.train_here import recounter, step_back, stop_on_signals
 from core.errors import BadValue, BundleCorrupt, Interrupted, SpikefrontError, StorageFull
 from core.recipes.build import translate
 from core.run_folder import LOOK_S, is_superseded
@@ -60,6 +60,7 @@ def trainer() -> None:
 
         warm_up()
         print(json.dumps({"type": "ready"}), flush=True)
+        recount = recounter()  # loads SpikingJelly, while nobody waits
         line = _read_request(stop.is_set)
         if line is None:
             _leave(0)
@@ -78,6 +79,7 @@ def trainer() -> None:
                 should_stop=stop.is_set,
                 teacher=_usable_teacher(request),
                 retell=True,
+                recount=recount,
             )
         except ValidationError as error:
             _fail(failed(translate(error)))
