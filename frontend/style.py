@@ -33,6 +33,7 @@ border:1px solid var(--line);border-radius:999px;background:var(--wash);white-sp
 .sf-table th{font-weight:600}.sf-table :is(th,td):first-child{text-align:left;padding-left:0;font-weight:400;opacity:.8}
 .sf-words :is(th,td){text-align:left!important}.sf-words td:first-child{white-space:nowrap}
 .sf-table .sf-left{text-align:left}
+.sf-table .sf-fault td{background:color-mix(in srgb,#d32f2f 18%,transparent);opacity:1;font-weight:600}
 .sf-table :is(th,td):first-child .sf-dim{opacity:.9}
 .sf-scroll{overflow-x:auto}
 .sf-groups :is(th,td){white-space:nowrap}.sf-line{margin:0}.sf-path{overflow-wrap:anywhere}

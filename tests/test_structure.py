@@ -10,7 +10,7 @@ import core
 
 ROOT = Path(__file__).parents[1]
 
-HEAVY = ("torch", "spikingjelly", "syops", "torchvision", "torchaudio")
+HEAVY = ("torch", "spikingjelly", "syops", "neurobench", "nir", "onnx", "onnxruntime", "torchvision", "torchaudio")
 
 
 def modules_after(statement: str) -> set[str]:
@@ -32,6 +32,7 @@ def test_the_package_under_test_is_this_checkout():
         "import frontend.serving.server, frontend.client.api",
         "import core.cli.main",
         "import core.cli.commands.count, core.cli.commands.data, core.cli.commands.up, core.cli.commands.doctor",
+        "import core.cli.commands.bundle, core.cli.commands.train, core.cli.commands.trainer",
         "import core.bundle, core.forecast, core.analysis.pareto, core.energy.price, core.recipes.build",
         "import core.report.charts.pareto, backend.shares.page",
     ],

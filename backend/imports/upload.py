@@ -145,13 +145,16 @@ def _agreeing(bundle: Bundle) -> Upload:
         bundle.metrics,
         bundle.gradients,
         bundle.diagnostics,
-        bundle.recount,
         bundle.environment,
         bundle.examples,
         bundle.weights,
     ):
         read()
     bundle.counts_per_sample()
+    recount = bundle.recount()
+    names = [layer.name for layer in counts.layers]  # a share may show them
+    if recount is not None and recount.failure is None and [layer.name for layer in recount.layers] != names:
+        raise UploadCorrupt(file="recount.json", why="its layers are not those of counts.json.")
     return Upload(
         bundle=bundle, digest=hashlib.sha256(bundle.read(MANIFEST)).hexdigest(), config=config, summary=summary
     )

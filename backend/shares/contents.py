@@ -19,6 +19,7 @@ from backend.sweeps.repository import SweepRepository
 from backend.sweeps.service import SweepService
 from core.errors import NotFound
 from core.host.versions import program_version
+from core.report import recount_words
 from core.schemas.base import Frozen
 from core.schemas.compare import Comparison
 from core.schemas.images import Examples
@@ -35,6 +36,7 @@ RUN_ID = re.compile(r'"[0-9a-f]{16}"')
 IDENTIFYING: dict[str, Any] = {
     "device": None, "train_wall_s": None, "train_images_per_s": None, "evaluate_wall_s": None, "wall_s": [],
     "shared_at": None, "expires_at": None, "finished_at": None, "version": None, "title": None,
+    "counter_version": None, "recounted_images": None, "recounted_equal": None,
 }  # fmt: skip
 
 Model = TypeVar("Model", bound=Frozen)
@@ -104,6 +106,7 @@ def _run(context: Context, share: ShareRow, request: ShareRequest) -> dict[str, 
     twin = twins[0] if twins else None
     own = measured(context, row, name=THIS)
     other = measured(context, twin, name=TWIN) if twin is not None else None
+    recount = own.bundle.recount()
     return {
         "label": row.label,
         "config": RunConfig.model_validate(row.config),
@@ -114,6 +117,8 @@ def _run(context: Context, share: ShareRow, request: ShareRequest) -> dict[str, 
         "examples": _telling_examples(own, other, limit=EXAMPLES_SHOWN if request.with_images else 0),
         "gradients": own.bundle.gradients(),
         "twin": {"label": twin.label, "summary": twin.summary} if twin is not None else None,
+        # why a recount failed may name a path
+        "recount": recount_words.shared(recount) if recount is not None and recount.failure is None else None,
     }
 
 

@@ -12,6 +12,7 @@ from core.analysis.findings import gradient_findings
 from core.backbones.naming import known_mask
 from core.datasets.catalog import title_of
 from core.recipes.build import command
+from core.report import recount_words
 from core.report.charts import compare as compare_charts
 from core.report.charts import confusion, curves, energy, firing, gradients, points, theme
 from core.report.charts.comparison_names import letter, names
@@ -59,6 +60,7 @@ def run(shared: SharedRun) -> Sheet:
             "headlines": headlines(shared.summary),
             "facts": facts(shared.summary, shared.config),
             "energy_note": energy_note(shared.summary),
+            "recounted": recount_words.headline(shared.recount) if shared.recount else None,
             "comparison": comparison,
             "comparison_rows": comparison_rows(shared, comparison),
             "examples": drawable(shared.examples.items)[:MOST_EXAMPLES],

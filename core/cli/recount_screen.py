@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from core.report.recount_words import by_whom, difference, faults, headline, notes, operations
-from core.schemas.recount import Recount, RecountedLayer
+from core.report.recount_words import COLUMNS, by_whom, faults, headline, notes, row
+from core.schemas.recount import Recount
 
-COLUMNS = (
-    "layer", "kind", "exact charges", "by its rules, of ours", "theirs", "theirs less exact", "spikes of ours", "theirs", "",
-)  # fmt: skip
 WORDS = (0, 1, 8)  # columns that are no numbers
 
 
@@ -24,20 +21,13 @@ def print_recount(found: Recount) -> None:
         f"{found.n_images} test images, {steps}sums over images and steps. Both networks run in float64; the rebuilt "
         f"one is counted by {by_whom(found)}."
     )
-    rows = [COLUMNS, *(_row(layer) for layer in found.layers)]
-    widths = [max(len(row[place]) for row in rows) for place in range(len(COLUMNS))]
-    for row, layer in zip(rows, (None, *found.layers), strict=True):
-        cells = [
+    rows = [COLUMNS, *(row(layer) for layer in found.layers)]
+    widths = [max(len(cells[place]) for cells in rows) for place in range(len(COLUMNS))]
+    for cells, layer in zip(rows, (None, *found.layers), strict=True):
+        aligned = [
             cell.ljust(width) if place in WORDS else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+            for place, (cell, width) in enumerate(zip(cells, widths, strict=True))
         ]
-        console.print("  ".join(cells).rstrip(), style="red" if layer is not None and not layer.equal else None)
+        console.print("  ".join(aligned).rstrip(), style="red" if layer is not None and not layer.equal else None)
     for sentence in notes(found):
         console.print(f"- {sentence}")
-
-
-def _row(layer: RecountedLayer) -> tuple[str, ...]:
-    spikes = ("", "") if layer.spikes is None else (f"{layer.spikes.ours:,}", f"{layer.spikes.theirs:,}")
-    verdict = "DIFFERS" if not layer.equal else "equal" if layer.theirs or layer.spikes else "not counted"
-    told = (operations(layer.exact), operations(layer.ours), operations(layer.theirs), difference(layer))
-    return (layer.name, layer.kind, *told, *spikes, verdict)

@@ -79,10 +79,12 @@ def recount(
 
     def given() -> Iterator[Tensor]:
         """What the tool's network gets: each batch as ours has coded it, after ours has seen it."""
+        begun = time.monotonic()
         for place, batch in enumerate(batches):
-            spent, before = time.monotonic() - started, max(place, 1)
-            if place and budget_s is not None and spent * (1 + 1 / before) > budget_s:
-                return
+            now = time.monotonic()
+            if place and budget_s is not None and (now - started) + (now - begun) > budget_s:
+                return  # another batch like the last one would be too much
+            begun = now
             yield ours.see(normalise(torch.from_numpy(images[stored.index[batch]])).double())
 
     # not inference_mode: in it a dispatch counter sees nothing

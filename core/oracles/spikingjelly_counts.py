@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 import torch
 from spikingjelly.activation_based import functional, layer, neuron, surrogate
+from spikingjelly.activation_based.op_counter import DispatchCounterMode, MACCounter, SynOpCounter
 from torch import Tensor, nn
 
 from core.backbones.squeezenet import BLOCKS, EXPAND, POOL_AFTER, SQUEEZE
@@ -57,8 +58,6 @@ def measure(model: nn.Module, batches: Iterable[Tensor]) -> dict[str, tuple[int,
     other a MAC for each weight and output, zeros and padding included; a normalisation one MAC an element. Layers
     that neither has a rule for are not in the answer.
     """
-    from spikingjelly.activation_based.op_counter import DispatchCounterMode, MACCounter, SynOpCounter
-
     tools = SynOpCounter(), MACCounter()
     for x in batches:
         with DispatchCounterMode(list(tools)):

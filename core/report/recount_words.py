@@ -7,6 +7,10 @@ from core.schemas.recount import Operations, Recount, RecountedLayer, SharedReco
 #: Names as their authors write them, by the name on the command line.
 TITLES = {"spikingjelly": "SpikingJelly", "syops": "syops", "neurobench": "NeuroBench"}
 MOST_NAMED = 5  # layers in a sentence
+#: Of the rows below.
+COLUMNS = (
+    "Layer", "Kind", "Exact charges", "By its rules, of ours", "Theirs", "Theirs less exact", "Spikes of ours", "Theirs", "",
+)  # fmt: skip
 NOT_COUNTED = "This run was not counted again: it is from before that was done, or SPIKEFRONT_RECOUNT was off."
 
 
@@ -117,6 +121,14 @@ def difference(layer: RecountedLayer) -> str:
         return "-"
     less = Operations(acs=layer.theirs.acs - layer.exact.acs, macs=layer.theirs.macs - layer.exact.macs)
     return operations(less)
+
+
+def row(layer: RecountedLayer) -> tuple[str, ...]:
+    """What stands in COLUMNS, the verdict last."""
+    spikes = ("", "") if layer.spikes is None else (f"{layer.spikes.ours:,}", f"{layer.spikes.theirs:,}")
+    verdict = "DIFFERS" if not layer.equal else "equal" if layer.theirs or layer.spikes else "not counted"
+    told = (operations(layer.exact), operations(layer.ours), operations(layer.theirs), difference(layer))
+    return (layer.name, layer.kind, *told, *spikes, verdict)
 
 
 def _number(value: float) -> str:

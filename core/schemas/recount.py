@@ -62,7 +62,7 @@ class Recount(Frozen):
 
     version: Literal[1] = 1
     counter: CounterName
-    counter_version: str
+    counter_version: str = Field(pattern=r"^[0-9A-Za-z.+-]{0,40}$", description="empty where it could not be loaded")
     failure: str | None = None
     n_images: int = Field(default=0, ge=0)
     time_steps: int = Field(default=1, ge=1)

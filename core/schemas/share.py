@@ -14,6 +14,7 @@ from core.schemas.diagnostics import Confusion
 from core.schemas.images import Example, Examples
 from core.schemas.pareto import Pareto, ParetoPoint
 from core.schemas.prices import AS_PUBLISHED, DEFAULT_MODE, DEFAULT_PROFILE, Factors
+from core.schemas.recount import SharedRecount
 from core.schemas.results import Gradients, Metrics, Summary
 from core.schemas.run import RunConfig, RunState
 from core.schemas.sweep import SweepGroup
@@ -158,6 +159,7 @@ class SharedRun(Shared):
     examples: Examples
     gradients: Gradients
     twin: SharedTwin | None = None
+    recount: SharedRecount | None = Field(default=None, description="the run counted again; null where it was not")
 
 
 class ChangedImages(Frozen):

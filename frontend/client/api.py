@@ -26,6 +26,7 @@ from core.schemas.installation import Installation
 from core.schemas.pareto import Pareto, ParetoColumns
 from core.schemas.preview import Preview
 from core.schemas.problem import Problem
+from core.schemas.recount import Recount
 from core.schemas.request import ForkRequest, RunRequest
 from core.schemas.results import Environment, Gradients, Metrics
 from core.schemas.runs import BulkAnswers, BulkRequest, Run, RunChange, RunPage
@@ -256,6 +257,10 @@ class Client:
     def diagnostics(self, run_id: str) -> DiagnosticsReport:
         """What the probe saw; refused as `not-ready` for a run from before there was one."""
         return self._get(DiagnosticsReport, f"/runs/{_part(run_id)}/diagnostics")
+
+    def recount(self, run_id: str) -> Recount:
+        """The run counted again by SpikingJelly; refused as `not-found` where it was not."""
+        return self._get(Recount, f"/runs/{_part(run_id)}/artifacts/recount.json")
 
     def environment(self, run_id: str) -> dict[str, Any]:
         """What the numbers were made with."""

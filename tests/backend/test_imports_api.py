@@ -17,7 +17,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from backend.imports import service, upload
-from core.bundle import FILES, Bundle
+from core.bundle import FILES, LATER_FILES, Bundle
 from core.schemas.preview import Preview
 from core.schemas.runs import Run
 
@@ -118,7 +118,8 @@ def test_one_bundle_sent_by_many_at_once_is_one_run(client: TestClient, trained:
 
 
 def test_a_bundle_from_before_a_file_was_introduced_is_whole(client: TestClient, bundle: Bundle) -> None:
-    (bundle.path / "diagnostics.json").unlink(missing_ok=True)
+    for name in LATER_FILES:
+        (bundle.path / name).unlink()
     bundle.seal()
     assert send(client, zipped(bundle.path)).status_code == 201
 
@@ -207,6 +208,8 @@ def broken_inside(bundle: Bundle) -> None:
         (changed("config.json", colour="red"), "upload-corrupt", "colour"),
         (changed("counts.json", n_samples=1), "upload-corrupt", "n_test is 360, where the rest of the bundle gives 1"),
         (changed("counts.json", kind="cnn"), "upload-corrupt", "kind is cnn"),
+        (changed("recount.json", layers=[]), "upload-corrupt", "its layers are not those of counts.json"),
+        (changed("recount.json", counter_version="2.0.0 of mallory@lab"), "upload-corrupt", "recount.json"),
         (fewer_spikes, "upload-corrupt", "where counts.json gives"),
         (other_answers, "upload-corrupt", "accuracy is"),
         (flipped_byte, "upload-corrupt", "weights.safetensors cannot be used: its SHA-256 differs"),

@@ -18,6 +18,7 @@ from core.schemas.share import NewShare
 WORKER, HOST, USER, FOLDER = "mallory@gpuhost77", "gpuhost77", "mallory", "/home/mallory/secret-lab"
 COMMIT, DEVICE, SWEEP, NOTE = "c0ffee5eed15dead", "Mallory Accelerator 9000", "Mallorys masks", "for mallory only"
 SPEED, WALL = 31337.25, 271.828182
+VERSION = "9.8.7-mallory"
 MARKS = (WORKER, HOST, USER, FOLDER, COMMIT, DEVICE, SWEEP, NOTE, str(SPEED), str(WALL), "Mallory")
 
 
@@ -34,6 +35,11 @@ def marked(finisher, client: TestClient) -> tuple[str, str]:
         bundle.write_model("summary.json", bundle.summary().model_copy(update=told))
         bundle.write_json("environment.json", {"commit": COMMIT, "user": USER, "host": HOST, "python": FOLDER})
         metrics = bundle.metrics()
+        # a failure's text may hold anything, and versions and numbers of images tell of machine and time
+        told = {"counter_version": VERSION, "n_images": 61, "answers_equal": 61, "stored": None}
+        again = bundle.recount().model_copy(update=told)
+        failed = {"failure": f"OSError: {FOLDER} of {HOST}", "layers": ()}
+        bundle.write_model("recount.json", again if kind == "snn" else again.model_copy(update=failed))
         bundle.write_model("metrics.json", metrics.model_copy(update={"wall_s": [WALL] * len(metrics.epoch)}))
         bundle.write_bytes("weights.safetensors", save(load(bundle.read("weights.safetensors")), {"by": FOLDER}))
         bundle.seal()
@@ -121,6 +127,11 @@ def test_a_double_blind_page_says_what_it_is_and_still_shows_its_figures(marked,
     assert "double-blind" in page and "Cite it" not in page and "SNN-SqueezeNet F9" in page
     shown = client.get(f"/api/v1/shared/{run.token}").json()
     assert shown["summary"]["accuracy"] == client.get(f"/api/v1/runs/{marked[0]}").json()["summary"]["accuracy"]
+    assert "Recounted by SpikingJelly: all answers and all operations equal." in page
+    assert (shown["recount"]["counter_version"], shown["recount"]["recounted_images"]) == (None, None)
+    assert "61 of 61" not in page and VERSION not in page
+    open_page = client.get(f"/s/{links(client, marked)[0].token}").text
+    assert f"Recounted by SpikingJelly {VERSION}: 61 of 61 answers and all operations equal." in open_page
     assert shown["version"] is None and shown["shared_at"] is None and shown["metrics"]["wall_s"] == []
 
 

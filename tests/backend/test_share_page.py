@@ -14,6 +14,7 @@ from core.report.run_words import charged, compare, energy_note, headlines
 from core.schemas.bill import LayerBill, Layers
 from core.schemas.diagnostics import Confusion
 from core.schemas.images import Answer, Example, Examples
+from core.schemas.recount import SharedRecount
 from core.schemas.results import Gradients, Metrics
 from core.schemas.run import Kind, RunConfig
 from core.schemas.share import SharedRun, SharedSummary, SharedTwin
@@ -103,6 +104,23 @@ def test_the_headline_says_each_figure_with_what_it_rests_on(html):
     for words in ("78.0 %", "n = 360 test images, one seed", "30 µJ", "mode paper, one time step of T = 4", "16.1 M AC",
                   "4.23 M MAC", "549,114", "0.112", "1,000 of 1,149 training images", "horowitz-45nm"):  # fmt: skip
         assert words in said, words
+
+
+RECOUNT = SharedRecount(
+    counter="spikingjelly", counter_version="2.0.0", recounted_images=64, recounted_equal=64, equal=True, faults=[]
+)
+
+
+def test_it_says_that_another_tool_counted_the_same_or_what_differs_in_red_or_nothing(html):
+    assert "ecounted" not in html
+    good = page.render(shared(recount=RECOUNT))
+    assert "Recounted by SpikingJelly 2.0.0: 64 of 64 answers and all operations equal." in Elements(good).print
+    assert not [attrs for attrs in Elements(good).all("p") if attrs.get("class") == "fault"]
+    said = f"stem.conv has 3 AC by our values, and 4 AC by {EVIL}."
+    bad = page.render(shared(recount=RECOUNT.model_copy(update={"equal": False, "faults": [said]})))
+    assert "Recounted by SpikingJelly 2.0.0: not all is equal." in Elements(bad).print and said in Elements(bad).print
+    assert [attrs for attrs in Elements(bad).all("p") if attrs.get("class") == "fault"]
+    assert len(Elements(bad).all("script")) == len(Elements(good).all("script"))
 
 
 def test_no_id_host_path_or_user_is_in_the_page(html):

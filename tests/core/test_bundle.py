@@ -14,6 +14,7 @@ from safetensors.numpy import save
 from core.bundle import FILES, LATER_FILES, Bundle, Predictions, unwritable, write_atomic
 from core.errors import BundleCorrupt, HomeUnusable, StorageFull
 from core.schemas.diagnostics import Diagnostics
+from core.schemas.recount import Operations, Recount, RecountedLayer
 from core.schemas.results import Counts, Gradients, LayerCounts, Metrics, Summary
 from core.schemas.run import Kind, RunConfig
 
@@ -36,6 +37,10 @@ DIAGNOSTICS = Diagnostics(
     kind=Kind.SNN, time_steps=2, n_probe=3, layers=["a"], epochs=[1], gradient_norm=[[[0.1 + 0.2, float("nan")]]],
     firing_rate=[[[0.5, 0.0]]], active=[[[0.25, 0.5]]], dead=[[0.5]], saturated=[[0.0]],
 )  # fmt: skip
+RECOUNT = Recount(counter="spikingjelly", counter_version="2.0.0", n_images=3, answers_equal=3, layers=(
+    RecountedLayer(name="a", kind="conv", exact=Operations(acs=3), ours=Operations(acs=3), theirs=Operations(acs=3),
+                   equal=True),
+))  # fmt: skip
 EVERY_FILE = FILES + LATER_FILES
 
 
@@ -55,6 +60,7 @@ def make(path: Path) -> Bundle:
     bundle.write_bytes("weights.safetensors", save({"w": np.ones(3, np.float32)}))
     bundle.write_model("summary.json", SUMMARY)
     bundle.write_model("diagnostics.json", DIAGNOSTICS)
+    bundle.write_model("recount.json", RECOUNT)
     return bundle
 
 
@@ -86,16 +92,18 @@ def test_what_is_written_comes_back_equal(bundle: Bundle) -> None:
     assert bundle.weights()["w"].tolist() == [1, 1, 1]
     found = bundle.diagnostics()
     assert found is not None and found.model_dump_json() == DIAGNOSTICS.model_dump_json()  # a NaN is not itself
+    assert bundle.recount() == RECOUNT and RECOUNT.equal
     assert [entry.name for entry in bundle.files()] == list(EVERY_FILE)
 
 
 def test_a_bundle_from_before_a_file_was_introduced_is_whole_without_it(tmp_path: Path) -> None:
     bundle = make(tmp_path)
-    (tmp_path / "diagnostics.json").unlink()
+    for name in LATER_FILES:
+        (tmp_path / name).unlink()
     bundle.seal()
     assert [entry.name for entry in bundle.files()] == list(FILES)
     bundle.verify()
-    assert bundle.diagnostics() is None
+    assert bundle.diagnostics() is None and bundle.recount() is None
 
 
 def test_a_file_that_the_manifest_lists_and_that_is_gone_is_no_old_bundle(bundle: Bundle) -> None:
@@ -133,7 +141,7 @@ def test_every_reader_refuses_rubbish_with_the_file_named(bundle: Bundle) -> Non
         "counts.json": bundle.counts, "gradients.json": bundle.gradients, "environment.json": bundle.environment,
         "predictions.npz": bundle.predictions, "examples.npz": bundle.examples, "weights.safetensors": bundle.weights,
         "counts_per_sample.npz": bundle.counts_per_sample, "diagnostics.json": bundle.diagnostics,
-        "manifest.json": bundle.files,
+        "recount.json": bundle.recount, "manifest.json": bundle.files,
     }  # fmt: skip
     manifest = (bundle.path / "manifest.json").read_bytes()
     for rubbish in (b"", b"\x00\xff rubbish", b"[]", b"PK\x03\x04 no zip"):

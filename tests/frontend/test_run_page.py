@@ -216,3 +216,36 @@ def test_the_twins_can_be_printed_and_a_figure_for_print_has_the_words_of_a_pict
     assert chart["data"][0]["text"] == list(twin.figure(found).data[0].text)
     lines = chart["layout"]["title"]["subtitle"]["text"].split("<br>")
     assert max(map(len, lines)) > theme.NARROW_SIGNS and chart["layout"]["paper_bgcolor"] == "#ffffff"
+
+
+def test_the_energy_section_says_whether_spikingjelly_counts_the_same(stack, visit, words):
+    run = stack.succeeded("snn")
+    bundle = Artifacts(stack.settings).bundle(run.id)
+    found = bundle.recount()
+    page = visit("run", run=run.id, section="Energy")
+    n = found.n_images
+    assert f"Recounted by SpikingJelly 2.0.0: {n} of {n} answers and all operations equal." in words(page)
+    assert not page.error
+    assert "stem.conv" in words(page) and "computes the constant current once" in words(page)
+
+    layers = [layer.model_copy(update={"equal": layer.name != "classifier.conv"}) for layer in found.layers]
+    bundle.write_model("recount.json", found.model_copy(update={"layers": tuple(layers)}))
+    page = visit("run", run=run.id, section="Energy")
+    assert "not all is equal" in page.error[0].value and "classifier.conv has" in page.error[0].value.replace("\\", "")
+    assert words(page).count('<tr class="sf-fault">') == 1
+
+    failed = found.model_copy(update={"layers": (), "failure": "RuntimeError: *boom*"})
+    bundle.write_model("recount.json", failed)
+    page = visit("run", run=run.id, section="Energy")
+    assert "failed (RuntimeError: *boom*). The run's own counts are as they were" in page.error[0].value.replace(
+        "\\", ""
+    )
+
+
+def test_a_run_from_before_recounts_says_that_it_was_not_counted_again(stack, visit, words):
+    run = stack.succeeded("snn")
+    bundle = Artifacts(stack.settings).bundle(run.id)
+    (bundle.path / "recount.json").unlink()
+    bundle.seal()
+    page = visit("run", run=run.id, section="Energy")
+    assert "This run was not counted again" in words(page) and not page.error

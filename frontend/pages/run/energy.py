@@ -1,4 +1,4 @@
-"""Where the energy goes: layer by layer, as a flow, as a table, and beside the twin's."""
+"""Where the energy goes: layer by layer, as a flow, as a table, beside the twin's, and counted again."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import streamlit as st
 from core.report.charts import energy, flow
 from core.units import format_count, format_energy
 from frontend.keys import Key
+from frontend.pages.run import recount as run_recount
 from frontend.pages.run import twin as run_twin
 from frontend.pages.run.section import Shown
 from frontend.parts.chart_box import show
@@ -34,6 +35,7 @@ def draw(shown: Shown) -> None:
     run_twin.draw(shown)
     with st.expander("Every operation", icon=":material/table_rows:"):
         st.html(_table(shown))
+    run_recount.draw(shown)
     st.caption(
         "Estimated from counted operations times published prices, not measured on hardware. Leakage, routing and control "
         "are not modelled in any mode; memory traffic only in the mode memory."
