@@ -70,7 +70,8 @@ class Objective:
 
         def keep(node: Node, inputs: tuple[Tensor, ...], output: Tensor | None) -> None:
             if node.op == "act" and self._counts_spikes:
-                spikes_L.append(output)
+                levels = self._network.levels  # a count of T is a rate of 1
+                spikes_L.append(output if levels == 1 else output / levels)
             if ac_share and node.op in SYNAPTIC and node.inputs[0] in self._reached:
                 read[node.inputs[0]] = inputs[0]
             if node is self._sees:

@@ -15,6 +15,7 @@ from spikingjelly.activation_based.op_counter import DispatchCounterMode, MACCou
 from torch import Tensor, nn
 
 from core.backbones.squeezenet import BLOCKS, EXPAND, POOL_AFTER, SQUEEZE
+from core.engine.neurons import first_potential
 from core.errors import UnknownLayer
 from core.schemas.run import NeuronConfig
 
@@ -31,24 +32,29 @@ SURROGATES: dict[str, type[surrogate.SurrogateFunctionBase]] = {
 def neuron_of(config: NeuronConfig, step_mode: str = "s") -> neuron.base_node.BaseNode:
     """SpikingJelly's neuron of a config; its soft reset is v_reset None, and the reset carries its gradient.
 
-    Raises UnknownLayer for a neuron or a surrogate that it has not.
+    Raises UnknownLayer for a surrogate that it has not, for counts, which are no neuron of steps, and for a learned
+    threshold, which is not in the config.
     """
+    if config.model == "count" or config.learn_threshold:
+        raise UnknownLayer(layer="the neurons", kind="count" if config.model == "count" else "learned threshold")
     if config.surrogate not in SURROGATES:
         raise UnknownLayer(layer="the neurons' surrogate", kind=config.surrogate)
     shared = {
         "v_threshold": config.v_threshold,
         "v_reset": 0.0 if config.reset == "hard" else None,
         "surrogate_function": SURROGATES[config.surrogate](alpha=config.alpha),
-        "detach_reset": False,
+        "detach_reset": config.detach_reset,
         "step_mode": step_mode,
     }
     if config.model == "if":
-        return neuron.IFNode(**shared)
-    if config.model == "plif":
-        return neuron.ParametricLIFNode(init_tau=config.tau, decay_input=True, **shared)
-    if config.model == "lif":
-        return neuron.LIFNode(tau=config.tau, decay_input=True, **shared)
-    raise UnknownLayer(layer="the neurons", kind=config.model)
+        node = neuron.IFNode(**shared)
+    elif config.model == "plif":
+        node = neuron.ParametricLIFNode(init_tau=config.tau, decay_input=config.decay_input, **shared)
+    else:
+        node = neuron.LIFNode(tau=config.tau, decay_input=config.decay_input, **shared)
+    node.v = first_potential(config)
+    node.set_reset_value("v", node.v)
+    return node
 
 
 def measure(model: nn.Module, batches: Iterable[Tensor]) -> dict[str, tuple[int, int]]:
