@@ -11,6 +11,7 @@ import uvicorn
 
 from backend.app import create_app
 from backend.store import logs
+from core.connections import BoundedConnection
 from core.errors import SpikefrontError
 from core.host.gc_pauses import search_rarely
 from core.host.ports import listen
@@ -41,6 +42,7 @@ def main() -> int:
             app,
             host=settings.host,
             port=settings.api_port,
+            http=BoundedConnection,
             log_config=None,
             access_log=False,  # it prints addresses; the Gate logs requests by route
             server_header=False,

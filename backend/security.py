@@ -128,9 +128,8 @@ class Gate:
         if length.isdigit() and int(length) > limit:
             await problem(BodyTooLarge(limit_bytes=limit))(scope, receive, send)
             return
-        if (
-            b"transfer-encoding" in headers and scope["path"] not in UPLOADS
-        ):  # no length was announced: read at most the bound, then go on
+        # no length was announced: read at most the bound, then go on; where anybody may ask, nothing reads a body
+        if b"transfer-encoding" in headers and scope["path"] not in UPLOADS and not is_open(scope["path"]):
             body = await _bounded_body(receive, limit)
             if body is None:
                 await problem(BodyTooLarge(limit_bytes=limit))(scope, receive, send)

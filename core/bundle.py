@@ -44,6 +44,8 @@ from core.schemas.diagnostics import Diagnostics
 from core.schemas.recount import Recount
 from core.schemas.results import Counts, Gradients, Metrics, Summary
 from core.schemas.run import RunConfig
+from core.schemas.wording import fault_of
+from core.showing import clipped
 
 FULL = (errno.ENOSPC, errno.EDQUOT)  # no room on the disk, or none left of this user's share of it
 MANIFEST = "manifest.json"
@@ -267,9 +269,8 @@ class Bundle:
         try:
             return model.model_validate_json(self.read(name))
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "the whole"
-            raise BundleCorrupt(file=name, why=f"{where}: {first['msg']}.") from None
+            field, _, wanted = fault_of(error.errors()[0])
+            raise BundleCorrupt(file=name, why=f"{clipped(field) or 'the whole'} must be {wanted}.") from None
 
     def _arrays(self, name: str, **dimensions: int) -> dict[str, np.ndarray]:
         """The arrays of an npz file; those named must be there with that many dimensions."""

@@ -16,8 +16,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from core.addresses import broker_place, broker_url, file_url, is_web_address, origin, sqlite_url
 from core.errors import BadValue, HomeUnusable
 from core.homes import NOWHERE, expanded, user_home
-from core.schemas.wording import expected
+from core.schemas.wording import fault_of
 
+MAX_TOKEN_BYTES = 1_000  # ours has 43; an address that carries it is no longer than browsers take
 OTHERS = 0o077  # what a mode lets group and world do
 
 
@@ -129,13 +130,10 @@ class Settings(BaseSettings):
 
 def _bad_setting(error: ValidationError) -> BadValue:
     """The first fault, under the name that a user sets."""
-    first = error.errors()[0]
-    name = str(first["loc"][0]).upper() if first["loc"] else "SPIKEFRONT_..."
-    return BadValue(
-        field=name if name.startswith("SPIKEFRONT_") else f"SPIKEFRONT_{name}",
-        value=str(first["input"]),
-        expected=expected(first),
-    )
+    field, value, wanted = fault_of(error.errors()[0])
+    name = field.upper()
+    name = name if name.startswith("SPIKEFRONT_") else f"SPIKEFRONT_{name}"
+    return BadValue(field=name, value=None if value is None else str(value), expected=wanted)
 
 
 def prepare_home(settings: Settings) -> None:
@@ -164,9 +162,7 @@ def read_token(settings: Settings) -> str:
     """The bearer token of this installation; made at first use, readable by its owner alone."""
     path = settings.token_file
     try:
-        token = path.read_text().strip()
-        if not token:
-            raise HomeUnusable(folder=str(settings.home), why="the file 'token' is empty; delete it and start again.")
+        token = token_in(path)
         if path.stat().st_mode & OTHERS:
             path.chmod(0o600)
         return token
@@ -174,6 +170,8 @@ def read_token(settings: Settings) -> str:
         pass
     except OSError as error:
         raise HomeUnusable(folder=str(settings.home), why=f"the file 'token': {error.strerror}") from None
+    except ValueError as error:
+        raise HomeUnusable(folder=str(settings.home), why=f"the file 'token' {error}.") from None
     prepare_home(settings)
     made = home_file(settings.home)
     try:
@@ -186,6 +184,21 @@ def read_token(settings: Settings) -> str:
     finally:
         made.unlink(missing_ok=True)
     return read_token(settings)
+
+
+def token_in(path: Path) -> str:
+    """The token in a file; raises ValueError where it can be none: it is sent in a header and in an address, as it is."""
+    with open(path, "rb") as file:
+        token = file.read(MAX_TOKEN_BYTES + 1).strip().decode("ascii", "replace")
+    for wrong, why in (
+        (not token, "is empty"),
+        (len(token) > MAX_TOKEN_BYTES, f"is longer than {MAX_TOKEN_BYTES:,} characters"),
+        (len(token.split()) > 1, "holds more than one word"),
+        (not (token.isascii() and token.isprintable()), "holds other signs than those of ASCII"),
+    ):
+        if wrong:
+            raise ValueError(f"{why}; delete it and start again")
+    return token
 
 
 def home_file(home: Path) -> Path:

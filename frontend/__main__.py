@@ -6,14 +6,16 @@ import logging
 import sys
 
 from core.errors import SpikefrontError
+from core.loglines import LineFormatter, to_stderr
 from core.settings import Settings
 from core.showing import printable
 
 
 def main() -> int:
     """Exit status 0 after a clean stop, 1 with a sentence on stderr when it cannot start."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs every request at INFO
+    to_stderr(LineFormatter(), level=logging.INFO)
+    for noisy in ("uvicorn", "httpx", "asyncio"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
         settings = Settings()
         from frontend.serving.server import serve  # uvicorn and Streamlit: not needed to complain about a setting

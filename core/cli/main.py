@@ -7,7 +7,9 @@ wrong use as exit code 2.
 
 from __future__ import annotations
 
+import logging
 import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -18,6 +20,7 @@ from core.cli.console import EXIT_FAILED, EXIT_INTERRUPTED, print_error
 from core.cli.output import OutputLost, careful_output, drop_output
 from core.errors import Interrupted, SpikefrontError
 from core.host.versions import program_version
+from core.loglines import Once, PersonFormatter, to_stderr
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +83,7 @@ def main(args: Sequence[str] | None = None) -> None:
     asked = next((arg for arg in args if not arg.startswith("-")), None)
     if asked not in COMMANDS or not COMMANDS[asked].hidden:  # those speak to a program, by rules of their own
         careful_output()
+        _word_warnings()
     try:
         try:
             _run(args, asked)
@@ -91,6 +95,15 @@ def main(args: Sequence[str] | None = None) -> None:
         if lost.wanted:
             print(f"spikefront: Standard output cannot be written: {lost.strerror}.", file=sys.stderr, flush=True)
         sys.exit(EXIT_FAILED)
+
+
+def _word_warnings() -> None:
+    """What is logged as a warning, once and with its values; those of packages are for whoever asks Python for them."""
+    if not logging.getLogger().handlers:
+        to_stderr(PersonFormatter(), level=logging.WARNING)
+        logging.getLogger().handlers[0].addFilter(Once())
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
 
 
 def _run(args: list[str], asked: str | None) -> None:

@@ -27,7 +27,7 @@ from core.host.ports import check_port
 from core.host.versions import installed, program_version
 from core.launcher import broker, health
 from core.launcher.home_lock import running
-from core.settings import Settings
+from core.settings import Settings, token_in
 
 GIB = 1 << 30
 MEMORY_WANTED_GIB = 2  # API, dashboard, worker and two trainers on the digits
@@ -173,6 +173,13 @@ def _token(settings: Settings) -> Iterator[Check]:
     if mode & 0o077:
         advice = f"Make it yours alone: chmod 600 {settings.token_file}"
         yield Check(name="token", status="fail", found=f"others can read it (mode {mode:o})", advice=advice)
+        return
+    try:
+        token_in(settings.token_file)
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        advice = "Delete it: the next start makes a new one, and download addresses under the old one end."
+        yield Check(name="token", status="fail", found=f"the file 'token': {why}", advice=advice)
     else:
         yield Check(name="token", status="ok", found=f"mode {mode:o}")
 

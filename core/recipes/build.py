@@ -17,10 +17,9 @@ from core.recipes.catalog import RECIPES
 from core.registry import Registry
 from core.schemas.architecture import AS_DEFINED, ArchitectureConfig
 from core.schemas.base import Frozen
-from core.schemas.conflicts import CONFLICT
 from core.schemas.request import RunRequest
 from core.schemas.run import Kind, RunConfig
-from core.schemas.wording import expected
+from core.schemas.wording import fault_of
 
 #: Fields of a config that a request names itself; a recipe is chosen by them, so they are no overrides.
 CHOSEN = ("backbone", "definition", "kind", "mask", "dataset", "recipe", "seed")
@@ -153,15 +152,8 @@ def command(config: RunConfig) -> str:
 
 def translate(error: ValidationError) -> BadValue:
     """The first fault of a pydantic error as a domain error."""
-    first = error.errors()[0]
-    if first["type"] == CONFLICT:
-        return BadValue(**{name: first["ctx"][name] for name in ("field", "value", "expected")})
-    value = first["input"]
-    return BadValue(
-        field=".".join(str(part) for part in first["loc"]) or "config",
-        value=None if first["type"] == "missing" or isinstance(value, dict) else value,
-        expected=expected(first),
-    )
+    field, value, wanted = fault_of(error.errors()[0])
+    return BadValue(field=field or "config", value=value, expected=wanted)
 
 
 def _require(registry: Registry[Any], name: str) -> None:

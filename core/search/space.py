@@ -31,9 +31,9 @@ class Range(Frozen):
     @model_validator(mode="after")
     def _has_an_inside(self) -> Range:
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
-            raise ValueError("the low end must be below the high end, both finite")
+            raise ValueError("of a low end below its high end, both finite")
         if self.log and self.low <= 0:
-            raise ValueError("a logarithmic range must start above 0")
+            raise ValueError("above 0 at its low end, to be spread over the logarithm")
         return self
 
     @property

@@ -15,6 +15,7 @@ import asyncio
 import hmac
 import ipaddress
 import logging
+import re
 import socket
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
@@ -33,6 +34,7 @@ Headers = list[tuple[bytes, bytes]]
 HEALTH = "/_stcore/health"
 KEY_FORM = "/_key"
 FORM_LIMIT = 8192  # bytes; a key is 43 characters
+FORM_S = 10.0  # until all of it is here: anybody may begin one
 WAITING_LIMIT = 16  # wrong keys that may wait at once
 
 _PAGE: Headers = [
@@ -53,9 +55,11 @@ _EVERYWHERE: Headers = [
 # compile functions at run time. The websocket is named, since not every browser counts it as 'self'.
 _POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' ws://{host} wss://{host}; "
+    "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'{sockets}; "
     "worker-src 'self' blob:; frame-ancestors 'self'; base-uri 'self'; form-action 'self'; object-src 'none'"
 )
+#: A Host header: a name or a literal address, and a port. Nothing else can stand in it, so it fits into a policy.
+_HOST = re.compile(r"(?P<name>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 #: Other names of the first page, which Streamlit knows at `/` alone.
 HOME = ("/explore", "/explore/")
 
@@ -151,19 +155,21 @@ class Guard:
             await _answer(scope, send, 401, door(action=KEY_FORM, path=target))
 
     async def _form(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = b""
-        more = True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return
-            body += message.get("body", b"")
-            more = message.get("more_body", False)
-            if len(body) > FORM_LIMIT:
-                await _answer(scope, send, 413, notice(title="Too long", text="That is no key."))
-                return
+        try:
+            async with asyncio.timeout(FORM_S):
+                body = await _bounded_body(receive)
+        except TimeoutError:
+            await _answer(scope, send, 408, notice(title="Too slow", text="Open the page and try again."))
+            return
+        if body is None:
+            await _answer(scope, send, 413, notice(title="Too long", text="That is no key."))
+            return
         fields = parse_qs(body.decode("utf-8", "replace"))
-        wanted = urlsplit(fields.get("next", ["/"])[0])
+        try:
+            wanted = urlsplit(fields.get("next", ["/"])[0])
+        except ValueError:
+            await _answer(scope, send, 400, notice(title="Unreadable", text="The page to open next is no address."))
+            return
         target = _address(wanted.path, parse_qsl(wanted.query, keep_blank_values=True))
         await self._judge(scope, send, fields.get("key", [""])[0].strip(), target)
 
@@ -199,25 +205,40 @@ class Guard:
 
     def _host_is_ours(self, host: str | None) -> bool:
         """Our names, or any literal address: rebinding needs a name that the attacker's DNS answers for."""
-        try:
-            name = urlsplit(f"//{host or ''}").hostname
-        except ValueError:
+        found = _HOST.fullmatch(host or "")
+        if found is None:
             return False
-        if not name:
-            return False
+        name = found["name"].lower()
         if name.rstrip(".") in self._names:
             return True
         try:
-            ipaddress.ip_address(name)
+            ipaddress.ip_address(name.strip("[]"))
         except ValueError:
             return False
         return True
 
 
+async def _bounded_body(receive: Receive) -> bytes | None:
+    """The body of a form; None of one that is too long, or whose client has gone."""
+    body, more = b"", True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+        if len(body) > FORM_LIMIT:
+            return None
+    return body
+
+
 def _origin_is_ours(headers: dict[bytes, str]) -> bool:
     """No Origin (not a browser), or the same host and port as the request's own."""
     origin = headers.get(b"origin")
-    return origin is None or urlsplit(origin).netloc.lower() == headers.get(b"host", "").lower()
+    try:
+        return origin is None or urlsplit(origin).netloc.lower() == headers.get(b"host", "").lower()
+    except ValueError:  # no address at all
+        return False
 
 
 def _address(path: str, query: Iterable[tuple[str, str]]) -> str:
@@ -227,8 +248,12 @@ def _address(path: str, query: Iterable[tuple[str, str]]) -> str:
 
 
 def _with_headers(send: Send, host: str) -> Send:
-    """`host` has passed the check of names, so it holds no sign that could end a directive."""
-    policy = (b"content-security-policy", _POLICY.format(host=host).encode("latin-1", "replace"))
+    """`host` has passed the check of names, so it holds no sign that could end a directive.
+
+    A policy has no form for an IPv6 address; there the websocket is 'self' or nothing.
+    """
+    sockets = "" if host.startswith("[") else f" ws://{host} wss://{host}"
+    policy = (b"content-security-policy", _POLICY.format(sockets=sockets).encode("ascii"))
 
     async def sending(message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":

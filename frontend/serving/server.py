@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import uvicorn
 
+from core.connections import BoundedConnection
 from core.homes import user_home
 from core.host.gc_pauses import search_rarely
 from core.host.ports import listen
@@ -99,9 +100,10 @@ def serve(settings: Settings) -> None:
     app = create(settings)
     config = uvicorn.Config(
         app,
+        http=BoundedConnection,
         lifespan="on",
         access_log=False,  # an address may carry the key
-        log_level="warning",
+        log_config=None,  # its lines go where ours go, in the same form
         server_header=False,
         timeout_graceful_shutdown=3,  # open pages hold websockets for ever
     )

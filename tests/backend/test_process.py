@@ -118,12 +118,15 @@ def test_the_process_serves_logs_no_secret_and_stops_cleanly(settings: Settings)
     assert process.stdout is not None and settings.token_file.stat().st_mode & 0o777 == 0o600
 
 
-def test_an_answer_on_a_kept_connection_is_not_held_back(settings: Settings) -> None:
+def test_a_kept_connection_is_answered_at_once_and_a_half_open_one_is_ended(settings: Settings) -> None:
     port = free_port()
     base = f"http://127.0.0.1:{port}"
     with backend(settings, port) as (process, log):
         wait_live(base, process, log)
         assert quickest_answer_s(f"{base}/api/v1/health/live") < DELAYED_S
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as half:  # and one that never asks is ended
+            half.sendall(b"GET / HTTP/1.1\r\n")
+            assert half.recv(1) == b""
 
 
 def test_a_port_that_is_taken_is_one_line(settings: Settings) -> None:

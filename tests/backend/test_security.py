@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
@@ -11,6 +12,7 @@ from fastapi.testclient import TestClient
 
 from backend.app import create_app
 from backend.security import MAX_BODY_BYTES, allowed_hosts, is_open
+from backend.security import OPEN as SECURITY_OPEN
 from backend.store.artifacts import URL_LIFETIME_S, SignedUrls
 from core.errors import Unauthorised
 from core.settings import Settings
@@ -140,6 +142,27 @@ def test_a_body_above_the_bound_is_refused_announced_or_not(client: TestClient) 
     for content in (fits, iter([fits[:10], fits[10:]])):
         answer = client.post("/api/v1/preview", content=content, headers={"Content-Type": "application/json"})
         assert answer.status_code == 200
+
+
+def test_nobody_is_waited_for_where_anybody_may_ask(settings: Settings) -> None:
+    """A body of no announced length that never comes holds no place on an open route."""
+    asked, sent = create_app(settings), []
+
+    async def never() -> dict:
+        await asyncio.sleep(600)
+        return {}
+
+    async def send(message: dict) -> None:
+        sent.append(message)
+
+    for path in sorted(SECURITY_OPEN):
+        scope = {
+            "type": "http", "http_version": "1.1", "method": "GET", "scheme": "http", "path": path, "raw_path": path.encode(),
+            "query_string": b"", "root_path": "", "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 8000),
+            "headers": [(b"host", b"127.0.0.1"), (b"transfer-encoding", b"chunked")],
+        }  # fmt: skip
+        asyncio.run(asyncio.wait_for(asked(scope, never, send), 60))
+        assert sent[0]["status"] in (200, 503)
 
 
 def test_a_signature_opens_one_file_of_one_run_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:

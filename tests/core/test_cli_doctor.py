@@ -94,6 +94,15 @@ def test_a_token_that_others_can_read_fails(tmp_path):
     assert "secret-token" not in check.found
 
 
+@pytest.mark.parametrize("content", [b"", b"two\nlines", b"\xff\xfe"])
+def test_a_token_file_that_holds_no_token_fails(tmp_path, content):
+    settings = Settings(home=tmp_path)
+    settings.token_file.touch(mode=0o600)
+    settings.token_file.write_bytes(content)
+    check = only(checks._token(settings))
+    assert check.status == "fail" and "Delete it" in check.advice
+
+
 def test_a_taken_port_fails_unless_this_spikefront_has_it(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as server:
         settings = Settings(home=tmp_path, api_port=server.getsockname()[1], dashboard_port=free_port())

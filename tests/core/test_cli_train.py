@@ -9,12 +9,17 @@ import time
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from core.bundle import Bundle
+from core.cli.commands.train import read_config
+from core.errors import BadValue
 from core.recipes.build import build_config
 from core.recipes.catalog import RECIPES
 from core.schemas.request import RunRequest
 from core.schemas.results import EVENTS, Summary
+from core.schemas.run import RunConfig
+from core.schemas.wording import fault_of
 from core.units import format_about
 
 SMALL = {"train_limit": "60", "batch_size": "16", "max_epochs": "2", "time_steps": "2"}
@@ -416,3 +421,53 @@ def test_a_bug_is_a_failed_event_without_its_text(protocol, tmp_path: Path) -> N
     assert "secret" not in event.message
     assert process.wait(timeout=20) == 1
     assert "KeyError" in process.stderr.read()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+def test_a_config_file_may_begin_with_a_byte_order_mark(tmp_path, encoding):
+    config = build_config(RunRequest(mask="F9", dataset="digits", seed=7))
+    (tmp_path / "config.json").write_bytes(config.model_dump_json().encode(encoding))
+    assert read_config(tmp_path / "config.json") == config
+
+
+@pytest.mark.parametrize(
+    ("content", "field", "expected"),
+    [
+        (b"{" + b"x" * 900_000, "--config", "JSON (key must be a string at line 1 column 2)"),
+        (b"", "--config", "JSON (EOF while parsing a value at line 1 column 0)"),
+        (b"[" * 100_000, "--config", "JSON (recursion limit exceeded at line 1 column 202)"),
+        (b'{"backbone": "caf\xe9"}', "--config", "JSON in UTF-8 (byte 17 is not)"),
+        (b" " * 3_000_000, "--config", "a config of at most 1,000,000 bytes, as a bundle's config.json is"),
+        (b"[]", "config", "an object of names and values"),
+        (b'{"surprise": "' + b"x" * 900_000 + b'"}', None, "left out: there is no such field"),
+        (b'{"' + b"y" * 900_000 + b'": 1}', None, "left out: there is no such field"),
+    ],
+)
+def test_a_config_file_that_cannot_be_used_is_never_repeated_whole(tmp_path, content, field, expected):
+    (tmp_path / "config.json").write_bytes(content)
+    with pytest.raises(BadValue) as caught:
+        read_config(tmp_path / "config.json")
+    error = caught.value
+    if field is None:
+        error = next(_every_fault(content))
+    else:
+        assert error.fields["field"] == field
+    assert error.fields["expected"] == expected
+    assert len(caught.value.message) < 1_000 and all(len(str(value)) < 1_000 for value in error.fields.values())
+
+
+def _every_fault(content: bytes):
+    """Faults beside those of what is missing, as translated."""
+    with pytest.raises(ValidationError) as caught:
+        RunConfig.model_validate_json(content)
+    for fault in caught.value.errors():
+        if fault["type"] != "missing":
+            name, value, wanted = fault_of(fault)
+            yield BadValue(field=name, value=value, expected=wanted)
+
+
+def test_a_value_of_an_option_is_never_repeated_whole():
+    for words in (["--set", f"training.lr={'9' * 5000}"], ["--mask", "F" * 100_000], ["--set", f"{'z' * 100_000}=1"]):
+        done = run(*command("train", "--dataset", "digits", "--out", "/nonexistent/out", *words, "--json"))
+        assert done.returncode == 1 and len(done.stderr) + len(done.stdout) < 5_000, done.stderr[:300]
+        assert "Traceback" not in done.stderr

@@ -190,6 +190,26 @@ def test_an_empty_token_is_an_error_and_not_a_key(bare, tmp_path):
         read_token(settings)
 
 
+@pytest.mark.parametrize(
+    "content",
+    [b"\xff\xfe\x00", b"caf\xc3\xa9", b"two\nlines", b"two words", b"two\r\nlines\r\n", b"a\x00b", b"a\x1b[31m", b"\xef\xbb\xbfabc",
+     b"x" * 100_000, b" \n\t", b"\x85"],
+)  # fmt: skip
+def test_a_token_file_that_holds_no_token_is_a_sentence(bare, tmp_path, content):
+    settings = Settings(home=tmp_path)
+    settings.token_file.write_bytes(content)
+    with pytest.raises(HomeUnusable, match=r"the file 'token' (is|holds) .*; delete it and start again\.") as caught:
+        read_token(settings)
+    assert caught.value.message.isprintable() and len(caught.value.message) < 1_000
+    assert settings.token_file.read_bytes() == content
+
+
+def test_a_token_of_ones_own_may_have_any_sign_of_ascii(bare, tmp_path):
+    settings = Settings(home=tmp_path)
+    settings.token_file.write_bytes(b"\t a-b_c.d~e+f/g=h;i'j\"k&l \r\n")
+    assert read_token(settings) == "a-b_c.d~e+f/g=h;i'j\"k&l"
+
+
 def test_threads_that_ask_at_once_get_one_token(bare, tmp_path):
     settings, tokens = Settings(home=tmp_path / "home"), []
     threads = [threading.Thread(target=lambda: tokens.append(read_token(settings))) for _ in range(8)]

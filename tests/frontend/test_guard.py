@@ -294,6 +294,68 @@ def test_a_body_that_is_no_key_form_is_cut_off():
     assert visit(make(), "POST", "/_key", content=b"x" * 100_000).status_code == 413
 
 
+@pytest.mark.parametrize("broken", ["http://[x", "//[::1", "http://\uff41\uff0f\uff42/"])
+def test_a_next_page_that_is_no_address_is_refused_with_and_without_the_key(broken):
+    for key in (KEY, "wrong"):
+        answer = visit(make(), "POST", "/_key", content=urlencode({"key": key, "next": broken}))
+        assert 400 <= answer.status_code < 500 and "set-cookie" not in answer.headers
+
+
+@pytest.mark.parametrize("broken", ["http://[x", "[", "http://[::1", "//", "http://\u00aa\u2100", ""])
+def test_an_origin_that_is_no_address_is_another_site(broken):
+    guard = make()
+    origin = broken.encode()
+    for path in ("/_key", "/_stcore/upload_file/a/b", "/"):
+        assert visit(guard, "POST", path, headers={"Origin": origin, "Cookie": cookie_of(guard)}).status_code == 403
+    headers = {"host": "127.0.0.1:8501", "origin": origin.decode("latin-1"), "cookie": cookie_of(guard)}
+    assert connect(guard, headers) == "websocket.close"
+
+
+def test_a_form_that_never_comes_whole_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr("frontend.serving.guard.FORM_S", 0.1)
+    sent = []
+
+    async def never():
+        await asyncio.sleep(600)
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {
+        "type": "http", "method": "POST", "path": "/_key", "query_string": b"", "scheme": "http", "client": ("127.0.0.1", 1),
+        "headers": [(b"host", b"127.0.0.1:8501")],
+    }  # fmt: skip
+    asyncio.run(asyncio.wait_for(make()(scope, never, send), 60))
+    assert sent[0]["status"] == 408
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1:1 ; script-src *", "127.0.0.1; x", "localhost:8501\tx", "localhost:", "localhost:x", "[::1];", "[::1]:1;",
+     "a@localhost", "localhost/x", "localhost?", "127.0.0.1:123456", "[::1]:8501]", "localhost,evil.example"],
+)  # fmt: skip
+def test_a_host_with_more_than_name_and_port_is_none_of_ours(host):
+    guard = make()
+    answer = visit(guard, "GET", "/", headers={"Host": host, "Cookie": cookie_of(guard)})
+    assert answer.status_code == 421
+    assert host not in answer.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize(
+    ("host", "sources"),
+    [
+        ("localhost:8501", " ws://localhost:8501 wss://localhost:8501"),
+        ("[::1]:8501", ""),
+        ("127.0.0.1", " ws://127.0.0.1 wss://127.0.0.1"),
+    ],
+)
+def test_a_page_may_speak_to_its_own_server_and_no_other(host, sources):
+    guard = make()
+    answer = visit(guard, "GET", "/", headers={"Host": host, "Cookie": cookie_of(guard)})
+    assert answer.status_code == 200
+    assert f"connect-src 'self'{sources};" in answer.headers["content-security-policy"]
+
+
 def test_pages_are_not_framed_and_not_sniffed():
     guard = make()
     headers = visit(guard, "GET", "/", headers={"Cookie": cookie_of(guard)}).headers

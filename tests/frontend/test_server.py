@@ -118,6 +118,23 @@ def test_options_of_the_current_folder_do_not_count(dashboard):
         )
 
 
+def test_a_line_of_the_log_says_who_and_what_was_refused(dashboard):
+    base, _, output = dashboard
+    httpx.get(base, headers={"Host": "evil.example"})
+    httpx.get(base, params={"key": "wrong"})
+    with pytest.raises(InvalidStatus):
+        connect(base.replace("http", "ws") + "/_stcore/stream", origin="http://evil.example")
+    lines = output.read_text().splitlines()
+    for said in (
+        "guard.wrong_host host=evil.example",
+        "guard.wrong_key client=127.0.0.1",
+        "guard.websocket_refused origin=http://evil.example",
+    ):
+        line = [line for line in lines if said in line][-1]
+        assert line.split(" ")[0].endswith("Z") and line.split(" ")[1] == "WARNING"
+    assert any(f"dashboard.serving url={base}" in line for line in lines)
+
+
 def test_it_listens_on_loopback_alone_and_its_log_holds_no_key(dashboard):
     base, home, output = dashboard
     port = int(base.rsplit(":", 1)[1])
@@ -127,6 +144,13 @@ def test_it_listens_on_loopback_alone_and_its_log_holds_no_key(dashboard):
     assert [address for address in listening if address.endswith(f":{port:04X}")] == [f"0100007F:{port:04X}"]
     assert (home / "token").read_text().strip() not in output.read_text()
     assert "Traceback" not in output.read_text()
+
+
+def test_a_connection_that_never_asks_is_ended(dashboard):
+    port = int(dashboard[0].rsplit(":", 1)[1])
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\n")
+        assert connection.recv(1) == b""
 
 
 def test_a_taken_port_is_a_sentence(dashboard, tmp_path):

@@ -23,6 +23,8 @@ from core.units import format_about
 #: Each recipe with its time for SqueezeNet-P, spiking, on CIFAR-10 on two cores.
 RECIPE_HELP = ", ".join(f"{recipe.name} ({format_about(recipe.expected_minutes)})" for recipe in RECIPES.values())
 
+MAX_CONFIG_BYTES = 1_000_000  # one of ours has two thousand
+
 
 def train(
     context: typer.Context,
@@ -118,13 +120,27 @@ def parse_settings(pairs: list[str]) -> dict[str, str]:
 
 
 def read_config(path: Path) -> RunConfig:
-    """A RunConfig from a JSON file, such as a bundle's config.json."""
+    """A RunConfig from a JSON file, such as a bundle's config.json. A byte order mark says the encoding, as it may."""
+
+    def wrong(expected: str) -> BadValue:
+        return BadValue(field="--config", value=str(path), expected=expected)
+
     try:
-        return RunConfig.model_validate_json(path.read_bytes())
+        with open(path, "rb") as file:
+            content = file.read(MAX_CONFIG_BYTES + 1)
     except OSError as error:
-        raise BadValue(field="--config", value=str(path), expected=f"a readable file ({error.strerror})") from None
+        raise wrong(f"a readable file ({error.strerror})") from None
+    if len(content) > MAX_CONFIG_BYTES:
+        raise wrong(f"a config of at most {MAX_CONFIG_BYTES:,} bytes, as a bundle's config.json is")
+    try:
+        return RunConfig.model_validate_json(content.decode(json.detect_encoding(content)))
+    except UnicodeDecodeError as error:
+        raise wrong(f"JSON in UTF-8 (byte {error.start:,} is not)") from None
     except ValidationError as error:
-        raise translate(error) from None
+        fault = translate(error)
+        if error.errors(include_input=False)[0]["type"] == "json_invalid":
+            fault = wrong(fault.fields["expected"])
+        raise fault from None
 
 
 def print_event(event: Event) -> None:
