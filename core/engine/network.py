@@ -23,7 +23,7 @@ from core.engine.encodings import ENCODINGS
 from core.engine.fast.fused import DTYPES, FusedMaxPool, is_compiled, spikes
 from core.engine.fast.fused_norm import Part, norm_act
 from core.engine.fast.groups import Group, find_groups
-from core.engine.neurons import Learned, first_potential, run_steps
+from core.engine.neurons import Learned, run_steps
 from core.engine.thermometer import Code, counted, gain, unrolled
 from core.errors import BadValue, UnknownLayer
 from core.schemas.base import digest
@@ -57,8 +57,7 @@ class Network(nn.Module):
         self.encoding = config.encoding if self.spiking else "direct"
         self.plan = plan = plan.encoded(self.encoding)
         self.steps = config.steps
-        self.is_converted = self.spiking and config.start == "converted" and config.training.max_epochs == 0
-        self.v_start = config.neuron.v_threshold / 2 if self.is_converted else first_potential(config.neuron)
+        self.is_converted, self.v_start = config.is_converted, config.v_start
         self._code = Code(plan) if self.spiking and config.neuron.model == "count" else None
         self._passes_counts = False  # in evaluation
         self._compiled = not self.spiking or is_compiled(config.neuron)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from core.backbones.plan import Node, Plan
 from core.errors import UnknownLayer
+from core.exchange.source import SUMMED
 from core.oracles.spikingjelly_counts import neuron_of
 from core.schemas.run import Kind, RunConfig
 
@@ -23,13 +24,13 @@ class Rebuilt(nn.Module):
     x: [T, N, C, H, W], the input of each step -> [T, N, classes]; T = 1 for a CNN. The keys of its state_dict are those
     of `core.engine.network.Network`. The neurons are reset before every call.
 
-    A converted, untrained network starts its neurons at `v_start` and pools and gates the sums so far, as Network says.
+    A converted, untrained network starts its neurons at half the threshold and pools and gates the sums so far.
     Raises UnknownLayer for a layer or a neuron that SpikingJelly has not.
     """
 
-    def __init__(self, plan: Plan, config: RunConfig, *, v_start: float = 0.0, sums: bool = False) -> None:
+    def __init__(self, plan: Plan, config: RunConfig) -> None:
         super().__init__()
-        self.plan, self.v_start, self.sums = plan, v_start, sums
+        self.plan, self.config = plan, config
         self.layers: dict[str, nn.Module] = {}
         for node in plan.nodes:
             if (made := _layer(node, config)) is not None:
@@ -41,7 +42,7 @@ class Rebuilt(nn.Module):
         functional.reset_net(self)
         for made in self.layers.values():
             if hasattr(made, "v_threshold"):
-                made.v = self.v_start
+                made.v = self.config.v_start
         values: dict[str, Tensor] = {}
         for node in self.plan.nodes:
             inputs = [values[name] for name in node.inputs] or [x]
@@ -50,17 +51,13 @@ class Rebuilt(nn.Module):
 
     def _value(self, node: Node, inputs: list[Tensor]) -> Tensor:
         made = self.layers.get(node.name)
-        if self.sums and node.op in SUMMED:
+        if self.config.is_converted and node.op in SUMMED:
             so_far = inputs[0].cumsum(0)
             if node.op == "maxpool":
                 return made(so_far).diff(dim=0, prepend=torch.zeros_like(made(so_far[:1])))
             steps = torch.arange(1, len(so_far) + 1, device=so_far.device, dtype=so_far.dtype)
             return (so_far / steps.view(-1, 1, 1, 1, 1)).sigmoid()
         return FUNCTIONS[node.op](node, inputs) if made is None else made(inputs[0])
-
-
-#: What works on the sums so far in a converted network that is never trained.
-SUMMED = ("maxpool", "sigmoid")
 
 
 def shuffled(x: Tensor, groups: int) -> Tensor:

@@ -17,15 +17,12 @@ from torch import Tensor, nn
 from core.backbones.squeezenet import BLOCKS, EXPAND, POOL_AFTER, SQUEEZE
 from core.engine.neurons import first_potential
 from core.errors import UnknownLayer
+from core.exchange.spikingjelly_file import SURROGATE_NAMES
 from core.schemas.run import NeuronConfig
 
 #: SpikingJelly's surrogates that have the same sigma'(u) at the same alpha, by our names.
 SURROGATES: dict[str, type[surrogate.SurrogateFunctionBase]] = {
-    "atan": surrogate.ATan,
-    "sigmoid": surrogate.Sigmoid,
-    "fast_sigmoid": surrogate.SoftSign,
-    "piecewise_linear": surrogate.PiecewiseQuadratic,
-    "exponential": surrogate.PiecewiseExp,
+    ours: getattr(surrogate, theirs) for ours, theirs in SURROGATE_NAMES.items()
 }
 
 

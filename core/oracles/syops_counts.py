@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from core.backbones.plan import Node
 from core.engine.network import Network
 from core.errors import UnknownLayer
-from core.oracles.rebuild import FUNCTIONS, SUMMED
+from core.exchange.source import SUMMED
+from core.oracles.rebuild import FUNCTIONS
 from core.oracles.spikingjelly_counts import neuron_of
 
 _MISSING = {

@@ -18,8 +18,9 @@ from core.backbones.plan import Node
 from core.engine.count import nonzero_map, reached_outputs
 from core.engine.network import Network
 from core.errors import PackageMissing
+from core.exchange.source import SUMMED
 from core.oracles import spikingjelly_counts, syops_counts
-from core.oracles.rebuild import SUMMED, Rebuilt
+from core.oracles.rebuild import Rebuilt
 from core.registry import Registry
 
 #: (ACs, MACs) of one layer: sums over the images and steps of a batch.
@@ -74,7 +75,7 @@ class Tool:
 
 def rebuilt(network: Network) -> nn.Module:
     """In SpikingJelly's own layers, with the weights of `network`."""
-    model = Rebuilt(network.plan, network.config, v_start=network.v_start, sums=network.is_converted)
+    model = Rebuilt(network.plan, network.config)
     model.load_state_dict(network.state_dict())
     return model.to(next(network.parameters())).eval()
 

@@ -171,6 +171,18 @@ class RunConfig(Frozen):
         return self.kind is Kind.SNN and self.neuron.layer_synchronous
 
     @property
+    def is_converted(self) -> bool:
+        """Converted and never trained: in such a network rates stand for values (`core.engine.network`)."""
+        return self.kind is Kind.SNN and self.start == "converted" and self.training.max_epochs == 0
+
+    @property
+    def v_start(self) -> float:
+        """The membrane before the first step: half the threshold where the config says so, or where rates stand for
+        values, so that they are rounded."""
+        half = self.is_converted or self.neuron.v_start == "half"
+        return self.neuron.v_threshold / 2 if half else 0.0
+
+    @property
     def needs_teacher(self) -> bool:
         """Whether the CNN twin has to be trained first."""
         return self.kind is Kind.SNN and (self.start == "converted" or self.training.distillation > 0)

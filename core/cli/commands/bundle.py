@@ -180,3 +180,27 @@ def recount(
         print_recount(found)
     if not found.equal:
         raise typer.Exit(EXIT_FAILED)
+
+
+@app.command()
+def export(
+    path: Path = typer.Argument(..., help="Folder of the bundle."),
+    to: str = typer.Option(..., "--to", help="spikingjelly (a .py file, weights beside it), nir or onnx."),
+    out: Path = typer.Option(..., "--out", help="The file to write."),
+    data: Path | None = typer.Option(None, "--data", help="Folder with the data sets [default: SPIKEFRONT_DATA]."),
+    as_json: bool = typer.Option(False, "--json", help="Print as JSON."),
+) -> None:
+    """Write the network as a file that another tool opens, or say what that tool has no word for."""
+    from core.exchange.source import read
+    from core.exchange.targets import TARGETS
+
+    target = TARGETS[to]
+    with whole_paths(path), DATASETS.looking_in(data or Settings().data):
+        Bundle(path).verify()
+        written = target.write(read(Bundle(path)), out)
+    if as_json:
+        print_json({"files": [str(file) for file in written]})
+        return
+    for file in written:
+        print(f"{file.stat().st_size:>12}  {file}")
+    print(f"Open it with {target.opened_with}.")
