@@ -37,8 +37,9 @@ log = logging.getLogger(__name__)
 FILE = "recount.json"
 BATCH = 8  # images at a time: memory stays below that of training
 MOST = 64  # images of a run that counts itself again
-#: What a run may spend on it of its own time. At least one batch is counted.
-SHARE = 0.02
+#: Of its own time, what a run may spend on counting batches; with what follows them it stays below 2 %. One batch is
+#: counted in any case.
+SHARE = 0.015
 #: Of the stored integers. On the CPU they differ by a millionth; TF32 on a GPU rounds to ten bits.
 ROUNDING = 0.02
 

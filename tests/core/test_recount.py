@@ -88,7 +88,7 @@ def test_coded_inputs_are_those_of_the_test(tmp_path, encoding):
         assert found.stored.operations_difference < 1e-3 and found.stored.spikes_difference < 1e-3
 
 
-@pytest.mark.parametrize("backbone", ["squeezenet", "mnasnet"])  # pools, and gates
+@pytest.mark.parametrize("backbone", ["squeezenet", "mixnet"])  # pools, and gates
 def test_a_converted_network_without_training_pools_and_gates_its_sums_in_the_rebuilt_one_too(tmp_path, backbone):
     training = {"max_epochs": 0, "teacher_epochs": 1}
     neuron = NeuronConfig(model="if", reset="soft")

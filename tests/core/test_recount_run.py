@@ -90,7 +90,7 @@ def test_memory_that_runs_out_in_it_is_no_out_of_memory_of_the_run(tmp_path, mon
     assert trained(tmp_path / "run", after_test).recount().failure.startswith("MemoryError")
 
 
-def test_it_may_spend_a_fiftieth_of_the_run_s_time(tmp_path, monkeypatch):
+def test_it_is_told_to_stay_below_a_fiftieth_of_the_run_s_time(tmp_path, monkeypatch):
     asked = {}
 
     def noted(bundle, images, labels, **options):
@@ -100,7 +100,7 @@ def test_it_may_spend_a_fiftieth_of_the_run_s_time(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "recount", noted)
     bundle = trained(tmp_path / "run", after_test)
     summary = bundle.summary()
-    assert SHARE == 0.02 and asked["budget_s"] == SHARE * (summary.train_wall_s + summary.evaluate_wall_s)
+    assert SHARE < 0.02 and asked["budget_s"] == SHARE * (summary.train_wall_s + summary.evaluate_wall_s)
     assert asked["labels"] == summary.n_test and asked["images"][0] == summary.n_test
 
 
