@@ -121,6 +121,13 @@ def test_even_without_it_no_link_holds_a_user_a_host_a_path_or_a_commit(marked, 
             )
 
 
+def test_a_recount_that_failed_is_on_no_share_since_its_reason_may_name_a_path(marked, client: TestClient) -> None:
+    made = NewShare.model_validate_json(client.post("/api/v1/shares", json={"run_id": marked[1]}).content)
+    given = everything(client, made)
+    assert json.loads(given["json"])["recount"] is None
+    assert not [name for name, content in given.items() if FOLDER.encode() in content or b"ecounted" in content]
+
+
 def test_a_double_blind_page_says_what_it_is_and_still_shows_its_figures(marked, client: TestClient) -> None:
     run, *_ = links(client, marked, blind=True)
     page = client.get(f"/s/{run.token}").text

@@ -41,7 +41,7 @@ def table(found: Recount) -> str:
     """A row a layer; one that differs is red."""
     head = "".join(f"<th>{name}</th>" for name in words.COLUMNS)
     body = "".join(map(_row, found.layers))
-    return f'<div class="sf-scroll" tabindex="0"><table class="sf-table"><tr>{head}</tr>{body}</table></div>'
+    return f'<div class="sf-scroll" tabindex="0"><table class="sf-table sf-groups"><tr>{head}</tr>{body}</table></div>'
 
 
 def _row(layer: RecountedLayer) -> str:
