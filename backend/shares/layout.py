@@ -13,8 +13,10 @@ from core.backbones.naming import known_mask
 from core.datasets.catalog import title_of
 from core.recipes.build import command
 from core.report.charts import compare as compare_charts
-from core.report.charts import confusion, curves, energy, firing, gradients, points, theme
+from core.report.charts import confusion, curves, energy, firing, gradients, pareto, pareto_of, theme
+from core.report.charts.axes import X_AXES, Y_AXES
 from core.report.charts.comparison_names import letter, names
+from core.report.priced import Lens, Seen, profile_of, runs_in, seen, seen_as_stored
 from core.report.run_words import Comparison, compare, energy_note, facts, headlines
 from core.schemas.images import Example
 from core.schemas.share import AnyShared, SharedComparison, SharedRun, SharedSweep, SharedView
@@ -77,7 +79,7 @@ def comparison(shared: SharedComparison) -> Sheet:
     return Sheet(
         template="comparison.html",
         charts={
-            "points": points.comparison(found),
+            "points": pareto_of.comparison(found),
             "differences": compare_charts.differences(found),
             "curves": compare_charts.curves(found),
             "gradients": compare_charts.gradients(found),
@@ -106,7 +108,7 @@ def sweep(shared: SharedSweep) -> Sheet:
     """The groups of a sweep."""
     return Sheet(
         template="sweep.html",
-        charts={"points": points.sweep(shared)},
+        charts={"points": pareto_of.sweep(shared)},
         words={
             "datasets": sorted({title_of(group.config.dataset) for group in shared.groups}),
             "groups": shared.groups,
@@ -116,19 +118,35 @@ def sweep(shared: SharedSweep) -> Sheet:
 
 
 def view(shared: SharedView) -> Sheet:
-    """An Explore view: those on the front first, then the most accurate."""
-    plot = shared.plot
-    rows = sorted(plot.points, key=lambda point: (not point.on_front, -point.accuracy))
+    """An Explore view, drawn and tabled as Explore does: those on the front first, then the most accurate."""
+    seen = seen_of(shared)
+    rows = sorted(seen.pareto.points, key=lambda point: (not point.on_front, -point.accuracy))
     return Sheet(
         template="view.html",
-        charts={"points": points.view(plot, shared.view)},
+        charts={
+            "points": pareto.figure(
+                seen.pareto, view=shared.view, spreads=seen.spreads, sure=seen.sure, faults=shared.faults
+            )
+        },
         words={
-            "plot": plot,
+            "plot": seen.pareto,
+            "runs": len(seen.every),
+            "spreads": seen.spreads,
+            "sure": seen.sure,
             "rows": rows[:MOST_ROWS],
-            "datasets": [title_of(plot.dataset)],
-            "partial": any(not point.dataset_complete for point in plot.points),
+            "axes": f"{Y_AXES[shared.view.y].short} against {X_AXES[shared.view.x].short}",
+            "datasets": [title_of(seen.pareto.dataset)],
+            "partial": any(not point.dataset_complete for point in seen.every),
         },
     )
+
+
+def seen_of(shared: SharedView) -> Seen:
+    """The runs as the link's maker saw them, at the prices that stand in the link."""
+    if shared.prices is None:
+        return seen_as_stored(shared.plot, shared.view)
+    lens = Lens(runs=runs_in(shared.plot), profile=profile_of(shared.prices), factors=shared.plot.factors)
+    return seen(lens, shared.view)
 
 
 SHEETS: dict[str, Callable[[Any], Sheet]] = {"run": run, "comparison": comparison, "sweep": sweep, "view": view}

@@ -16,7 +16,7 @@ from safetensors.numpy import load, save
 from sqlalchemy import update
 
 from backend.shares import page as shown_page
-from backend.shares.contents import without_metadata
+from backend.shares.blind import without_metadata
 from backend.store.db import Database, utc_now
 from backend.store.models import ShareRow
 from core.bundle import Bundle
