@@ -33,9 +33,7 @@ def old(client: TestClient, database: Database):
 
     def put(kind: str) -> str:
         found = stored(kind)
-        FrozenShares(client.app.state.context.artifacts).write(
-            kind, [(RESULTS, json.dumps(found["results"]).encode())]
-        )
+        FrozenShares(client.app.state.context.artifacts).write(kind, [(RESULTS, json.dumps(found["results"]).encode())])
         with database.write() as session:
             session.add(
                 ShareRow(
@@ -91,7 +89,9 @@ def own_profile(home: Path) -> Path:
     text = text.replace('name = "horowitz-45nm"', 'name = "mallory-chip"')
     file = home / "profiles" / "mallory-chip.toml"
     file.parent.mkdir(exist_ok=True)
-    lines = [line if not line.startswith("source") else 'source = "Mallory, private notes"' for line in text.splitlines()]
+    lines = [
+        line if not line.startswith("source") else 'source = "Mallory, private notes"' for line in text.splitlines()
+    ]
     file.write_text("\n".join(lines))
     return file
 
