@@ -9,14 +9,11 @@ import shutil
 from base64 import b64decode, b64encode
 from datetime import timedelta
 
-import numpy as np
 import pytest
 from fastapi.testclient import TestClient
-from safetensors.numpy import load, save
 from sqlalchemy import update
 
 from backend.shares import page as shown_page
-from backend.shares.blind import without_metadata
 from backend.store.db import Database, utc_now
 from backend.store.models import ShareRow
 from core.bundle import Bundle
@@ -275,15 +272,6 @@ def test_a_share_keeps_the_prices_that_were_moved_and_says_so(twins, client: Tes
     # the same figures as the page that the link was made from
     plot = client.get("/api/v1/pareto", params={"dataset": "digits", **moved}).json()
     assert [point["energy_pj"] for point in plot["points"]] == [run.energy_pj for run in runs]
-
-
-def test_weights_lose_their_free_text_and_nothing_else() -> None:
-    tensors = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.ones(3, dtype=np.int64)}
-    marked = save(tensors, metadata={"author": "somebody", "path": "/home/somebody"})
-    bare = without_metadata(marked)
-    assert b"somebody" in marked and b"somebody" not in bare
-    assert all(np.array_equal(load(bare)[name], tensors[name]) for name in tensors)
-    assert without_metadata(save(tensors)) == save(tensors)
 
 
 def test_a_table_names_the_unit_of_each_cell_it_shows_and_of_each_value_in_its_file(twins, client: TestClient) -> None:

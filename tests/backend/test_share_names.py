@@ -57,7 +57,8 @@ def test_what_is_alike_stays_alike_under_another_name() -> None:
 
 def test_a_run_that_was_not_shared_has_no_name() -> None:
     with pytest.raises(NotFound, match=IDS[1]):
-        renamed(Pareto, plot(point(0), point(1)), names([IDS[0]]))
+        bare = {"sweep_ids": [], "repeat": "", "twin": ""}
+        renamed(Pareto, plot(point(0, **bare), point(1, **bare)), names([IDS[0]]))
 
 
 def test_of_a_profile_of_ones_own_the_prices_stay_and_the_words_go() -> None:
