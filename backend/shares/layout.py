@@ -18,6 +18,9 @@ from core.report.charts.axes import X_AXES, Y_AXES
 from core.report.charts.comparison_names import letter, names
 from core.report.priced import Lens, Seen, profile_of, runs_in, seen, seen_as_stored
 from core.report.run_words import Comparison, compare, energy_note, facts, headlines
+from core.report.twin_words import OTHER_IMAGES, twins
+from core.schemas.compare import Comparison as CompareRuns
+from core.schemas.compare import TwinRatio
 from core.schemas.images import Example
 from core.schemas.share import AnyShared, SharedComparison, SharedRun, SharedSweep, SharedView
 from core.units import format_count, format_energy
@@ -41,7 +44,7 @@ def sheet_of(shared: AnyShared) -> Sheet:
 def run(shared: SharedRun) -> Sheet:
     """One run with its twin."""
     source = theme.source(shared.label, shared.summary)
-    comparison = compare(shared.summary, shared.twin.summary) if shared.twin else None
+    comparison = _against_twin(shared)
     best = curves.best_place(shared.metrics)
     return Sheet(
         template="run.html",
@@ -72,6 +75,13 @@ def run(shared: SharedRun) -> Sheet:
     )
 
 
+def _against_twin(shared: SharedRun) -> Comparison | None:
+    if shared.twin is None:
+        return None
+    unsure = OTHER_IMAGES if shared.prices else "no interval was stored with this link"
+    return compare(shared.summary, shared.twin.summary, shared.twin.paired, unsure=unsure)
+
+
 def comparison(shared: SharedComparison) -> Sheet:
     """Runs side by side."""
     found = shared.comparison
@@ -89,6 +99,7 @@ def comparison(shared: SharedComparison) -> Sheet:
             "datasets": sorted({title_of(run.config.dataset) for run in found.runs}),
             "names": names(found),
             "letters": letter_of,
+            "twins": [(letter_of[pair.snn_id], letter_of[pair.cnn_id], _twins(found, pair)) for pair in found.twins],
             "changed": [
                 (letter_of[images.run_id], drawable(images.gained), drawable(images.lost))
                 for images in shared.images
@@ -102,6 +113,11 @@ def comparison(shared: SharedComparison) -> Sheet:
             ],
         },
     )
+
+
+def _twins(found: CompareRuns, pair: TwinRatio) -> str:
+    steps = next(run.config.steps for run in found.runs if run.id == pair.snn_id)
+    return " ".join(twins(pair, mode=found.mode, steps=steps))
 
 
 def sweep(shared: SharedSweep) -> Sheet:

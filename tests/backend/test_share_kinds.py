@@ -17,6 +17,8 @@ from backend.shares import page as shown_page
 from backend.store.db import Database, utc_now
 from backend.store.models import ShareRow
 from core.bundle import Bundle
+from core.report import twin_words
+from core.schemas.run import Kind
 from core.schemas.share import SHARED, AnyShared, NewShare, SharePage
 from core.schemas.sweep import Aggregate
 
@@ -309,9 +311,9 @@ def test_a_comparison_says_in_words_which_twin_is_more_accurate_and_that_they_sa
     made = share(client, runs=list(twins))
     html = " ".join(page(client, made).split())
     (pair,) = opened(client, made).comparison.twins
-    if pair.accuracy == 0:
-        assert "the spiking network is as accurate as the CNN" in html
-    else:
-        way = "less" if pair.accuracy < 0 else "more"
-        assert f"the spiking network is {100 * abs(pair.accuracy):.2f} points {way} accurate than the CNN" in html
+    (steps,) = {run.config.steps for run in opened(client, made).comparison.runs if run.kind is Kind.SNN}
+    assert f"Runs A and B are twins. {' '.join(twin_words.twins(pair, mode='exact', steps=steps))}" in html
+    assert f"{100 * pair.paired.low:+.2f} to {100 * pair.paired.high:+.2f}, n = 360" in html
+    alone = opened(client, share(client, run_id=twins[1]))  # the CNN: its twin's interval is the same, SNN minus CNN
+    assert alone.twin.paired == pair.paired
     assert "Not the full benchmark" in html  # the fixture's runs train on a few images each
