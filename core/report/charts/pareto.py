@@ -101,7 +101,8 @@ def _caption(
     seeds = [spread.n for spread in shown.spreads.values()]
     what = theme.count_of(len(shown.points), "config" if seeds else "run")
     share = area(shown, y_top=100.0 if view.y == "accuracy" else 1.0) if len(shown.fronts) == 1 else math.nan
-    mode = f"mode {pareto.mode}" + (" (one time step)" if pareto.mode == "paper" else " (all time steps)")
+    charged = " (one time step)" if pareto.mode == "paper" else "" if pareto.steps else " (all time steps)"
+    mode = f"mode {pareto.mode}{charged}"
     return [
         title_of(pareto.dataset),
         f"{what}, {len(shown.on_front)} on the front" + (" of its data set" if len(shown.fronts) > 1 else ""),
