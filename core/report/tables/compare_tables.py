@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import Any
 
 from core.report.charts.comparison_names import letter, names
 from core.report.tables.csv_rows import price_columns
+from core.report.tables.html import table
 from core.report.twin_words import against, clear
 from core.schemas.compare import ComparedRun, Comparison, Difference, TwinRatio
 from core.units import format_count, format_energy, pj_to_mj
@@ -18,23 +18,18 @@ HEAD = ("Run", "Accuracy", "Difference, points", "F1", "Energy", "Times A's", "P
 def html(comparison: Comparison) -> str:
     """A row a run; the first is what the others are held against."""
     against = {item.run_id: item for item in comparison.differences}
-    head = "".join(f'<th scope="col">{title}</th>' for title in HEAD)
-    rows = "".join(_row(comparison, run, against.get(run.id)) for run in comparison.runs)
-    return _table(f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody>", "Figures of the compared runs")
+    rows = [_row(comparison, run, against.get(run.id)) for run in comparison.runs]
+    return table(HEAD, rows, label="Figures of the compared runs", kind="sf-compare")
 
 
 def twins_html(comparison: Comparison, labels: dict[str, str]) -> str:
     """A row a pair of twins; `labels` names runs that are not in the comparison themselves."""
     titles = ("Spiking network", "CNN twin", "Accuracy, SNN minus CNN", "Energy, SNN over CNN")
-    head = "".join(f'<th scope="col">{title}</th>' for title in titles)
-    rows = "".join(
-        f'<tr><th scope="row">{escape(labels[pair.snn_id])}</th><td>{escape(labels[pair.cnn_id])}</td>'
-        f"<td>{escape(_points(pair))}</td><td>{escape(ratio_words(pair.energy_ratio))}</td></tr>"
+    rows = [
+        (labels[pair.snn_id], labels[pair.cnn_id], _points(pair), ratio_words(pair.energy_ratio))
         for pair in comparison.twins
-    )
-    return _table(
-        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody>", "Spiking networks and their CNN twins", "sf-words"
-    )
+    ]
+    return table(titles, rows, label="Spiking networks and their CNN twins", kind="sf-words")
 
 
 def ratio_words(ratio: float | None) -> str:
@@ -131,8 +126,9 @@ def outsiders(twins: list[TwinRatio], runs: list[ComparedRun]) -> list[str]:
     return [run_id for pair in twins for run_id in (pair.snn_id, pair.cnn_id) if run_id not in known]
 
 
-def _row(comparison: Comparison, run: ComparedRun, item: Difference | None) -> str:
-    cells = [
+def _row(comparison: Comparison, run: ComparedRun, item: Difference | None) -> list[str]:
+    return [
+        names(comparison)[run.id],
         f"{100 * run.accuracy:.2f} %",
         "base" if item is None else _difference(item),
         f"{run.f1_macro:.3f}",
@@ -146,8 +142,6 @@ def _row(comparison: Comparison, run: ComparedRun, item: Difference | None) -> s
         str(run.config.steps),
         f"{run.n_test:,}{'' if run.dataset_complete else ', subset'}",
     ]
-    body = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
-    return f'<tr><th scope="row">{escape(names(comparison)[run.id])}</th>{body}</tr>'
 
 
 def _points(pair: TwinRatio) -> str:
@@ -159,8 +153,3 @@ def _difference(item: Difference) -> str:
     if item.paired is None:
         return f"{100 * item.accuracy:+.2f} (other images)"
     return f"{100 * item.accuracy:+.2f} ({100 * item.paired.low:+.2f} to {100 * item.paired.high:+.2f})"
-
-
-def _table(body: str, label: str, kind: str = "sf-compare") -> str:
-    # A box that scrolls must take the focus, or the keyboard cannot scroll it.
-    return f'<div class="sf-scroll" tabindex="0" role="region" aria-label="{label}"><table class="sf-table {kind}">{body}</table></div>'

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from html import escape
-
 import streamlit as st
 
 from core.analysis.findings import diagnostic_headlines, gradient_findings
 from core.datasets.catalog import title_of
 from core.report.charts import curves
+from core.report.tables import html as tables
 from core.report.twin_words import twins
 from core.schemas.run import KEPT, Kind, RunState
 from core.schemas.runs import Run
@@ -83,8 +82,7 @@ def _basis(shown: Shown) -> None:
         ("Energy", f"estimated, mode {layers.mode}, profile {layers.profile}{steps}"),
         ("Trained in", f"{format_duration(summary.train_wall_s)}, {speed}"),
     ]
-    body = "".join(f"<tr><td>{escape(name)}</td><td>{escape(value)}</td></tr>" for name, value in rows)
-    st.html(f'<table class="sf-table sf-words">{body}</table>')
+    st.html(tables.facts(rows))
 
 
 def _twin(shown: Shown) -> None:
@@ -105,13 +103,9 @@ def _twin(shown: Shown) -> None:
         ("ACs", [format_count(one.acs) for one in pairs]),
         ("MACs", [format_count(one.macs) for one in pairs]),
     ]
-    head = "".join(f"<th>{one.kind.value.upper()}</th>" for one in pairs)
-    body = "".join(
-        f"<tr><td>{escape(name)}</td>{''.join(f'<td>{escape(value)}</td>' for value in values)}</tr>"
-        for name, values in rows
-    )
+    head = ["", *(one.kind.value.upper() for one in pairs)]
     with st.container(border=True):
-        st.html(f'<div class="sf-scroll"><table class="sf-table"><tr><th></th>{head}</tr>{body}</table></div>')
+        st.html(tables.table(head, [(name, *values) for name, values in rows], label="This run and its twin"))
         for pair in found.twins:
             st.caption(plain(" ".join(twins(pair, mode=found.mode, steps=pairs[0].config.steps))))
         st.page_link(
