@@ -99,6 +99,7 @@ def comparison(shared: SharedComparison) -> Sheet:
             "datasets": sorted({title_of(run.config.dataset) for run in found.runs}),
             "names": names(found),
             "letters": letter_of,
+            "curve_runs": [(letter_of[run.id], run.metrics, None) for run in found.runs],
             "twins": [(letter_of[pair.snn_id], letter_of[pair.cnn_id], _twins(found, pair)) for pair in found.twins],
             "changed": [
                 (letter_of[images.run_id], drawable(images.gained), drawable(images.lost))
