@@ -201,8 +201,8 @@ def test_each_number_of_a_figure_also_stands_in_a_table(html):
 def test_an_epoch_that_was_not_validated_has_a_dash_in_the_table():
     metrics = shared().metrics.model_copy(update={"validation_loss": [None, 1.2], "validation_accuracy": [None, 0.8]})
     table = page.render(shared(metrics=metrics)).partition('data-csv="epochs"')[2].partition("</table>")[0]
-    first, second = re.findall("<tr><th scope=\"row\">(.*?)</tr>", table)
-    assert first.count("<td data-v=\"\">–</td>") == 2 and "1.2000" in second and "80.0" in second
+    first, second = re.findall('<tr><th scope="row">(.*?)</tr>', table)
+    assert first.count('<td data-v="">–</td>') == 2 and "1.2000" in second and "80.0" in second
 
 
 def test_an_error_is_marked_by_a_sign_and_a_word_beside_the_colour(html):
