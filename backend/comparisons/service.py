@@ -9,6 +9,7 @@ from backend.store.models import RunRow
 from core.analysis.compare import INTERVAL, paired, ratio
 from core.analysis.reprice import moved
 from core.backbones.naming import known_mask
+from core.bundle import Predictions
 from core.energy.modes import MODES
 from core.energy.price import price
 from core.energy.profiles import profiles
@@ -53,6 +54,7 @@ class ComparisonService:
                     cnn_id=cnn.id,
                     accuracy=snn.accuracy - cnn.accuracy,
                     energy_ratio=ratio(energy[snn.id], energy[cnn.id]),
+                    paired=paired(self._answers(cnn), self._answers(snn)),
                 )
                 for snn, cnn in pairs
             ],
@@ -83,7 +85,7 @@ class ComparisonService:
 
     def _differences(self, rows: list[RunRow], energy: dict[str, float]) -> list[Difference]:
         first, *others = rows
-        answers = {row.id: self._context.artifacts.bundle(row.id).predictions() for row in rows}
+        answers = {row.id: self._answers(row) for row in rows}
         return [
             Difference(
                 run_id=row.id,
@@ -95,6 +97,9 @@ class ComparisonService:
             )
             for row in others
         ]
+
+    def _answers(self, row: RunRow) -> Predictions:
+        return self._context.artifacts.bundle(row.id).predictions()
 
 
 def _twins(repository: RunRepository, rows: list[RunRow]) -> list[tuple[RunRow, RunRow]]:

@@ -3,43 +3,35 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import re
-import struct
 from collections.abc import Iterator
-from typing import Any, TypeVar
+from typing import Any
 
+from backend.catalog.service import profile_info
 from backend.comparisons.service import ComparisonService
 from backend.context import Context
 from backend.pareto.service import pareto
 from backend.results.service import Measured, confusion_of, examples_of, layers_of, measured
 from backend.runs.repository import RunRepository
+from backend.shares.blind import names, renamed, renamed_plot, without_identity, without_metadata, without_own_profile
 from backend.store.models import RunRow, ShareRow
 from backend.sweeps.repository import SweepRepository
 from backend.sweeps.service import SweepService
-from core.errors import NotFound
+from core.analysis.compare import paired
+from core.energy.profiles import profiles, shipped_profiles
 from core.host.versions import program_version
+from core.paper.tables import paper_audit_of
 from core.report import recount_words
+from core.report.faults import faults
 from core.schemas.base import Frozen
-from core.schemas.compare import Comparison
+from core.schemas.compare import Comparison, Paired
 from core.schemas.images import Examples
-from core.schemas.run import RunConfig, RunState
+from core.schemas.run import Kind, RunConfig, RunState
 from core.schemas.share import SHARED, AnyShared, ChangedImages, SharedFile, ShareRequest, ShareView
 from core.schemas.sweep import SweepGroup
 
 EXAMPLES_SHOWN = 24
 CHANGED_SHOWN = 6  # of each side of a comparison
 THIS, TWIN = "this", "twin"  # stand where an id would
-RUN_ID = re.compile(r'"[0-9a-f]{16}"')
-
-#: What a double-blind share leaves out, wherever it stands, and what stands in its place.
-IDENTIFYING: dict[str, Any] = {
-    "device": None, "train_wall_s": None, "train_images_per_s": None, "evaluate_wall_s": None, "wall_s": [],
-    "shared_at": None, "expires_at": None, "finished_at": None, "version": None, "title": None,
-    "counter_version": None, "recounted_images": None, "recounted_equal": None,
-}  # fmt: skip
-
-Model = TypeVar("Model", bound=Frozen)
 
 
 def content_of(context: Context, share: ShareRow) -> AnyShared:
@@ -57,10 +49,18 @@ def content_of(context: Context, share: ShareRow) -> AnyShared:
             SharedFile(name=name, bytes=len(file), sha256=hashlib.sha256(file).hexdigest())
             for name, file in weights_of(context, share)
         ],
+        "prices": profile_info(profiles()[request.profile]),
         **make(context, share, request),
     }
     plain = {name: _dumped(value) for name, value in content.items()}
-    return SHARED.validate_python(without_identity(plain) if request.blind else plain)
+    return SHARED.validate_python(_blind(plain, request.profile) if request.blind else plain)
+
+
+def _blind(content: Any, profile: str) -> Any:
+    named = (
+        content if profile in shipped_profiles() else without_own_profile(content, profile, known=shipped_profiles())
+    )
+    return without_identity(named)
 
 
 def request_of(share: ShareRow) -> ShareRequest:
@@ -80,27 +80,6 @@ def weights_of(context: Context, share: ShareRow) -> Iterator[tuple[str, bytes]]
         yield name, without_metadata(context.artifacts.bundle(row.id).read("weights.safetensors"))
 
 
-def without_identity(value: Any) -> Any:
-    """JSON with everything in IDENTIFYING blanked, at any depth."""
-    if isinstance(value, dict):
-        return {
-            name: IDENTIFYING[name] if name in IDENTIFYING else without_identity(part) for name, part in value.items()
-        }
-    return [without_identity(part) for part in value] if isinstance(value, list) else value
-
-
-def without_metadata(safetensors: bytes) -> bytes:
-    """The same tensors without the free text that the header of a safetensors file may hold."""
-    (length,) = struct.unpack_from("<Q", safetensors)
-    header = json.loads(safetensors[8 : 8 + length])
-    if "__metadata__" not in header:
-        return safetensors
-    del header["__metadata__"]
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)  # the format wants its tensors aligned
-    return struct.pack("<Q", len(text)) + text + safetensors[8 + length :]
-
-
 def _run(context: Context, share: ShareRow, request: ShareRequest) -> dict[str, Any]:
     row, *twins = _rows(context, share, request)
     twin = twins[0] if twins else None
@@ -116,10 +95,18 @@ def _run(context: Context, share: ShareRow, request: ShareRequest) -> dict[str, 
         "confusion": confusion_of(own.bundle),
         "examples": _telling_examples(own, other, limit=EXAMPLES_SHOWN if request.with_images else 0),
         "gradients": own.bundle.gradients(),
-        "twin": {"label": twin.label, "summary": twin.summary} if twin is not None else None,
         # why a recount failed may name a path
         "recount": recount_words.shared(recount) if recount is not None and recount.failure is None else None,
+        "twin": None
+        if other is None
+        else {"label": twin.label, "summary": twin.summary, "paired": _dumped(_paired(own, other))},
     }
+
+
+def _paired(own: Measured, twin: Measured) -> Paired | None:
+    """The spiking network against the CNN, whichever of the two was shared."""
+    snn, cnn = (own, twin) if own.kind is Kind.SNN else (twin, own)
+    return paired(cnn.bundle.predictions(), snn.bundle.predictions())
 
 
 def _telling_examples(own: Measured, twin: Measured | None, *, limit: int) -> Examples:
@@ -135,10 +122,10 @@ def _comparison(context: Context, share: ShareRow, request: ShareRequest) -> dic
     found = ComparisonService(context).compare(
         list(request.runs), mode=request.mode, profile=request.profile, factors=request.factors
     )
-    names = _names([run.id for run in found.runs])
+    named = names(run.id for run in found.runs)
     # a twin that exists beside the runs was not shared
-    inside = [pair for pair in found.twins if pair.snn_id in names and pair.cnn_id in names]
-    found = _renamed(Comparison, found.model_copy(update={"twins": inside}), names)
+    inside = [pair for pair in found.twins if pair.snn_id in named and pair.cnn_id in named]
+    found = renamed(Comparison, found.model_copy(update={"twins": inside}), named)
     return {"comparison": found, "images": _changed(context, share, request) if request.with_images else []}
 
 
@@ -159,8 +146,8 @@ def _changed(context: Context, share: ShareRow, request: ShareRequest) -> list[C
 
 def _sweep(context: Context, share: ShareRow, request: ShareRequest) -> dict[str, Any]:
     found = SweepService(context).show(request.sweep_id, mode=request.mode, profile=request.profile)
-    names = _names([run_id for group in found.groups for run_id in group.run_ids])
-    groups = [_renamed(SweepGroup, group, names) for group in found.groups]
+    named = names(run_id for group in found.groups for run_id in group.run_ids)
+    groups = [renamed(SweepGroup, group, named) for group in found.groups]
     shown = found.model_dump(mode="json", include={"mode", "profile", "n_runs", "states"})
     return {"title": found.name, "groups": groups, **shown}
 
@@ -175,11 +162,11 @@ def _view(context: Context, share: ShareRow, request: ShareRequest) -> dict[str,
         steps=view.steps,
         factors=request.factors,
     ).points()
-    points = [point.model_copy(update={"tags": [], "sweep_ids": []}) for point in plot.points]
-    names = _names([point.run_id for point in points])
-    alike = dict.fromkeys(value for point in points for value in (point.repeat, point.twin))
-    names |= {value: f"alike-{place}" for place, value in enumerate(alike, 1)}
-    return {"view": view, "plot": _renamed(type(plot), plot.model_copy(update={"points": points}), names)}
+    return {
+        "view": view,
+        "plot": renamed_plot(plot, with_sweeps="sweep" in (view.colour, view.shape)),
+        "faults": faults(paper_audit_of(view.dataset).findings, view.dataset) if plot.published else {},
+    }
 
 
 def _rows(context: Context, share: ShareRow, request: ShareRequest) -> list[RunRow]:
@@ -193,23 +180,6 @@ def _rows(context: Context, share: ShareRow, request: ShareRequest) -> list[RunR
         found = [runs.require_succeeded(run_id, what="results to share") for run_id in request.runs or [request.run_id]]
         twin = runs.get(share.twin_run_id) if share.twin_run_id is not None else None
         return [*found, twin] if twin is not None else found
-
-
-def _names(run_ids: list[str]) -> dict[str, str]:
-    return {run_id: f"run-{place}" for place, run_id in enumerate(run_ids, 1)}
-
-
-def _renamed(model: type[Model], content: Model, names: dict[str, str]) -> Model:
-    """`content` with every run id, wherever it stands, replaced by the run's name. Raises NotFound for an id
-    without a name: it belongs to a run that was not shared."""
-
-    def name(found: re.Match[str]) -> str:
-        run_id = found[0].strip('"')
-        if run_id not in names:
-            raise NotFound(kind="shared run", id=run_id)
-        return f'"{names[run_id]}"'
-
-    return model.model_validate_json(RUN_ID.sub(name, content.model_dump_json()))
 
 
 def _dumped(value: Any) -> Any:

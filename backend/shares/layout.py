@@ -14,9 +14,14 @@ from core.datasets.catalog import title_of
 from core.recipes.build import command
 from core.report import recount_words
 from core.report.charts import compare as compare_charts
-from core.report.charts import confusion, curves, energy, firing, gradients, points, theme
+from core.report.charts import confusion, curves, energy, firing, gradients, pareto, pareto_of, theme
+from core.report.charts.axes import X_AXES, Y_AXES
 from core.report.charts.comparison_names import letter, names
+from core.report.priced import Lens, Seen, profile_of, runs_in, seen, seen_as_stored
 from core.report.run_words import Comparison, compare, energy_note, facts, headlines
+from core.report.twin_words import OTHER_IMAGES, twins
+from core.schemas.compare import Comparison as CompareRuns
+from core.schemas.compare import TwinRatio
 from core.schemas.images import Example
 from core.schemas.share import AnyShared, SharedComparison, SharedRun, SharedSweep, SharedView
 from core.units import format_count, format_energy
@@ -40,7 +45,7 @@ def sheet_of(shared: AnyShared) -> Sheet:
 def run(shared: SharedRun) -> Sheet:
     """One run with its twin."""
     source = theme.source(shared.label, shared.summary)
-    comparison = compare(shared.summary, shared.twin.summary) if shared.twin else None
+    comparison = _against_twin(shared)
     best = curves.best_place(shared.metrics)
     return Sheet(
         template="run.html",
@@ -72,6 +77,13 @@ def run(shared: SharedRun) -> Sheet:
     )
 
 
+def _against_twin(shared: SharedRun) -> Comparison | None:
+    if shared.twin is None:
+        return None
+    unsure = OTHER_IMAGES if shared.prices else "no interval was stored with this link"
+    return compare(shared.summary, shared.twin.summary, shared.twin.paired, unsure=unsure)
+
+
 def comparison(shared: SharedComparison) -> Sheet:
     """Runs side by side."""
     found = shared.comparison
@@ -79,7 +91,7 @@ def comparison(shared: SharedComparison) -> Sheet:
     return Sheet(
         template="comparison.html",
         charts={
-            "points": points.comparison(found),
+            "points": pareto_of.comparison(found),
             "differences": compare_charts.differences(found),
             "curves": compare_charts.curves(found),
             "gradients": compare_charts.gradients(found),
@@ -89,6 +101,8 @@ def comparison(shared: SharedComparison) -> Sheet:
             "datasets": sorted({title_of(run.config.dataset) for run in found.runs}),
             "names": names(found),
             "letters": letter_of,
+            "curve_runs": [(letter_of[run.id], run.metrics, None) for run in found.runs],
+            "twins": [(letter_of[pair.snn_id], letter_of[pair.cnn_id], _twins(found, pair)) for pair in found.twins],
             "changed": [
                 (letter_of[images.run_id], drawable(images.gained), drawable(images.lost))
                 for images in shared.images
@@ -104,11 +118,16 @@ def comparison(shared: SharedComparison) -> Sheet:
     )
 
 
+def _twins(found: CompareRuns, pair: TwinRatio) -> str:
+    steps = next(run.config.steps for run in found.runs if run.id == pair.snn_id)
+    return " ".join(twins(pair, mode=found.mode, steps=steps))
+
+
 def sweep(shared: SharedSweep) -> Sheet:
     """The groups of a sweep."""
     return Sheet(
         template="sweep.html",
-        charts={"points": points.sweep(shared)},
+        charts={"points": pareto_of.sweep(shared)},
         words={
             "datasets": sorted({title_of(group.config.dataset) for group in shared.groups}),
             "groups": shared.groups,
@@ -118,19 +137,35 @@ def sweep(shared: SharedSweep) -> Sheet:
 
 
 def view(shared: SharedView) -> Sheet:
-    """An Explore view: those on the front first, then the most accurate."""
-    plot = shared.plot
-    rows = sorted(plot.points, key=lambda point: (not point.on_front, -point.accuracy))
+    """An Explore view, drawn and tabled as Explore does: those on the front first, then the most accurate."""
+    seen = seen_of(shared)
+    rows = sorted(seen.pareto.points, key=lambda point: (not point.on_front, -point.accuracy))
     return Sheet(
         template="view.html",
-        charts={"points": points.view(plot, shared.view)},
+        charts={
+            "points": pareto.figure(
+                seen.pareto, view=shared.view, spreads=seen.spreads, sure=seen.sure, faults=shared.faults
+            )
+        },
         words={
-            "plot": plot,
+            "plot": seen.pareto,
+            "runs": len(seen.every),
+            "spreads": seen.spreads,
+            "sure": seen.sure,
             "rows": rows[:MOST_ROWS],
-            "datasets": [title_of(plot.dataset)],
-            "partial": any(not point.dataset_complete for point in plot.points),
+            "axes": f"{Y_AXES[shared.view.y].short} against {X_AXES[shared.view.x].short}",
+            "datasets": [title_of(seen.pareto.dataset)],
+            "partial": any(not point.dataset_complete for point in seen.every),
         },
     )
+
+
+def seen_of(shared: SharedView) -> Seen:
+    """The runs as the link's maker saw them, at the prices that stand in the link."""
+    if shared.prices is None:
+        return seen_as_stored(shared.plot, shared.view)
+    lens = Lens(runs=runs_in(shared.plot), profile=profile_of(shared.prices), factors=shared.plot.factors)
+    return seen(lens, shared.view)
 
 
 SHEETS: dict[str, Callable[[Any], Sheet]] = {"run": run, "comparison": comparison, "sweep": sweep, "view": view}

@@ -23,7 +23,6 @@ from markupsafe import Markup
 
 from backend.shares import layout as sheets
 from core.datasets.catalog import title_of
-from core.energy.profiles import profiles
 from core.report.charts import theme
 from core.schemas.share import AnyShared
 from core.units import format_count, format_energy
@@ -125,7 +124,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {"asset_url": _asset_url, "profile_source": lambda name: profiles()[name].source}
+    environment.globals |= {"asset_url": _asset_url}
     environment.filters |= {
         "energy": format_energy,
         "count": format_count,

@@ -20,7 +20,7 @@ from backend.sweeps.repository import SweepRepository
 from core.datasets.catalog import title_of
 from core.energy.modes import MODES
 from core.energy.profiles import profiles
-from core.errors import BadValue, NotFound, NotReady, ShareGone
+from core.errors import BadValue, NotFound, NotReady, ShareGone, UnknownName
 from core.schemas.share import SHARED, AnyShared, NewShare, Share, SharedFile, SharePage, ShareRequest, ShareTarget
 
 log = logging.getLogger("spikefront.shares")
@@ -190,7 +190,7 @@ class ShareService:
             return content.model_copy(update={"files": [_shown(file) for file in self._frozen.files(share.id)]})
         try:
             return content_of(self._context, share)
-        except (NotFound, NotReady, BadValue):  # its runs or its sweep were deleted
+        except (NotFound, NotReady, BadValue, UnknownName):  # its runs, its sweep or its profile were deleted
             raise ShareGone() from None
 
     def _living(self, token: str) -> ShareRow:

@@ -43,6 +43,14 @@ def memory_pj(tally: Tally | LayerTally, profile: Profile | str) -> float:
     return energy_pj(0.0, 0.0, profile, {k: n for k, n in tally.other.items() if k not in REPRICED})
 
 
+def mac_pj(tally: Tally | LayerTally, profile: Profile | str) -> float:
+    """The part of `price` that is multiply-accumulates, pJ per inference: N_MAC E_MAC.
+
+    The rest of the arithmetic goes to the accumulates, what a whole neuron update is billed at in their place too.
+    """
+    return energy_pj(0.0, tally.macs, profile)
+
+
 def layers(counts: Counts, plan_blocks: Mapping[str, str | None], mode: Mode | str, profile: Profile | str) -> Layers:
     """The bill of a network, layer by layer, per inference.
 
@@ -67,6 +75,7 @@ def layers(counts: Counts, plan_blocks: Mapping[str, str | None], mode: Mode | s
                 macs=ops.macs,
                 energy_pj=price(ops, prices),
                 memory_energy_pj=memory_pj(ops, prices),
+                mac_energy_pj=mac_pj(ops, prices),
                 firing_rate=sum(rates) / len(rates) if rates else None,
                 firing_rate_per_step=rates,
             )

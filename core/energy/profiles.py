@@ -163,6 +163,12 @@ def profiles(home: Path | None = None) -> Registry[Profile]:
     return _read(*_own_files(home))[0]
 
 
+@lru_cache(maxsize=1)
+def shipped_profiles() -> Registry[Profile]:
+    """Those that everybody has: without the user's own."""
+    return _shipped()
+
+
 def faulty_profiles(home: Path | None = None) -> dict[str, str]:
     """File name -> what is wrong with it, of the user's profiles that cannot be used."""
     return _read(*_own_files(home))[1]

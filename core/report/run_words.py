@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
+from core.analysis.compare import ratio
 from core.backbones.naming import differences
 from core.datasets.catalog import title_of
 from core.report.charts import theme
+from core.report.twin_words import OTHER_IMAGES, twins
+from core.schemas.compare import Paired, TwinRatio
 from core.schemas.results import Summary
 from core.schemas.run import KEPT, Kind, RunConfig
 from core.units import format_count, format_energy
-
-NAMES = {Kind.SNN: "spiking network", Kind.CNN: "CNN"}
-CHANCE_Z = 1.96  # two-sided 95 % of the normal distribution
 
 
 class Headline(NamedTuple):
@@ -25,16 +24,8 @@ class Headline(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """A run against its twin.
+    """A run against its twin. `same_accounting`: both are priced in the same mode and at the same profile."""
 
-    accuracy_points: run minus twin, percentage points. energy_ratio: CNN energy over SNN energy, None where
-    the two are not priced alike or one is zero. chance_points: half-width of the 95 % interval of the
-    difference if the two erred independently; on one test set it is an upper bound.
-    """
-
-    accuracy_points: float
-    chance_points: float
-    energy_ratio: float | None
     same_accounting: bool
     sentences: tuple[str, ...]
 
@@ -109,46 +100,19 @@ def facts(summary: Summary, config: RunConfig) -> list[tuple[str, str]]:
     return found
 
 
-def compare(run: Summary, twin: Summary) -> Comparison:
-    """The run against its twin, with the caution that one seed and n test images ask for."""
-    points = 100 * (run.accuracy - twin.accuracy)
-    chance = 100 * CHANCE_Z * math.sqrt(sum(s.accuracy * (1 - s.accuracy) / s.n_test for s in (run, twin)))
-    alike = (run.mode, run.profile) == (twin.mode, twin.profile)
+def compare(run: Summary, twin: Summary, paired: Paired | None, *, unsure: str = OTHER_IMAGES) -> Comparison:
+    """The run against its twin, as `core.report.twin_words` says it. `paired`: the spiking network against the CNN."""
     snn, cnn = (run, twin) if run.kind is Kind.SNN else (twin, run)
-    ratio = cnn.energy_pj / snn.energy_pj if alike and snn.energy_pj > 0 and cnn.energy_pj > 0 else None
-    me, other = NAMES[run.kind], NAMES[twin.kind]
-    if round(abs(points), 1) == 0:
-        sentences = [f"The {me} and its twin, the {other}, are equally accurate."]
-    else:
-        more = "more" if points > 0 else "less"
-        sentences = [f"The {me} is {abs(points):.1f} percentage points {more} accurate than its twin, the {other}."]
-    if abs(points) <= chance:
-        sentences.append(
-            f"With this many test images chance alone makes up to {chance:.1f} points of difference (95\u00a0%), "
-            "so this one may be chance."
-        )
-    else:
-        sentences.append(
-            f"With this many test images chance alone makes up to {chance:.1f} points (95\u00a0%); this is more."
-        )
-    sentences.append("Each is one seed: another seed moves both.")
-    if ratio is not None:
-        factor, cheaper, dearer = (ratio, NAMES[Kind.SNN], NAMES[Kind.CNN])
-        if ratio < 1:
-            factor, cheaper, dearer = (1 / ratio, NAMES[Kind.CNN], NAMES[Kind.SNN])
-        where = f"(mode {snn.mode}, profile {snn.profile})"
-        sentences.append(
-            f"The {dearer} needs {factor:.2g} times the estimated energy of the {cheaper} {where}."
-            if factor >= 1.05
-            else f"Both need about the same estimated energy {where}."
-        )
-        if ratio > 1 and snn.mode == "paper" and snn.time_steps > 1:
-            sentences.append(
-                f"This sets one of the spiking network's {snn.time_steps} time steps against the CNN's whole pass; "
-                "over all steps its advantage is smaller or gone."
-            )
-    elif not alike:
+    alike = (run.mode, run.profile) == (twin.mode, twin.profile)
+    pair = TwinRatio(
+        snn_id="", cnn_id="", accuracy=snn.accuracy - cnn.accuracy, paired=paired,
+        energy_ratio=ratio(snn.energy_pj, cnn.energy_pj) if alike else None,
+    )  # fmt: skip
+    sentences = twins(pair, mode=snn.mode, steps=snn.time_steps, unsure=unsure)
+    if alike and pair.energy_ratio:
+        sentences.append(f"Energies are estimates (mode {snn.mode}, profile {snn.profile}).")
+    if not alike:
         sentences.append("The two are priced in different modes or profiles, so their energies are not compared.")
     if (run.n_train, run.dataset_complete) != (twin.n_train, twin.dataset_complete):
         sentences.append("They were not trained on the same number of images.")
-    return Comparison(points, chance, ratio, alike, tuple(sentences))
+    return Comparison(alike, tuple(sentences))

@@ -20,6 +20,10 @@ class LayerBill(Frozen):
     macs: float
     energy_pj: float
     memory_energy_pj: float = Field(default=0.0, description="the part of energy_pj that is memory and addresses")
+    mac_energy_pj: float | None = Field(
+        default=None,
+        description="the part of energy_pj that is multiply-accumulates; null in what was stored without it",
+    )
     firing_rate: float | None = Field(description="of the layer's own neurons; None where it has none")
     firing_rate_per_step: list[float] | None
 

@@ -66,6 +66,10 @@ class TwinRatio(Frozen):
     cnn_id: str
     accuracy: float = Field(description="the spiking network's minus the CNN's")
     energy_ratio: float | None = Field(description="the spiking network's over the CNN's: below 1 it needs less")
+    paired: Paired | None = Field(
+        default=None,
+        description="the spiking network against the CNN; null where the test sets differ, and in what was stored without",
+    )
 
 
 class Comparison(Factors):

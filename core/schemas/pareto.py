@@ -3,13 +3,36 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from core.schemas.base import Frozen
 from core.schemas.prices import Factors
 from core.schemas.run import Kind
+
+#: What a plot of many runs can lay along its axes, and by what it can tell its marks apart (`core.report.charts.axes`).
+XAxis = Literal["energy", "synops", "params", "model_bytes", "steps"]
+YAxis = Literal["accuracy", "f1_macro"]
+Grouping = Literal["family", "backbone", "kind", "dataset", "sweep", "mask", "recipe"]
+
+
+class View(Frozen):
+    """How many runs are looked at."""
+
+    x: XAxis = "energy"
+    y: YAxis = "accuracy"
+    x_log: bool = True
+    colour: Grouping = "family"
+    shape: Grouping = "kind"
+    seeds: bool = Field(default=False, description="runs that differ in their seed alone as one mark, at their mean")
+    sure: bool = Field(default=False, description="size and opacity: the probability of being on the front")
+
+    @model_validator(mode="after")
+    def _sure_of_this_front(self) -> View:
+        if self.sure and (self.x, self.y) != ("energy", "accuracy"):
+            raise ValueError("sure must be false unless x is energy and y is accuracy: it is about that front")
+        return self
 
 
 class ParetoPoint(Frozen):

@@ -9,10 +9,11 @@ from pydantic import Field, StringConstraints, TypeAdapter, model_validator
 
 from core.schemas.base import Frozen
 from core.schemas.bill import Layers
-from core.schemas.compare import FEWEST, MOST, Comparison
+from core.schemas.catalog import ProfileInfo
+from core.schemas.compare import FEWEST, MOST, Comparison, Paired
 from core.schemas.diagnostics import Confusion
 from core.schemas.images import Example, Examples
-from core.schemas.pareto import Pareto, ParetoPoint
+from core.schemas.pareto import Pareto, ParetoPoint, View
 from core.schemas.prices import AS_PUBLISHED, DEFAULT_MODE, DEFAULT_PROFILE, Factors
 from core.schemas.recount import SharedRecount
 from core.schemas.results import Gradients, Metrics, Summary
@@ -21,18 +22,12 @@ from core.schemas.sweep import SweepGroup
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 ShareType = Literal["run", "comparison", "sweep", "view"]
-#: What a share of an Explore view can lay along its axes.
-XAxis = Literal["energy", "params", "synops", "steps", "model_bytes"]
-YAxis = Literal["accuracy", "f1_macro"]
 
 
-class ShareView(Frozen):
-    """An Explore view: all succeeded runs on a data set, in these axes."""
+class ShareView(View):
+    """An Explore view: all succeeded runs on a data set, drawn as its maker saw them."""
 
     dataset: str
-    x: XAxis = "energy"
-    y: YAxis = "accuracy"
-    x_log: bool = True
     steps: int | None = Field(default=None, ge=1, le=64, description="every run stopped after so many time steps")
 
 
@@ -129,6 +124,10 @@ class Shared(Frozen):
     shared_at: datetime | None
     expires_at: datetime | None
     version: str | None
+    prices: ProfileInfo | None = Field(
+        default=None,
+        description="the hardware profile that the energies rest on, as it was then; null in links frozen without it",
+    )
     files: list[SharedFile] = Field(default_factory=list)
 
 
@@ -144,6 +143,11 @@ class SharedSummary(Summary):
 class SharedTwin(Frozen):
     label: str
     summary: SharedSummary
+    paired: Paired | None = Field(
+        default=None,
+        description="the spiking network against the CNN on the same test images; null where these differ, and in "
+        "links frozen without it",
+    )
 
 
 class SharedRun(Shared):
@@ -199,11 +203,14 @@ class SharedPareto(Pareto):
 
 
 class SharedView(Shared):
-    """An Explore view, its runs named run-1, run-2, ...; without tags and sweeps."""
+    """An Explore view, its runs named run-1, run-2, ...; without tags, and sweeps, if they are told apart, by number."""
 
     type: Literal["view"] = "view"
     view: ShareView
     plot: SharedPareto
+    faults: dict[str, str] = Field(
+        default_factory=dict, description="printed table and model -> what the audit contradicts of it"
+    )
 
 
 AnyShared = Annotated[SharedRun | SharedComparison | SharedSweep | SharedView, Field(discriminator="type")]

@@ -42,7 +42,7 @@ def test_twins_are_compared_image_by_image(finisher, client: TestClient) -> None
         (twin,) = found.twins
         assert (twin.snn_id, twin.cnn_id) == (ids["snn"], ids["cnn"])
         assert twin.accuracy == pytest.approx(difference.accuracy)
-        assert twin.energy_ratio == difference.energy_ratio
+        assert twin.energy_ratio == difference.energy_ratio and twin.paired == pair
         for run, kind in zip(found.runs, ("cnn", "snn"), strict=True):
             assert run.id == ids[kind] and run.energy_pj == pytest.approx(energy[kind])
             assert run.metrics == bundles[kind].metrics() and run.gradients == bundles[kind].gradients()

@@ -11,7 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 from safetensors.numpy import load, save
 
-from backend.shares.contents import IDENTIFYING, without_identity
+from backend.shares.blind import IDENTIFYING, without_identity
 from core.bundle import Bundle
 from core.schemas.share import NewShare
 

@@ -9,17 +9,16 @@ import shutil
 from base64 import b64decode, b64encode
 from datetime import timedelta
 
-import numpy as np
 import pytest
 from fastapi.testclient import TestClient
-from safetensors.numpy import load, save
 from sqlalchemy import update
 
 from backend.shares import page as shown_page
-from backend.shares.contents import without_metadata
 from backend.store.db import Database, utc_now
 from backend.store.models import ShareRow
 from core.bundle import Bundle
+from core.report import twin_words
+from core.schemas.run import Kind
 from core.schemas.share import SHARED, AnyShared, NewShare, SharePage
 from core.schemas.sweep import Aggregate
 
@@ -277,15 +276,6 @@ def test_a_share_keeps_the_prices_that_were_moved_and_says_so(twins, client: Tes
     assert [point["energy_pj"] for point in plot["points"]] == [run.energy_pj for run in runs]
 
 
-def test_weights_lose_their_free_text_and_nothing_else() -> None:
-    tensors = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.ones(3, dtype=np.int64)}
-    marked = save(tensors, metadata={"author": "somebody", "path": "/home/somebody"})
-    bare = without_metadata(marked)
-    assert b"somebody" in marked and b"somebody" not in bare
-    assert all(np.array_equal(load(bare)[name], tensors[name]) for name in tensors)
-    assert without_metadata(save(tensors)) == save(tensors)
-
-
 def test_a_table_names_the_unit_of_each_cell_it_shows_and_of_each_value_in_its_file(twins, client: TestClient) -> None:
     for target in targets(client, twins).values():
         html = page(client, share(client, **target))
@@ -321,9 +311,9 @@ def test_a_comparison_says_in_words_which_twin_is_more_accurate_and_that_they_sa
     made = share(client, runs=list(twins))
     html = " ".join(page(client, made).split())
     (pair,) = opened(client, made).comparison.twins
-    if pair.accuracy == 0:
-        assert "the spiking network is as accurate as the CNN" in html
-    else:
-        way = "less" if pair.accuracy < 0 else "more"
-        assert f"the spiking network is {100 * abs(pair.accuracy):.2f} points {way} accurate than the CNN" in html
+    (steps,) = {run.config.steps for run in opened(client, made).comparison.runs if run.kind is Kind.SNN}
+    assert f"Runs A and B are twins. {' '.join(twin_words.twins(pair, mode='exact', steps=steps))}" in html
+    assert f"{100 * pair.paired.low:+.2f} to {100 * pair.paired.high:+.2f}, n = 360" in html
+    alone = opened(client, share(client, run_id=twins[1]))  # the CNN: its twin's interval is the same, SNN minus CNN
+    assert alone.twin.paired == pair.paired
     assert "Not the full benchmark" in html  # the fixture's runs train on a few images each

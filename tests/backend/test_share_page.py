@@ -7,11 +7,14 @@ from html.parser import HTMLParser
 
 import pytest
 
+from backend.catalog.service import profile_info
 from backend.shares import layout as sheets
 from backend.shares import page
 from core.energy.modes import MODES
+from core.energy.profiles import profiles
 from core.report.run_words import charged, compare, energy_note, headlines
 from core.schemas.bill import LayerBill, Layers
+from core.schemas.compare import Paired
 from core.schemas.diagnostics import Confusion
 from core.schemas.images import Answer, Example, Examples
 from core.schemas.recount import SharedRecount
@@ -213,37 +216,53 @@ def test_each_number_of_a_figure_also_stands_in_a_table(html):
     assert {"1.9", "0.8333333", "414", "0.001"} <= cells
 
 
+def test_an_epoch_that_was_not_validated_has_a_dash_in_the_table():
+    metrics = shared().metrics.model_copy(update={"validation_loss": [None, 1.2], "validation_accuracy": [None, 0.8]})
+    table = page.render(shared(metrics=metrics)).partition('data-csv="epochs"')[2].partition("</table>")[0]
+    first, second = re.findall('<tr><th scope="row">(.*?)</tr>', table)
+    assert first.count('<td data-v="">–</td>') == 2 and "1.2000" in second and "80.0" in second
+
+
 def test_an_error_is_marked_by_a_sign_and_a_word_beside_the_colour(html):
     said = re.sub(r"\s+", " ", Elements(html).print)
     assert "✗ wrong: one" in said and "✓ right: zero" in said
 
 
-def test_the_twin_is_compared_in_points_ratio_and_words():
-    # 78 % against 82 %: -4 points. 95 % by chance: 1.96 sqrt((.1716 + .1476) / 360) = 5.836 points.
-    said = compare(summary_of(), summary_of("cnn"))
-    assert said.accuracy_points == pytest.approx(-4)
-    assert said.chance_points == pytest.approx(5.836, abs=1e-3)
-    assert said.energy_ratio == pytest.approx(240 / 30)
-    text = " ".join(said.sentences)
-    assert "4.0 percentage points less accurate" in text and "may be chance" in text
-    assert "The CNN needs 8 times the estimated energy of the spiking network" in text
-    assert "one of the spiking network's 4 time steps" in text
+def paired_of(low, high):
+    return Paired(n=360, accuracy=-0.04, low=low, high=high, gained=3, lost=17, gained_indices=[], lost_indices=[])
 
 
-def test_the_comparison_reads_the_same_from_the_cnn_s_side():
-    said = compare(summary_of("cnn"), summary_of())
-    assert said.energy_ratio == pytest.approx(8)
-    assert said.sentences[0] == "The CNN is 4.0 percentage points more accurate than its twin, the spiking network."
+def test_the_twin_is_compared_in_points_with_the_paired_interval_and_in_energy():
+    """78 % against 82 %: -4 points; 240 µJ against 30 µJ: 8 times."""
+    text = " ".join(compare(summary_of(), summary_of("cnn"), paired_of(-0.07, -0.01)).sentences)
+    assert text.startswith(
+        "The spiking network is 4.00 points less accurate than the CNN (95 % interval -7.00 to -1.00, n = 360); "
+        "the CNN needs 8 times the energy of the spiking network."
+    )
+    assert "one of the spiking network's 4 time steps" in text and "another seed moves both" in text
+    unsure = " ".join(compare(summary_of(), summary_of("cnn"), paired_of(-0.07, 0.01)).sentences)
+    assert "-7.00 to +1.00, n = 360, so these images do not tell them apart" in unsure
+
+
+def test_the_comparison_is_the_same_from_the_cnn_s_side():
+    pair = paired_of(-0.07, -0.01)
+    assert compare(summary_of("cnn"), summary_of(), pair) == compare(summary_of(), summary_of("cnn"), pair)
+
+
+def test_without_an_interval_the_page_says_why():
+    other = page.render(shared(prices=profile_info(profiles()["horowitz-45nm"])))
+    assert "(other test images, so no interval)" in Elements(other).print
+    assert "(no interval was stored with this link)" in Elements(page.render(shared(prices=None))).print
 
 
 def test_where_the_cnn_is_cheaper_the_words_say_so():
-    said = compare(summary_of(energy_pj=300e6, mode="exact"), summary_of("cnn", energy_pj=150e6, mode="exact"))
-    assert any("The spiking network needs 2 times the estimated energy of the CNN" in line for line in said.sentences)
+    said = compare(summary_of(energy_pj=300e6, mode="exact"), summary_of("cnn", energy_pj=150e6, mode="exact"), None)
+    assert "the spiking network needs 2 times the energy of the CNN." in said.sentences[0]
 
 
 def test_energies_of_different_modes_are_not_compared():
-    said = compare(summary_of(), summary_of("cnn", mode="exact"))
-    assert said.energy_ratio is None and not said.same_accounting
+    said = compare(summary_of(), summary_of("cnn", mode="exact"), None)
+    assert "times" not in said.sentences[0] and not said.same_accounting
     assert "Energy per inference" not in str(sheets.comparison_rows(shared(), said))
 
 
@@ -270,8 +289,8 @@ def test_the_energy_note_names_the_one_step_only_where_it_applies():
 def test_every_other_mode_charges_all_steps_and_the_words_say_so(mode):
     assert charged(summary_of(mode=mode)) == f"mode {mode}, all T = 4 time steps"
     assert "time steps" not in energy_note(summary_of(mode=mode))
-    said = compare(summary_of(mode=mode), summary_of("cnn", mode=mode))
-    assert said.energy_ratio is not None and not any("over all steps" in line for line in said.sentences)
+    said = compare(summary_of(mode=mode), summary_of("cnn", mode=mode), None)
+    assert "8 times" in said.sentences[0] and not any("over all steps" in line for line in said.sentences)
 
 
 def test_a_cnn_has_no_firing_rate_among_its_headlines():

@@ -283,3 +283,12 @@ def test_the_same_counts_re_price_in_another_mode():
     exact, paper = (layers(COUNTS, {}, mode, HOROWITZ) for mode in ("exact", "paper"))
     assert paper.total_macs == 80 + 8 != exact.total_macs
     assert paper.layers[1].acs == 8 and exact.layers[1].acs == 0
+
+
+@pytest.mark.parametrize("mode", ["exact", "exact+neuron", "memory"])
+@pytest.mark.parametrize("profile", ["horowitz-45nm", "loihi"])
+def test_a_layer_s_bill_says_what_its_macs_and_its_memory_cost(mode, profile):
+    prices = profiles()[profile]
+    for bill in layers(COUNTS, {}, mode, profile).layers:
+        assert bill.mac_energy_pj == bill.macs * prices.mac_pj
+        assert bill.mac_energy_pj + bill.memory_energy_pj <= bill.energy_pj * (1 + 1e-12)

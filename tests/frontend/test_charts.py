@@ -69,7 +69,7 @@ def words(part):
 def bill(name, kind, *, acs=0.0, macs=0.0, rate=None, steps=None, dense=0):
     return LayerBill(
         name=name, kind=kind, block=None, output_shape=(8, 4, 4), params=1, dense_ops=dense, acs=acs, macs=macs,
-        energy_pj=0.9 * acs + 4.6 * macs, firing_rate=rate, firing_rate_per_step=steps,
+        energy_pj=0.9 * acs + 4.6 * macs, mac_energy_pj=4.6 * macs, firing_rate=rate, firing_rate_per_step=steps,
     )  # fmt: skip
 
 
@@ -313,9 +313,22 @@ def test_energy_of_a_layer_is_split_into_what_acs_and_macs_cost():
     assert figure.data[0].marker.pattern.shape != figure.data[1].marker.pattern.shape  # told apart without colour
 
 
-def test_a_layer_with_both_kinds_of_operation_is_split_by_the_profile_s_prices():
-    figure = energy.figure(layers_of(bill("a", "conv", acs=10, macs=2)))
-    assert [list(one.x) for one in figure.data] == [[pytest.approx(10 * 0.9)], [pytest.approx(2 * 4.6)]]
+def test_a_layer_with_both_kinds_of_operation_is_split_as_the_bill_says_and_by_no_price_of_today():
+    mine = bill("a", "conv", acs=10, macs=2).model_copy(update={"energy_pj": 70.0, "mac_energy_pj": 60.0})
+    figure = energy.figure(layers_of(mine).model_copy(update={"profile": "a profile that is gone"}))
+    assert [list(one.x) for one in figure.data] == [[pytest.approx(10)], [pytest.approx(60)]]
+
+
+def test_a_bill_stored_without_the_split_is_split_by_what_a_layer_of_macs_alone_paid():
+    """3 pJ a MAC in the layer `a`, so 2 of them are 6 of the 10 pJ of `b`."""
+    stored = [
+        bill(name, "conv", acs=acs, macs=macs).model_copy(update={"energy_pj": pj, "mac_energy_pj": None})
+        for name, acs, macs, pj in (("a", 0, 4, 12.0), ("b", 8, 2, 10.0))
+    ]
+    both = energy.figure(layers_of(*stored))
+    assert [list(one.x) for one in both.data] == [[0, pytest.approx(4)], [pytest.approx(12), pytest.approx(6)]]
+    alone = energy.figure(layers_of(stored[1]))  # nothing tells the price: no part of it is made up
+    assert [list(one.x) for one in alone.data] == [[pytest.approx(10)], [0]]
 
 
 def test_memory_has_a_bar_of_its_own_where_the_mode_has_memory():

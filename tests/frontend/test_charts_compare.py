@@ -111,9 +111,9 @@ def test_the_sentence_says_accuracy_interval_and_energy():
     said = compare_tables.summary(some())
     assert (
         said
-        == "Against A, B has 5.00 points more accuracy (95 % interval +1.00 to +9.00, n = 360); A needs 4 times B's energy."
+        == "B is 5.00 points more accurate than A (95 % interval +1.00 to +9.00, n = 360); A needs 4 times the energy of B."
     )
-    for ratio, words in ((1.16, "; B needs 1.16 times A's energy."), (1.0001, "; both need the same energy.")):
+    for ratio, words in ((1.16, "; B needs 1.16 times the energy of A."), (1.0001, "; both need the same energy.")):
         priced = some(differences=[some().differences[0].model_copy(update={"energy_ratio": ratio})])
         assert compare_tables.summary(priced).endswith(words)
     unsure = some(differences=[some().differences[0].model_copy(update={"paired": pair(low=-0.01)})])

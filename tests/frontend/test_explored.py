@@ -8,15 +8,14 @@ import pytest
 
 from core.energy.price import energy_pj
 from core.energy.profiles import profiles
+from core.report import priced as explored
 from core.report.charts import hypervolume, legend, pareto, theme
 from core.report.charts.axes import X_AXES, x_of
-from core.report.charts.pareto import View
 from core.report.charts.pareto_marks import MANY, Spread, drawn, marks
 from core.report.tables import csv_rows as tables
-from core.schemas.pareto import Pareto, ParetoColumns, ParetoPoint, PublishedPoint
+from core.schemas.pareto import Pareto, ParetoColumns, ParetoPoint, PublishedPoint, View
 from core.schemas.prices import AS_PUBLISHED, Factors
 from core.schemas.run import Kind
-from frontend.pages.explore import priced as explored
 
 HOROWITZ = profiles()["horowitz-45nm"]
 MEMORY = {"sram-8k@event": 1e6}

@@ -10,12 +10,13 @@ import pytest
 from backend.store.artifacts import Artifacts
 from core.analysis.exits import IMAGE_MODES
 from core.bundle import Bundle
+from core.report import twin_words
 from core.report.charts import theme, twin
 from core.report.tables import exports
 from core.schemas.results import Progress, Started
+from frontend.client import connection
 from frontend.keys import Key
 from frontend.pages.run import live as run_live
-from frontend.pages.run import summary as run_summary
 
 
 @pytest.fixture(scope="module")
@@ -195,16 +196,16 @@ def test_a_run_that_learns_from_its_twin_shows_where_it_is_and_the_loss_of_the_f
     stack.lifecycle.cancelled(claim)
 
 
-@pytest.mark.parametrize(
-    ("points", "ratio", "said"),
-    [
-        (-1.67, 1.28, "The CNN takes 1.28 times the energy of the spiking network and is 1.67 points more accurate"),
-        (-1.67, 0.5, "The spiking network takes 2.00 times the energy of the CNN and is 1.67 points less accurate"),
-        (0.004, 1.0, "The CNN takes 1.00 times the energy of the spiking network and is as accurate"),
-    ],
-)
-def test_the_twins_are_compared_in_a_sentence_that_reads_one_way(points, ratio, said):
-    assert run_summary.verdict(points, ratio) == said
+def test_the_twins_are_compared_in_the_words_and_with_the_interval_of_compare(twins, stack, visit):
+    """The page, Compare's table and the sentence of a link all rest on the paired interval of the two runs."""
+    snn, cnn = twins
+    found = stack.client.compare([cnn.id, snn.id], mode="exact", profile="horowitz-45nm")
+    (pair,) = found.twins
+    assert pair.paired == found.differences[0].paired  # SNN minus CNN, both ways
+    said = " ".join(twin_words.twins(pair, mode="exact", steps=snn.config.steps))
+    assert f"{100 * pair.paired.low:+.2f} to {100 * pair.paired.high:+.2f}, n = 360" in said
+    for run in (snn, cnn):
+        assert any(connection.plain(said) == item.value for item in visit("run", run=run.id).caption)
 
 
 def test_the_twins_can_be_printed_and_a_figure_for_print_has_the_words_of_a_picture(twins, stack, visit):

@@ -1,11 +1,12 @@
-"""A double-blind, frozen link: made on the Shares page, read in a second profile, saved, read offline, withdrawn."""
+"""Links in a browser: a double-blind, frozen one from making to withdrawing, and a view that is its maker's picture."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import httpx
-from browsing import SLOW_MS, picture
+import pytest
+from browsing import SLOW_MS, picture, settled, tab
 from playwright.sync_api import Browser, Page, expect
 
 DRAWN = ".js-plotly-plot :is(.scatterlayer .points path, .barlayer .point path, .heatmaplayer image)"
@@ -61,3 +62,44 @@ def test_a_reviewer_reads_a_blind_link_and_its_file_and_finds_nobody_s_name(
     page.get_by_role("button", name="Withdraw for good").click()
     page.get_by_text("The link is withdrawn.").wait_for()
     assert httpx.get(address).status_code == 404
+
+
+MARKS = """selector => {
+    const plot = document.querySelector(selector + " .js-plotly-plot") ?? document.querySelector(selector + ".js-plotly-plot");
+    const shown = plot._fullLayout;
+    const axis = name => ({range: shown[name].range, type: shown[name].type, title: shown[name].title.text});
+    const list = value => ArrayBuffer.isView(value) ? [...value] : value;
+    const traces = plot._fullData.map(t => ({
+        name: t.name, mode: t.mode, x: list(t.x), y: list(t.y), size: list(t.marker?.size), colour: t.marker?.color,
+        symbol: list(t.marker?.symbol), opacity: list(t.marker?.opacity), line: t.marker?.line?.color, words: t.hovertext,
+        text: t.text, errors: [list(t.error_x?.array), list(t.error_y?.array)], fill: t.fillcolor,
+    }));
+    return JSON.parse(JSON.stringify({traces, axes: [axis("xaxis"), axis("yaxis")]}));
+}"""
+#: What the maker chose, as Explore's address holds it.
+LOOK = "mode=memory&ac=2&colour=mask&shape=kind&seeds=1&sure=1&log=0"
+VIEWS = (LOOK, "x=synops&y=f1_macro&colour=kind&shape=recipe&steps=1", "")
+
+
+@pytest.mark.parametrize("look", VIEWS)
+def test_a_shared_view_is_the_picture_of_its_maker_point_by_point(browser: Browser, laboratory, look: str) -> None:
+    with tab(browser, laboratory, f"?dataset=digits&{look}", height=1400) as page:
+        expect(page.locator(".st-key-explore_chart .scatterlayer .points path").first).to_be_visible()
+        settled(page)
+        page.get_by_role("button", name="Share", exact=True).click()
+        page.get_by_role("button", name="Make a link").click()
+        code = page.locator("code", has_text="/s/").first
+        expect(code).to_be_visible()
+        address = code.inner_text().strip()
+        page.keyboard.press("Escape")
+        own = page.evaluate(MARKS, ".st-key-explore_chart")
+        picture(page, f"shared-view-page-{VIEWS.index(look)}")
+        reader = page.context.new_page()
+        reader.set_viewport_size({"width": 1440, "height": 1400})
+        reader.goto(address)
+        reader.locator("#chart-points").scroll_into_view_if_needed()
+        expect(reader.locator("#chart-points " + DRAWN).first).to_be_attached()
+        shared = reader.evaluate(MARKS, "#chart-points")
+        picture(reader, f"shared-view-link-{VIEWS.index(look)}")
+    assert len(own["traces"]) >= 3 and sum(len(trace["x"]) for trace in own["traces"] if trace["words"]) == 2
+    assert shared == own

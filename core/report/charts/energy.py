@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import plotly.graph_objects as go
 
-from core.energy.profiles import profiles
 from core.report.charts import theme
 from core.report.charts.layer_order import height, layer_axis, unit
 from core.schemas.bill import LayerBill, Layers
@@ -13,43 +14,54 @@ from core.units import energy_scale, format_count, format_energy
 TITLE = "Energy per layer"
 
 
-def ac_energy_pj(bill: LayerBill, profile: str) -> float:
-    """The part of a layer's energy that its accumulates take, pJ; the rest is its MACs' and its memory's.
+class Parts(NamedTuple):
+    """What a layer's energy is spent on, pJ."""
 
-    Only a layer that has both kinds needs the profile's prices. Raises UnknownName for an unknown profile.
-    """
+    ac: float
+    mac: float
+    memory: float
+
+
+def parts_of(layers: Layers) -> list[Parts]:
+    """The energy of each layer, split. What was stored without a split is split by the price that a layer of MACs
+    alone paid; where no layer tells it, a layer with both counts as accumulates."""
+    alone = [bill for bill in layers.layers if bill.macs > 0 and not bill.acs]
+    price = (alone[0].energy_pj - alone[0].memory_energy_pj) / alone[0].macs if alone else 0.0
+    return [_parts(bill, price) for bill in layers.layers]
+
+
+def _parts(bill: LayerBill, mac_price_pj: float) -> Parts:
     arithmetic = bill.energy_pj - bill.memory_energy_pj
     if not bill.acs:
-        return 0.0
-    if not bill.macs:
-        return arithmetic
-    return arithmetic - bill.macs * profiles()[profile].mac_pj  # what is billed otherwise than as an AC is no MAC
+        return Parts(0.0, arithmetic, bill.memory_energy_pj)
+    mac = bill.mac_energy_pj if bill.mac_energy_pj is not None else bill.macs * mac_price_pj
+    return Parts(arithmetic - mac, mac, bill.memory_energy_pj)
 
 
 def figure(layers: Layers, *, source: str = "") -> go.Figure:
     """Stacked bars, pJ scaled to a readable unit; a layer is a convolution with its norm and neurons."""
     rows: dict[str, list[LayerBill]] = {}
-    for bill in layers.layers:
+    split: dict[str, list[Parts]] = {}
+    for bill, spent in zip(layers.layers, parts_of(layers), strict=True):
         if bill.energy_pj > 0 or bill.dense_ops > 0:
             rows.setdefault(unit(bill.name), []).append(bill)
+            split.setdefault(unit(bill.name), []).append(spent)
     if not rows or layers.total_energy_pj <= 0:
         return theme.empty(
             name="energy", title=TITLE, sentence=f"No layer costs anything in the mode {layers.mode}: nothing to draw."
         )
     names = list(rows)
-    ac = [sum(ac_energy_pj(bill, layers.profile) for bill in bills) for bills in rows.values()]
     total = [sum(bill.energy_pj for bill in bills) for bills in rows.values()]
-    memory = [sum(bill.memory_energy_pj for bill in bills) for bills in rows.values()]
-    mac = [max(whole - part - rest, 0.0) for whole, part, rest in zip(total, ac, memory, strict=True)]
+    ac, mac, memory = ([sum(spent[kind] for spent in parts) for parts in split.values()] for kind in range(3))
     factor, name_of_unit = energy_scale(max(total))
     hover = [_hover(name, bills, layers) for name, bills in rows.items()]
     chart = go.Figure()
-    parts = [
+    bars = [
         ("accumulates (AC)", ac, theme.AC_COLOUR, ""),
         ("multiply-accumulates (MAC)", mac, theme.MAC_COLOUR, "/"),
         ("memory and addresses", memory, theme.MEMORY_COLOUR, "."),
     ]
-    for title, values, colour, pattern in parts if any(memory) else parts[:2]:
+    for title, values, colour, pattern in bars if any(memory) else bars[:2]:
         chart.add_bar(
             x=[value / factor for value in values],
             y=[theme.escape(name) for name in names],

@@ -5,9 +5,9 @@ from __future__ import annotations
 import plotly.graph_objects as go
 
 from core.report.charts import theme
-from core.report.charts.energy import ac_energy_pj
+from core.report.charts.energy import parts_of
 from core.report.charts.layer_order import unit
-from core.schemas.bill import LayerBill, Layers
+from core.schemas.bill import Layers
 from core.units import format_energy
 
 TITLE = "Energy flow"
@@ -22,17 +22,11 @@ KINDS = (
 def flows(layers: Layers) -> dict[str, tuple[float, float, float]]:
     """Block -> (AC, MAC, memory) in pJ, in network order; a layer outside the blocks stands for itself."""
     table: dict[str, list[float]] = {}
-    for bill in layers.layers:
+    for bill, parts in zip(layers.layers, parts_of(layers), strict=True):
         row = table.setdefault(bill.block or unit(bill.name), [0.0, 0.0, 0.0])
-        ac = ac_energy_pj(bill, layers.profile)
-        parts = (ac, _rest(bill, ac), bill.memory_energy_pj)
         for place, part in enumerate(parts):
             row[place] += part
     return {name: (row[0], row[1], row[2]) for name, row in table.items() if sum(row) > 0}
-
-
-def _rest(bill: LayerBill, ac: float) -> float:
-    return max(bill.energy_pj - ac - bill.memory_energy_pj, 0.0)
 
 
 def figure(layers: Layers, *, source: str = "") -> go.Figure:

@@ -1,10 +1,12 @@
-"""Accuracy against energy, or other figures of many runs: own runs, the front they form, and the printed points."""
+"""Accuracy against energy, or other figures of many runs: own runs, the front they form, and the printed points.
+
+Explore, a shared view, runs side by side and the groups of a sweep are all drawn here.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
@@ -13,7 +15,7 @@ from core.report.charts import theme
 from core.report.charts.axes import X_AXES, Y_AXES, group_of, x_of, x_unit, y_of
 from core.report.charts.pareto_hover import own_hover, printed_hover
 from core.report.charts.pareto_marks import Marks, Spread, area, drawn, marks
-from core.schemas.pareto import Pareto, ParetoPoint, PublishedPoint
+from core.schemas.pareto import Pareto, ParetoPoint, PublishedPoint, View
 from core.schemas.run import Kind
 
 TITLE = "Accuracy against energy"
@@ -23,17 +25,6 @@ RED = "#c8443a"
 FRONT_PX = 13  # a mark on the front
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "hexagon", "triangle-down")
 COLOURS = (theme.BLUE, theme.VERMILION, theme.GREEN, theme.ORANGE, theme.PURPLE, theme.SKY, "#7A5CC2", "#999933")
-
-
-@dataclass(frozen=True, kw_only=True)
-class View:
-    """How many runs are looked at: names of X_AXES, Y_AXES and GROUPINGS."""
-
-    x: str = "energy"
-    y: str = "accuracy"
-    x_log: bool = True
-    colour: str = "family"
-    shape: str = "kind"
 
 
 def figure(
@@ -46,6 +37,7 @@ def figure(
     spreads: Mapping[str, Spread] | None = None,
     sure: Mapping[str, float] | None = None,
     faults: Mapping[str, str] | None = None,
+    empty: str | None = None,
 ) -> go.Figure:
     """Filled marks are own runs, hollow ones are printed; the step line is the front, what it dominates is shaded.
 
@@ -53,7 +45,8 @@ def figure(
     it is left out); `highlight` and `chosen` name runs to ring. `spreads` (run -> Spread): a mark is the mean of
     several seeds, with bars of one standard deviation. `sure` (run -> probability of being on the front) sets size and
     opacity. `faults` (printed model and table -> what its audit contradicts) puts a red cross on a printed point.
-    On a log axis a run at 0 stands on the left edge and says so.
+    `empty`: what stands in place of the plot where there is nothing to draw. On a log axis a run at 0 stands on the
+    left edge and says so.
     """
     view = view or View(x_log=x_log)
     title = f"{Y_AXES[view.y].short[0].upper()}{Y_AXES[view.y].short[1:]} against {X_AXES[view.x].short}"
@@ -65,7 +58,7 @@ def figure(
         return theme.empty(
             name="pareto",
             title=title,
-            sentence=f"No finished run on {title_of(pareto.dataset)} yet. Launch one to see it here.",
+            sentence=empty or f"No finished run on {title_of(pareto.dataset)} yet. Launch one to see it here.",
         )
     values = [*shown.x.tolist(), *(x_of(point, view.x) for point in printed)]
     positive = [value for value in values if value > 0]
@@ -108,11 +101,12 @@ def _caption(
     seeds = [spread.n for spread in shown.spreads.values()]
     what = theme.count_of(len(shown.points), "config" if seeds else "run")
     share = area(shown, y_top=100.0 if view.y == "accuracy" else 1.0) if len(shown.fronts) == 1 else math.nan
-    mode = f"mode {pareto.mode}" + (" (one time step)" if pareto.mode == "paper" else " (all time steps)")
+    charged = " (one time step)" if pareto.mode == "paper" else "" if pareto.steps else " (all time steps)"
+    mode = f"mode {pareto.mode}{charged}"
     return [
         title_of(pareto.dataset),
         f"{what}, {len(shown.on_front)} on the front" + (" of its data set" if len(shown.fronts) > 1 else ""),
-        f"means of up to {max(seeds)} seeds, bars ± one standard deviation" if seeds and max(seeds) > 1 else "",
+        _seeds(seeds),
         _test_images(pareto),
         f"stopped after T' = {pareto.steps} steps" if pareto.steps else "",
         mode if view.x in ("energy", "synops") else "",
@@ -125,6 +119,13 @@ def _caption(
         else "",
         _subset(pareto),
     ]
+
+
+def _seeds(n: list[int]) -> str:
+    """What marks that may stand for several seeds are, by how many each stands for."""
+    if not n:
+        return ""
+    return f"means of up to {max(n)} seeds, bars ± one standard deviation" if max(n) > 1 else "one seed each"
 
 
 def _axes(chart: go.Figure, view: View, xs: list[float], ys: list[float], unit: str) -> None:
@@ -144,7 +145,7 @@ def _axes(chart: go.Figure, view: View, xs: list[float], ys: list[float], unit: 
 
 
 def _test_images(pareto: Pareto) -> str:
-    sizes = sorted({point.n_test for point in pareto.points})
+    sizes = sorted({point.n_test for point in pareto.points if point.n_test is not None})
     if not sizes:
         return ""
     return f"n = {sizes[0]:,} test images" if len(sizes) == 1 else f"n = {sizes[0]:,} to {sizes[-1]:,} test images"

@@ -22,18 +22,23 @@ def own_hover(
     spread = spreads.get(point.run_id)
     several = spread is not None and spread.n > 1
     around = f" ± {100 * spread.accuracy:.2f} (n = {spread.n} seeds)" if several else ""
+    tested = "" if point.n_test is None else f" of n = {point.n_test:,} test images"
     lines = [
-        f"<b>{theme.escape(point.label)}</b>{' · on the front' if on_front else ''}",
-        f"{theme.percent(point.accuracy, 2)}{around} of n = {point.n_test:,} test images · F1 {point.f1_macro:.3f}",
-        f"{energy} ({theme.escape(pareto.mode)}, {theme.escape(pareto.profile)})",
-        f"{format_count(point.acs)} AC · {format_count(point.macs)} MAC",
+        f"<b>{theme.escape(getattr(point, 'called', None) or point.label)}</b>{' · on the front' if on_front else ''}",
+        f"{theme.percent(point.accuracy, 2)}{around}{tested} · F1 {point.f1_macro:.3f}",
+        f"{energy} ({theme.escape(pareto.mode)}, {theme.escape(pareto.profile + pareto.moved_prices)})",
+        "" if point.acs is None else f"{format_count(point.acs)} AC · {format_count(point.macs)} MAC",
         f"{point.params:,} parameters · {steps}{rate}",
         f"recipe {theme.escape(point.recipe)} · " + (f"{spread.n} seeds" if several else f"seed {point.seed}"),
-        f"trained on {point.n_train:,} images · {'complete data' if point.dataset_complete else 'subset of the data'}",
+        "" if point.n_train is None else f"trained on {point.n_train:,} images · {_how_much(point)}",
     ]
     if sure is not None:
         lines.append(f"on the front with probability {sure.get(point.run_id, 0.0):.0%}")
-    return "<br>".join(lines)
+    return "<br>".join(line for line in lines if line)
+
+
+def _how_much(point: ParetoPoint) -> str:
+    return "complete data" if point.dataset_complete else "subset of the data"
 
 
 def printed_hover(point: PublishedPoint, fault: str | None) -> str:

@@ -23,6 +23,7 @@ class Spread:
     """Seeds of one config behind one mark. Deviations are in the units of ParetoPoint; 0 for one seed."""
 
     run_ids: tuple[str, ...]
+    ended: int | None = None  # of these runs, where not all have
     energy_pj: float = 0.0
     accuracy: float = 0.0
     f1_macro: float = 0.0
@@ -30,7 +31,7 @@ class Spread:
 
     @property
     def n(self) -> int:
-        return len(self.run_ids)
+        return len(self.run_ids) if self.ended is None else self.ended
 
 
 @dataclass(frozen=True, kw_only=True)

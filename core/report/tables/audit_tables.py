@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from html import escape
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 from core.paper.printed import tables
 from core.report.charts.audit_entries import SIGN, VERDICTS, WORDS, Entry, Measure, depends_on_mode, measure
+from core.report.tables.html import render
 from core.schemas.audit import AuditFinding, MeasuredPrint
 from core.units import format_energy
 
+TITLES = ("Figure", "Printed", "Recomputed")
+MEASURED = ("Measured, one step (paper)", "Measured, all steps (exact)")
 PERCENT = ("accuracy", "f1_macro")
 CLASS = {"contradicted": "wrong", "confirmed": "right", "not checkable": "open"}
+
+
+class Cell(NamedTuple):
+    """A figure as print, and over how many seeds it was measured."""
+
+    text: str
+    n: int = 0
 
 
 def html(entry: Entry) -> str:
@@ -24,45 +33,24 @@ def html(entry: Entry) -> str:
     measured = bool(entry.measured or entry.spiking)
     shown = [finding for finding in entry.findings if measured or finding.verdict != "not checkable"]
     rest = [finding for finding in entry.findings if finding not in shown]
-    return (_table(entry, shown, measured=measured) if shown else "") + (_unchecked(rest) if rest else "")
-
-
-def _table(entry: Entry, findings: Sequence[AuditFinding], *, measured: bool) -> str:
-    titles = ["Figure", "Printed", "Recomputed"]
-    if measured:
-        titles += ["Measured, one step (paper)", "Measured, all steps (exact)"]
-    head = "".join(f'<th scope="col">{title}</th>' for title in titles)
-    head += '<th scope="col" class="sf-verdicts">Verdict</th>'
-    rows = "".join(_row(entry, finding, measured=measured) for finding in findings)
-    label = escape(f"Figures of {entry.model}, {entry.row}")
-    return (
-        f'<div class="sf-scroll" tabindex="0" role="region" aria-label="{label}"><table class="sf-table sf-audit">'
-        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
-    )
-
-
-def _unchecked(findings: Sequence[AuditFinding]) -> str:
-    """Figures that nothing could be held against: their names, and, unfolded, what is printed and why."""
-    names = ", ".join(WORDS.get(finding.field, finding.field) for finding in findings)
-    rows = "".join(
-        f'<tr><th scope="row">{escape(_named(finding))}</th><td>{_number(finding.printed, finding.field)}</td>'
-        f"<td>{escape(finding.arithmetic)}</td></tr>"
-        for finding in findings
-    )
-    return (
-        f'<details class="sf-rest"><summary class="sf-verdict open">Not checkable: {escape(names)}</summary>'
-        f'<table class="sf-table sf-words"><thead><tr><th scope="col">Figure</th><th scope="col" class="sf-left">Printed</th>'
-        f'<th scope="col" class="sf-left">Why not</th></tr></thead><tbody>{rows}</tbody></table></details>'
+    return render(
+        "audit.html",
+        label=f"Figures of {entry.model}, {entry.row}",
+        titles=[*TITLES, *(MEASURED if measured else ())],
+        rows=[_row(entry, finding, measured=measured) for finding in shown],
+        rest=[_row(entry, finding, measured=False) for finding in rest],
+        unnamed=", ".join(WORDS.get(finding.field, finding.field) for finding in rest),
     )
 
 
 def totals(entry: Entry) -> str:
     """`✗ 1 contradicted · ✓ 3 confirmed`, as HTML: sign, number and word, never the colour alone."""
-    return " ".join(
-        f'<span class="sf-verdict {CLASS[verdict]}"><span aria-hidden="true">{SIGN[verdict]}</span> {n} {verdict}</span>'
+    found = [
+        {"verdict": verdict, "n": n, "sign": SIGN[verdict], "kind": CLASS[verdict]}
         for verdict in VERDICTS
         if (n := entry.count(verdict))
-    )
+    ]
+    return render("totals.html", verdicts=found)
 
 
 def group_words(group: MeasuredPrint) -> str:
@@ -116,21 +104,21 @@ def example_csv() -> str:
     return "\n".join(["model,ac_k,mac_k,energy_mj,params_k,accuracy", *lines, ""])
 
 
-def _row(entry: Entry, finding: AuditFinding, *, measured: bool) -> str:
-    cells = [_number(finding.printed, finding.field), _number(finding.recomputed, finding.field)]
-    body = "".join(f"<td>{cell}</td>" for cell in cells)
-    if measured:
-        paper, exact = (measure(entry, finding.field, mode) for mode in ("paper", "exact"))
-        if depends_on_mode(finding.field):
-            body += f"<td>{_measured(paper, finding.field)}</td><td>{_measured(exact, finding.field)}</td>"
-        else:
-            body += f'<td colspan="2" class="both">{_measured(paper, finding.field)}</td>'
-    sign = f'<span aria-hidden="true">{SIGN[finding.verdict]}</span> {finding.verdict}'
-    verdict = (
-        f'<details><summary class="sf-verdict {CLASS[finding.verdict]}">{sign}</summary>'
-        f'<div class="sf-sum">{escape(finding.arithmetic)}</div></details>'
-    )
-    return f'<tr><th scope="row">{escape(_named(finding))}</th>{body}<td class="sf-verdicts">{verdict}</td></tr>'
+def _row(entry: Entry, finding: AuditFinding, *, measured: bool) -> dict[str, Any]:
+    """What the template needs of a finding; a figure that does not depend on the mode has one measured cell."""
+    modes = ("paper", "exact") if depends_on_mode(finding.field) else ("paper",)
+    return {
+        "name": _named(finding),
+        "printed": _number(finding.printed, finding.field),
+        "recomputed": _number(finding.recomputed, finding.field),
+        "measured": [_measured(measure(entry, finding.field, mode), finding.field) for mode in modes]
+        if measured
+        else [],
+        "verdict": finding.verdict,
+        "sign": SIGN[finding.verdict],
+        "kind": CLASS[finding.verdict],
+        "arithmetic": finding.arithmetic,
+    }
 
 
 def _named(finding: AuditFinding) -> str:
@@ -138,19 +126,18 @@ def _named(finding: AuditFinding) -> str:
     return WORDS.get(finding.field, finding.field) + unit
 
 
-def _measured(one: Measure | None, field: str) -> str:
+def _measured(one: Measure | None, field: str) -> Cell | None:
     if one is None:
-        return '<span class="sf-dim">none</span>'
+        return None
     if one.deviation is None or not one.value:
-        shown = _plain(one.value, field)
-    else:  # the deviation at the digits of the value
-        digits = 3 if field in PERCENT else max(0, 3 - math.floor(math.log10(abs(one.value))))
-        shown = f"{one.value:,.{digits}f} ± {one.deviation:,.{digits}f}"
-    return f'{shown} <span class="sf-dim">n = {one.n}</span>'
+        return Cell(_plain(one.value, field), one.n)
+    # the deviation at the digits of the value
+    digits = 3 if field in PERCENT else max(0, 3 - math.floor(math.log10(abs(one.value))))
+    return Cell(f"{one.value:,.{digits}f} ± {one.deviation:,.{digits}f}", one.n)
 
 
-def _number(value: float | None, field: str) -> str:
-    return '<span class="sf-dim">none</span>' if value is None else _plain(value, field)
+def _number(value: float | None, field: str) -> Cell | None:
+    return None if value is None else Cell(_plain(value, field))
 
 
 def _plain(value: float, field: str) -> str:

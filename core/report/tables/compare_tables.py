@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import Any
 
 from core.report.charts.comparison_names import letter, names
 from core.report.tables.csv_rows import price_columns
-from core.schemas.compare import ComparedRun, Comparison, Difference, Paired, TwinRatio
+from core.report.tables.html import table
+from core.report.twin_words import against, clear
+from core.schemas.compare import ComparedRun, Comparison, Difference, TwinRatio
 from core.units import format_count, format_energy, pj_to_mj
 
 HEAD = ("Run", "Accuracy", "Difference, points", "F1", "Energy", "Times A's", "Parameters", "Weights", "ACs", "MACs",
@@ -17,23 +18,18 @@ HEAD = ("Run", "Accuracy", "Difference, points", "F1", "Energy", "Times A's", "P
 def html(comparison: Comparison) -> str:
     """A row a run; the first is what the others are held against."""
     against = {item.run_id: item for item in comparison.differences}
-    head = "".join(f'<th scope="col">{title}</th>' for title in HEAD)
-    rows = "".join(_row(comparison, run, against.get(run.id)) for run in comparison.runs)
-    return _table(f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody>", "Figures of the compared runs")
+    rows = [_row(comparison, run, against.get(run.id)) for run in comparison.runs]
+    return table(HEAD, rows, label="Figures of the compared runs", kind="sf-compare")
 
 
 def twins_html(comparison: Comparison, labels: dict[str, str]) -> str:
     """A row a pair of twins; `labels` names runs that are not in the comparison themselves."""
     titles = ("Spiking network", "CNN twin", "Accuracy, SNN minus CNN", "Energy, SNN over CNN")
-    head = "".join(f'<th scope="col">{title}</th>' for title in titles)
-    rows = "".join(
-        f'<tr><th scope="row">{escape(labels[pair.snn_id])}</th><td>{escape(labels[pair.cnn_id])}</td>'
-        f"<td>{100 * pair.accuracy:+.2f} points</td><td>{escape(ratio_words(pair.energy_ratio))}</td></tr>"
+    rows = [
+        (labels[pair.snn_id], labels[pair.cnn_id], _points(pair), ratio_words(pair.energy_ratio))
         for pair in comparison.twins
-    )
-    return _table(
-        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody>", "Spiking networks and their CNN twins", "sf-words"
-    )
+    ]
+    return table(titles, rows, label="Spiking networks and their CNN twins", kind="sf-words")
 
 
 def ratio_words(ratio: float | None) -> str:
@@ -49,7 +45,7 @@ def summary(comparison: Comparison) -> str:
     """The comparison in one sentence, computed from its figures."""
     if len(comparison.differences) == 1:
         item = comparison.differences[0]
-        return f"Against A, B has {_accuracy_words(item)}{_energy_words(item.energy_ratio)}."
+        return against("B", "A", accuracy=item.accuracy, paired=item.paired, energy_ratio=item.energy_ratio)
     best = max(comparison.runs, key=lambda run: run.accuracy)
     least = min(comparison.runs, key=lambda run: run.energy_pj)
     place = {run.id: letter(place) for place, run in enumerate(comparison.runs)}
@@ -63,11 +59,6 @@ def summary(comparison: Comparison) -> str:
         f"{place[best.id]} is the most accurate ({100 * best.accuracy:.2f} %), {place[least.id]} needs the least energy "
         f"({format_energy(least.energy_pj)}). {told}."
     )
-
-
-def clear(pair: Paired) -> bool:
-    """Whether the interval leaves zero out."""
-    return pair.low > 0 or pair.high < 0
 
 
 def rows(comparison: Comparison) -> list[dict[str, Any]]:
@@ -118,7 +109,8 @@ def twin_rows(comparison: Comparison, labels: dict[str, str]) -> list[dict[str, 
     """One row a pair of twins."""
     return [
         {"snn": pair.snn_id, "snn_network": labels[pair.snn_id], "cnn": pair.cnn_id, "cnn_network": labels[pair.cnn_id],
-         "accuracy_snn_minus_cnn": pair.accuracy, "energy_snn_over_cnn": pair.energy_ratio, **price_columns(comparison)}
+         "accuracy_snn_minus_cnn": pair.accuracy, "low": pair.paired and pair.paired.low,
+         "high": pair.paired and pair.paired.high, "energy_snn_over_cnn": pair.energy_ratio, **price_columns(comparison)}
         for pair in comparison.twins
     ]  # fmt: skip
 
@@ -134,26 +126,9 @@ def outsiders(twins: list[TwinRatio], runs: list[ComparedRun]) -> list[str]:
     return [run_id for pair in twins for run_id in (pair.snn_id, pair.cnn_id) if run_id not in known]
 
 
-def _accuracy_words(item: Difference) -> str:
-    points = 100 * item.accuracy
-    more = f"{abs(points):.2f} points {'more' if points > 0 else 'less'} accuracy" if points else "the same accuracy"
-    if item.paired is None:
-        return f"{more} (other test images, so no interval)"
-    pair = item.paired
-    sure = "" if clear(pair) else ", so these images do not tell them apart"
-    return f"{more} (95 % interval {100 * pair.low:+.2f} to {100 * pair.high:+.2f}, n = {pair.n:,}{sure})"
-
-
-def _energy_words(ratio: float | None) -> str:
-    if not ratio:
-        return ""
-    if f"{ratio:.3g}" == "1":
-        return "; both need the same energy"
-    return f"; A needs {1 / ratio:.3g} times B's energy" if ratio < 1 else f"; B needs {ratio:.3g} times A's energy"
-
-
-def _row(comparison: Comparison, run: ComparedRun, item: Difference | None) -> str:
-    cells = [
+def _row(comparison: Comparison, run: ComparedRun, item: Difference | None) -> list[str]:
+    return [
+        names(comparison)[run.id],
         f"{100 * run.accuracy:.2f} %",
         "base" if item is None else _difference(item),
         f"{run.f1_macro:.3f}",
@@ -167,16 +142,14 @@ def _row(comparison: Comparison, run: ComparedRun, item: Difference | None) -> s
         str(run.config.steps),
         f"{run.n_test:,}{'' if run.dataset_complete else ', subset'}",
     ]
-    body = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
-    return f'<tr><th scope="row">{escape(names(comparison)[run.id])}</th>{body}</tr>'
+
+
+def _points(pair: TwinRatio) -> str:
+    told = "" if pair.paired is None else f" ({100 * pair.paired.low:+.2f} to {100 * pair.paired.high:+.2f})"
+    return f"{100 * pair.accuracy:+.2f}{told} points"
 
 
 def _difference(item: Difference) -> str:
     if item.paired is None:
         return f"{100 * item.accuracy:+.2f} (other images)"
     return f"{100 * item.accuracy:+.2f} ({100 * item.paired.low:+.2f} to {100 * item.paired.high:+.2f})"
-
-
-def _table(body: str, label: str, kind: str = "sf-compare") -> str:
-    # A box that scrolls must take the focus, or the keyboard cannot scroll it.
-    return f'<div class="sf-scroll" tabindex="0" role="region" aria-label="{label}"><table class="sf-table {kind}">{body}</table></div>'

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import streamlit as st
 
 from core.report.charts.axes import GROUPINGS, X_AXES, Y_AXES
-from core.report.charts.pareto import View
 from core.schemas.catalog import Catalog
+from core.schemas.pareto import View
 from core.schemas.prices import Factors
 from frontend.keys import Key
 from frontend.pages.explore.address import ALL
@@ -22,9 +22,7 @@ class Wanted(NamedTuple):
     lens: lens.Lens
     factors: Factors
     view: View
-    seeds: bool
     steps: int | None  # None: after all steps
-    sure: bool
 
 
 def top_row(catalog: Catalog) -> None:
@@ -86,15 +84,14 @@ def wanted(catalog: Catalog) -> Wanted:
     """What is chosen for this session, without drawing anything."""
     memory = st.session_state
     view = View(x=memory[Key.EXPLORE_X], y=memory[Key.EXPLORE_Y], x_log=memory[Key.EXPLORE_LOG],
-                colour=memory[Key.EXPLORE_COLOUR], shape=memory[Key.EXPLORE_SHAPE])  # fmt: skip
+                colour=memory[Key.EXPLORE_COLOUR], shape=memory[Key.EXPLORE_SHAPE], seeds=memory[Key.EXPLORE_SEEDS],
+                sure=memory[Key.EXPLORE_SURE] and _can_be_sure())  # fmt: skip
     return Wanted(
         dataset=memory[Key.EXPLORE_DATASET],
         lens=lens.current(catalog),
         factors=lens.factors(),
         view=view,
-        seeds=memory[Key.EXPLORE_SEEDS],
         steps=memory[Key.EXPLORE_STEPS] or None,
-        sure=memory[Key.EXPLORE_SURE] and _can_be_sure(),
     )
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import streamlit as st
 
+from core.report.faults import faults as faults_of
+from core.report.priced import Runs, runs_of, together
 from core.schemas.catalog import Catalog
 from core.schemas.run import RunState
 from frontend.client.connection import api
 from frontend.pages.explore.address import ALL
-from frontend.pages.explore.priced import Runs, runs_of, together
 
 KEPT_S = 30.0  # tags and sweeps may change without a new run
 
@@ -40,14 +41,4 @@ def _load_all(datasets: tuple[str, ...], mode: str, profile: str, steps: int | N
 @st.cache_data(ttl=600, max_entries=8, show_spinner=False)
 def faults(dataset: str) -> dict[str, str]:
     """Printed table and model -> what the audit contradicts of it on this data set."""
-    found: dict[str, list[str]] = {}
-    for finding in api().audit().findings:
-        if finding.verdict == "contradicted" and dataset in finding.datasets:
-            found.setdefault(f"{finding.table}/{finding.model}", []).append(_words(finding.field))
-    return {name: ", ".join(dict.fromkeys(fields)) for name, fields in found.items()}
-
-
-def _words(field: str) -> str:
-    return {"macs": "MACs", "acs": "ACs", "cnn_energy": "energy", "params": "parameters"}.get(
-        field, field.replace("_", " ")
-    )
+    return faults_of(api().audit().findings, dataset)

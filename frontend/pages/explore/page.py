@@ -6,6 +6,7 @@ import streamlit as st
 
 from core.datasets.catalog import title_of
 from core.errors import SpikefrontError
+from core.report import priced as explored
 from core.report.charts import hypervolume
 from core.report.charts import pareto as pareto_chart
 from core.report.charts.axes import X_AXES, Y_AXES
@@ -21,7 +22,6 @@ from frontend.pages.explore import address as explore_address
 from frontend.pages.explore import choice as explore_choice
 from frontend.pages.explore import controls as explore_controls
 from frontend.pages.explore import data as explore_data
-from frontend.pages.explore import priced as explored
 from frontend.pages.explore import table as explore_table
 from frontend.pages.explore.address import ALL
 from frontend.pages.explore.controls import Wanted
@@ -56,7 +56,7 @@ def _share(wanted: Wanted) -> None:
     if wanted.dataset == ALL:
         return
     view = wanted.view
-    shown = ShareView(dataset=wanted.dataset, x=view.x, y=view.y, x_log=view.x_log, steps=wanted.steps)
+    shown = ShareView(dataset=wanted.dataset, steps=wanted.steps, **view.model_dump())
     sharing.draw(
         ShareTarget(view=shown, mode=wanted.lens.mode, profile=wanted.lens.profile, **wanted.factors.model_dump())
     )
@@ -91,20 +91,18 @@ def _picture(catalog: Catalog, polling: bool) -> None:
     profile = next(item for item in catalog.profiles if item.name == wanted.lens.profile)
     priced = explored.Lens(runs=runs, profile=explored.profile_of(profile), factors=wanted.factors)
     try:
-        every = explored.priced(priced)
+        seen = explored.seen(priced, wanted.view)
     except SpikefrontError as error:  # a profile of the user's own may lack a price
         st.warning(plain(error.message), icon=":material/price_change:")
         return
-    points, spreads = explored.merged(every) if wanted.seeds else (every, {})
-    pareto = explored.plot(priced, points, x=wanted.view.x, y=wanted.view.y)
-    sure = explored.probabilities(points, spreads, every, priced.prices) if wanted.sure else None
+    pareto = seen.pareto
     with changed:
-        _changes(catalog, wanted, points)
+        _changes(catalog, wanted, pareto.points)
     with gathered:
-        explore_choice.bar({point.run_id: point for point in every})
-    _plot(pareto, wanted, spreads, sure)
+        explore_choice.bar({point.run_id: point for point in seen.every})
+    _plot(seen, wanted)
     _explain(catalog, pareto, wanted, profile)
-    explore_table.draw(pareto, spreads, sure)
+    explore_table.draw(pareto, seen.spreads, seen.sure)
     if wanted.dataset != ALL and len(pareto.points) > 1:
         show(
             hypervolume.figure(pareto, x=wanted.view.x, y=wanted.view.y),
@@ -114,22 +112,23 @@ def _picture(catalog: Catalog, polling: bool) -> None:
         )
 
 
-def _plot(pareto: Pareto, wanted: Wanted, spreads, sure) -> None:
+def _plot(seen: explored.Seen, wanted: Wanted) -> None:
+    pareto = seen.pareto
     axes = f"{Y_AXES[wanted.view.y].short} against {X_AXES[wanted.view.x].short}"
     show(
         pareto_chart.figure(
             pareto,
             view=wanted.view,
             chosen=explore_choice.chosen(),
-            spreads=spreads,
-            sure=sure,
+            spreads=seen.spreads,
+            sure=seen.sure,
             faults=explore_data.faults(pareto.dataset) if pareto.published and wanted.dataset != ALL else None,
         ),
         key=Key.EXPLORE_CHART,
         on_select=explore_choice.take,
         alt=f"{axes[0].upper()}{axes[1:]} on {title_of(pareto.dataset)}: {len(pareto.points)} own runs, {len(pareto.front)} of them "
         f"on the front, {len(pareto.published)} printed",
-        data=lambda: tables.pareto_rows(pareto, spreads=spreads, sure=sure),
+        data=lambda: tables.pareto_rows(pareto, spreads=seen.spreads, sure=seen.sure),
         file_name=f"spikefront-{pareto.dataset}-{pareto.mode}-{pareto.profile}.csv".replace(" ", "-"),
     )
 
@@ -142,7 +141,7 @@ def _changes(catalog: Catalog, wanted: Wanted, points) -> None:
     default = next(item for item in catalog.profiles if item.name == catalog.default_profile)
     held = explore_data.load(catalog, dataset=wanted.dataset, mode=catalog.default_mode, steps=wanted.steps)
     before = held.points  # at the default profile's prices
-    if wanted.seeds:
+    if wanted.view.seeds:
         before, _ = explored.merged(before)
     found = explored.told(before, points, why, y=wanted.view.y)
     called = explored.names(found.points)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from html import escape
-
 import streamlit as st
 
 from core.analysis.findings import diagnostic_headlines, gradient_findings
 from core.datasets.catalog import title_of
 from core.report.charts import curves
+from core.report.tables import html as tables
+from core.report.twin_words import twins
 from core.schemas.run import KEPT, Kind, RunState
 from core.schemas.runs import Run
 from core.units import format_count, format_duration, format_energy
@@ -82,8 +82,7 @@ def _basis(shown: Shown) -> None:
         ("Energy", f"estimated, mode {layers.mode}, profile {layers.profile}{steps}"),
         ("Trained in", f"{format_duration(summary.train_wall_s)}, {speed}"),
     ]
-    body = "".join(f"<tr><td>{escape(name)}</td><td>{escape(value)}</td></tr>" for name, value in rows)
-    st.html(f'<table class="sf-table sf-words">{body}</table>')
+    st.html(tables.facts(rows))
 
 
 def _twin(shown: Shown) -> None:
@@ -95,44 +94,26 @@ def _twin(shown: Shown) -> None:
     twin = api().run(run.twin.id)
     if twin.summary is None:
         return
-    other = api().layers(twin.id, mode=shown.lens.mode, profile=shown.lens.profile)
-    mine = (shown.summary, shown.layers)
-    pairs = sorted((mine, (twin.summary, other)), key=lambda pair: pair[0].kind.value != "snn")
+    found = api().compare([run.id, twin.id], mode=shown.lens.mode, profile=shown.lens.profile)
+    pairs = sorted(found.runs, key=lambda one: one.kind.value != "snn")
     rows = [
-        ("Accuracy", [f"{100 * figures.accuracy:.2f} %" for figures, _ in pairs]),
-        ("Macro F1", [f"{figures.f1_macro:.3f}" for figures, _ in pairs]),
-        ("Energy per inference", [format_energy(bill.total_energy_pj) for _, bill in pairs]),
-        ("ACs", [format_count(bill.total_acs) for _, bill in pairs]),
-        ("MACs", [format_count(bill.total_macs) for _, bill in pairs]),
+        ("Accuracy", [f"{100 * one.accuracy:.2f} %" for one in pairs]),
+        ("Macro F1", [f"{one.f1_macro:.3f}" for one in pairs]),
+        ("Energy per inference", [format_energy(one.energy_pj) for one in pairs]),
+        ("ACs", [format_count(one.acs) for one in pairs]),
+        ("MACs", [format_count(one.macs) for one in pairs]),
     ]
-    head = "".join(f"<th>{figures.kind.value.upper()}</th>" for figures, _ in pairs)
-    body = "".join(
-        f"<tr><td>{escape(name)}</td>{''.join(f'<td>{escape(value)}</td>' for value in values)}</tr>"
-        for name, values in rows
-    )
+    head = ["", *(one.kind.value.upper() for one in pairs)]
     with st.container(border=True):
-        st.html(f'<div class="sf-scroll"><table class="sf-table"><tr><th></th>{head}</tr>{body}</table></div>')
-        (snn, snn_bill), (cnn, cnn_bill) = pairs
-        if snn_bill.total_energy_pj > 0 and cnn_bill.total_energy_pj > 0:
-            points = 100 * (snn.accuracy - cnn.accuracy)
-            st.caption(
-                f"{verdict(points, cnn_bill.total_energy_pj / snn_bill.total_energy_pj)} "
-                f"(n = {snn.n_test:,} test images, one seed; energy in this mode and profile)."
-            )
+        st.html(tables.table(head, [(name, *values) for name, values in rows], label="This run and its twin"))
+        for pair in found.twins:
+            st.caption(plain(" ".join(twins(pair, mode=found.mode, steps=pairs[0].config.steps))))
         st.page_link(
             page("compare"),
             label="Compare the twins",
             icon=":material/balance:",
             query_params={"runs": f"{run.id},{twin.id}"},
         )
-
-
-def verdict(points: float, ratio: float) -> str:
-    """The twins in words. points: of accuracy, the spiking network's minus the CNN's; ratio: CNN energy over SNN energy."""
-    dearer, cheaper = ("CNN", "spiking network") if ratio >= 1 else ("spiking network", "CNN")
-    lead = points if ratio < 1 else -points
-    accuracy = f"{abs(lead):.2f} points {'more' if lead > 0 else 'less'} accurate" if round(lead, 2) else "as accurate"
-    return f"The {dearer} takes {max(ratio, 1 / ratio):.2f} times the energy of the {cheaper} and is {accuracy}"
 
 
 def _examples(run: Run) -> None:

@@ -1,6 +1,7 @@
-"""Many runs under one lens, worked out in the dashboard's own process: priced, merged over seeds, held against another lens.
+"""Many runs under one lens: priced, merged over seeds, with their certainty, held against another lens.
 
-The API sends operations; a price that somebody moves is applied here, so that nothing is asked for again.
+Explore and a shared view both work here from the runs' operations, so that both show the same. A price that somebody
+moves on Explore is applied in the dashboard's own process, and nothing is asked for again.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from core.energy.profiles import Constant, Profile
 from core.report.charts.axes import y_of
 from core.report.charts.pareto_marks import Spread, marks
 from core.schemas.catalog import ProfileInfo
-from core.schemas.pareto import Pareto, ParetoColumns, ParetoPoint, PublishedPoint
+from core.schemas.pareto import Pareto, ParetoColumns, ParetoPoint, PublishedPoint, View
 from core.schemas.prices import AS_PUBLISHED, Factors
 from core.schemas.run import Kind
 
@@ -45,6 +46,16 @@ class Runs:
     published: list[PublishedPoint]
     steps: int | None
     missing: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """Runs as a view shows them: all that the figure and the tables under it are made of."""
+
+    pareto: Pareto
+    every: Sequence[ParetoPoint]  # one a run, also where `pareto` has one a config
+    spreads: Mapping[str, Spread]
+    sure: Mapping[str, float] | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +84,18 @@ def runs_of(told: ParetoColumns) -> Runs:
     ]
     return _runs(
         points, dataset=told.dataset, mode=told.mode, published=told.published, steps=told.steps, missing=told.missing
+    )
+
+
+def runs_in(found: Pareto) -> Runs:
+    """The points of a plot as runs."""
+    return _runs(
+        found.points,
+        dataset=found.dataset,
+        mode=found.mode,
+        published=found.published,
+        steps=found.steps,
+        missing=found.missing,
     )
 
 
@@ -131,7 +154,8 @@ def merged(points: Sequence[ParetoPoint]) -> tuple[list[ParetoPoint], dict[str, 
             rates = [one.firing_rate for one in members if one.firing_rate is not None]
             changes["firing_rate"] = fmean(rates) if rates else None
             changes["other"] = {name: fmean(one.other[name] for one in members) for name in first.other}
-            changes["finished_at"] = max(one.finished_at for one in members)
+            # a double-blind share has no times
+            changes["finished_at"] = max((one.finished_at for one in members if one.finished_at), default=None)
             spread = {
                 name: stdev(getattr(one, name) for one in members) for name in ("accuracy", "f1_macro", "energy_pj")
             }
@@ -141,8 +165,38 @@ def merged(points: Sequence[ParetoPoint]) -> tuple[list[ParetoPoint], dict[str, 
     return means, spreads
 
 
+def seen(lens: Lens, view: View) -> Seen:
+    """The runs under these prices, as `view` shows them; raises BadValue for a profile without a price of the mode."""
+    every = priced(lens)
+    points, spreads = merged(every) if view.seeds else (every, {})
+    sure = probabilities(points, spreads, every, lens.prices) if view.sure else None
+    return Seen(pareto=plot(lens, points, x=view.x, y=view.y), every=every, spreads=spreads, sure=sure)
+
+
+def seen_as_stored(found: Pareto, view: View) -> Seen:
+    """The same of a plot beside which no prices were stored: its energies stay, and nothing says how sure they are."""
+    points, spreads = merged(found.points) if view.seeds else (found.points, {})
+    shown, front = _fronted(points, x=view.x, y=view.y)
+    return Seen(
+        pareto=found.model_copy(update={"points": shown, "front": front}),
+        every=found.points,
+        spreads=spreads,
+        sure=None,
+    )
+
+
 def plot(lens: Lens, points: Sequence[ParetoPoint], *, x: str, y: str) -> Pareto:
     """The points as the API's plot, with the front of these axes."""
+    shown, front = _fronted(points, x=x, y=y)
+    runs = lens.runs
+    return Pareto.model_construct(
+        dataset=runs.dataset, mode=runs.mode, profile=lens.profile.name, points=shown, front=front,
+        published=runs.published, steps=runs.steps, missing=runs.missing, **lens.factors.model_dump(),
+    )  # fmt: skip
+
+
+def _fronted(points: Sequence[ParetoPoint], *, x: str, y: str) -> tuple[list[ParetoPoint], list[str]]:
+    """(the points, each saying whether it is on the front of these axes; the ids of those that are, cheapest first)."""
     found = marks(points, x=x, y=y)
     best = {found.points[place].run_id for place in found.on_front}
     shown = [
@@ -150,12 +204,7 @@ def plot(lens: Lens, points: Sequence[ParetoPoint], *, x: str, y: str) -> Pareto
         for point in points
     ]
     cheapest_first = sorted((point for point in shown if point.on_front), key=lambda point: point.energy_pj)
-    runs = lens.runs
-    return Pareto.model_construct(
-        dataset=runs.dataset, mode=runs.mode, profile=lens.profile.name, points=shown,
-        front=[point.run_id for point in cheapest_first], published=runs.published, steps=runs.steps,
-        missing=runs.missing, **lens.factors.model_dump(),
-    )  # fmt: skip
+    return shown, [point.run_id for point in cheapest_first]
 
 
 def probabilities(
