@@ -28,6 +28,8 @@ def expected(fault: Mapping[str, Any]) -> str:
             return str(limits["expected"])
         case "bool_parsing" | "bool_type":
             return "true or false"
+        case "string_pattern_mismatch" if limits["pattern"] == "^[0-9a-f]{64}$":
+            return "the SHA-256 of a finished run's weights: 64 hexadecimal digits"
         case "int_parsing" | "int_type" | "int_from_float" | "int_parsing_size":
             return "a whole number"
         case "float_parsing" | "float_type":
