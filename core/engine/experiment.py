@@ -180,7 +180,7 @@ def _train(
     origin: Bundle | None = None,
 ) -> Summary:
     teacher = None if taught_by is None else load_teacher(taught_by, device)
-    network = _start(config, teacher, splits, device, origin)
+    network = start_network(config, teacher, splits, device, origin)
     trainer = Trainer(
         network,
         config,
@@ -192,9 +192,6 @@ def _train(
         teacher=teacher,
     )
     resumed = trainer.restore()
-    if trainer.asks_once:
-        folders = (taught_by.path,) if given is None else (taught_by.path, given.path)
-        trainer.ask_once(taught_by.weights_sha256, folders)
     emit(
         Started(
             device=describe_device(device),
@@ -211,6 +208,9 @@ def _train(
     if retell:
         for done in trainer.epochs_done():
             emit(done)
+    if trainer.asks_once:
+        folders = (taught_by.path,) if given is None else (taught_by.path, given.path)
+        trainer.ask_once(taught_by.weights_sha256, folders)
     trainer.train()
 
     network.load_state_dict(trainer.best)
@@ -234,7 +234,7 @@ def _train(
     return summary
 
 
-def _start(
+def start_network(
     config: RunConfig, teacher: Network | None, splits: Splits, device: torch.device, origin: Bundle | None
 ) -> Network:
     """The untrained network on its device: random weights, those of a bundle, or the twin's with balanced thresholds."""
