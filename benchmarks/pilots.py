@@ -52,13 +52,14 @@ from core.datasets.splits import limited
 from core.energy.modes import MODES
 from core.engine.count import Counter
 from core.engine.data import LIMIT_SEED, Images, Normaliser, Splits, evaluation_batches, split
-from core.engine.experiment import MODE, start_network
-from core.engine.memory import keep_freed_memory
+from core.engine.experiment import start_network
 from core.engine.network import Network
 from core.engine.teacher import check, load_teacher
 from core.engine.train import EVALUATION_BATCH, Trainer
 from core.errors import BadValue, Interrupted
+from core.host.malloc import keep_freed_memory
 from core.recipes.build import build_config, plan_of
+from core.schemas.prices import DEFAULT_MODE
 from core.schemas.request import RunRequest
 from core.schemas.results import EpochDone, Event
 from core.schemas.run import RunConfig
@@ -220,7 +221,7 @@ def _measured(network: Network, trainer: Trainer, splits: Splits) -> Found:
     counts = counter.counts(len(few))
     neurons = [layer for layer in counts.layers if layer.spikes]
     places = sum(layer.output_numel for layer in neurons) * counts.time_steps * counts.n_samples
-    tally = MODES[MODE].tally(counts)
+    tally = MODES[DEFAULT_MODE].tally(counts)
     return Found(
         validation_accuracy=trainer.kept[1],
         n_train=len(splits.train),
@@ -284,7 +285,7 @@ def _basis(done: list[Found]) -> list[str]:
     machines = ", ".join(sorted({found.machine for found in done}))
     return [
         f"{said}, a standard error of at most {error:.1f} points each.",
-        f"One thread; speed depends on what ran beside it. ACs and MACs per image, all steps, mode `{MODE}`. {machines}.",
+        f"One thread; speed depends on what ran beside it. ACs and MACs per image, all steps, mode `{DEFAULT_MODE}`. {machines}.",
     ]
 
 
