@@ -145,9 +145,10 @@ def test_a_staged_run_is_the_loop_that_anybody_would_write(tmp_path) -> None:
     assert numbers(tmp_path / "run")["weights"] == expected  # the last stage has one epoch, so it is the best there
 
 
-@pytest.fixture(scope="module", params=["plain", "averaged"])
+@pytest.fixture(scope="module", params=["plain", "averaged", "counts"])
 def whole(request, tmp_path_factory):
-    wanted = config(**(STAGED if request.param == "plain" else AVERAGED))
+    counts = {**STAGED, "neuron.model": "count"}
+    wanted = config(**{"plain": STAGED, "averaged": AVERAGED, "counts": counts}[request.param])
     out = tmp_path_factory.mktemp(request.param) / "run"
     return wanted, out, *go(wanted, out)
 
