@@ -242,6 +242,14 @@ class Bundle:
         """The manifest's rows, in its order."""
         return list(self._model(MANIFEST, Manifest).files)
 
+    @property
+    def weights_sha256(self) -> str:
+        """The digest of the weights as the manifest has it: by this name another run starts from them."""
+        found = next((entry.sha256 for entry in self.files() if entry.name == "weights.safetensors"), None)
+        if found is None:
+            raise BundleCorrupt(file=MANIFEST, why="it does not list weights.safetensors.")
+        return found
+
     def verify(self) -> None:
         """Read every file and compare it with the manifest; raises BundleCorrupt at the first that differs."""
         entries = self.files()

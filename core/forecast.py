@@ -8,6 +8,7 @@ from __future__ import annotations
 from core.backbones.plan import Plan
 from core.backbones.readout import readout
 from core.schemas.run import Kind, RunConfig
+from core.schemas.stages import phases
 
 FLOAT = 4  # bytes of a float32
 INDEX = 8  # bytes of a max-pool's index in torch, int64
@@ -95,19 +96,28 @@ def training_ops(plan: Plan, config: RunConfig, n_train: int, n_validation: int,
     """MACs of a whole run if it uses all its epochs: training, validation every so many, the test at the end.
 
     A training image costs three forward passes (forward, gradient of the weights, gradient of the input), but a
-    layer that sees the image itself needs no gradient of its input. A teacher answers once for each training image.
+    layer that sees the image itself needs no gradient of its input. A teacher answers once for each training image,
+    or with stored answers twice for all epochs together, which is left out. Stages have their own T.
     Averaged weights take their statistics from STATISTICS_IMAGES before each validation.
     Left out: the teacher's own training (`with_teacher`), normalisation, neurons, pooling, the optimiser, counting;
     a rate measured on a run of the same kind carries their share.
     """
-    forward = forward_ops(plan, config)
-    rows = _rows(plan, config)
-    spared = sum(node.dense_ops * rows[node.name] for node in plan.nodes if node.inputs == ("input",))
-    taught = forward_ops(plan, config.twin()) if config.needs_teacher and config.training.distillation > 0 else 0
-    training = config.training
-    evaluated = n_validation + (min(STATISTICS_IMAGES, n_train) if training.ema > 0 else 0)
-    trained = training.max_epochs * n_train * (3 * forward - spared + taught)
-    return float(trained + training.validations * evaluated * forward + n_test * forward)
+    evaluated = n_validation + (min(STATISTICS_IMAGES, n_train) if config.training.ema > 0 else 0)
+    total = 0.0
+    for phase in phases(config):
+        own = config.model_copy(update={"time_steps": phase.time_steps})
+        forward = forward_ops(plan, own)
+        rows = _rows(plan, own)
+        spared = sum(node.dense_ops * rows[node.name] for node in plan.nodes if node.inputs == ("input",))
+        total += phase.training.max_epochs * n_train * (3 * forward - spared + _taught_ops(plan, config))
+        total += phase.training.validations * evaluated * forward
+    return float(total + n_test * forward_ops(plan, config))
+
+
+def _taught_ops(plan: Plan, config: RunConfig) -> int:
+    """What asking the teacher adds to a training image: a pass of the CNN twin, which stands for any other too."""
+    asked = config.kind is Kind.SNN and config.training.distillation > 0
+    return forward_ops(plan, config.twin()) if asked and config.training.teacher_answers == "computed" else 0
 
 
 def with_teacher(plan: Plan, config: RunConfig, **images: int) -> float:

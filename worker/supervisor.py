@@ -174,6 +174,7 @@ class Supervisor:
                 device=self._options.device_kind,
                 teacher=claim.teacher,
                 attempt=claim.attempt,
+                start=claim.start,
             )
             return _Watch(self, claim, trainer).until_gone()
         finally:

@@ -97,6 +97,7 @@ class Trainer:
         device: str,
         teacher: Path | None = None,
         attempt: int | None = None,
+        start: Path | None = None,
     ) -> None:
         """Hand it its run. A trainer that is already gone shows in `exit_status`, not here."""
         order = {
@@ -107,6 +108,7 @@ class Trainer:
             "device": device,
             "teacher": None if teacher is None else str(teacher),
             "attempt": attempt,
+            "start": None if start is None else str(start),
         }
         try:
             self._process.stdin.write(json.dumps(order).encode() + b"\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from backend.catalog.estimate import Estimator
 from backend.context import Context
+from backend.runs import sources
 from backend.runs.repository import RunRepository
 from core.backbones.catalog import BACKBONES, Backbone, layout_of, mask_name
 from core.backbones.naming import config_label
@@ -81,7 +82,8 @@ class CatalogService:
 
     def preview(self, request: RunRequest) -> Preview:
         """The network and the cost of a request. Raises what `build_config` raises."""
-        config = build_config(request)
+        config = build_config(request.model_copy(update={"overrides": sources.named(self._context, request.overrides)}))
+        sources.require_here(self._context, [config])
         plan = plan_of(config)
         estimator = Estimator(self._context)
         found = estimator.dataset(config.dataset)

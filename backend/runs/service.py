@@ -11,6 +11,7 @@ from backend import idempotency
 from backend.context import Context
 from backend.paging import read_cursor, write_cursor
 from backend.problems import describe
+from backend.runs import sources
 from backend.runs.as_run import present, signed_artifacts
 from backend.runs.new_runs import forked, new_row, require_dataset, send
 from backend.runs.repository import RunRepository, RunWhere
@@ -40,7 +41,8 @@ class RunService:
 
     def create(self, request: RunRequest, *, key: str | None) -> tuple[Run, bool]:
         """A new queued run, or the one that `key` made before; True when it is new."""
-        return self._create(build_config(request), asked=request.model_dump(mode="json"), key=key)
+        resolved = request.model_copy(update={"overrides": sources.named(self._context, request.overrides)})
+        return self._create(build_config(resolved), asked=request.model_dump(mode="json"), key=key)
 
     def retry(self, run_id: str, *, key: str | None) -> tuple[Run, bool]:
         """A new run with the config of one that did not come to a result."""
@@ -54,7 +56,8 @@ class RunService:
         """A new run with the config of another, changed; an empty request repeats it."""
         with self._database.read() as session:
             row = RunRepository(session).require(run_id)
-        config = forked(RunConfig.model_validate(row.config), request)
+        resolved = request.model_copy(update={"overrides": sources.named(self._context, request.overrides)})
+        config = forked(RunConfig.model_validate(row.config), resolved)
         return self._create(config, asked={"fork": run_id, **request.model_dump(mode="json")}, key=key)
 
     def show(self, run_id: str) -> Run:
@@ -162,6 +165,7 @@ class RunService:
 
     def _create(self, config: RunConfig, *, asked: dict[str, Any], key: str | None) -> tuple[Run, bool]:
         require_dataset(config.dataset, self._context.settings.data)
+        sources.require_here(self._context, [config])
         body_hash = digest(asked)
         if key is not None:
             idempotency.check_key(key)

@@ -22,6 +22,7 @@ from sqlalchemy.orm import Session
 
 from backend.store.artifacts import Artifacts
 from backend.store.db import Database, migrate, utc_now
+from backend.store.holders import given as given_bundles
 from backend.store.models import RunEventRow, RunRow, WorkerRow
 from backend.store.outcome import outcome
 from backend.store.signs import seen_lately
@@ -48,7 +49,8 @@ BIN_S = 24 * 3600.0  # how long a deleted run can be restored
 class Claim:
     """A worker's hold on a run: `attempt` tells it apart from every other hold on the same run.
 
-    `teacher` is the bundle of a run here that is the CNN twin which this one would train first.
+    `teacher` is the bundle of a run here that this one names as its teacher, or that is the CNN twin which it would
+    train first; `start` the bundle that it starts from.
     """
 
     run_id: str
@@ -56,6 +58,7 @@ class Claim:
     config: RunConfig
     out: Path
     teacher: Path | None = None
+    start: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,9 +176,13 @@ class Lifecycle:
             if not moved:
                 return None
             config = RunConfig.model_validate(row.config)
-            teacher = self._teacher(session, config)
+            named = given_bundles(session, self._artifacts, config)
+            teacher = named.get("training.teacher") or self._teacher(session, config)
         log.info("run.claimed", extra={"run_id": run_id, "attempt": attempt, "worker": worker})
-        return Claim(run_id=run_id, attempt=attempt, config=config, out=self._artifacts.folder(run_id), teacher=teacher)
+        return Claim(
+            run_id=run_id, attempt=attempt, config=config, out=self._artifacts.folder(run_id), teacher=teacher,
+            start=named.get("start_bundle"),
+        )  # fmt: skip
 
     def heartbeat(self, claim: Claim, *, lease_s: float) -> RunState:
         """Renew the lease; the answer is `running`, or `cancelling` when the owner shall stop."""

@@ -11,6 +11,7 @@ from backend import idempotency
 from backend.catalog.estimate import Estimator, total
 from backend.context import Context
 from backend.paging import read_cursor, write_cursor
+from backend.runs import sources
 from backend.runs.new_runs import new_row, require_dataset, send
 from backend.runs.repository import RunRepository
 from backend.store.db import utc_now
@@ -41,7 +42,7 @@ class SweepService:
 
     def preview(self, request: SweepRequest) -> SweepPreview:
         """How many runs and how long. Raises what `expand` raises."""
-        points, estimator = expand(request), Estimator(self._context)
+        points, estimator = expand(self._resolved(request)), Estimator(self._context)
         by_hash = _unique(points)
         with self._database.read() as session:
             known = {} if request.repeat else RunRepository(session).equals(by_hash)
@@ -63,20 +64,27 @@ class SweepService:
 
         An equal run that has succeeded or still may is taken into the sweep, unless `repeat` is asked for.
         """
-        by_hash = _unique(expand(request))
+        resolved = self._resolved(request)
+        by_hash = _unique(expand(resolved))
+        sources.require_here(self._context, by_hash.values())
         for dataset in {config.dataset for config in by_hash.values()}:
             require_dataset(dataset, self._context.settings.data)
         if key is not None:
             idempotency.check_key(key)
         body_hash = digest({"sweep": request.model_dump(mode="json")})
         try:
-            sweep_id, new = self._insert(request, by_hash, body_hash=body_hash, key=key)
+            sweep_id, new = self._insert(resolved, by_hash, body_hash=body_hash, key=key)
         except IntegrityError:  # two requests with one key at the same time: the other one was stored
-            sweep_id, new = self._insert(request, by_hash, body_hash=body_hash, key=key)
+            sweep_id, new = self._insert(resolved, by_hash, body_hash=body_hash, key=key)
         if new is not None:
             log.info("sweep.created", extra={"sweep_id": sweep_id, "runs": len(by_hash), "new": len(new)})
             send(self._context, new)
         return self.show(sweep_id, mode=DEFAULT_MODE, profile=DEFAULT_PROFILE), new is not None
+
+    def _resolved(self, request: SweepRequest) -> SweepRequest:
+        """The request with the weights of the runs that it names."""
+        base = request.base.model_copy(update={"overrides": sources.named(self._context, request.base.overrides)})
+        return request.model_copy(update={"base": base, "axes": sources.named(self._context, request.axes)})
 
     def page(self, *, cursor: str | None, limit: int) -> SweepPage:
         after = read_cursor(cursor) if cursor is not None else None

@@ -37,6 +37,7 @@ def train_here(
     stream: Callable[[Event], None] | None,
     as_json: bool,
     recount: Literal["on", "off"] | None = None,
+    start: Path | None = None,
 ) -> None:
     """Train and write the bundle; events go to `stream`, or to a progress bar and lines on standard error."""
     from core.cli.train_screen import Show  # rich, which a stream does without
@@ -61,6 +62,7 @@ def train_here(
                 should_stop=stop.is_set,
                 teacher=teacher,
                 recount=recounter(recount),
+                start=start,
             )
     if as_json:
         print_json(summary.model_dump(mode="json"))

@@ -110,9 +110,9 @@ def result_table(summary: Summary) -> Table:
         "training": f"{format_duration(summary.train_wall_s)}, {summary.train_images_per_s:.0f} images/s, "
         f"seed {summary.seed} (n = 1)",
     }
-    if not summary.epochs_run:  # a converted network, as it comes
+    if not summary.epochs_run:  # a network that is taken as it comes
         del rows["weights of epoch"]
-        rows["training"] = f"none after conversion, seed {summary.seed} (n = 1)"
+        rows["training"] = f"none: the weights as they came, seed {summary.seed} (n = 1)"
     for name, value in rows.items():
         table.add_row(name, value)
     return table

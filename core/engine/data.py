@@ -127,6 +127,17 @@ def batch_bounds(n: int, batch_size: int) -> list[tuple[int, int]]:
     return bounds
 
 
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """images: [N, H, W, 3] uint8, augmented; labels: [N] int64; chosen: [N] int64, their places in the training split;
+    mirrored: [N] bool, which of them are mirror images."""
+
+    images: Tensor
+    labels: Tensor
+    chosen: Tensor
+    mirrored: Tensor
+
+
 class TrainBatches:
     """The training batches of every epoch, addressed by (epoch, step)."""
 
@@ -156,20 +167,26 @@ class TrainBatches:
 
     def pixels(self, epoch: int, step: int) -> tuple[Tensor, Tensor]:
         """The same batch, augmented but not normalised: [N, H, W, 3] uint8 and labels."""
+        batch = self.batch(epoch, step)
+        return batch.images, batch.labels
+
+    def batch(self, epoch: int, step: int) -> Batch:
+        """The same batch with what became of each image."""
         if self._order is None or self._order[0] != epoch:
             order = torch.randperm(len(self._part), generator=stream(self._config.seed, "order", epoch))
             self._order = (epoch, order.to(self._part.labels.device))
         chosen = self._order[1][slice(*self._bounds[step])]
-        return self._augmented(chosen, epoch, step), self._part.labels[chosen]
+        images, mirrored = self._augmented(chosen, epoch, step)
+        return Batch(images=images, labels=self._part.labels[chosen], chosen=chosen, mirrored=mirrored)
 
-    def _augmented(self, chosen: Tensor, epoch: int, step: int) -> Tensor:
-        _, *kinds = self._config.training.augment.split("-")  # none, or crop and what else
+    def _augmented(self, chosen: Tensor, epoch: int, step: int) -> tuple[Tensor, Tensor]:
         if self._config.training.augment == "none":
-            return self._part.images[chosen]
+            return self._part.images[chosen], torch.zeros_like(chosen, dtype=torch.bool)
+        _, *kinds = self._config.training.augment.split("-")  # crop, and what else
         generator = stream(self._config.seed, "augment", epoch, step)
         flip = self._alternating(epoch)[chosen] if "altflip" in kinds else "flip" in kinds
-        images = crop_flip(self._part.images, chosen, generator, flip=flip)
-        return cutout(images, generator, self._grey) if "cutout" in kinds else images
+        images, mirrored = _crop_flip(self._part.images, chosen, generator, flip)
+        return cutout(images, generator, self._grey) if "cutout" in kinds else images, mirrored
 
     def _alternating(self, epoch: int) -> Tensor:
         """Which images are mirrored in an epoch: a random half, drawn once, and the other half in the next epoch.
@@ -188,20 +205,27 @@ def crop_flip(images: Tensor, chosen: Tensor, generator: torch.Generator, *, fli
     images: [M, H, W, 3]; chosen: [N] int64; returns [N, H, W, 3]. Shifting and mirroring are one gather.
     With `flip` off they are shifted only; a `flip` of [N] bool says which are mirrored.
     """
+    return _crop_flip(images, chosen, generator, flip)[0]
+
+
+def _crop_flip(
+    images: Tensor, chosen: Tensor, generator: torch.Generator, flip: bool | Tensor
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """What `crop_flip` returns, and which are mirrored, [N] bool."""
     device, n = images.device, len(chosen)
     height, width = images.shape[1:3]
     # drawn on the CPU, so that every device sees the same shifts
     down = torch.randint(-(height // 8), height // 8 + 1, (n, 1), generator=generator).to(device)
     right = torch.randint(-(width // 8), width // 8 + 1, (n, 1), generator=generator).to(device)
-    mirrored = torch.zeros(n, 1, dtype=torch.bool, device=device)
+    mirrored = torch.zeros(n, dtype=torch.bool, device=device)
     if isinstance(flip, Tensor):
-        mirrored = flip.unsqueeze(1)
+        mirrored = flip
     elif flip:
-        mirrored = torch.randint(0, 2, (n, 1), generator=generator).bool().to(device)
+        mirrored = torch.randint(0, 2, (n, 1), generator=generator).bool().to(device).squeeze(1)
     rows = _reflect(torch.arange(height, device=device) + down, height)
     columns = torch.arange(width, device=device).expand(n, width)
-    columns = _reflect(torch.where(mirrored, width - 1 - columns, columns) + right, width)
-    return images[chosen[:, None, None], rows[:, :, None], columns[:, None, :]]
+    columns = _reflect(torch.where(mirrored.unsqueeze(1), width - 1 - columns, columns) + right, width)
+    return images[chosen[:, None, None], rows[:, :, None], columns[:, None, :]], mirrored
 
 
 def cutout(images: Tensor, generator: torch.Generator, fill: Tensor) -> Tensor:

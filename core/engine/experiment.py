@@ -34,7 +34,9 @@ from core.engine.environment import (
     require_precision,
 )
 from core.engine.network import Network
-from core.engine.teacher import FOLDER, adopt, check, load_teacher, noted
+from core.engine.sources import START, adopt, check_start, kept, load_state
+from core.engine.start_from import adapt
+from core.engine.teacher import FOLDER, check, load_teacher, noted
 from core.engine.train import EVALUATION_BATCH, Trainer
 from core.errors import Interrupted, OutOfMemory
 from core.host.malloc import keep_freed_memory
@@ -65,6 +67,7 @@ def run(
     teacher: Path | None = None,
     retell: bool = False,
     recount: Recounter | None = None,
+    start: Path | None = None,
 ) -> Summary:
     """Train `config` and leave its bundle in `out`; resumes where a checkpoint of the same config stands.
 
@@ -72,6 +75,8 @@ def run(
     resumed run ends with the numbers of an uninterrupted one, bit for bit, if it has as many threads.
     A config with `needs_teacher` trains its CNN twin first, as a bundle of its own in `out`/teacher; `teacher` is
     the folder of such a bundle that is there already, and is copied. Events of the twin carry part = "teacher".
+    A config that names a teacher, or weights to start from, needs the folder of that bundle as `teacher` or `start`
+    the first time; it is copied too.
     With `retell` a run that resumes emits its earlier epochs again: whoever listened to it before may have died first.
     `recount` sees the run's bundle with every file in place but the manifest, and may add to it.
     Raises BadValue, BundleBusy, DatasetMissing, DatasetCorrupt, NonFiniteLoss, OutOfMemory, HomeUnusable, StorageFull,
@@ -89,6 +94,7 @@ def run(
         if config.kind is Kind.SNN and config.start == "converted":
             require_convertible(config)  # now, and not after its teacher was trained
         given = None if teacher is None else check(config, teacher)
+        source = None if start is None else check_start(config, start)
         if place.type == "cpu":
             keep_freed_memory()
         if threads is not None:
@@ -99,7 +105,7 @@ def run(
             return should_stop()
 
         with _out_of_memory(config, place), _deterministic():
-            summary = _run(config, bundle, data_dir, place, emit, asked_to_stop, given, retell, recount)
+            summary = _run(config, bundle, data_dir, place, emit, asked_to_stop, given, source, retell, recount)
     emit(Finished(summary=summary))
     return summary
 
@@ -112,16 +118,23 @@ def _run(
     emit: Callable[[Event], None],
     should_stop: Callable[[], bool],
     given: Bundle | None,
+    source: Bundle | None,
     retell: bool,
     recount: Recounter | None,
 ) -> Summary:
     """The teacher, where there is to be one, and then the run itself."""
     require_memory(plan_of(config), config, device)
     splits = split(load(config.dataset, data_dir), config.training, device)
+    origin, taught_by = _origin(config, bundle, source), Bundle(bundle.path / FOLDER)
+    if config.has_given_teacher:
+        kept(taught_by, given, config.training.teacher, field="training.teacher", option="--teacher")
     bundle.write_model("config.json", config)
     if not config.needs_teacher:
-        return _train(config, bundle, splits, device, emit, should_stop, None, retell, recount)
-    twin = Bundle(bundle.path / FOLDER)
+        taught = taught_by if config.has_given_teacher else None
+        return _train(
+            config, bundle, splits, device, emit, should_stop, taught, retell, recount, given=given, origin=origin
+        )
+    twin = taught_by
     twin.require_own(config.twin())
     if not twin.complete and given is not None:
         adopt(given, twin)
@@ -137,7 +150,19 @@ def _run(
             None,
             False,
         )
-    return _train(config, bundle, splits, device, emit, should_stop, twin, retell, recount)
+    return _train(config, bundle, splits, device, emit, should_stop, twin, retell, recount, given=given, origin=origin)
+
+
+def _origin(config: RunConfig, bundle: Bundle, source: Bundle | None) -> Bundle | None:
+    """The run's own copy of the bundle that it starts from, while it is unfinished; None where it starts from none."""
+    if config.start != "bundle":
+        return None
+    target = Bundle(bundle.checkpoint / START)
+    origin = kept(target, source, config.start_bundle, field="start_bundle", option="--from")
+    adapt(
+        load_state(origin, torch.device("cpu")), origin.config(), config
+    )  # refused now, and not after a teacher's time
+    return origin
 
 
 def _train(
@@ -150,9 +175,12 @@ def _train(
     taught_by: Bundle | None,
     retell: bool,
     recount: Recounter | None = None,
+    *,
+    given: Bundle | None = None,
+    origin: Bundle | None = None,
 ) -> Summary:
-    teacher = None if taught_by is None else load_teacher(taught_by, config, device)
-    network = _start(config, teacher, splits, device)
+    teacher = None if taught_by is None else load_teacher(taught_by, device)
+    network = start_network(config, teacher, splits, device, origin)
     trainer = Trainer(
         network,
         config,
@@ -180,6 +208,9 @@ def _train(
     if retell:
         for done in trainer.epochs_done():
             emit(done)
+    if trainer.asks_once:
+        folders = (taught_by.path,) if given is None else (taught_by.path, given.path)
+        trainer.ask_once(taught_by.weights_sha256, folders)
     trainer.train()
 
     network.load_state_dict(trainer.best)
@@ -192,8 +223,9 @@ def _train(
         classes=list(splits.spec.classes),
     )
     summary = _summarise(config, splits, trainer, counts, predictions, evaluate_wall_s, device)
-    origin = environment(device) | ({} if taught_by is None else {"teacher": noted(taught_by)})
-    bundle.write_json("environment.json", origin)
+    made_from = {"teacher": taught_by, "start": origin}
+    noted_of = {name: noted(one) for name, one in made_from.items() if one is not None}
+    bundle.write_json("environment.json", environment(device) | noted_of)
     _write(bundle, trainer, splits, counter, counts, predictions, summary)
     if recount is not None:
         recount(bundle, splits.test.images.cpu().numpy(), splits.test.labels.cpu().numpy())
@@ -202,8 +234,14 @@ def _train(
     return summary
 
 
-def _start(config: RunConfig, teacher: Network | None, splits: Splits, device: torch.device) -> Network:
-    """The untrained network on its device: random weights, or those of the twin with balanced thresholds."""
+def start_network(
+    config: RunConfig, teacher: Network | None, splits: Splits, device: torch.device, origin: Bundle | None
+) -> Network:
+    """The untrained network on its device: random weights, those of a bundle, or the twin's with balanced thresholds."""
+    if origin is not None:
+        network = Network(plan_of(config), config).to(device)
+        network.load_state_dict(adapt(load_state(origin, device), origin.config(), config))
+        return network
     if config.kind is Kind.CNN or config.start == "random":
         return Network(plan_of(config), config).to(device)
     batches = evaluation_batches(

@@ -105,12 +105,10 @@ class Objective:
         return Step(outputs_TNC=outputs_TNC, loss=loss, terms=terms)
 
     def _acs(self, read: dict[str, Tensor], n: int) -> Tensor:
-        """Accumulates per image, all steps. A value that is kept once for all steps is read at each."""
-        for name, reached in self._reached.items():
-            self._reached[name] = reached.to(read[name].device)
-        repeats = {name: self._network.steps * n // len(value) for name, value in read.items()}
-        reached_L = [self._reached[name] * repeats[name] for name in read]
-        return accumulates(list(read.values()), reached_L) / n
+        """Accumulates per image, all steps: spikes are never constant, so a value has them all."""
+        for name, value in read.items():
+            self._reached[name] = self._reached[name].to(value.device)
+        return accumulates(list(read.values()), [self._reached[name] for name in read]) / n
 
     def _cross_entropy(self, outputs_TNC: Tensor, labels_N: Tensor) -> Tensor:
         training, smoothing = self._training, self._training.label_smoothing

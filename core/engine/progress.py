@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 from core.schemas.results import Event, Progress
@@ -15,7 +15,8 @@ FORWARD_SHARE = 1 / 3  # of a training step's time per image, until a validation
 class Pace:
     """Emits Progress events, thinned, with speed and time left.
 
-    Time left assumes that the run uses all its epochs.
+    Time left assumes that the run uses all its epochs, and that an image takes time in proportion to the time steps of
+    its epoch: `steps_of` gives those from an epoch on, where they are not all alike.
     """
 
     def __init__(
@@ -27,45 +28,52 @@ class Pace:
         n_validation: int,
         n_test: int,
         validate_every: int = 1,
+        steps_of: Mapping[int, int] | None = None,
     ) -> None:
         self._emit = emit
         self._max_epochs, self._validate_every = max_epochs, validate_every
         self._n_train, self._n_validation, self._n_test = n_train, n_validation, n_test
         self._last = 0.0
         self._warm = False
-        self._trained: tuple[int, float] = (0, 0.0)  # images, seconds
-        self._evaluated: tuple[int, float] = (0, 0.0)
+        self._steps_of = steps_of or {1: 1}
+        self._last_steps = self._steps_of[max(self._steps_of)]
+        self._images, self._seconds = 0, 0.0  # trained
+        self._trained = 0.0  # in images of the last epoch's steps, as are those below
+        self._evaluated: tuple[float, float] = (0.0, 0.0)  # and seconds
 
-    def trained(self, images: int, seconds: float) -> None:
+    def _weight(self, epoch: int) -> float:
+        """What an image costs in that epoch, in images of the last."""
+        return self._steps_of[max(first for first in self._steps_of if first <= max(epoch, 1))] / self._last_steps
+
+    def trained(self, images: int, seconds: float, epoch: int = 1) -> None:
         """Note one training step. The first of a process also loads kernels, so it says nothing of the pace."""
         if not self._warm:
             self._warm = True
             return
-        self._trained = (self._trained[0] + images, self._trained[1] + seconds)
+        self._images, self._seconds = self._images + images, self._seconds + seconds
+        self._trained += images * self._weight(epoch)
 
-    def evaluated(self, images: int, seconds: float) -> None:
+    def evaluated(self, images: int, seconds: float, epoch: int = 1) -> None:
         """Note one validation batch."""
-        self._evaluated = (self._evaluated[0] + images, self._evaluated[1] + seconds)
+        done, spent = self._evaluated
+        self._evaluated = (done + images * self._weight(epoch), spent + seconds)
 
     @property
     def images_per_s(self) -> float | None:
         """Training images a second in this process."""
-        images, seconds = self._trained
-        return images / seconds if seconds > 0 else None
+        return self._images / self._seconds if self._seconds > 0 else None
 
     def _eta_s(self, epoch: int, images_left: int) -> float | None:
-        images, seconds = self._trained
-        if not images:
+        if not self._trained:
             return None
-        per_image = seconds / images
+        per_image = self._seconds / self._trained
         checked, spent = self._evaluated
         per_check = spent / checked if checked else per_image * FORWARD_SHARE
-        epochs_left = self._max_epochs - epoch
-        train = images_left + epochs_left * self._n_train
-        every = self._validate_every
-        checks = -(-self._max_epochs // every) - (epoch - 1) // every  # of this epoch and those after it
-        check = checks * self._n_validation + self._n_test
-        return train * per_image + check * per_check
+        later = range(epoch + 1, self._max_epochs + 1)
+        train = images_left * self._weight(epoch) + self._n_train * sum(map(self._weight, later))
+        last, every = self._max_epochs, self._validate_every
+        checks = sum(self._weight(one) for one in (epoch, *later) if one % every == 0 or one == last)
+        return train * per_image + (checks * self._n_validation + self._n_test) * per_check
 
     def report(
         self,

@@ -1,17 +1,15 @@
-"""The CNN twin that a spiking network learns from: a bundle of its own, trained first or brought along."""
+"""The network that a spiking network learns from: its CNN twin, trained first or brought along, or any finished run."""
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load
 
 from core.bundle import TEACHER, Bundle
 from core.engine.network import Network
+from core.engine.sources import check_taught, load_state
 from core.errors import BadValue, BundleCorrupt
 from core.recipes.build import plan_of
 from core.schemas.run import RunConfig
@@ -20,11 +18,13 @@ FOLDER = TEACHER  # in the run's own folder
 
 
 def check(config: RunConfig, folder: Path) -> Bundle:
-    """The finished bundle in `folder`, if it is the twin that `config` would train first.
+    """The finished bundle in `folder`, if it is the teacher of `config`: the one it names, or the twin it would train.
 
     Every file is held against its manifest. Raises BadValue for a config without a teacher, an unfinished bundle or
-    one of another config, and BundleCorrupt.
+    another than the config asks for, and BundleCorrupt.
     """
+    if config.has_given_teacher:
+        return check_taught(config, folder)
     if not config.needs_teacher:
         raise BadValue(field="teacher", value=str(folder), expected="left out: this config learns from no teacher")
     bundle = Bundle(folder)
@@ -36,36 +36,30 @@ def check(config: RunConfig, folder: Path) -> Bundle:
         raise BadValue(
             field="teacher",
             value=str(folder),
-            expected=f"a run of this config's CNN twin, with config hash {wanted[:12]}, not {found[:12]}",
+            expected=f"a run of this config's CNN twin, with config hash {wanted[:12]}, not {found[:12]}: to learn from "
+            "another, name its weights in training.teacher",
         )
     return bundle
 
 
-def adopt(source: Bundle, target: Bundle) -> None:
-    """Copy a checked bundle, its manifest last: a run that goes on later has the same teacher, whatever became of it."""
-    for entry in source.files():
-        target.write_bytes(entry.name, source.read(entry.name))
-    target.seal()
-
-
-def load_teacher(bundle: Bundle, config: RunConfig, device: torch.device) -> Network:
-    """The twin of `config` with the weights of its bundle. Raises BundleCorrupt."""
+def load_teacher(bundle: Bundle, device: torch.device) -> Network:
+    """The network of a bundle with its weights, in evaluation mode. Raises BundleCorrupt."""
     bundle.verify()
-    twin = config.twin()
-    network = Network(plan_of(twin), twin)
+    config = bundle.config()
+    network = Network(plan_of(config), config).to(device)
     try:
-        network.load_state_dict(load(bundle.read("weights.safetensors")))
-    except (SafetensorError, RuntimeError) as error:
+        network.load_state_dict(load_state(bundle, device))
+    except (BundleCorrupt, RuntimeError) as error:
         raise BundleCorrupt(file=f"{FOLDER}/weights.safetensors", why=f"{error}.") from None
-    return network.to(device).eval()
+    return network.eval()
 
 
 def noted(bundle: Bundle) -> dict[str, Any]:
-    """What environment.json says of the teacher."""
+    """What environment.json says of a bundle that a run was made from."""
     summary = bundle.summary()
     return {
         "config_hash": summary.config_hash,
         "accuracy": summary.accuracy,
         "device": summary.device,
-        "weights_sha256": hashlib.sha256(bundle.read("weights.safetensors")).hexdigest(),
+        "weights_sha256": bundle.weights_sha256,
     }

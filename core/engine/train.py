@@ -23,6 +23,7 @@ from core.engine.average import Average, statistics_images, take_statistics
 from core.engine.checkpoint import load_checkpoint, save_checkpoint
 from core.engine.data import Normaliser, Splits, TrainBatches, evaluation_batches, stream
 from core.engine.diagnose import FiringRate, GradientNorms
+from core.engine.lessons import Lessons
 from core.engine.losses import cross_entropy_of_mean
 from core.engine.network import Network, passing_counts
 from core.engine.objective import Objective
@@ -35,6 +36,7 @@ from core.forecast import STATISTICS_IMAGES
 from core.schemas.diagnostics import Diagnostics
 from core.schemas.results import EpochDone, Event, Gradients, Metrics
 from core.schemas.run import RunConfig
+from core.schemas.stages import Phase, phases
 
 log = logging.getLogger(__name__)
 
@@ -58,8 +60,9 @@ class Trainer:
 
     best: those of the best validation accuracy; last: of the last epoch; ema: their average over the last steps. What
     is validated is what would be kept. With max_epochs = 0 nothing is trained, and the best are the weights it came
-    with. `teacher` is the trained CNN twin, where the objective distils. Raises Interrupted (checkpoint written) when
-    `should_stop()` turns true, NonFiniteLoss when the loss does.
+    with. `teacher` is the trained network that it learns from, where the objective distils. With stages every stage
+    begins as a run from the weights of the one before: with a fresh optimiser, a fresh average, and a best of its own.
+    Raises Interrupted (checkpoint written) when `should_stop()` turns true, NonFiniteLoss when the loss does.
     """
 
     def __init__(
@@ -80,33 +83,45 @@ class Trainer:
         self._batches = TrainBatches(splits.train, config, self._normalise)
         self.steps = self._batches.steps
         self._objective = Objective(network, config)
-        self._teacher = teacher.eval() if teacher and self._objective.needs_teacher else None
-        self._teacher_normalise = Normaliser.of(teacher, splits.spec, device) if self._teacher else None
-        self._optimizer = optimizer(network, config.training)
-        self._average = Average(network, config.training.ema) if config.training.ema else None
-        self._own: dict[str, Tensor] | None = None  # the network's own state while the average is in its place
+        self._lessons = Lessons(teacher, splits, device) if teacher and self._objective.needs_teacher else None
         self._norms = GradientNorms(network)
         self.probe = Probe(network, splits.train, self._normalise)
+        self._phases = phases(config)
         self._draws = any(node.op == "dropout" for node in network.plan.nodes)
         self._pace = Pace(
             emit,
             max_epochs=config.training.max_epochs,
             n_train=len(splits.train),
-            n_validation=len(splits.validation) + (min(STATISTICS_IMAGES, len(splits.train)) if self._average else 0),
+            n_validation=len(splits.validation)
+            + (min(STATISTICS_IMAGES, len(splits.train)) if config.training.ema else 0),
             validate_every=config.training.validate_every,
             n_test=len(splits.test),
+            steps_of={phase.first: phase.time_steps for phase in self._phases},
         )
+        self._own: dict[str, Tensor] | None = None  # the network's own state while the average is in its place
         # Where the run stands: `step` steps of `epoch` are done.
         self.epoch, self.step = 1, 0
         self.metrics = Metrics(**{name: [] for name in Metrics.model_fields})
         self.gradients = Gradients(layers=self._norms.layers, epochs=[], norm=[])
-        self.best: dict[str, Tensor] = {}
-        self.best_epoch, self.best_accuracy = 0, -1.0
+        self._begin(self._phases[0])
         self.train_wall_s = 0.0  # of finished epochs, validation included
         self.train_steps_s, self.images_trained = 0.0, 0
         self._epoch_wall_s = 0.0
         self._saved_at = time.monotonic()
         self._clear_epoch()
+
+    def _begin(self, phase: Phase) -> None:
+        """A phase from the weights as they are: nothing is left of an earlier one's moments, average and best."""
+        self._phase = phase
+        if len(self._phases) > 1:
+            self.network.steps = phase.time_steps
+        self._optimizer = optimizer(self.network, phase.training)
+        self._average = Average(self.network, phase.training.ema) if phase.training.ema else None
+        self.best: dict[str, Tensor] = {}
+        self.best_epoch, self.best_accuracy = 0, -1.0
+
+    def _phase_at(self, epoch: int) -> Phase:
+        return next(phase for phase in reversed(self._phases) if phase.first <= epoch)
 
     def _clear_epoch(self) -> None:
         """Room for one row a step: loss, right answers, gradient norm of each layer."""
@@ -139,6 +154,20 @@ class Trainer:
     @property
     def pace(self) -> Pace:
         return self._pace
+
+    @property
+    def asks_once(self) -> bool:
+        """Whether the teacher's answers are to be stored (`ask_once`) before it goes on."""
+        return self._lessons is not None and self.config.training.teacher_answers == "stored" and not self.is_done
+
+    def ask_once(self, weights: str, folders: tuple[Path, ...]) -> None:
+        """Ask the teacher for all its answers, or take up those that lie in one of the folders."""
+
+        def look(done: int, of: int) -> None:
+            if self._should_stop():
+                raise Interrupted(epoch=self.epoch, step=self.step)
+
+        self._lessons.store(weights, folders, batch_size=EVALUATION_BATCH[self._device.type], look=look)
 
     def train(self) -> None:
         """Go on from where the run stands to its end."""
@@ -180,14 +209,16 @@ class Trainer:
 
     def _train_step(self) -> None:
         begun = time.monotonic()
-        images, labels = self._batches.pixels(self.epoch, self.step)
-        rate = learning_rate(self.config.training, self.epoch, self.step, self.steps)
+        batch = self._batches.batch(self.epoch, self.step)
+        labels = batch.labels
+        rate = learning_rate(self._phase.training, self._phase.local(self.epoch), self.step, self.steps)
         set_rate(self._optimizer, rate)
         if self._draws:
             torch.manual_seed(stream(self.config.seed, "dropout", self.epoch, self.step).initial_seed())
         self.network.seed_encoding("train", self.epoch, self.step)
         progress = (self.epoch - 1 + self.step / self.steps) / self.config.training.max_epochs
-        done = self._objective(self._normalise(images), labels, self._taught(images), progress)
+        taught = None if self._lessons is None else self._lessons.of(batch, self.epoch, self.step)
+        done = self._objective(self._normalise(batch.images), labels, taught, progress)
         self._optimizer.zero_grad(set_to_none=True)
         done.loss.backward()
         self._loss_S[self.step] = done.loss.detach()
@@ -203,12 +234,7 @@ class Trainer:
         spent = time.monotonic() - begun
         self.train_steps_s += spent
         self.images_trained += len(labels)
-        self._pace.trained(len(labels), spent)
-
-    @torch.no_grad()
-    def _taught(self, images: Tensor) -> Tensor | None:
-        """The teacher's outputs, [N, C], for the very pictures that the network sees."""
-        return None if self._teacher is None else self._teacher(self._teacher_normalise(images)).mean(0)
+        self._pace.trained(len(labels), spent, self.epoch)
 
     def _look(self, upto: int | None = None) -> None:
         """Raise NonFiniteLoss at the first step, not looked at before, whose loss is not finite."""
@@ -226,13 +252,20 @@ class Trainer:
         """Validate and probe the weights that would be kept, and keep them where they are."""
         with self._weights_to_keep(started):
             loss, accuracy, firing_rate = self._validate(started)
-            self.probe.measure(self.epoch)
+            self._probe()
             is_best = accuracy > self.best_accuracy
             if is_best:
                 self.best_epoch, self.best_accuracy = self.epoch, accuracy
             if is_best or self.config.training.select != "best":
                 self._keep()
         return Validation(loss=loss, accuracy=accuracy, firing_rate=firing_rate, is_best=is_best)
+
+    def _probe(self) -> None:
+        """Of all T steps, in every stage: the columns of all epochs are alike."""
+        steps = self.network.steps
+        self.network.steps = self.probe.diagnostics.time_steps
+        self.probe.measure(self.epoch)
+        self.network.steps = steps
 
     @contextmanager
     def _weights_to_keep(self, started: float) -> Iterator[None]:
@@ -272,7 +305,7 @@ class Trainer:
                 outputs_TNC = self.network(x)
                 total += cross_entropy_of_mean(outputs_TNC, labels).double() * len(labels)
                 hits += (outputs_TNC.mean(0).argmax(1) == labels).sum()
-                self._pace.evaluated(len(labels), time.monotonic() - begun)
+                self._pace.evaluated(len(labels), time.monotonic() - begun, self.epoch)
                 recent = self._recent_loss if self.step else None
                 self._pace.report("validating", epoch=self.epoch, step=step, steps=steps, loss=recent)
                 self._look_up(started)
@@ -286,7 +319,7 @@ class Trainer:
         sizes = torch.tensor([self._batches.size(step) for step in range(self.steps)], dtype=torch.float64)
         done = EpochDone(
             epoch=self.epoch,
-            lr=mean_rate(self.config.training, self.epoch, self.steps),
+            lr=mean_rate(self._phase.training, self._phase.local(self.epoch), self.steps),
             train_loss=float((self._loss_S.cpu().double() * sizes).sum() / sizes.sum()),
             train_accuracy=int(self._hits_S.sum()) / len(self.splits.train),
             validation_loss=found.loss if found else None,
@@ -302,6 +335,8 @@ class Trainer:
         self.train_wall_s += wall_s
         self.epoch, self.step, self._epoch_wall_s = self.epoch + 1, 0, 0.0
         self._clear_epoch()
+        if (phase := self._phase_at(self.epoch)) is not self._phase:
+            self._begin(phase)
         log.info("epoch.finished", extra={"epoch": done.epoch, "validation_accuracy": done.validation_accuracy})
         self._emit(done)  # before the checkpoint: a repeated event is harmless, a lost one is not
         self.save()
@@ -354,6 +389,7 @@ class Trainer:
         def under(prefix: str) -> dict[str, Tensor]:
             return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
+        self._begin(self._phase_at(state["epoch"]))
         self.network.load_state_dict(under("model."))
         self.best = under("best.")
         moments: dict[int, dict[str, Any]] = {}

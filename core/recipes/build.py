@@ -193,6 +193,8 @@ def _read(path: str, value: Any, current: Any) -> Any:
     if isinstance(current, tuple):
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
+        if isinstance(value, list | tuple):
+            return tuple(value)
         return () if value is None else (value,)
     if isinstance(value, str) and value.strip().lower() in ("null", "none") and path.rpartition(".")[2] != "augment":
         return None  # augment has a word "none" of its own
@@ -204,7 +206,9 @@ def _write(value: Any) -> str:
         return "null"
     if isinstance(value, bool):
         return str(value).lower()
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    if isinstance(value, tuple):
+        return ",".join(":".join(map(str, part.values())) if isinstance(part, dict) else str(part) for part in value)
+    return str(value)
 
 
 def _flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

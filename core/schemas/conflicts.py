@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic_core import PydanticCustomError
 
+from core.schemas.stages import epochs_of
+
 if TYPE_CHECKING:
     from core.schemas.run import RunConfig, TrainingConfig
 
@@ -38,15 +40,23 @@ def conflicts(config: RunConfig) -> Iterator[Conflict]:
     yield from _of_training(config.training)
     spiking = config.kind == "snn"
     if config.training.max_epochs == 0:
-        converted = spiking and config.start == "converted"
-        if not (converted and config.training.teacher_epochs):
+        converted = spiking and config.start == "converted" and config.training.teacher_epochs
+        if not converted and config.start != "bundle":
             yield Conflict(
                 "training.max_epochs",
                 0,
-                "at least 1, unless start is converted and training.teacher_epochs says how long the CNN twin trains",
+                "at least 1, unless start is bundle, or start is converted and training.teacher_epochs says how long "
+                "the CNN twin trains",
             )
+    if config.start == "bundle" and config.start_bundle is None:
+        yield Conflict("start_bundle", None, "the SHA-256 of a finished run's weights where start is bundle")
+    if config.start != "bundle" and config.start_bundle is not None:
+        yield Conflict("start", config.start, "bundle where start_bundle names the weights")
     if spiking:
         yield from _of_spikes(config.training)
+        yield from _of_teaching(config)
+        if config.training.stages:
+            yield from _of_stages(config)
 
 
 def _of_training(training: TrainingConfig) -> Iterator[Conflict]:
@@ -73,4 +83,32 @@ def _of_spikes(training: TrainingConfig) -> Iterator[Conflict]:
     if training.ac_penalty > 0 and training.ac_target is None:
         yield Conflict(
             "training.ac_target", None, "a number of accumulates per image where training.ac_penalty is not 0"
+        )
+
+
+def _of_teaching(config: RunConfig) -> Iterator[Conflict]:
+    training = config.training
+    if training.teacher is None:
+        return
+    if training.distillation == 0:
+        yield Conflict("training.distillation", 0.0, "above 0 where training.teacher names one")
+    if config.start == "converted":
+        yield Conflict("training.teacher", training.teacher, "null where start is converted: its own CNN teaches it")
+
+
+def _of_stages(config: RunConfig) -> Iterator[Conflict]:
+    training = config.training
+    shown = ",".join(map(str, training.stages))
+    if training.stages[-1].time_steps != config.time_steps:
+        yield Conflict(
+            "training.stages", shown, f"stages of which the last has the run's time_steps, {config.time_steps}"
+        )
+    if training.patience is not None:
+        yield Conflict("training.patience", training.patience, "null with training.stages, whose lengths are fixed")
+    epochs = epochs_of(training.stages, training.max_epochs)
+    if min(epochs) < 1:
+        yield Conflict("training.stages", shown, f"shares that leave each at least 1 of {training.max_epochs} epochs")
+    elif training.warmup_epochs > min(epochs):
+        yield Conflict(
+            "training.warmup_epochs", training.warmup_epochs, f"at most the epochs of the shortest stage, {min(epochs)}"
         )

@@ -10,6 +10,10 @@ from pydantic import Field, model_validator
 from core.schemas.architecture import AS_DEFINED, ArchitectureConfig
 from core.schemas.base import Frozen, digest
 from core.schemas.conflicts import conflicts
+from core.schemas.stages import Stage
+
+#: The SHA-256 of a bundle's weights: a name that decides the numbers, wherever the bundle lies.
+WEIGHTS = r"^[0-9a-f]{64}$"
 
 
 class Kind(StrEnum):
@@ -73,7 +77,7 @@ class TrainingConfig(Frozen):
         default=1.0, ge=0.0, le=100.0, description="of the learning rate, for what the neurons learn (plif's leak)"
     )
     batch_size: int = Field(default=8, ge=1, le=65536)
-    max_epochs: int = Field(default=150, ge=0, le=100_000, description="0 only for a converted network, as it comes")
+    max_epochs: int = Field(default=150, ge=0, le=100_000, description="0 only for a network that is taken as it comes")
     teacher_epochs: int | None = Field(
         default=None, ge=1, le=100_000, description="epochs of the CNN twin that is trained first; null: max_epochs"
     )
@@ -81,6 +85,9 @@ class TrainingConfig(Frozen):
     milestones: tuple[int, ...] = (50, 100)
     gamma: float = Field(default=0.1, gt=0.0, le=1.0)
     warmup_epochs: float = Field(default=0.0, ge=0.0)
+    stages: tuple[Stage, ...] = Field(
+        default=(), max_length=16, description="each with a T and a schedule of its own; none: all epochs at time_steps"
+    )
     patience: int | None = Field(default=10, ge=1, description="epochs without a better validation accuracy")
     validate_every: int = Field(default=1, ge=1, description="epochs; the last one is validated whatever this is")
     select: Literal["best", "last", "ema"] = Field(
@@ -95,7 +102,13 @@ class TrainingConfig(Frozen):
     tet_lambda: float = Field(default=0.05, ge=0.0, le=1.0, description="share of tet's pull towards tet_phi")
     tet_phi: float | None = Field(default=None, gt=0.0, le=1e6, description="null: v_threshold")
     label_smoothing: float = Field(default=0.0, ge=0.0, lt=1.0)
-    distillation: float = Field(default=0.0, ge=0.0, le=1.0, description="share of the CNN twin's answers in the loss")
+    distillation: float = Field(default=0.0, ge=0.0, le=1.0, description="share of the teacher's answers in the loss")
+    teacher: str | None = Field(
+        default=None, pattern=WEIGHTS, description="SHA-256 of the weights of a finished run; null: the CNN twin"
+    )
+    teacher_answers: Literal["computed", "stored"] = Field(
+        default="computed", description="for each picture as it is seen, or once for each image and its mirror image"
+    )
     distillation_temperature: float = Field(default=4.0, gt=0.0, le=100.0)
     distillation_per_step: bool = Field(default=False, description="each step learns the answers, not only their mean")
     rate_penalty: float = Field(default=0.0, ge=0.0, le=1e3, description="weight of the firing-rate term")
@@ -145,8 +158,12 @@ class RunConfig(Frozen):
     input: Literal["normalised", "intensity"] = Field(
         default="normalised", description="pixels less their mean over their deviation, or as intensities in [0, 1]"
     )
-    start: Literal["random", "converted"] = Field(
-        default="random", description="converted: from the trained CNN twin, thresholds balanced"
+    start: Literal["random", "converted", "bundle"] = Field(
+        default="random",
+        description="converted: from the trained CNN twin, thresholds balanced; bundle: a finished run",
+    )
+    start_bundle: str | None = Field(
+        default=None, pattern=WEIGHTS, description="SHA-256 of the weights that start = bundle begins with"
     )
     conversion_percentile: float = Field(
         default=99.9, gt=50.0, le=100.0, description="of each layer's activations, which becomes its threshold"
@@ -185,7 +202,13 @@ class RunConfig(Frozen):
     @property
     def needs_teacher(self) -> bool:
         """Whether the CNN twin has to be trained first."""
-        return self.kind is Kind.SNN and (self.start == "converted" or self.training.distillation > 0)
+        twin_teaches = self.training.distillation > 0 and self.training.teacher is None
+        return self.kind is Kind.SNN and (self.start == "converted" or twin_teaches)
+
+    @property
+    def has_given_teacher(self) -> bool:
+        """Whether it learns from a finished run that is brought along."""
+        return self.kind is Kind.SNN and self.training.distillation > 0 and self.training.teacher is not None
 
     def identity(self) -> dict[str, Any]:
         """What decides the result: a CNN has no neurons and no time, and the recipe's name is only a label."""
@@ -202,9 +225,10 @@ class RunConfig(Frozen):
 
     @property
     def twin_hash(self) -> str:
-        """Equal for a spiking run and its CNN twin (whatever the spiking one's neurons and time steps)."""
+        """Equal for a spiking run and its CNN twin (whatever the spiking one's neurons, time steps and start)."""
         content = _without_spiking(_flat(self.identity()))
-        content.pop("kind")
+        for name in ("kind", "start", "start_bundle"):
+            content.pop(name, None)
         content["training.max_epochs"] = self._twin_epochs
         return digest(_nested(content))
 
@@ -214,9 +238,13 @@ class RunConfig(Frozen):
         return digest(self.model_copy(update={"seed": 0}).identity())
 
     def twin(self) -> RunConfig:
-        """The same config for the other kind of network; where it is the teacher, with the teacher's epochs."""
+        """The same config for the other kind of network; where it is the teacher, with the teacher's epochs.
+
+        A bundle to start from is of one of the two, so the other starts from random weights.
+        """
         training = self.training.model_copy(update={"max_epochs": self._twin_epochs})
-        return self.model_copy(update={"kind": self.kind.twin, "training": training})
+        afresh = {"start": "random", "start_bundle": None} if self.start == "bundle" else {}
+        return self.model_copy(update={"kind": self.kind.twin, "training": training, **afresh})
 
     @property
     def _twin_epochs(self) -> int:
@@ -230,12 +258,12 @@ _SPIKING_ONLY = (
     "training.loss", "training.tet_lambda", "training.tet_phi", "training.distillation",
     "training.distillation_temperature", "training.distillation_per_step", "training.rate_penalty",
     "training.rate_target", "training.ac_penalty", "training.ac_target", "training.ac_ramp", "training.teacher_epochs",
-    "training.neuron_lr_factor",
+    "training.neuron_lr_factor", "training.stages", "training.teacher", "training.teacher_answers",
 )  # fmt: skip
 #: Fields that came later, with the value they had in effect before. At that value they stay out of the hash, so
 #: that a run from before is equal to one of today with the same numbers.
 _ADDED = {
-    "start": "random", "conversion_percentile": 99.9, "input": "normalised",
+    "start": "random", "start_bundle": None, "conversion_percentile": 99.9, "input": "normalised",
     **{f"architecture.{name}": None for name in ArchitectureConfig.model_fields},
     "neuron.decay_input": True, "neuron.v_start": "zero", "neuron.detach_reset": False, "neuron.learn_threshold": False,
     **{
@@ -244,10 +272,11 @@ _ADDED = {
             "precision", "loss", "tet_lambda", "label_smoothing", "distillation", "distillation_temperature",
             "rate_penalty", "rate_target", "gradient_aware", "gradient_aware_eps", "grad_cam_aware",
             "teacher_epochs", "momentum", "nesterov", "neuron_lr_factor", "validate_every", "select", "ema", "tet_phi",
-            "distillation_per_step", "ac_penalty", "ac_target",
+            "distillation_per_step", "ac_penalty", "ac_target", "teacher", "teacher_answers",
         )
     },
     "training.ac_ramp": list(TrainingConfig.model_fields["ac_ramp"].default),  # as JSON has it
+    "training.stages": [],
 }  # fmt: skip
 
 
@@ -272,8 +301,13 @@ def _nested(flat: dict[str, Any]) -> dict[str, Any]:
 
 
 def _without_spiking(flat: dict[str, Any]) -> dict[str, Any]:
+    """What a CNN has of a config. It may start from a bundle, though not from a CNN that it is itself."""
     prefixes = tuple(f"{path}." for path in _SPIKING_ONLY)
-    return {path: value for path, value in flat.items() if not f"{path}.".startswith(prefixes)}
+    return {
+        path: value
+        for path, value in flat.items()
+        if not f"{path}.".startswith(prefixes) or (path, value) == ("start", "bundle")
+    }
 
 
 class RunState(StrEnum):

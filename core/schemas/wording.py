@@ -94,6 +94,8 @@ def expected(fault: Mapping[str, Any]) -> str:
             return str(limits["expected"])
         case "union_tag_invalid":
             return f"of a type that is one of {limits['expected_tags']}"
+        case "string_pattern_mismatch" if limits["pattern"] == "^[0-9a-f]{64}$":
+            return "the SHA-256 of a finished run's weights: 64 hexadecimal digits"
         case "string_pattern_mismatch":
             return f"text of the form {limits['pattern']}"
         case "string_too_short" | "bytes_too_short":

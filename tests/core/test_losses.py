@@ -22,7 +22,7 @@ from core.engine.losses import (
     gradient_aware,
     temporal_efficient,
 )
-from core.engine.network import Network
+from core.engine.network import Network, passing_counts
 from core.engine.neurons import run_steps
 from core.engine.objective import Objective, cam_node, ramp
 from core.schemas.run import Kind, NeuronConfig, RunConfig, TrainingConfig
@@ -285,6 +285,21 @@ def test_the_ac_term_weighs_the_very_accumulates_that_the_counter_finds(backbone
     terms = Objective(network, config)(x, torch.tensor([0, 1, 2, 0])).terms
     expected = 2.0 * max(0.0, acs / 4 / 1000 - 1) ** 2
     assert terms["ac_penalty"].item() == torch.tensor(expected).item()  # float32 of the same integer
+
+
+@pytest.mark.parametrize("backbone", list(BACKBONES))
+def test_the_ac_term_of_counts_is_that_of_the_spikes_they_stand_for(backbone: str) -> None:
+    mask = BACKBONES[backbone].masks["Alt-1"]
+    plan = plan_for(backbone=backbone, mask=mask, input_shape=(3, 16, 16), n_classes=3)
+    training = TrainingConfig(ac_penalty=2.0, ac_target=10.0)
+    config = RunConfig(backbone=backbone, mask=mask, time_steps=3, neuron={"model": "count"}, training=training)
+    network, x = Network(plan, config).eval(), torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(7))
+    with Counter(network) as counter:
+        network(x)
+    acs = sum(sum(layer.ac) for layer in counter.counts().layers)
+    with passing_counts(network):
+        terms = Objective(network, config)(x, torch.tensor([0, 1, 2, 0])).terms
+    assert terms["ac_penalty"].item() == torch.tensor(2.0 * max(0.0, acs / 4 / 10 - 1) ** 2).item()
 
 
 def test_the_ac_term_moves_the_weights_through_the_compiled_kernels_as_through_plain_torch() -> None:

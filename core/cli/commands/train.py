@@ -9,6 +9,7 @@ from typing import Any
 import typer
 from pydantic import ValidationError
 
+from core.cli.given import learning_from, starting_from
 from core.datasets.catalog import DATASETS
 from core.errors import BadValue, SpikefrontError
 from core.recipes.build import build_config, override, translate
@@ -46,8 +47,11 @@ def train(
         help="Change a field of the recipe or the architecture, such as training.max_epochs=3; repeatable.",
     ),
     config: Path | None = typer.Option(None, "--config", help="A config.json instead of the options above."),
+    start: Path | None = typer.Option(
+        None, "--from", help="Finished bundle whose weights the run starts from; sets start=bundle and start_bundle."
+    ),
     teacher: Path | None = typer.Option(
-        None, help="Finished bundle of the CNN twin to learn from [default: the twin is trained first, if needed]."
+        None, help="Finished bundle to learn from [default: the CNN twin, which is trained first, if needed]."
     ),
     data: Path | None = typer.Option(None, "--data", help="Folder with the data sets [default: SPIKEFRONT_DATA]."),
     device: str = typer.Option("auto", help="auto, cpu or cuda."),
@@ -71,9 +75,12 @@ def train(
     data = data or Settings().data
     context.with_resource(DATASETS.looking_in(data))  # the user's own data sets are those of this folder
     try:
+        overrides = parse_settings(settings)
+        if start is not None:
+            overrides = starting_from(start, overrides)
         if config is not None:
             _refuse_choices(context)
-            run_config = override(read_config(config), parse_settings(settings))
+            run_config = override(read_config(config), overrides)
         else:
             run_config = build_config(
                 RunRequest(
@@ -84,9 +91,11 @@ def train(
                     dataset=dataset,
                     recipe=recipe,
                     seed=seed,
-                    overrides=parse_settings(settings),
+                    overrides=overrides,
                 )
             )
+        if teacher is not None:
+            run_config = learning_from(run_config, teacher)
         from core.cli.train_here import train_here  # the engine: only now
 
         train_here(
@@ -97,6 +106,7 @@ def train(
             threads=threads,
             teacher=teacher,
             recount=recount,
+            start=start,
             stream=print_event if events else None,
             as_json=as_json,
         )

@@ -45,9 +45,10 @@ class TrainRequest(Frozen):
     threads: int | None = Field(default=1, ge=1)
     device: str = "auto"
     teacher: Path | None = Field(
-        default=None, description="a bundle that may be the twin which the config trains first"
+        default=None, description="the bundle that the config names as its teacher, or one that may be its twin"
     )
     attempt: int | None = Field(default=None, description="of the supervisor's claim; a later one ends this trainer")
+    start: Path | None = Field(default=None, description="the bundle that the config starts from")
 
 
 def trainer() -> None:
@@ -80,6 +81,7 @@ def trainer() -> None:
                 teacher=_usable_teacher(request),
                 retell=True,
                 recount=recount,
+                start=request.start,
             )
         except ValidationError as error:
             _fail(failed(translate(error)))
@@ -99,9 +101,12 @@ def trainer() -> None:
 
 
 def _usable_teacher(request: TrainRequest) -> Path | None:
-    """The teacher that was offered; None where it is not what it should be, so that the run trains its own."""
-    if request.teacher is None:
-        return None
+    """The teacher that was offered; None where it is not what it should be, so that the run trains its own.
+
+    A teacher that the config names cannot be trained here: what is wrong with it is said by the run itself.
+    """
+    if request.teacher is None or request.config.has_given_teacher:
+        return request.teacher
     from core.engine.teacher import check
 
     try:

@@ -26,12 +26,18 @@ class Field(NamedTuple):
 FIELDS: dict[str, tuple[Field, ...]] = {
     "Training": (
         Field("training.max_epochs", "Epochs, at most", "One epoch is one pass over the training images."),
+        Field("training.optimizer", "Optimiser", "adamw and sgd decay convolution weights only; sgd has momentum."),
         Field("training.batch_size", "Batch size", "Images per step."),
-        Field("training.lr", "Learning rate", "Adam's step size at the start."),
+        Field("training.lr", "Learning rate", "Step size at the start."),
         Field("training.train_limit", "Training images, at most", "A stratified part of the training split."),
         Field("training.patience", "Patience", "Stop after so many epochs without a better validation accuracy."),
         Field("training.schedule", "Schedule", "How the learning rate falls."),
         Field("training.warmup_epochs", "Warm-up epochs", "The learning rate rises to its value over these."),
+        Field("training.weight_decay", "Weight decay", "Pulls weights towards zero."),
+        Field("training.stages", "Stages", "T:share:lr factor of each, as 1:0.6,2:0.25:0.3,4:0.15:0.1; T rises as it trains."),
+        Field("training.validate_every", "Validate every", "So many epochs; the last one always."),
+        Field("training.select", "Weights kept", "best: by validation; last: of the last epoch; ema: their average."),
+        Field("training.ema", "Averaging", "Decay per step of averaged weights, such as 0.998; with weights kept: ema."),
         Field("training.augment", "Augmentation", "What is done to training images."),
         Field("training.precision", "Precision", "mixed: bfloat16 where it holds."),
     ),
@@ -54,18 +60,26 @@ FIELDS: dict[str, tuple[Field, ...]] = {
     "Input and start": (
         Field("time_steps", "Time steps T", "How often the spiking network sees the image."),
         Field("encoding", "Encoding", "direct: the image itself at each step; rate and latency: as spikes."),
-        Field("start", "Start", "converted: from the CNN twin, which is trained first."),
+        Field("start", "Start", "converted: from the CNN twin, which is trained first; bundle: from a finished run."),
+        Field("start_bundle", "Run to start from", "With start bundle: the id of a finished run, or its weights' SHA-256."),
+        Field("input", "Pixels", "normalised, or as intensities between 0 and 1."),
         Field("conversion_percentile", "Conversion percentile", "Of a layer's activations; it becomes the threshold."),
         Field("training.teacher_epochs", "Epochs of the twin", "Of the CNN twin that is trained first."),
     ),
     "Loss": (
-        Field("training.loss", "Cross-entropy", "Of the mean over time, or (tet) of each step's output."),
-        Field("training.tet_lambda", "TET lambda", "Share of its pull towards v_threshold."),
+        Field("training.loss", "Cross-entropy", "Of the mean output, (tet) of each step's, or of the mean probability."),
+        Field("training.tet_lambda", "TET lambda", "Share of its pull towards phi."),
+        Field("training.tet_phi", "TET phi", "What outputs are pulled to; the authors' is 1."),
         Field("training.label_smoothing", "Label smoothing", "Share of the target spread over all classes."),
-        Field("training.distillation", "Distillation", "Share of the CNN twin's answers in the loss."),
-        Field("training.distillation_temperature", "Distillation temperature", "Softens the twin's answers."),
+        Field("training.distillation", "Distillation", "Share of the teacher's answers in the loss."),
+        Field("training.distillation_temperature", "Distillation temperature", "Softens the teacher's answers."),
+        Field("training.distillation_per_step", "Distillation per step", "true: every step learns, not only their mean."),
+        Field("training.teacher", "Teacher", "The id of a finished run, or its weights' SHA-256; else the CNN twin."),
+        Field("training.teacher_answers", "Teacher's answers", "stored: asked once for each image and its mirror image."),
         Field("training.rate_penalty", "Firing-rate penalty", "Weight of the firing-rate term; fewer spikes."),
         Field("training.rate_target", "Firing-rate target", "Below this rate the term is silent."),
+        Field("training.ac_penalty", "Accumulates penalty", "Weight of the term of accumulates, each spike by its reach."),
+        Field("training.ac_target", "Accumulates target", "Per image, all steps; below it the term is silent."),
         Field("training.gradient_aware", "Gradient-aware lambda", "Weight of the paper's gradient-aware term."),
         Field("training.gradient_aware_eps", "Gradient-aware eps", "The gradient norm at which a layer counts for one half."),
         Field("training.grad_cam_aware", "Grad-CAM-aware lambda", "Weight of the Grad-CAM-aware term."),
@@ -105,7 +119,11 @@ def take(values: Mapping[str, Any]) -> None:
 
 
 def text(value: Any) -> str:
-    """A value as its field is typed."""
+    """A value as its field is typed: a list by commas, a stage by colons."""
+    if isinstance(value, dict):
+        return ":".join(map(str, value.values()))
+    if isinstance(value, list | tuple):
+        return ",".join(map(text, value))
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -78,7 +78,7 @@ def _basis(shown: Shown) -> None:
             "Trained on",
             f"{summary.n_train:,} of {summary.n_train_available:,} images of {title_of(summary.dataset)}, {data}",
         ),
-        ("Chosen", chosen if summary.epochs_run else f"as converted, without training ({validated})"),
+        ("Chosen", chosen if summary.epochs_run else f"as it came, without training ({validated})"),
         ("Energy", f"estimated, mode {layers.mode}, profile {layers.profile}{steps}"),
         ("Trained in", f"{format_duration(summary.train_wall_s)}, {speed}"),
     ]
