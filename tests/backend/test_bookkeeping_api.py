@@ -7,7 +7,7 @@ import shutil
 import pytest
 from fastapi.testclient import TestClient
 
-from backend.runs.new_runs import label_older_runs
+from backend.store.backfill import fill_older_rows
 from backend.store.db import Database
 from backend.store.models import RunRow
 from core.bundle import Bundle
@@ -284,7 +284,7 @@ def test_a_point_says_what_of_its_network_is_not_as_defined_and_older_configs_ar
         row = session.get(RunRow, made[2].run_id)
         row.config = {name: value for name, value in row.config.items() if name not in ("architecture", "definition")}
         row.label = "an older name"
-    label_older_runs(client.app.state.context)
+    fill_older_rows(client.app.state.context.database, client.app.state.context.artifacts)
     expected = ["SNN-SqueezeNet Ref-1, stem 64/2", "SNN-MnasNet Alt-1, paper", "SNN-SqueezeNet Ref-1"]
     points = Pareto.model_validate_json(client.get("/api/v1/pareto?dataset=digits").content).points
     by_id = {point.run_id: point for point in points}
