@@ -103,7 +103,8 @@ def serve(settings: Settings) -> None:
         http=BoundedConnection,
         lifespan="on",
         access_log=False,  # an address may carry the key
-        log_config=None,  # its lines go where ours go, in the same form
+        log_config=None,  # its lines go where ours go
+        log_level="warning",
         server_header=False,
         timeout_graceful_shutdown=3,  # open pages hold websockets for ever
     )
