@@ -8,7 +8,6 @@ in the table is a fault of ours: it is logged in full and answered with a 500 th
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from core import errors
-from core.errors import SpikefrontError
+from core.errors import SpikefrontError, brief
 from core.schemas.problem import Problem
 from core.schemas.wording import expected
 
@@ -57,13 +56,13 @@ STATUS: dict[type[SpikefrontError], tuple[int, str]] = {
     errors.BadValue: (422, "Value not allowed"),
     errors.NoClassFolders: (422, "No class folders"),
     errors.ImpossibleMask: (422, "Impossible mask"),
-    errors.UnknownLayer: (500, "No counting rule"),
+    errors.UnknownLayer: (409, "No counting rule"),
     errors.DatasetMissing: (409, "Data set not there"),
     errors.DatasetCorrupt: (409, "Data set damaged"),
     errors.UnsafeArchive: (422, "Unsafe archive"),
     errors.ChecksumMismatch: (409, "Checksum mismatch"),
     errors.FetchFailed: (502, "Download failed"),
-    errors.BundleCorrupt: (500, "Bundle damaged"),
+    errors.BundleCorrupt: (409, "Bundle damaged"),
     UploadCorrupt: (422, "Uploaded bundle damaged"),
     errors.BundleBusy: (409, "Bundle in use"),
     errors.NonFiniteLoss: (422, "Loss not finite"),
@@ -196,12 +195,7 @@ def _sentence(fault: Mapping[str, Any]) -> str:
 
 def _short(value: Any) -> Any:
     """A value as it can be shown: plain and of bounded length."""
-    if isinstance(value, bool | int | None):
-        return value if value is None or abs(value) < 2**63 else "a very large number"
-    if isinstance(value, float) and math.isfinite(value):
-        return value
-    text = value if isinstance(value, str) else repr(value)
-    return text if len(text) <= 200 else text[:200] + "..."
+    return brief(value, 200)
 
 
 def _json_ready(value: Any) -> Any:

@@ -355,6 +355,6 @@ def test_a_bundle_whose_file_is_gone_says_which(finisher, client: TestClient) ->
     run_id = finisher.succeeded()
     (client.app.state.context.artifacts.folder(run_id) / "predictions.npz").unlink()
     answer = client.get(f"/api/v1/runs/{run_id}/confusion")
-    assert (answer.status_code, answer.json()["code"]) == (500, "bundle-corrupt")
+    assert (answer.status_code, answer.json()["code"]) == (409, "bundle-corrupt")
     assert answer.json()["fields"]["file"] == "predictions.npz"
     assert client.get(f"/api/v1/runs/{run_id}/layers").status_code == 200
