@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 from backend.store.queue import TASK
 from core.errors import QueueDown
 from core.settings import Settings
+from worker.messages import GuardedAMQP
 
 CONNECT_TIMEOUT_S = 3.0
 VISIBILITY_TIMEOUT_S = 300  # a message that died between receipt and acknowledgement comes back after this
@@ -41,7 +42,7 @@ class TrainTask(Task):
 
 def build_app(settings: Settings, *, train: Callable[[str], None]) -> Celery:
     """The application with the one task that calls `train(run_id)`."""
-    app = Celery("spikefront", broker=settings.broker_url, set_as_current=False)
+    app = Celery("spikefront", broker=settings.broker_url, amqp=GuardedAMQP, set_as_current=False)
     app.conf.update(
         accept_content=["json"],
         task_serializer="json",
@@ -58,6 +59,7 @@ def build_app(settings: Settings, *, train: Callable[[str], None]) -> Celery:
         broker_connection_retry=True,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,  # for ever: runs go on without a broker
+        broker_channel_error_retry=True,  # a broker that refuses, such as one whose disk is full, is waited for too
         broker_connection_timeout=CONNECT_TIMEOUT_S,
         broker_transport_options={"visibility_timeout": VISIBILITY_TIMEOUT_S, "health_check_interval": 10},
     )
