@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -12,12 +11,14 @@ from backend.context import Context, of
 from backend.security import has_token
 from backend.store.db import HEAD, schema_version, utc_now
 from backend.store.models import WorkerRow
+from backend.workers.halt import why_nothing_starts
+from backend.workers.signs import seen_within
 from core.errors import SpikefrontError
 from core.schemas.workers import ReadyCheck
 
 router = APIRouter(prefix="/health", tags=["health"])
 
-LATELY = timedelta(seconds=30)
+LATELY_S = 30.0
 OK = "ok"
 
 
@@ -32,24 +33,27 @@ def ready(request: Request, response: Response, context: Annotated[Context, Depe
     """Whether the database and the broker answer: 200, or 503 with a sentence about what does not.
 
     `workers` lists those that gave a sign of life lately: their names with the bearer token,
-    else only a number each. A missing worker is no fault of the API, so `ok` does not depend on it.
+    else only a number each. A missing worker is no fault of the API, so `ok` does not depend on it, and neither on
+    `training`, which says why no run starts.
     """
     database, workers = _database(context)
     broker = _broker(context)
     ok = database == OK and broker == OK
     response.status_code = 200 if ok else 503
+    names = [worker.name for worker in workers]
     if not has_token(request, context.token):
-        workers = [f"worker {number}" for number in range(1, len(workers) + 1)]
-    return ReadyCheck(ok=ok, database=database, broker=broker, workers=workers)
+        names = [f"worker {number}" for number in range(1, len(names) + 1)]
+    training = why_nothing_starts(context, workers) or OK
+    return ReadyCheck(ok=ok, database=database, broker=broker, workers=names, training=training)
 
 
-def _database(context: Context) -> tuple[str, list[str]]:
+def _database(context: Context) -> tuple[str, list[WorkerRow]]:
     try:
         with context.database.read() as session:
             version = schema_version(session.connection())
             if version != HEAD:
                 return f"The database has schema {version}; this version needs {HEAD}.", []
-            alive = select(WorkerRow.name).where(WorkerRow.seen_at > utc_now() - LATELY).order_by(WorkerRow.name)
+            alive = select(WorkerRow).where(seen_within(LATELY_S, now=utc_now())).order_by(WorkerRow.name)
             return OK, list(session.scalars(alive))
     except SpikefrontError as error:
         return error.message, []

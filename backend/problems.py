@@ -66,6 +66,7 @@ STATUS: dict[type[SpikefrontError], tuple[int, str]] = {
     errors.BundleCorrupt: (500, "Bundle damaged"),
     UploadCorrupt: (422, "Uploaded bundle damaged"),
     errors.BundleBusy: (409, "Bundle in use"),
+    errors.RunFolderGone: (409, "Run's folder gone"),
     errors.NonFiniteLoss: (422, "Loss not finite"),
     errors.OutOfMemory: (507, "Out of memory"),
     errors.Interrupted: (409, "Interrupted"),

@@ -21,6 +21,7 @@ written beside its place, synced and renamed, so a reader sees the old content o
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -36,14 +37,16 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from pydantic import Field, ValidationError
 
-from core.errors import BadValue, BundleCorrupt, HomeUnusable
+from core.errors import BadValue, BundleCorrupt, HomeUnusable, StorageFull
 from core.schemas.base import Frozen
 from core.schemas.diagnostics import Diagnostics
 from core.schemas.results import Counts, Gradients, Metrics, Summary
 from core.schemas.run import RunConfig
 
+FULL = (errno.ENOSPC, errno.EDQUOT)  # no room on the disk, or none left of this user's share of it
 MANIFEST = "manifest.json"
 CHECKPOINT = "checkpoint"
+TEACHER = "teacher"  # the bundle of the CNN twin that a run trained first: beside its own, and no part of its manifest
 #: What every finished bundle has, beside the manifest itself.
 FILES = (
     "config.json",
@@ -97,7 +100,8 @@ class ExampleImages:
 def write_atomic(path: Path, content: bytes) -> None:
     """Put `content` at `path` whole: written beside it, synced, renamed, and the folder synced.
 
-    Raises HomeUnusable where the folder cannot be written or the disk is full; the old content then stays.
+    Raises StorageFull where the disk is full, and HomeUnusable where the folder cannot be written for another
+    reason; the old content then stays.
     """
     beside = path.with_name(f".{path.name}.tmp")  # one writer at a time, so a killed one's leftover is overwritten
     try:
@@ -115,7 +119,14 @@ def write_atomic(path: Path, content: bytes) -> None:
     except OSError as error:
         with suppress(OSError):
             beside.unlink(missing_ok=True)
-        raise HomeUnusable(folder=str(path.parent), why=f"{error.strerror or error}.") from None
+        raise unwritable(path.parent, error) from None
+
+
+def unwritable(folder: Path, error: OSError) -> HomeUnusable | StorageFull:
+    """What an error of the system while writing below `folder` means for a user."""
+    if error.errno in FULL:
+        return StorageFull()
+    return HomeUnusable(folder=str(folder), why=f"{error.strerror or error}.")
 
 
 @contextmanager

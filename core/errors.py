@@ -154,6 +154,15 @@ class BundleBusy(SpikefrontError):
         super().__init__(f"Another run is writing to {folder}. Wait for it or choose another folder.", folder=folder)
 
 
+class RunFolderGone(SpikefrontError):
+    """A run whose folder was removed, moved or replaced while it trained."""
+
+    code = "run-folder-gone"
+
+    def __init__(self, *, run: str) -> None:
+        super().__init__(f"The folder of run {run} was removed, moved or replaced while it trained.", run=run)
+
+
 class NonFiniteLoss(SpikefrontError):
     """The loss became NaN or infinite; the last good checkpoint is kept."""
 
@@ -315,7 +324,8 @@ class StorageFull(SpikefrontError):
 
     def __init__(self) -> None:
         super().__init__(
-            "The disk is full, so nothing was written. Free some space or delete old runs, then try again."
+            "The disk is full, so nothing was written. Free some space, then try again. Deleted runs keep theirs for a "
+            "day: remove them for good under Runs, Deleted."
         )
 
 

@@ -12,6 +12,8 @@ FLOAT = 4  # bytes of a float32
 INDEX = 8  # bytes of a max-pool's index in torch, int64
 SMALL_INDEX = 1  # and in the fused one
 STEP_VALUES = 4  # of each neuron and step that plain torch keeps: H, H - V_th, 1 - S and the stacked spikes
+CHECKPOINT_COPIES = 4  # of each weight: itself, the best epoch's, Adam's two moments
+STORAGE_MARGIN = 8 << 20  # bytes
 COPIES = 5  # of each weight: itself, its gradient, Adam's two moments, and the best epoch's
 
 
@@ -50,6 +52,23 @@ def training_memory_bytes(plan: Plan, config: RunConfig, *, fused: bool = True) 
             per_image += STEP_VALUES * values[node.name]
     per_image += sum(values[name] for name in kept)
     return plan.params * FLOAT * COPIES + per_image * config.training.batch_size
+
+
+def storage_bytes(plan: Plan, config: RunConfig, *, n_test: int, n_classes: int) -> int:
+    """Bytes of free disk that a run needs to come to its end, beside the data set.
+
+    A checkpoint (weights, the best epoch's, Adam's two moments) and the next one beside it, then the bundle: weights
+    and the outputs of the test set at each step; with a teacher also the twin's bundle. STORAGE_MARGIN stands for
+    what is small or shared: counts, kept images, curves, database, broker and logs. An older checkpoint is kept
+    where there is room and is not reckoned with.
+    """
+    weights = plan.params * FLOAT
+
+    def bundle(steps: int) -> int:
+        return weights + n_test * steps * n_classes * FLOAT
+
+    teacher = bundle(1) if config.needs_teacher else 0
+    return 2 * CHECKPOINT_COPIES * weights + bundle(config.steps) + teacher + STORAGE_MARGIN
 
 
 def forward_ops(plan: Plan, config: RunConfig) -> int:

@@ -82,6 +82,7 @@ def _serve(settings: Settings, options: Options) -> int:
         queue=Queue(settings),
         queue_length=length,
         supervisor=supervisor,
+        room=supervisor.room,
         standby=standby,
         options=options,
         name=name,

@@ -12,6 +12,9 @@ from core.schemas.results import Summary
 
 TRAINER_DIED = "trainer-died"
 TRAINER_SILENT = "trainer-silent"
+TRAINER_REFUSED = "trainer-refused"  # the system starts none: out of processes, memory or files
+#: Sent by somebody or by the kernel, out of memory included; a crash of the trainer's own sends others.
+FROM_OUTSIDE = (signal.SIGKILL, signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM, signal.SIGINT)
 LAST_LINES = 6
 
 _URL_SECRET = re.compile(r"(\w+://)[^/\s@]*@")
@@ -27,6 +30,7 @@ class End(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     RELEASED = "released"  # back to the queue, to go on from its checkpoint
+    LOST = "lost"  # the same, but it counts: ended from outside, and so perhaps again
     LEASE_LOST = "lease-lost"  # another attempt owns the run: its state is not ours to change
 
 
@@ -39,6 +43,7 @@ class Ending:
     code: str = ""
     message: str = ""
     fields: dict[str, Any] = field(default_factory=dict)
+    pause_s: float = 0.0  # of a run that is released: before it is sent again
 
 
 def failed(*, code: str, message: str, fields: dict[str, Any] | None = None) -> Ending:
@@ -46,7 +51,10 @@ def failed(*, code: str, message: str, fields: dict[str, Any] | None = None) -> 
 
 
 def died(status: int, last_words: list[str], *, while_starting: bool) -> Ending:
-    """The end of a trainer that said neither `finished` nor `failed`. Paths and secrets do not pass."""
+    """The end of a trainer that said neither `finished` nor `failed`. Paths and secrets do not pass.
+
+    One that was ended from outside did nothing wrong itself: its run is lost, and goes on while attempts are left.
+    """
     lines = scrub("\n".join(last_words)).splitlines()[-LAST_LINES:]
     when = "before it could start training" if while_starting else "while it trained"
     cause = f"was ended by {signal_name(-status)}" if status < 0 else f"ended with exit code {status}"
@@ -58,7 +66,8 @@ def died(status: int, last_words: list[str], *, while_starting: bool) -> Ending:
     fields: dict[str, Any] = {"exit_status": status, "last_lines": lines}
     if status < 0:
         fields["signal"] = signal_name(-status)
-    return failed(code=TRAINER_DIED, message=message, fields=fields)
+    end = End.LOST if -status in FROM_OUTSIDE else End.FAILED
+    return Ending(end=end, code=TRAINER_DIED, message=message, fields=fields)
 
 
 def signal_name(number: int) -> str:

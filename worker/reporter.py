@@ -14,6 +14,7 @@ log = logging.getLogger("spikefront.reporter")
 
 PROGRESS_INTERVAL_S = 0.25
 KEPT_LIMIT = 10_000
+FLUSH_LIMIT_S = 0.5
 
 
 class Reporter:
@@ -43,9 +44,12 @@ class Reporter:
         self.flush()
 
     def flush(self) -> None:
-        """Write what is due; called whenever the supervisor looks."""
+        """Write what is due, within FLUSH_LIMIT_S; called whenever the supervisor looks."""
+        until = self._clock() + FLUSH_LIMIT_S
         try:
             while self._kept:
+                if self._clock() > until:  # many at once, as after a resume: the lease must be kept meanwhile
+                    return
                 self._lifecycle.record(self._claim, self._kept[0])
                 self._kept.pop(0)
             if self._progress is not None and self._clock() >= self._next_progress:

@@ -13,12 +13,23 @@ import time
 from pathlib import Path
 
 from backend.store.lifecycle import Claim, Lifecycle
-from core.errors import BundleBusy, BundleCorrupt, DatabaseDown, LeaseLost, SpikefrontError, StorageFull
+from core.errors import (
+    BundleBusy,
+    BundleCorrupt,
+    DatabaseDown,
+    HomeUnusable,
+    LeaseLost,
+    RunFolderGone,
+    SpikefrontError,
+    StorageFull,
+)
+from core.run_folder import is_held, take_over
 from core.schemas.results import Event, Failed, Finished
 from core.schemas.run import RunState
-from worker.ending import TRAINER_DIED, TRAINER_SILENT, End, Ending, died, failed
+from worker.ending import TRAINER_REFUSED, TRAINER_SILENT, End, Ending, died, failed
 from worker.options import Options
 from worker.reporter import Reporter
+from worker.room import Room
 from worker.standby import Standby
 from worker.trainer_process import Trainer
 
@@ -29,7 +40,11 @@ LOOK_S = 0.2  # how long one wait for an event lasts
 BEAT_S = 0.7  # lease and cancel are one statement, so both are looked after this often
 GRACE_S = 10.0  # from SIGTERM to SIGKILL: the time for one step and a checkpoint
 START_LIMIT_S = 300.0  # for loading the engine, on a machine that is swapping
-BUSY_TRIES, BUSY_PAUSE_S = 10, 2.0
+BUSY_LIMIT_S = 60.0  # of waiting for a former owner's trainer; then the slot is for another run
+BUSY_PAUSE_S = 2.0  # between two looks at its folder
+AWAY = Ending(end=End.RELEASED, code=BundleBusy.code, pause_s=30.0)  # its folder stayed busy
+#: Faults of the place that runs are written to, or of this one's folder.
+STORAGE = (StorageFull.code, HomeUnusable.code, RunFolderGone.code)
 WRITE_LIMIT_S, WRITE_LIMIT_STOPPING_S = 120.0, 3.0
 
 
@@ -53,6 +68,7 @@ class Supervisor:
         self._standby = standby
         self._data = data
         self._stopping = stopping
+        self.room = Room(lifecycle, data=data, stopping=stopping)
         self._grace_s = grace_s
         self._devices: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         for device in options.devices:
@@ -78,6 +94,8 @@ class Supervisor:
         if self._stopping.is_set():
             return  # still queued: another worker, or this one's successor, takes it
         try:
+            if not self.room.wait(run_id):
+                return
             claim = self._lifecycle.claim(run_id, worker=self._name, lease_s=self._options.lease_s)
         except SpikefrontError as error:  # the reaper sends it again
             log.error("run.not_claimed", extra={"run_id": run_id, "why": error.message})
@@ -85,25 +103,52 @@ class Supervisor:
         if claim is None:
             log.info("run.dropped", extra={"run_id": run_id})
             return
-        ending = self._supervise(claim, device)
+        ending = self._weigh(claim, self._supervise(claim, device))
         log.info(
             "run.ended", extra={"run_id": run_id, "attempt": claim.attempt, "end": ending.end, "code": ending.code}
         )
         self._settle(claim, ending)
 
     def _supervise(self, claim: Claim, device: str | None) -> Ending:
-        """Attempts with one claim: again only while a former owner's trainer still holds the folder."""
+        """One trainer, once no former owner's holds the folder; again while there is one after all."""
+        until = time.monotonic() + BUSY_LIMIT_S
         try:
-            for _ in range(BUSY_TRIES):
-                ending = self._attempt(claim, device)
-                if ending.code != BundleBusy.code or not self._pause(claim):
-                    break
-            return ending
+            while True:
+                ending = self._wait_for_folder(claim, until=until) or self._attempt(claim, device)
+                if ending.code != BundleBusy.code or ending.end is End.RELEASED:
+                    return ending
+                if time.monotonic() > until or not self._pause(claim):
+                    return AWAY
         except LeaseLost:
             return Ending(end=End.LEASE_LOST)
+        except SpikefrontError as error:
+            return failed(code=error.code, message=error.message, fields=error.fields)
         except Exception as error:  # our own fault; the run must not stay `running` for it
             log.exception("supervisor.broken", extra={"run_id": claim.run_id})
             return failed(code="internal", message=f"The worker failed on this run ({type(error).__name__}).")
+
+    def _wait_for_folder(self, claim: Claim, *, until: float) -> Ending | None:
+        """None once the folder is ours. A trainer of an earlier attempt, whose worker stands still, is asked to go."""
+        take_over(claim.out, claim.attempt)
+        while is_held(claim.out):
+            if time.monotonic() > until:
+                return AWAY
+            if not self._pause(claim):
+                return Ending(end=End.RELEASED)  # one being cancelled is cancelled by it
+        return None
+
+    def _weigh(self, claim: Claim, ending: Ending) -> Ending:
+        """A run that failed for want of a place to write is given back, if the next one would fail like it."""
+        if ending.code == TRAINER_REFUSED:
+            self.room.trouble(ending.message)
+        elif ending.end is End.FAILED and ending.code in STORAGE:
+            why = self.room.lack(claim.config)
+            if why is not None or ending.code == StorageFull.code:
+                self.room.trouble(why or ending.message)
+                return Ending(end=End.RELEASED, code=ending.code)
+        elif ending.end is not End.RELEASED:
+            self.room.well()
+        return ending
 
     def _pause(self, claim: Claim) -> bool:
         """Wait with the lease kept; False when the run was cancelled or the worker stops."""
@@ -117,7 +162,8 @@ class Supervisor:
         try:
             trainer = self._standby.take(device)
         except OSError as error:
-            return failed(code=TRAINER_DIED, message=f"The trainer could not be started: {error.strerror}.")
+            message = f"A trainer could not be started: {error.strerror}."
+            return Ending(end=End.RELEASED, code=TRAINER_REFUSED, message=message)
         log.info("run.trainer", extra={"run_id": claim.run_id, "pid": trainer.pid, "was_ready": trainer.is_ready})
         try:
             trainer.begin(
@@ -127,6 +173,7 @@ class Supervisor:
                 threads=self._options.threads,
                 device=self._options.device_kind,
                 teacher=claim.teacher,
+                attempt=claim.attempt,
             )
             return _Watch(self, claim, trainer).until_gone()
         finally:
@@ -154,6 +201,8 @@ class Supervisor:
             except BundleCorrupt as error:
                 ending = failed(code=error.code, message=error.message, fields=error.fields)
             except (DatabaseDown, StorageFull) as error:
+                if isinstance(error, StorageFull):
+                    until = time.monotonic() + WRITE_LIMIT_S  # nobody else could write either: wait for room
                 if self._stopping.is_set():
                     until = min(until, time.monotonic() + WRITE_LIMIT_STOPPING_S)
                 if time.monotonic() > until:
@@ -169,7 +218,9 @@ class Supervisor:
         elif ending.end is End.CANCELLED:
             self._lifecycle.cancelled(claim)
         elif ending.end is End.RELEASED:
-            self._lifecycle.release(claim)
+            self._lifecycle.release(claim, pause_s=ending.pause_s)
+        elif ending.end is End.LOST:
+            self._lifecycle.lose(claim, code=ending.code, message=ending.message, fields=ending.fields)
         else:
             raise LeaseLost(run_id=claim.run_id, attempt=claim.attempt)
 
@@ -209,7 +260,8 @@ class _Watch:
                 break
             if not self._heard and not trainer.is_ready and now - trainer.started > START_LIMIT_S:
                 trainer.end(grace_s=0.0)
-                return failed(code=TRAINER_SILENT, message=f"The trainer did not start within {START_LIMIT_S:.0f} s.")
+                message = f"The trainer did not start within {START_LIMIT_S:.0f} s."
+                return Ending(end=End.LOST, code=TRAINER_SILENT, message=message)
         status = trainer.end(grace_s=0.0)
         for event in trainer.remaining_events():
             self._take(event)

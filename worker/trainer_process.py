@@ -88,7 +88,15 @@ class Trainer:
         return self._process.poll()
 
     def begin(
-        self, *, config: RunConfig, out: Path, data: Path, threads: int, device: str, teacher: Path | None = None
+        self,
+        *,
+        config: RunConfig,
+        out: Path,
+        data: Path,
+        threads: int,
+        device: str,
+        teacher: Path | None = None,
+        attempt: int | None = None,
     ) -> None:
         """Hand it its run. A trainer that is already gone shows in `exit_status`, not here."""
         order = {
@@ -98,6 +106,7 @@ class Trainer:
             "threads": threads,
             "device": device,
             "teacher": None if teacher is None else str(teacher),
+            "attempt": attempt,
         }
         try:
             self._process.stdin.write(json.dumps(order).encode() + b"\n")

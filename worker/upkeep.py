@@ -15,6 +15,7 @@ from backend.store.lifecycle import Lifecycle
 from backend.store.queue import Queue
 from core.errors import SpikefrontError
 from worker.options import Options
+from worker.room import Room
 from worker.standby import Standby
 from worker.supervisor import Supervisor
 
@@ -36,6 +37,7 @@ class Upkeep:
         queue: Queue,
         queue_length: Callable[[], int],
         supervisor: Supervisor,
+        room: Room | None = None,
         standby: Standby,
         options: Options,
         name: str,
@@ -47,6 +49,7 @@ class Upkeep:
         self._queue = queue
         self._queue_length = queue_length
         self._supervisor = supervisor
+        self._room = room
         self._standby = standby
         self._options = options
         self._name = name
@@ -75,15 +78,19 @@ class Upkeep:
 
     def round(self) -> None:
         """One look at everything."""
-        if self._hearing.is_set():
-            self._safely("seen", self._seen)
+        if self._hearing.is_set() and not self._safely("seen", self._seen):
+            self._lifecycle.silence.forget()  # what we cannot write, an owner could not write either
         self._safely("reap", self._reap)
         self._safely("resend", self._resend)
         self._safely("purge", self._lifecycle.purge)
 
     def _seen(self) -> None:
         self._lifecycle.worker_seen(
-            self._name, queue=self._options.queue, slots=self._options.slots, busy=self._supervisor.busy
+            self._name,
+            queue=self._options.queue,
+            slots=self._options.slots,
+            busy=self._supervisor.busy,
+            paused=self._room.paused if self._room is not None else None,
         )
 
     def _reap(self) -> None:
@@ -117,10 +124,13 @@ class Upkeep:
             self._on_deaf()
 
     @staticmethod
-    def _safely(what: str, act: Callable[[], object]) -> None:
+    def _safely(what: str, act: Callable[[], object]) -> bool:
+        """Whether it went well."""
         try:
             act()
+            return True
         except SpikefrontError as error:
             log.warning("upkeep.failed", extra={"what": what, "why": error.message})
         except Exception:  # the thread must live; the log has the cause
             log.exception("upkeep.failed", extra={"what": what})
+        return False

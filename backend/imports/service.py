@@ -24,7 +24,7 @@ from backend.store.db import utc_now
 from backend.store.lifecycle import add_state_event, plain
 from backend.store.models import RunRow
 from backend.store.outcome import outcome
-from core.bundle import MANIFEST
+from core.bundle import MANIFEST, unwritable
 from core.schemas.run import RunState
 from core.schemas.runs import Run, RunProgress
 
@@ -43,11 +43,14 @@ class ImportService:
     async def take(self, body: AsyncIterator[bytes]) -> tuple[Run, bool]:
         """A run from the zip of a finished bundle; True when it was not here before."""
         root = self._context.artifacts.root
-        root.mkdir(parents=True, exist_ok=True)
-        # beside the runs, so that the last move is a rename; its own name is no run's id
-        with tempfile.TemporaryDirectory(dir=root, prefix=".import-", ignore_cleanup_errors=True) as folder:
-            await receive(body, Path(folder) / ARCHIVE, limit_bytes=LIMIT_BYTES)
-            return await to_thread.run_sync(self._store, Path(folder))
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            # beside the runs, so that the last move is a rename; its own name is no run's id
+            with tempfile.TemporaryDirectory(dir=root, prefix=".import-", ignore_cleanup_errors=True) as folder:
+                await receive(body, Path(folder) / ARCHIVE, limit_bytes=LIMIT_BYTES)
+                return await to_thread.run_sync(self._store, Path(folder))
+        except OSError as error:
+            raise unwritable(root, error) from error
 
     def _store(self, folder: Path) -> tuple[Run, bool]:
         upload = unpack(folder / ARCHIVE, folder / UNPACKED)

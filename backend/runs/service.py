@@ -18,7 +18,7 @@ from backend.runs.repository import RunRepository, RunWhere
 from backend.store.db import utc_now
 from backend.store.lifecycle import add_state_event
 from backend.store.models import RunRow
-from core.errors import BadValue, SpikefrontError, StateConflict
+from core.errors import BadValue, NotFound, SpikefrontError, StateConflict
 from core.recipes.build import build_config
 from core.schemas.base import digest
 from core.schemas.request import ForkRequest, RunRequest
@@ -103,9 +103,21 @@ class RunService:
             idempotency.forget(session, run_id)
         log.info("run.deleted", extra={"run_id": run_id})
 
+    def purge(self, run_id: str) -> None:
+        """Remove a run in the bin for good, now: its room on the disk is free again. Raises NotFound."""
+        if not self._context.lifecycle.space.remove(run_id):
+            raise NotFound(kind="run in the bin", id=run_id)
+
     def restore(self, run_id: str) -> Run:
         """Take a run out of the bin; raises NotFound once it was purged. Doing it twice changes nothing."""
         with self._database.write() as session:
+            row = session.get(RunRow, run_id)
+            if (
+                row is not None
+                and row.state == RunState.SUCCEEDED
+                and not self._context.artifacts.folder(run_id).exists()
+            ):
+                raise NotFound(kind="run", id=run_id)  # its room was needed; the row is on its way
             RunRepository(session).restore(run_id)
         log.info("run.restored", extra={"run_id": run_id})
         return self.show(run_id)
@@ -131,6 +143,8 @@ class RunService:
                     self.delete(run_id)
                 case "restore":
                     self.restore(run_id)
+                case "purge":
+                    self.purge(run_id)
                 case "tag":
                     self._add_tag(run_id, request.tag)
         except SpikefrontError as error:

@@ -9,11 +9,12 @@ import time
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
-from core.bundle import FILES, LATER_FILES, MANIFEST, Bundle
+from core.bundle import CHECKPOINT, FILES, LATER_FILES, MANIFEST, TEACHER, Bundle
 from core.errors import BadValue, NotFound, Unauthorised
 from core.settings import Settings
 
 URL_LIFETIME_S = 15 * 60
+UNFINISHED = (CHECKPOINT, TEACHER)
 NAMES = frozenset({*FILES, *LATER_FILES, MANIFEST})
 MEDIA_TYPES = {".json": "application/json", ".npz": "application/zip"}
 
@@ -40,6 +41,16 @@ class Artifacts:
         if name not in NAMES or not path.is_file():
             raise NotFound(kind="artifact", id=name)
         return path
+
+    def has_unfinished(self, run_id: str) -> bool:
+        """Whether an unfinished run has left something to go on from."""
+        folder = self.folder(run_id)
+        return not (folder / MANIFEST).exists() and any((folder / name).exists() for name in UNFINISHED)
+
+    def drop_unfinished(self, run_id: str) -> None:
+        """Remove what only going on with the run could use."""
+        for name in UNFINISHED:
+            shutil.rmtree(self.folder(run_id) / name, ignore_errors=True)
 
     def delete(self, run_id: str) -> None:
         """Remove a run's folder; nothing happens when there is none."""

@@ -10,19 +10,23 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
+from backend.runs.silence import Silence
+from backend.runs.space import Space
 from backend.store.artifacts import Artifacts
 from backend.store.db import Database, migrate, utc_now
 from backend.store.models import RunEventRow, RunRow, WorkerRow
 from backend.store.outcome import outcome
+from backend.workers.signs import seen_within
 from core.errors import LeaseLost, NotFound, StateConflict
 from core.schemas.base import Frozen
 from core.schemas.results import EpochDone, Event, Progress, Started, Summary
@@ -35,6 +39,8 @@ log = logging.getLogger("spikefront.runs")
 OWNED = (RunState.RUNNING, RunState.CANCELLING)  # the states in which an attempt holds a lease
 WAITING = RunProgress(phase="waiting")
 MAX_ATTEMPTS = 3
+LEASE_S = 30.0  # of a run whose owner said none
+SENT_AHEAD_S = 900.0  # a message dated further ahead was sent before the clock was set back
 BIN_S = 24 * 3600.0  # how long a deleted run can be restored
 WORKER_LATELY_S = 15.0  # three signs of life
 
@@ -75,19 +81,19 @@ def move(
     now: datetime,
     among: Iterable[RunState] | None = None,
     if_attempt: int | None = None,
-    stale_at: datetime | None = None,
+    if_lease: datetime | None = None,
     **values: Any,
 ) -> bool:
     """Compare and swap: True when the run was in a state that may become `to` (and in `among`, if given).
 
-    `if_attempt` asks for the owner's attempt, `stale_at` for a lease that had run out by then.
+    `if_attempt` asks for the owner's attempt, `if_lease` for a lease that was not renewed since it was seen.
     """
     allowed = [state for state in sources(to) if among is None or state in among]
     statement = update(RunRow).where(RunRow.id == run_id, RunRow.state.in_(allowed))
     if if_attempt is not None:
         statement = statement.where(RunRow.attempt == if_attempt)
-    if stale_at is not None:
-        statement = statement.where(RunRow.lease_until < stale_at)
+    if if_lease is not None:
+        statement = statement.where(RunRow.lease_until == if_lease)
     if to.is_final:
         values |= {"finished_at": now, "lease_until": None}
     done = session.execute(statement.values(state=to, **values)).rowcount == 1
@@ -115,18 +121,34 @@ class Lifecycle:
     """
 
     def __init__(
-        self, settings: Settings, *, database: Database | None = None, clock: Callable[[], datetime] = utc_now
+        self,
+        settings: Settings,
+        *,
+        database: Database | None = None,
+        clock: Callable[[], datetime] = utc_now,
+        ticks: Callable[[], float] = time.monotonic,
     ) -> None:
         if database is None:
             migrate(settings)
         self._database = database or Database(settings.database_url)
         self._artifacts = Artifacts(settings)
+        self.runs, self.home = self._artifacts.root, settings.home
         self._clock = clock
+        self.silence = Silence(ticks)
+        self.space = Space(self._database, self._artifacts, clock=clock, ticks=ticks)
 
     def close(self) -> None:
         self._database.close()
 
     # An owner's moves
+
+    def waiting(self, run_id: str) -> RunConfig | None:
+        """The config of a queued run; None for any other."""
+        with self._database.read() as session:
+            config = session.scalars(
+                select(RunRow.config).where(RunRow.id == run_id, RunRow.state == RunState.QUEUED)
+            ).one_or_none()
+        return None if config is None else RunConfig.model_validate(config)
 
     def claim(self, run_id: str, *, worker: str, lease_s: float) -> Claim | None:
         """queued -> running, as the next attempt. None when the run is not queued, or another was quicker."""
@@ -145,6 +167,7 @@ class Lifecycle:
                 attempt=attempt,
                 worker=worker,
                 lease_until=now + timedelta(seconds=lease_s),
+                lease_s=lease_s,
                 started_at=row.started_at or now,
                 progress=plain(RunProgress(phase="starting")),
             )
@@ -158,12 +181,13 @@ class Lifecycle:
     def heartbeat(self, claim: Claim, *, lease_s: float) -> RunState:
         """Renew the lease; the answer is `running`, or `cancelling` when the owner shall stop."""
         with self._database.write() as session:
-            self._owned(session, claim, lease_until=self._clock() + timedelta(seconds=lease_s))
+            self._owned(session, claim, lease_until=self._clock() + timedelta(seconds=lease_s), lease_s=lease_s)
             return RunState(session.scalars(select(RunRow.state).where(RunRow.id == claim.run_id)).one())
 
     def record(self, claim: Claim, event: Event) -> None:
         """Keep an event for readers. Of progress only the newest stays; an epoch replaces its older self.
 
+        A run that starts again forgets the epochs that it will train anew, and one that is told twice is told once.
         Epochs of a teacher are no epochs of the run: only its progress is kept.
         Finished and failed events are left to `succeed` and `fail`, which move the run as well.
         """
@@ -190,6 +214,15 @@ class Lifecycle:
             older = older.where(RunEventRow.epoch == epoch)
         with self._database.write() as session:
             self._owned(session, claim, **({"progress": plain(progress)} if progress else {}))
+            if epoch is not None:
+                known = select(RunEventRow.payload).where(
+                    RunEventRow.run_id == claim.run_id, RunEventRow.epoch == epoch
+                )
+                if session.scalars(known).first() == payload:
+                    return
+            if isinstance(event, Started) and event.part == "run":
+                undone = (RunEventRow.type == "epoch") & (RunEventRow.epoch >= (event.resumed_epoch or 1))
+                session.execute(delete(RunEventRow).where(RunEventRow.run_id == claim.run_id, undone))
             session.execute(older)
             session.add(
                 RunEventRow(
@@ -222,10 +255,10 @@ class Lifecycle:
             self._end(session, claim, RunState.CANCELLED)
         log.info("run.cancelled", extra={"run_id": claim.run_id, "attempt": claim.attempt})
 
-    def release(self, claim: Claim) -> None:
-        """A worker that stops gives its run back: running -> lost -> queued; one being cancelled is cancelled.
+    def release(self, claim: Claim, *, pause_s: float = 0.0) -> None:
+        """A worker that cannot go on gives its run back: running -> lost -> queued; one being cancelled is cancelled.
 
-        This is no loss: it does not count against the run's attempts.
+        This is no loss: it does not count against the run's attempts. It is sent again after `pause_s`.
         """
         with self._database.write() as session:
             now = self._clock()
@@ -233,9 +266,32 @@ class Lifecycle:
                 session, claim.run_id, RunState.LOST, now=now, among=OWNED, if_attempt=claim.attempt, lease_until=None
             ):
                 self._requeue(session, claim.run_id, now=now)
+                if pause_s:  # counts as sent until then
+                    sent_at = now + timedelta(seconds=pause_s)
+                    session.execute(update(RunRow).where(RunRow.id == claim.run_id).values(sent_at=sent_at))
             else:
                 self._end(session, claim, RunState.CANCELLED)
         log.info("run.released", extra={"run_id": claim.run_id, "attempt": claim.attempt})
+
+    def lose(self, claim: Claim, *, code: str, message: str, fields: dict[str, Any] | None = None) -> None:
+        """running -> lost, as a loss: the reaper queues it again, or fails it with these words if it was the last one.
+
+        One that is being cancelled is cancelled.
+        """
+        error = plain(RunError(code=code, message=message, fields=fields or {}))
+        with self._database.write() as session:
+            if not move(
+                session,
+                claim.run_id,
+                RunState.LOST,
+                now=self._clock(),
+                if_attempt=claim.attempt,
+                lease_until=None,
+                losses=RunRow.losses + 1,
+                error=error,
+            ):
+                self._end(session, claim, RunState.CANCELLED)
+        log.warning("run.lost", extra={"run_id": claim.run_id, "attempt": claim.attempt, "code": code})
 
     # A reader's move
 
@@ -261,37 +317,33 @@ class Lifecycle:
     # The reaper's moves
 
     def reap(self, *, max_attempts: int = MAX_ATTEMPTS) -> Reaped:
-        """Runs whose lease ran out: cancelling -> cancelled; running -> lost -> queued, or failed at the last loss."""
-        now = self._clock()
+        """Runs whose owner was silent for its lease: cancelling -> cancelled; running -> lost.
+
+        And lost -> queued, or failed at the last loss. To be called again and again: see `backend.runs.silence`.
+        """
         reaped = Reaped(requeued=[], failed=[], cancelled=[])
+        silent, lost = self._left_alone()
+        if not silent and not lost:
+            return reaped  # the usual case takes no turn to write
+        now = self._clock()
         with self._database.write() as session:
-            stale = session.execute(
-                select(RunRow.id, RunRow.state, RunRow.attempt, RunRow.losses).where(
-                    (RunRow.state.in_(OWNED) & (RunRow.lease_until < now)) | (RunRow.state == RunState.LOST)
-                )
-            ).all()
-            for run_id, state, attempt, losses in stale:
+            for run_id, state, attempt, lease in silent:
+                mine = {"now": now, "if_attempt": attempt, "if_lease": lease}
                 if state == RunState.CANCELLING:
-                    if move(session, run_id, RunState.CANCELLED, now=now, if_attempt=attempt, stale_at=now):
+                    if move(session, run_id, RunState.CANCELLED, **mine):
                         reaped.cancelled.append(run_id)
+                elif move(session, run_id, RunState.LOST, losses=RunRow.losses + 1, lease_until=None, **mine):
+                    lost.append(run_id)  # else its owner came back between the look and the move
+            for run_id in lost:
+                row = session.get(RunRow, run_id, populate_existing=True)
+                if row is None or row.state != RunState.LOST:
                     continue
-                if state == RunState.RUNNING:
-                    losses += 1
-                    if not move(
-                        session, run_id, RunState.LOST, now=now, if_attempt=attempt, stale_at=now, losses=losses
-                    ):
-                        continue  # its owner came back between the look and the move
-                if losses < max_attempts:
+                if row.losses < max_attempts:
                     self._requeue(session, run_id, now=now)
                     reaped.requeued.append(run_id)
                 else:
-                    error = RunError(
-                        code="worker-lost",
-                        message=f"Its worker was lost {losses} times, so it is not tried again. Perhaps the machine "
-                        "ran out of memory: try a smaller training.batch_size.",
-                        fields={"losses": losses},
-                    )
-                    move(session, run_id, RunState.FAILED, now=now, among=(RunState.LOST,), error=plain(error))
+                    error = plain(_given_up(row))
+                    move(session, run_id, RunState.FAILED, now=now, among=(RunState.LOST,), error=error)
                     reaped.failed.append(run_id)
         for outcome_name, ids in (
             ("requeued", reaped.requeued),
@@ -304,12 +356,14 @@ class Lifecycle:
 
     def stranded(self, *, older_than_s: float) -> list[str]:
         """Queued runs that were not sent within the last `older_than_s` seconds, oldest first."""
-        limit = self._clock() - timedelta(seconds=older_than_s)
+        now = self._clock()
+        sent = func.coalesce(RunRow.sent_at, RunRow.created_at)
+        long_ago, ahead = now - timedelta(seconds=older_than_s), now + timedelta(seconds=SENT_AHEAD_S)
         with self._database.read() as session:
             return list(
                 session.scalars(
                     select(RunRow.id)
-                    .where(RunRow.state == RunState.QUEUED, func.coalesce(RunRow.sent_at, RunRow.created_at) < limit)
+                    .where(RunRow.state == RunState.QUEUED, or_(sent < long_ago, sent > ahead))
                     .order_by(RunRow.created_at, RunRow.id)
                 )
             )
@@ -320,7 +374,11 @@ class Lifecycle:
             session.execute(update(RunRow).where(RunRow.id.in_(run_ids)).values(sent_at=self._clock()))
 
     def purge(self, *, older_than_s: float = BIN_S) -> list[str]:
-        """Remove for good what has been in the bin that long, rows and bundles; the ids of these runs."""
+        """Remove for good what has been in the bin that long, rows and bundles; the ids of these runs.
+
+        Old checkpoints that nobody came back for go with them.
+        """
+        self.space.tidy()
         due = RunRow.deleted_at < self._clock() - timedelta(seconds=older_than_s)
         with self._database.read() as session:
             if session.scalars(select(RunRow.id).where(due).limit(1)).first() is None:
@@ -333,19 +391,32 @@ class Lifecycle:
             log.info("run.purged", extra={"run_id": run_id})
         return gone
 
-    def worker_seen(self, name: str, *, queue: str, slots: int, busy: int) -> None:
-        """A worker's sign of life, for the health page."""
+    def worker_seen(self, name: str, *, queue: str, slots: int, busy: int, paused: str | None = None) -> None:
+        """A worker's sign of life, for the health page; `paused` says why it starts nothing."""
+        row = WorkerRow(name=name, queue=queue, slots=slots, busy=busy, seen_at=self._clock(), paused=paused)
         with self._database.write() as session:
-            session.merge(WorkerRow(name=name, queue=queue, slots=slots, busy=busy, seen_at=self._clock()))
+            session.merge(row)
 
     def preferred_queue(self) -> str:
         """Where a run is sent: `gpu` while a worker of that queue gave a sign of life lately, else `cpu`."""
-        lately = self._clock() - timedelta(seconds=WORKER_LATELY_S)
+        lately = seen_within(WORKER_LATELY_S, now=self._clock())
         with self._database.read() as session:
-            alive = select(WorkerRow.name).where(WorkerRow.queue == "gpu", WorkerRow.seen_at > lately).limit(1)
+            alive = select(WorkerRow.name).where(WorkerRow.queue == "gpu", lately).limit(1)
             return "cpu" if session.scalars(alive).first() is None else "gpu"
 
     # Parts
+
+    def _left_alone(self) -> tuple[list[tuple[str, str, int, datetime]], list[str]]:
+        """Owned runs (id, state, attempt, lease) whose owner was silent too long, and ids of lost ones."""
+        with self._database.read() as session:
+            owned = session.execute(
+                select(RunRow.id, RunRow.state, RunRow.attempt, RunRow.lease_until, RunRow.lease_s).where(
+                    RunRow.state.in_(OWNED)
+                )
+            ).all()
+            lost = list(session.scalars(select(RunRow.id).where(RunRow.state == RunState.LOST)))
+        silent_s = self.silence.look({row.id: (row.attempt, row.lease_until) for row in owned})
+        return [tuple(row[:4]) for row in owned if silent_s[row.id] >= (row.lease_s or LEASE_S)], lost
 
     def _teacher(self, session: Session, config: RunConfig) -> Path | None:
         if not config.needs_teacher:
@@ -381,5 +452,20 @@ class Lifecycle:
             worker=None,
             lease_until=None,
             sent_at=None,
+            error=None,
             progress=plain(WAITING),
         )
+
+
+def _given_up(row: RunRow) -> RunError:
+    """Why a run is not tried again, in the words of its last loss where that has left any."""
+    if row.error is not None:
+        last = RunError.model_validate(row.error)
+        message = f"{last.message} It was tried {row.losses} times."
+        return last.model_copy(update={"message": message, "fields": last.fields | {"losses": row.losses}})
+    return RunError(
+        code="worker-lost",
+        message=f"Its worker was lost {row.losses} times, so it is not tried again. Perhaps the machine "
+        "ran out of memory: try a smaller training.batch_size.",
+        fields={"losses": row.losses},
+    )

@@ -64,7 +64,8 @@ class RunRow(Base):
     """One training of one network with one seed.
 
     `attempt` rises by one with each claim and fences late writers off; `losses` counts the attempts
-    that ended because their worker was lost. Result columns are null until the run has succeeded. A run
+    that ended because their worker was lost. `lease_until` changes with each sign of life of the owner, who may be
+    silent for `lease_s`; no clock is held against it. Result columns are null until the run has succeeded. A run
     with `deleted_at` is shown nowhere until it is restored or purged. `label` is kept for searching;
     `import_digest` is the SHA-256 of the manifest that an imported run came with.
     """
@@ -96,6 +97,7 @@ class RunRow(Base):
     losses: Mapped[int] = mapped_column(default=0)
     worker: Mapped[str | None] = mapped_column(String(255))
     lease_until: Mapped[datetime | None]
+    lease_s: Mapped[float | None]
     sent_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
@@ -235,7 +237,7 @@ class IdempotencyKeyRow(Base):
 
 
 class WorkerRow(Base):
-    """A worker's last sign of life."""
+    """A worker's last sign of life; `paused` says why it starts nothing, and is null while it does."""
 
     __tablename__ = "workers"
 
@@ -244,3 +246,4 @@ class WorkerRow(Base):
     slots: Mapped[int]
     busy: Mapped[int]
     seen_at: Mapped[datetime]
+    paused: Mapped[str | None] = mapped_column(Text)

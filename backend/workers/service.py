@@ -10,11 +10,13 @@ from sqlalchemy.orm import Session
 
 from backend.catalog.estimate import Estimator
 from backend.context import Context
-from backend.health import LATELY
+from backend.health import LATELY_S
 from backend.runs.as_run import row_label
 from backend.store.db import utc_now
 from backend.store.lifecycle import OWNED
 from backend.store.models import RunRow, WorkerRow
+from backend.workers.halt import why_nothing_starts
+from backend.workers.signs import seen_within
 from core.schemas.run import RunConfig, RunState
 from core.schemas.workers import QueuedRun, RunBrief, WaitingRuns, WorkerInfo, Workers
 
@@ -39,6 +41,7 @@ class WorkerService:
                     slots=worker.slots,
                     busy=worker.busy,
                     seen_at=worker.seen_at,
+                    paused=worker.paused,
                     runs=[
                         RunBrief(id=run.id, label=row_label(run), state=RunState(run.state), started_at=run.started_at)
                         for run in held
@@ -64,11 +67,14 @@ class WorkerService:
         estimator, slots = Estimator(self._context), sum(worker.slots for worker in workers)
         lasts = [estimator.time(RunConfig.model_validate(row.config)).total_s for row in rows]
         starts = _starts([_left(run, estimator, now) for run in held], slots, lasts)
+        paused = why_nothing_starts(self._context, workers)
+        starting = slots and paused is None
         return WaitingRuns(
             queue=name,
             slots=slots,
             total=total,
-            ends_in_s=max((s + run for s, run in zip(starts, lasts, strict=True)), default=0.0) if slots else None,
+            paused=paused,
+            ends_in_s=max((s + run for s, run in zip(starts, lasts, strict=True)), default=0.0) if starting else None,
             items=[
                 QueuedRun(
                     position=place,
@@ -77,7 +83,7 @@ class WorkerService:
                     created_at=row.created_at,
                     waiting_s=max(0.0, (now - row.created_at).total_seconds()),
                     run_s=last,
-                    starts_in_s=start if slots else None,
+                    starts_in_s=start if starting else None,
                 )
                 for place, (row, last, start) in enumerate(zip(rows, lasts, starts, strict=True), start=1)
                 if place <= SHOWN
@@ -86,7 +92,7 @@ class WorkerService:
 
 
 def _alive(session: Session, now: datetime) -> list[WorkerRow]:
-    return list(session.scalars(select(WorkerRow).where(WorkerRow.seen_at > now - LATELY).order_by(WorkerRow.name)))
+    return list(session.scalars(select(WorkerRow).where(seen_within(LATELY_S, now=now)).order_by(WorkerRow.name)))
 
 
 def _held(session: Session) -> list[RunRow]:

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
-import filelock
 import numpy as np
 import torch
 from safetensors.torch import save
@@ -37,9 +36,10 @@ from core.engine.environment import (
 from core.engine.network import Network
 from core.engine.teacher import FOLDER, adopt, check, load_teacher, noted
 from core.engine.train import EVALUATION_BATCH, Trainer
-from core.errors import BundleBusy, HomeUnusable, Interrupted, OutOfMemory
+from core.errors import Interrupted, OutOfMemory
 from core.host.malloc import keep_freed_memory
 from core.recipes.build import plan_of
+from core.run_folder import held
 from core.schemas.results import Counts, Event, Finished, Started, Summary
 from core.schemas.run import Kind, RunConfig
 
@@ -61,6 +61,7 @@ def run(
     emit: Callable[[Event], None],
     should_stop: Callable[[], bool] = lambda: False,
     teacher: Path | None = None,
+    retell: bool = False,
 ) -> Summary:
     """Train `config` and leave its bundle in `out`; resumes where a checkpoint of the same config stands.
 
@@ -68,11 +69,12 @@ def run(
     resumed run ends with the numbers of an uninterrupted one, bit for bit, if it has as many threads.
     A config with `needs_teacher` trains its CNN twin first, as a bundle of its own in `out`/teacher; `teacher` is
     the folder of such a bundle that is there already, and is copied. Events of the twin carry part = "teacher".
-    Raises BadValue, BundleBusy, DatasetMissing, DatasetCorrupt, NonFiniteLoss, OutOfMemory, HomeUnusable,
-    or Interrupted when `should_stop()` turned true (checkpoint written).
+    With `retell` a run that resumes emits its earlier epochs again: whoever listened to it before may have died first.
+    Raises BadValue, BundleBusy, DatasetMissing, DatasetCorrupt, NonFiniteLoss, OutOfMemory, HomeUnusable, StorageFull,
+    RunFolderGone, or Interrupted when `should_stop()` turned true (checkpoint written).
     """
     bundle = Bundle(out)
-    with _writing_to(bundle.path), DATASETS.looking_in(data_dir):
+    with held(bundle.path) as hold, DATASETS.looking_in(data_dir):
         bundle.require_own(config)
         if bundle.complete:
             summary = bundle.summary()
@@ -87,8 +89,13 @@ def run(
             keep_freed_memory()
         if threads is not None:
             torch.set_num_threads(threads)
+
+        def asked_to_stop() -> bool:
+            hold.check()  # once a step or batch, so a folder that is gone is noticed soon
+            return should_stop()
+
         with _out_of_memory(config, place), _deterministic():
-            summary = _run(config, bundle, data_dir, place, emit, should_stop, given)
+            summary = _run(config, bundle, data_dir, place, emit, asked_to_stop, given, retell)
     emit(Finished(summary=summary))
     return summary
 
@@ -101,13 +108,14 @@ def _run(
     emit: Callable[[Event], None],
     should_stop: Callable[[], bool],
     given: Bundle | None,
+    retell: bool,
 ) -> Summary:
     """The teacher, where there is to be one, and then the run itself."""
     require_memory(plan_of(config), config, device)
     splits = split(load(config.dataset, data_dir), config.training, device)
     bundle.write_model("config.json", config)
     if not config.needs_teacher:
-        return _train(config, bundle, splits, device, emit, should_stop, None)
+        return _train(config, bundle, splits, device, emit, should_stop, None, retell)
     twin = Bundle(bundle.path / FOLDER)
     twin.require_own(config.twin())
     if not twin.complete and given is not None:
@@ -122,8 +130,9 @@ def _run(
             lambda event: emit(event.model_copy(update={"part": "teacher"})),
             should_stop,
             None,
+            False,
         )
-    return _train(config, bundle, splits, device, emit, should_stop, twin)
+    return _train(config, bundle, splits, device, emit, should_stop, twin, retell)
 
 
 def _train(
@@ -134,6 +143,7 @@ def _train(
     emit: Callable[[Event], None],
     should_stop: Callable[[], bool],
     taught_by: Bundle | None,
+    retell: bool,
 ) -> Summary:
     teacher = None if taught_by is None else load_teacher(taught_by, config, device)
     network = _start(config, teacher, splits, device)
@@ -161,6 +171,9 @@ def _train(
         )
     )
     log.info("run.started", extra={"config_hash": config.config_hash, "resumed": resumed})
+    if retell:
+        for done in trainer.epochs_done():
+            emit(done)
     trainer.train()
 
     network.load_state_dict(trainer.best)
@@ -266,10 +279,11 @@ def _write(
     predictions: Predictions,
     summary: Summary,
 ) -> None:
-    """Every file of the bundle but config and environment; the manifest makes it one."""
+    """Every file of the bundle but the environment; the manifest makes it one."""
     test = splits.test
     fixed = limited(np.arange(len(test)), predictions.label, FIXED_EXAMPLES, LIMIT_SEED)
     kept = choose_examples(predictions.label, predictions.outputs.mean(1).argmax(1), fixed)
+    bundle.write_model("config.json", trainer.config)  # again: it was written long ago
     bundle.write_model("metrics.json", trainer.metrics)
     bundle.write_model("gradients.json", trainer.gradients)
     bundle.write_model("diagnostics.json", trainer.probe.diagnostics)
@@ -284,23 +298,6 @@ def _write(
     )
     bundle.write_model("summary.json", summary)
     bundle.seal()
-
-
-@contextmanager
-def _writing_to(folder: Path) -> Iterator[None]:
-    """Hold the folder alone. Raises BundleBusy, or HomeUnusable when it cannot be written."""
-    lock = filelock.FileLock(folder / ".lock", timeout=0)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except filelock.Timeout:  # an OSError too, so it comes first
-        raise BundleBusy(folder=str(folder)) from None
-    except OSError as error:
-        raise HomeUnusable(folder=str(folder), why=f"{error.strerror or error}.") from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 @contextmanager

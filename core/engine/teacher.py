@@ -10,13 +10,13 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
 
-from core.bundle import Bundle
+from core.bundle import TEACHER, Bundle
 from core.engine.network import Network
 from core.errors import BadValue, BundleCorrupt
 from core.recipes.build import plan_of
 from core.schemas.run import RunConfig
 
-FOLDER = "teacher"  # in the run's own folder, beside its bundle and no part of its manifest
+FOLDER = TEACHER  # in the run's own folder
 
 
 def check(config: RunConfig, folder: Path) -> Bundle:

@@ -20,8 +20,9 @@ from core.datasets.catalog import DATASETS
 from core.datasets.load import status
 from core.energy.profiles import faulty_profiles
 from core.errors import BadValue, PortTaken, SpikefrontError
+from core.forecast import STORAGE_MARGIN
 from core.host.machine import cores, gpus, memory_available_bytes
-from core.launcher import broker
+from core.launcher import broker, health
 from core.launcher.home_lock import running_address
 from core.launcher.ports import check_port
 from core.settings import Settings
@@ -30,6 +31,7 @@ GIB = 1 << 30
 MEMORY_WANTED_GIB = 2  # API, dashboard, worker and two trainers on the digits
 DISK_WANTED_GIB = 2
 ENGINE_TIMEOUT_S = 120
+FREE_SOME = "If the disk is full, free some space, or remove deleted runs for good (Runs, Deleted): runs then go on."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +46,9 @@ class Check:
 
 def examine(settings: Settings) -> Iterator[Check]:
     """All checks, quick ones first; one that breaks reports itself."""
-    for check in (_python, _packages, _engine, _cpu, _gpu, _home, _disk, _token, _ports, _broker, _data, _profiles):
+    for check in (
+        _python, _packages, _engine, _cpu, _gpu, _home, _disk, _token, _ports, _running, _broker, _data, _profiles,
+    ):  # fmt: skip
         try:
             yield from check(settings)
         except SpikefrontError as error:
@@ -144,7 +148,11 @@ def _disk(settings: Settings) -> Iterator[Check]:
     home = settings.home.absolute()
     free = shutil.disk_usage(next(folder for folder in (home, *home.parents) if folder.exists())).free
     found = f"{free / GIB:.1f} GiB free"
-    if free < DISK_WANTED_GIB * GIB:
+    if free < STORAGE_MARGIN:
+        yield Check(
+            name="disk", status="fail", found=f"full: {free / 1e6:.0f} MB free, so no run starts", advice=FREE_SOME
+        )
+    elif free < DISK_WANTED_GIB * GIB:
         yield Check(
             name="disk", status="warn", found=found, advice=f"{DISK_WANTED_GIB} GiB are wanted for data and runs."
         )
@@ -185,6 +193,17 @@ def _ports(settings: Settings) -> Iterator[Check]:
             yield Check(name=label, status="fail", found=error.message)
         else:
             yield Check(name=label, status="ok", found=f"{port} is free")
+
+
+def _running(settings: Settings) -> Iterator[Check]:
+    """What a Spikefront that runs on this data folder says of its training."""
+    if running_address(settings) is None:
+        return
+    why = health.training_halted(settings)
+    if why is None:
+        yield Check(name="training", status="ok", found="runs are taken from the queue")
+    else:
+        yield Check(name="training", status="fail", found=why, advice=f"See {settings.home / 'logs'}. {FREE_SOME}")
 
 
 def _broker(settings: Settings) -> Iterator[Check]:

@@ -41,6 +41,17 @@ def worker_waits(settings: Settings, *, token: str, name: str) -> str | None:
         return f"the API does not tell ({type(error).__name__})."
 
 
+def training_halted(settings: Settings) -> str | None:
+    """Why no run starts, as the API says it; None while runs start. The route is open, so no token is needed."""
+    try:
+        ready = httpx.get(
+            f"{origin(settings.host, settings.api_port)}/api/v1/health/ready", timeout=PROBE_TIMEOUT_S, trust_env=False
+        ).json()
+        return None if ready["training"] == "ok" else str(ready["training"])
+    except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+        return f"The API does not tell whether runs start ({type(error).__name__})."
+
+
 def worker_name(pid: int) -> str:
     """What the worker with this process id calls itself. One machine may hold several workers."""
     return f"{socket.gethostname()}:{pid}"

@@ -98,7 +98,7 @@ class RunChange(Frozen):
 class BulkRequest(Frozen):
     """Body of `POST /runs/bulk`: one action on many runs, each by itself."""
 
-    action: Literal["cancel", "retry", "delete", "restore", "tag"]
+    action: Literal["cancel", "retry", "delete", "restore", "purge", "tag"]
     ids: list[Annotated[str, StringConstraints(max_length=64)]] = Field(min_length=1, max_length=200)
     tag: Tag | None = Field(default=None, description="for `tag`: the word to add")
 

@@ -28,6 +28,7 @@ class WorkerInfo(Frozen):
     busy: int
     seen_at: datetime
     runs: list[RunBrief]
+    paused: str | None = Field(default=None, description="why it starts no run, in a sentence")
 
 
 class Workers(Frozen):
@@ -54,6 +55,7 @@ class WaitingRuns(Frozen):
     total: int
     ends_in_s: float | None = Field(description="until all that waits has run; null while no worker takes runs")
     items: list[QueuedRun]
+    paused: str | None = Field(default=None, description="why nothing starts, in a sentence; null while runs start")
 
 
 class ReadyCheck(Frozen):
@@ -63,3 +65,4 @@ class ReadyCheck(Frozen):
     database: str
     broker: str
     workers: list[str] = Field(description="workers that answered lately")
+    training: str = Field(default="ok", description="`ok`, or why no run starts; `ok` above does not depend on it")

@@ -14,7 +14,14 @@ from frontend.client.connection import DOWN_TITLE, api, plain
 from frontend.keys import Key
 
 AT_ONCE = 200  # ids that the API takes
-DONE = {"cancel": "asked to stop", "retry": "launched again", "delete": "deleted", "restore": "back", "tag": "tagged"}
+DONE = {
+    "cancel": "asked to stop",
+    "retry": "launched again",
+    "delete": "deleted",
+    "restore": "back",
+    "purge": "removed for good",
+    "tag": "tagged",
+}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -84,7 +84,8 @@ def test_sqlite_runs_in_wal_mode_and_keeps_foreign_keys(database: Database) -> N
 
 def test_a_write_that_fails_half_way_leaves_nothing(database: Database) -> None:
     with pytest.raises(RuntimeError), database.write() as session:
-        session.execute(text("INSERT INTO workers VALUES ('w1', 'cpu', 1, 0, '2030-01-01 00:00:00.000000')"))
+        values = "('w1', 'cpu', 1, 0, '2030-01-01 00:00:00.000000')"
+        session.execute(text(f"INSERT INTO workers (name, queue, slots, busy, seen_at) VALUES {values}"))
         raise RuntimeError("half way")
     with database.read() as session:
         assert session.scalar(text("SELECT count(*) FROM workers")) == 0

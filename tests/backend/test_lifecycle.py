@@ -20,7 +20,7 @@ from sqlalchemy import select, update
 
 from backend.runs.new_runs import new_row
 from backend.store.db import Database, migrate, utc_now
-from backend.store.lifecycle import MAX_ATTEMPTS, WORKER_LATELY_S, Claim, Lifecycle, move
+from backend.store.lifecycle import MAX_ATTEMPTS, WORKER_LATELY_S, Claim, Lifecycle, Reaped, move
 from backend.store.models import RunEventRow, RunRow, WorkerRow
 from core.bundle import Bundle
 from core.errors import BundleCorrupt, LeaseLost, NotFound, StateConflict
@@ -39,11 +39,20 @@ class Clock:
 
     def __init__(self) -> None:
         self.now = START
+        self.ticked = 1000.0
 
     def __call__(self) -> datetime:
         return self.now
 
+    def ticks(self) -> float:
+        return self.ticked
+
     def advance(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+        self.ticked += seconds
+
+    def set(self, seconds: float) -> None:
+        """As somebody sets it: no time passes."""
         self.now += timedelta(seconds=seconds)
 
 
@@ -84,7 +93,17 @@ def clock() -> Clock:
 
 @pytest.fixture
 def life(settings: Settings, database: Database, clock: Clock) -> Lifecycle:
-    return Lifecycle(settings, database=database, clock=clock)
+    return Lifecycle(settings, database=database, clock=clock, ticks=clock.ticks)
+
+
+def reap_after(life: Lifecycle, clock: Clock, seconds: float) -> Reaped:
+    """What the reaper does, looking every second, until so many have passed."""
+    reaped = life.reap()
+    for _ in range(round(seconds)):
+        clock.advance(1)
+        found = life.reap()
+        reaped = Reaped(**{name: getattr(reaped, name) + getattr(found, name) for name in vars(found)})
+    return reaped
 
 
 def claim_new(life: Lifecycle, database: Database, *, lease_s: float = 60) -> Claim:
@@ -109,14 +128,14 @@ OWNER_MOVES: dict[str, Callable[[Lifecycle, Claim], object]] = {
     "fail": lambda life, claim: life.fail(claim, code="error", message="It broke."),
     "cancelled": lambda life, claim: life.cancelled(claim),
     "release": lambda life, claim: life.release(claim),
+    "lose": lambda life, claim: life.lose(claim, code="trainer-died", message="It was killed."),
 }
 
 
 @pytest.mark.parametrize("name", OWNER_MOVES)
 def test_a_late_word_of_an_old_attempt_is_refused(name: str, life: Lifecycle, database: Database, clock: Clock) -> None:
     old = claim_new(life, database, lease_s=10)
-    clock.advance(11)
-    assert life.reap().requeued == [old.run_id]
+    assert reap_after(life, clock, 11).requeued == [old.run_id]
     with pytest.raises(LeaseLost):  # queued again, and nobody has it
         OWNER_MOVES[name](life, old)
     new = life.claim(old.run_id, worker="w2", lease_s=10)
@@ -228,11 +247,9 @@ def test_cancelling_an_unknown_run_says_so(life: Lifecycle) -> None:
 def test_a_heartbeat_keeps_the_reaper_away(life: Lifecycle, database: Database, clock: Clock) -> None:
     claim = claim_new(life, database, lease_s=10)
     for _ in range(5):
-        clock.advance(9)
+        assert reap_after(life, clock, 9).requeued == []
         assert life.heartbeat(claim, lease_s=10) is RunState.RUNNING
-        assert life.reap().requeued == []
-    clock.advance(11)
-    assert life.reap().requeued == [claim.run_id]
+    assert reap_after(life, clock, 11).requeued == [claim.run_id]
     assert states_told(database, claim.run_id) == ["running", "lost", "queued"]
 
 
@@ -241,8 +258,7 @@ def test_a_run_is_lost_at_most_so_many_times(life: Lifecycle, database: Database
     for attempt in range(1, MAX_ATTEMPTS + 1):
         claim = life.claim(run_id, worker="w", lease_s=10)
         assert claim is not None and claim.attempt == attempt
-        clock.advance(11)
-        reaped = life.reap()
+        reaped = reap_after(life, clock, 11)
         assert (reaped.requeued, reaped.failed) == (([run_id], []) if attempt < MAX_ATTEMPTS else ([], [run_id]))
     row = row_of(database, run_id)
     assert row.state == RunState.FAILED and row.error is not None and row.error["code"] == "worker-lost"
@@ -271,8 +287,7 @@ def test_a_cancelling_run_without_a_worker_is_cancelled_by_the_reaper(
     claim = claim_new(life, database, lease_s=10)
     life.cancel(claim.run_id)
     assert life.reap().cancelled == []
-    clock.advance(11)
-    assert life.reap().cancelled == [claim.run_id]
+    assert reap_after(life, clock, 11).cancelled == [claim.run_id]
 
 
 def test_a_resumed_epoch_replaces_its_older_self_and_only_the_newest_progress_stays(
@@ -352,7 +367,7 @@ class RunMachine(RuleBasedStateMachine):
         (self.home / "spikefront.db").write_bytes(RunMachine.template)
         self.database = Database(made.database_url)
         self.clock = Clock()
-        self.life = Lifecycle(made, database=self.database, clock=self.clock)
+        self.life = Lifecycle(made, database=self.database, clock=self.clock, ticks=self.clock.ticks)
         self.claims: list[Claim] = []
 
     template: bytes | None = None
@@ -430,7 +445,97 @@ def test_times_come_back_in_utc_whatever_zone_they_were_given_in(database: Datab
 
 
 def test_a_lease_that_was_renewed_meanwhile_is_not_taken_away(database: Database) -> None:
-    run_id = add_run(database, state=RunState.RUNNING, attempt=1, lease_until=START)
-    for stale_at, moved in ((START, False), (START + timedelta(seconds=1), True)):
+    later = START + timedelta(seconds=1)
+    run_id = add_run(database, state=RunState.RUNNING, attempt=1, lease_until=later)
+    for seen, moved in ((START, False), (later, True)):
         with database.write() as session:
-            assert move(session, run_id, RunState.LOST, now=START, if_attempt=1, stale_at=stale_at) == moved
+            assert move(session, run_id, RunState.LOST, now=START, if_attempt=1, if_lease=seen) == moved
+
+
+@pytest.mark.parametrize("hours", [-24 * 365, -2.33, 1, 24 * 365])
+def test_a_clock_that_is_set_neither_takes_a_living_owners_run_nor_keeps_a_dead_ones(
+    life: Lifecycle, database: Database, clock: Clock, hours: float
+) -> None:
+    claim = claim_new(life, database, lease_s=10)
+    clock.set(hours * 3600)
+    for _ in range(30):
+        assert life.heartbeat(claim, lease_s=10) is RunState.RUNNING
+        assert reap_after(life, clock, 1).requeued == []
+    clock.set(hours * 3600)
+    assert reap_after(life, clock, 8).requeued == []  # the last sign of life was seen a second ago
+    assert reap_after(life, clock, 2).requeued == [claim.run_id]
+
+
+def test_an_owner_may_be_silent_as_long_as_it_said(life: Lifecycle, database: Database, clock: Clock) -> None:
+    patient, hasty = claim_new(life, database, lease_s=40), claim_new(life, database, lease_s=5)
+    assert reap_after(life, clock, 6).requeued == [hasty.run_id]
+    assert reap_after(life, clock, 30).requeued == []
+    assert reap_after(life, clock, 6).requeued == [patient.run_id]
+
+
+def test_silence_counts_only_while_the_reaper_looks(life: Lifecycle, database: Database, clock: Clock) -> None:
+    """A worker that stood still, with its machine or alone, must not take its own runs for abandoned."""
+    claim = claim_new(life, database, lease_s=10)
+    reap_after(life, clock, 8)
+    clock.advance(3600)
+    assert reap_after(life, clock, 8).requeued == []
+    life.silence.forget()  # the disk was full: nobody could write
+    assert reap_after(life, clock, 9).requeued == []
+    assert reap_after(life, clock, 2).requeued == [claim.run_id]
+
+
+def test_a_run_whose_trainer_was_killed_is_lost_goes_on_and_is_given_up_with_the_cause(
+    life: Lifecycle, database: Database, clock: Clock
+) -> None:
+    run_id = add_run(database)
+    for attempt in range(1, MAX_ATTEMPTS + 1):
+        claim = life.claim(run_id, worker="w", lease_s=10)
+        assert claim is not None
+        life.lose(claim, code="trainer-died", message="The trainer was ended by SIGKILL.", fields={"signal": "SIGKILL"})
+        assert state_of(database, run_id) is RunState.LOST
+        with pytest.raises(LeaseLost):
+            life.heartbeat(claim, lease_s=10)
+        reaped = life.reap()
+        assert (reaped.requeued, reaped.failed) == (([run_id], []) if attempt < MAX_ATTEMPTS else ([], [run_id]))
+        assert attempt == MAX_ATTEMPTS or row_of(database, run_id).error is None
+    error = row_of(database, run_id).error
+    assert error is not None and error["code"] == "trainer-died"
+    assert error["message"] == "The trainer was ended by SIGKILL. It was tried 3 times."
+    assert error["fields"] == {"signal": "SIGKILL", "losses": 3}
+
+
+def test_a_lost_trainer_of_a_run_that_is_being_cancelled_cancels_it(life: Lifecycle, database: Database) -> None:
+    claim = claim_new(life, database)
+    life.cancel(claim.run_id)
+    life.lose(claim, code="trainer-died", message="It was killed.")
+    assert state_of(database, claim.run_id) is RunState.CANCELLED
+
+
+def test_a_run_that_is_given_back_for_a_while_is_not_sent_before(
+    life: Lifecycle, database: Database, clock: Clock
+) -> None:
+    claim = claim_new(life, database)
+    life.release(claim, pause_s=30)
+    assert row_of(database, claim.run_id).losses == 0
+    clock.advance(49)
+    assert life.stranded(older_than_s=20) == []
+    clock.advance(2)
+    assert life.stranded(older_than_s=20) == [claim.run_id]
+
+
+def test_a_message_sent_before_the_clock_was_set_back_is_sent_again(
+    life: Lifecycle, database: Database, clock: Clock
+) -> None:
+    run_id = add_run(database)
+    life.mark_sent(run_id)
+    clock.set(-3600)
+    assert life.stranded(older_than_s=20) == [run_id]
+
+
+def test_a_worker_from_before_the_clock_was_set_back_is_not_taken_for_alive(life: Lifecycle, clock: Clock) -> None:
+    life.worker_seen("g1", queue="gpu", slots=1, busy=0)
+    assert life.preferred_queue() == "gpu"
+    clock.set(-2 * 3600)
+    assert life.preferred_queue() == "cpu"
+    life.worker_seen("g1", queue="gpu", slots=1, busy=0)
+    assert life.preferred_queue() == "gpu"

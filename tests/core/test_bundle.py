@@ -1,6 +1,8 @@
 """Bundles: whole files, exact readers, and a manifest that notices one altered byte."""
 
+import errno
 import io
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,8 +11,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from core.bundle import FILES, LATER_FILES, Bundle, Predictions, write_atomic
-from core.errors import BundleCorrupt, HomeUnusable
+from core.bundle import FILES, LATER_FILES, Bundle, Predictions, unwritable, write_atomic
+from core.errors import BundleCorrupt, HomeUnusable, StorageFull
 from core.schemas.diagnostics import Diagnostics
 from core.schemas.results import Counts, Gradients, LayerCounts, Metrics, Summary
 from core.schemas.run import Kind, RunConfig
@@ -190,10 +192,20 @@ def test_a_write_that_fails_leaves_the_old_content_and_no_litter(tmp_path: Path,
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("core.bundle.os.fsync", full_disk)
-    with pytest.raises(HomeUnusable, match="No space left on device"):
+    with pytest.raises(StorageFull, match="Free some space"):
         write_atomic(path, b"new")
     assert path.read_bytes() == b"old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_of_a_write_that_fails_only_a_full_disk_is_called_full() -> None:
+    for number, kind in (
+        (errno.ENOSPC, StorageFull),
+        (errno.EDQUOT, StorageFull),
+        (errno.EROFS, HomeUnusable),
+        (errno.EACCES, HomeUnusable),
+    ):
+        assert type(unwritable(Path("runs"), OSError(number, os.strerror(number)))) is kind
 
 
 def test_reading_a_bundle_needs_no_torch() -> None:

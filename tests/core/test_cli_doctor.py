@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
+from core.forecast import STORAGE_MARGIN
 from core.host.machine import Gpu
 from core.launcher import broker, checks
 from core.launcher.home_lock import HomeLock
@@ -55,6 +58,30 @@ def test_a_sound_machine_passes_every_check_and_json_says_the_same(tmp_path):
 def only(found) -> checks.Check:
     (check,) = found
     return check
+
+
+def test_a_full_disk_fails_and_says_that_no_run_starts(tmp_path, monkeypatch):
+    usage = shutil.disk_usage("/")
+    for free, status in ((STORAGE_MARGIN - 1, "fail"), (STORAGE_MARGIN + 1, "warn"), (1 << 40, "ok")):
+        monkeypatch.setattr(checks.shutil, "disk_usage", lambda _, free=free: usage._replace(free=free))
+        check = only(checks._disk(Settings(home=tmp_path)))
+        assert (check.status, "no run starts" in check.found) == (status, status == "fail")
+        assert ("Deleted" in check.advice) == (status == "fail")
+
+
+def test_a_running_spikefront_is_asked_whether_it_trains(tmp_path, monkeypatch):
+    settings = Settings(home=tmp_path)
+    assert list(checks._running(settings)) == [], "there is none to ask"
+    lock = HomeLock(settings)
+    lock.acquire(address="http://127.0.0.1:1/?key=secret")
+    assert "does not tell" in only(checks._running(settings)).found
+    for said, status in (("ok", "ok"), ("The disk that holds the runs is full.", "fail")):
+        answer = httpx.Response(200, json={"training": said})
+        monkeypatch.setattr(checks.health.httpx, "get", lambda *_, answer=answer, **__: answer)
+        check = only(checks._running(settings))
+        assert check.status == status
+        assert said == "ok" or (check.found == said and check.advice)
+    lock.release()
 
 
 def test_a_token_that_others_can_read_fails(tmp_path):

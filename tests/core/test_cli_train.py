@@ -368,6 +368,38 @@ def test_a_domain_error_is_a_failed_event_with_its_fields(protocol, tmp_path: Pa
     assert process.wait(timeout=20) == 1
 
 
+def test_a_full_disk_is_a_failed_event_wherever_it_is_met(protocol, tmp_path: Path) -> None:
+    process = protocol("raise OSError(28, 'No space left on device', '/secret/path')")
+    send(process, request(tmp_path))
+    event = EVENTS.validate_json(process.stdout.readline())
+    assert (event.code, event.fields) == ("storage-full", {})
+    assert process.wait(timeout=20) == 1
+
+
+WAITS = "import time\n    while not should_stop(): time.sleep(0.02)\n    from core.errors import Interrupted\n"
+STOPS = f"\n    {WAITS}    raise Interrupted(epoch=1, step=1)"
+
+
+def test_a_later_attempt_ends_a_trainer_as_a_wish_to_stop_does(protocol, tmp_path: Path) -> None:
+    process = protocol(STOPS)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".attempt").write_text("2")
+    order = json.loads(request(tmp_path)) | {"out": str(tmp_path / "run"), "attempt": 2}
+    send(process, json.dumps(order) + "\n")
+    time.sleep(2.5)
+    assert process.poll() is None, "its own attempt is not a later one"
+    (tmp_path / "run" / ".attempt").write_text("3")
+    assert process.wait(timeout=20) == 75
+
+
+def test_a_trainer_that_hangs_when_a_later_attempt_comes_ends_all_the_same(protocol, tmp_path: Path) -> None:
+    process = protocol("\n    from core.cli import trainer; trainer.YIELD_S = 0.5; import time; time.sleep(60)")
+    send(process, json.dumps(json.loads(request(tmp_path)) | {"out": str(tmp_path), "attempt": 1}) + "\n")
+    time.sleep(1.5)
+    (tmp_path / ".attempt").write_text("2")
+    assert process.wait(timeout=20) == 3
+
+
 def test_a_bug_is_a_failed_event_without_its_text(protocol, tmp_path: Path) -> None:
     process = protocol("raise KeyError('/secret/path')")
     send(process, request(tmp_path))

@@ -1,5 +1,7 @@
 """Whole runs on a few digits: learning, resuming as if nothing had happened, and every way to fail."""
 
+import shutil
+
 import filelock
 import numpy as np
 import pytest
@@ -12,7 +14,16 @@ from core.engine import environment, experiment, objective, train
 from core.engine.data import Normaliser
 from core.engine.experiment import run
 from core.engine.network import Network
-from core.errors import BadValue, BundleBusy, BundleCorrupt, HomeUnusable, Interrupted, NonFiniteLoss, OutOfMemory
+from core.errors import (
+    BadValue,
+    BundleBusy,
+    BundleCorrupt,
+    HomeUnusable,
+    Interrupted,
+    NonFiniteLoss,
+    OutOfMemory,
+    RunFolderGone,
+)
 from core.forecast import training_memory_bytes
 from core.recipes.build import build_config, plan_of
 from core.schemas.request import RunRequest
@@ -242,6 +253,64 @@ def test_a_folder_of_another_config_is_left_alone(whole, tmp_path) -> None:
 def test_two_writers_never_share_a_folder(tmp_path) -> None:
     with filelock.FileLock(tmp_path / ".lock"), pytest.raises(BundleBusy):
         go(config(), tmp_path)
+
+
+class Vandal:
+    """Does something to the run's folder at the nth look, and never asks to stop."""
+
+    def __init__(self, act, after: int = 2) -> None:
+        self.looks, self.act, self.after = 0, act, after
+
+    def __call__(self) -> bool:
+        self.looks += 1
+        if self.looks == self.after:
+            self.act()
+        return False
+
+
+@pytest.mark.parametrize("how", ["removed", "moved", "replaced", "taken by another"])
+def test_a_folder_that_goes_while_it_trains_is_noticed_at_the_next_step(tmp_path, monkeypatch, how) -> None:
+    monkeypatch.setattr("core.run_folder.LOOK_S", 0.0)
+    out = tmp_path / "run"
+
+    def act() -> None:
+        if how == "removed":
+            shutil.rmtree(out)
+        elif how == "moved":
+            out.rename(tmp_path / "elsewhere")
+        elif how == "replaced":
+            shutil.rmtree(out)
+            out.mkdir()
+        else:
+            (out / ".lock").unlink()
+            (out / ".lock").touch()
+
+    vandal = Vandal(act)
+    with pytest.raises(RunFolderGone, match="while it trained"):
+        go(config(max_epochs=50), out, should_stop=vandal)
+    assert vandal.looks == 2, "the very next look told it"
+
+
+def test_a_config_that_was_removed_while_it_trained_is_written_again(tmp_path) -> None:
+    out = tmp_path / "run"
+    go(config(), out, should_stop=Vandal((out / "config.json").unlink))
+    Bundle(out).verify()
+    assert Bundle(out).config() == config()
+
+
+def test_a_run_that_resumes_tells_its_earlier_epochs_again_where_asked(tmp_path, whole) -> None:
+    with pytest.raises(Interrupted):
+        go(config(max_epochs=3), tmp_path / "run", should_stop=Stopper(15))
+    for retell, expected in ((True, [1, 2, 3]), (False, [3])):
+        shutil.copytree(tmp_path / "run", tmp_path / f"run-{retell}")
+        _, events = go(config(max_epochs=3), tmp_path / f"run-{retell}", retell=retell)
+        epochs = [event for event in events if event.type == "epoch"]
+        assert [event.epoch for event in epochs] == expected
+        assert epochs[-1].is_best == (Bundle(tmp_path / f"run-{retell}").summary().best_epoch == 3)
+    _, events = go(config(max_epochs=3), tmp_path / "in-one")
+    said = [event.model_dump(exclude={"wall_s"}) for event in events if event.type == "epoch"]
+    _, events = go(config(max_epochs=3), tmp_path / "run", retell=True)
+    assert [event.model_dump(exclude={"wall_s"}) for event in events if event.type == "epoch"] == said
 
 
 def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path) -> None:

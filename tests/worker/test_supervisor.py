@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
+import signal
 import sys
 import threading
 import time
 from pathlib import Path
 
+import filelock
 import pytest
 
 from backend.context import build_context
 from backend.runs.service import RunService
 from backend.store.db import migrate
+from backend.store.models import RunRow
 from core.schemas.request import RunRequest
 from core.schemas.run import RunState
 from core.settings import Settings
 from worker.options import Options
+from worker.room import FIRST_PAUSE_S, Room
 from worker.standby import Standby
 from worker.supervisor import Supervisor
 from worker.trainer_process import Trainer, trainer_env
@@ -39,20 +45,38 @@ class Bench:
         self.context.queue.send = lambda run_id, queue: None  # there is no broker here, and none is needed
         self.stopping = threading.Event()
         self.scripts: list[str] = []
+        self.room: Room | None = None
+        self.started = 0
 
     def run(self, *scripts: str, lease_s: float = 30.0, grace_s: float = 1.0) -> threading.Thread:
         """Queue a run and supervise it in a thread, each attempt with the next script."""
-        self.scripts = list(scripts)
+        self.queue()
+        return self.supervise(*scripts, lease_s=lease_s, grace_s=grace_s)
+
+    def queue(self) -> None:
         self.run_id = RunService(self.context).create(RunRequest(), key=None)[0].id
+
+    def keep_room(self, room: Room) -> None:
+        """What the worker has learned of its disk outlives this run."""
+        self.room = room
+
+    def row(self) -> RunRow:
+        with self.context.database.read() as session:
+            return session.get_one(RunRow, self.run_id)
+
+    def supervise(self, *scripts: str, lease_s: float = 30.0, grace_s: float = 1.0) -> threading.Thread:
+        self.scripts = list(scripts)
         self.supervisor = Supervisor(
             self.context.lifecycle,
             name="bench",
             options=Options(queue="cpu", threads=1, devices=(None,), lease_s=lease_s),
-            standby=Standby(self._start, devices=()),
+            standby=Standby(lambda device: self._start(device), devices=()),
             data=self.settings.data,
             stopping=self.stopping,
             grace_s=grace_s,
         )
+        if self.room is not None:
+            self.supervisor.room = self.room
         thread = threading.Thread(target=self.supervisor.run, args=(self.run_id,), daemon=True)
         thread.start()
         return thread
@@ -60,6 +84,7 @@ class Bench:
     def _start(self, device: str | None) -> Trainer:
         script = self.scripts.pop(0) if len(self.scripts) > 1 else self.scripts[0]
         argv = [sys.executable, "-S", "-c", script]
+        self.started += 1
         return Trainer(env=trainer_env(threads=1, device=device), argv=argv)
 
     def shown(self):
@@ -70,6 +95,13 @@ class Bench:
         while self.shown().progress.phase != "training":
             assert time.monotonic() < deadline, "the trainer did not start"
             time.sleep(0.02)
+
+
+def wait_for(true) -> None:
+    deadline = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
 
 
 @pytest.fixture
@@ -154,15 +186,101 @@ def test_a_stopping_worker_releases_and_a_foreign_sigterm_does_too(bench):
     assert bench.shown().state is RunState.QUEUED
 
 
+def said_failed(code: str) -> str:
+    """A trainer that fails with this code."""
+    event = f"{{'type': 'failed', 'code': {code!r}, 'message': 'No.'}}"
+    return READY + f"print(json.dumps({event}), flush=True); sys.exit(1)"
+
+
 def test_a_folder_that_a_dying_trainer_still_holds_is_waited_for(bench, monkeypatch):
     monkeypatch.setattr("worker.supervisor.BUSY_PAUSE_S", 0.3)
-    busy = "print(json.dumps({'type': 'failed', 'code': 'bundle-busy', 'message': 'No.'}), flush=True); sys.exit(1)"
-    then = (
-        "print(json.dumps({'type': 'failed', 'code': 'non-finite-loss', 'message': 'NaN.'}), flush=True); sys.exit(1)"
-    )
-    bench.run(READY + busy, READY + busy, READY + then).join(30)
+    busy = said_failed("bundle-busy")
+    bench.run(busy, busy, said_failed("non-finite-loss")).join(30)
     assert bench.shown().error.code == "non-finite-loss"
     assert bench.shown().attempt == 1
+
+
+@pytest.mark.parametrize("said_by", ["lock", "trainer"])
+def test_a_folder_that_stays_busy_fails_no_run_and_is_left_for_a_while(bench, monkeypatch, said_by):
+    monkeypatch.setattr("worker.supervisor.BUSY_PAUSE_S", 0.3)
+    monkeypatch.setattr("worker.supervisor.BUSY_LIMIT_S", 1.0)
+    bench.queue()
+    folder = bench.context.artifacts.folder(bench.run_id)
+    folder.mkdir(parents=True)
+    with filelock.FileLock(folder / ".lock") if said_by == "lock" else contextlib.nullcontext():
+        bench.supervise(said_failed("bundle-busy")).join(20)
+    run = bench.shown()
+    assert (run.state, run.error, bench.row().losses) == (RunState.QUEUED, None, 0)
+    assert bench.context.lifecycle.stranded(older_than_s=20) == [], "it is not tried again at once"
+    if said_by == "lock":
+        assert bench.started == 0, "no trainer was started to find that out"
+        bench.supervise(said_failed("non-finite-loss")).join(20)
+        assert bench.shown().error.code == "non-finite-loss"
+
+
+def test_a_run_in_a_busy_folder_can_be_cancelled(bench, monkeypatch):
+    monkeypatch.setattr("worker.supervisor.BUSY_PAUSE_S", 0.3)
+    bench.queue()
+    folder = bench.context.artifacts.folder(bench.run_id)
+    folder.mkdir(parents=True)
+    with filelock.FileLock(folder / ".lock"):
+        thread = bench.supervise(said_failed("bundle-busy"))
+        wait_for(lambda: bench.shown().state is RunState.RUNNING)
+        bench.context.lifecycle.cancel(bench.run_id)
+        thread.join(10)
+    assert bench.shown().state is RunState.CANCELLED
+
+
+def test_a_disk_that_filled_up_gives_the_run_back_and_pauses_longer_each_time(bench):
+    for pause_s in (FIRST_PAUSE_S, 2 * FIRST_PAUSE_S):
+        bench.run(said_failed("storage-full")).join(20)
+        run = bench.shown()
+        assert (run.state, run.error, bench.row().losses) == (RunState.QUEUED, None, 0)
+        room = bench.supervisor.room
+        assert room.paused == "No." and room._pause_s == pause_s
+        room._until = 0.0  # as if it had passed
+        bench.keep_room(room)
+    bench.run(said_failed("non-finite-loss")).join(20)
+    assert bench.supervisor.room._pause_s == 0.0
+
+
+@pytest.mark.parametrize("code", ["home-unusable", "run-folder-gone"])
+def test_a_fault_of_one_runs_folder_fails_that_run_and_a_fault_of_the_place_fails_none(bench, monkeypatch, code):
+    bench.run(said_failed(code)).join(20)
+    assert bench.shown().error.code == code
+    monkeypatch.setattr("worker.room.Room.lack", lambda *_: None)
+    thread = bench.run(READY + "time.sleep(0.5)\n" + said_failed(code).removeprefix(READY))
+    wait_for(lambda: bench.shown().state is RunState.RUNNING)
+    monkeypatch.setattr("worker.room.Room.lack", lambda *_: "The folder of the runs cannot be written: No.")
+    thread.join(20)
+    assert bench.shown().state is RunState.QUEUED
+    assert bench.supervisor.room.paused == "The folder of the runs cannot be written: No."
+
+
+def test_a_machine_that_starts_no_process_fails_no_run(bench, monkeypatch):
+    def refuse(*_: object) -> None:
+        raise OSError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(bench, "_start", refuse)
+    bench.run("").join(20)
+    assert bench.shown().state is RunState.QUEUED
+    assert bench.supervisor.room.paused == "A trainer could not be started: Resource temporarily unavailable."
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP, signal.SIGQUIT])
+def test_a_trainer_that_is_ended_from_outside_costs_an_attempt_and_not_the_run(bench, number):
+    bench.run(READY + STARTED + f"os.kill(os.getpid(), {int(number)}); time.sleep(60)").join(20)
+    assert (bench.shown().state, bench.row().losses) == (RunState.LOST, 1)
+    assert bench.context.lifecycle.reap().requeued == [bench.run_id]
+    assert (bench.shown().state, bench.shown().error) == (RunState.QUEUED, None)
+
+
+def test_a_trainer_is_told_which_attempt_it_is_and_the_folder_too(bench, tmp_path):
+    told = tmp_path / "told"
+    script = READY.replace("sys.stdin.readline()", f"open({str(told)!r}, 'w').write(sys.stdin.readline())")
+    bench.run(script + said_failed("non-finite-loss").removeprefix(READY)).join(20)
+    assert json.loads(told.read_text())["attempt"] == 1
+    assert (bench.context.artifacts.folder(bench.run_id) / ".attempt").read_text() == "1"
 
 
 def test_a_trainer_gets_no_address_of_database_or_broker(monkeypatch):

@@ -83,14 +83,23 @@ def test_a_worker_that_is_asked_to_stop_gives_its_run_back_at_once(site, tools):
     site.wait(run_id, RunState.CANCELLED)
 
 
-def test_a_trainer_that_is_killed_fails_its_run_with_the_signal_as_cause(busy_site, tools):
+def test_a_trainer_that_is_killed_goes_on_twice_and_then_fails_with_the_signal_as_cause(busy_site, tools):
     site = busy_site
     run_id = site.submit(**tools.long)
-    site.wait_epoch(run_id, 2)
-    os.kill(site.trainer_pid(run_id), signal.SIGKILL)
+    for attempt in (1, 2, 3):
+        tools.until(
+            "it trains", lambda n=attempt: site.run(run_id).attempt == n and site.run(run_id).progress.epoch > 1
+        )
+        pid = site.trainer_pid(run_id)
+        reached = site.run(run_id).progress.epoch
+        os.kill(pid, signal.SIGKILL)
+        tools.until("it is gone", lambda pid=pid: not tools.alive(pid))
+        if attempt < 3:
+            tools.until("it goes on", lambda n=attempt: site.run(run_id).attempt == n + 1, timeout_s=30)
+            tools.until("where it was", lambda n=reached: site.run(run_id).progress.epoch >= n, timeout_s=30)
     run = site.wait(run_id, RunState.FAILED)
     assert run.error.code == "trainer-died"
-    assert "SIGKILL" in run.error.message and "memory" in run.error.message
+    assert "SIGKILL" in run.error.message and "memory" in run.error.message and "tried 3 times" in run.error.message
     assert str(site.settings.home) not in run.model_dump_json()
 
 

@@ -1,9 +1,9 @@
 """`spikefront trainer`: a process with the engine loaded, waiting for one run of its supervisor.
 
 Protocol, JSON lines. It prints `{"type": "ready"}`, reads one request `{"config", "out", "data",
-"threads", "device", "teacher"}` and prints the events of core.schemas.results. Exit code 0: succeeded; 1: failed,
-after a Failed event; 75: stopped by SIGTERM, checkpoint written; 3: standard input closed, which means
-that the supervisor is gone: nothing more is written. Standard error is for people.
+"threads", "device", "teacher", "attempt"}` and prints the events of core.schemas.results. Exit code 0: succeeded; 1:
+failed, after a Failed event; 75: stopped by SIGTERM or by a later attempt on the run, checkpoint written; 3: standard
+input closed, which means that the supervisor is gone: nothing more is written. Standard error is for people.
 """
 
 from __future__ import annotations
@@ -13,22 +13,27 @@ import logging
 import os
 import select
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import NoReturn
 
 from pydantic import Field, ValidationError
 
+from core.bundle import FULL
 from core.cli.commands.train import failed, print_event
 from core.cli.console import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_ORPHANED
 from core.cli.train_here import step_back, stop_on_signals
-from core.errors import BadValue, BundleCorrupt, Interrupted, SpikefrontError
+from core.errors import BadValue, BundleCorrupt, Interrupted, SpikefrontError, StorageFull
 from core.recipes.build import translate
+from core.run_folder import LOOK_S, is_superseded
 from core.schemas.base import Frozen
 from core.schemas.results import Failed
 from core.schemas.run import RunConfig
+
+YIELD_S = 30.0  # for the step under way and a checkpoint
 
 
 class TrainRequest(Frozen):
@@ -42,6 +47,7 @@ class TrainRequest(Frozen):
     teacher: Path | None = Field(
         default=None, description="a bundle that may be the twin which the config trains first"
     )
+    attempt: int | None = Field(default=None, description="of the supervisor's claim; a later one ends this trainer")
 
 
 def trainer() -> None:
@@ -60,6 +66,8 @@ def trainer() -> None:
         Thread(target=_watch_supervisor, daemon=True, name="supervisor-watch").start()
         try:
             request = TrainRequest.model_validate_json(line)
+            if request.attempt is not None:
+                Thread(target=_watch_successor, args=(request, stop), daemon=True, name="successor-watch").start()
             experiment.run(
                 request.config,
                 out=request.out,
@@ -69,6 +77,7 @@ def trainer() -> None:
                 emit=print_event,
                 should_stop=stop.is_set,
                 teacher=_usable_teacher(request),
+                retell=True,
             )
         except ValidationError as error:
             _fail(failed(translate(error)))
@@ -81,6 +90,8 @@ def trainer() -> None:
             _fail(failed(error))
         except Exception as error:  # noqa: BLE001  the supervisor must learn of a bug too, whatever it is
             traceback.print_exc()
+            if isinstance(error, OSError) and error.errno in FULL:  # such as the cache of a data set
+                _fail(failed(StorageFull()))
             _fail(Failed(code="internal", message=f"The trainer failed: {type(error).__name__}.", fields={}))
         _leave(0)
 
@@ -123,6 +134,15 @@ def _read_request(should_stop: Callable[[], bool]) -> bytes | None:
                 os._exit(EXIT_ORPHANED)
             line += byte
     return line
+
+
+def _watch_successor(request: TrainRequest, stop: Event) -> None:
+    """Stop once a later attempt owns the run, as after a long standstill of the supervisor; it waits for the lock."""
+    while not is_superseded(request.out, request.attempt):
+        time.sleep(LOOK_S)
+    stop.set()
+    time.sleep(YIELD_S)
+    os._exit(EXIT_ORPHANED)  # it hangs, as in a write to a supervisor that does not read
 
 
 def _watch_supervisor() -> None:

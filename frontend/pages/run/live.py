@@ -45,6 +45,8 @@ def draw(run_id: str) -> None:
         if any(facts):
             st.caption(plain(" · ".join(fact for fact in facts if fact)))
     if run.state is RunState.QUEUED:
+        if (why := api().ready().training) != "ok":
+            st.warning(plain(why))
         return
     left, right = st.columns(2, gap="large")
     with left:

@@ -53,6 +53,7 @@ def bar(*, deleted: bool) -> None:
         st.markdown(f"**{len(ids):,} chosen**", width="content")
         if deleted:
             _button("restore", "Bring back", ":material/restore_from_trash:", ids)
+            _button("purge", "Remove for good", ":material/delete_forever:", ids)
         else:
             _button("cancel", "Cancel", ":material/stop_circle:", ids)
             _button("retry", "Launch again", ":material/replay:", ids)

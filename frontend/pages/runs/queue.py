@@ -24,6 +24,8 @@ def draw(workers: Workers, waiting: WaitingRuns, active: Sequence[Run]) -> None:
     """One line when nothing happens; else each worker with its runs, and the head of the queue."""
     with st.container(border=True, key="runs_queue"):
         st.html(f'<p class="sf-line" role="status">{escape(summary(workers, waiting))}</p>')
+        if waiting.paused:
+            st.warning(plain(waiting.paused))
         if not workers.items:
             (st.warning if waiting.total else st.caption)(NO_WORKER)
         known = {run.id: run for run in active}
