@@ -19,6 +19,7 @@ from backend.installation import endpoints as installation
 from backend.pareto.service import tally_older_runs
 from backend.results import endpoints as results
 from backend.runs import endpoints as runs
+from backend.runs.found import AtStart
 from backend.runs.new_runs import label_older_runs
 from backend.security import BEARER, Gate, allowed_hosts
 from backend.shares import endpoints as shares
@@ -43,10 +44,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     label_older_runs(context)
     mark_older_repeats(context)
 
+    found = AtStart(context)
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        found.start()
         yield
+        await to_thread.run_sync(found.stop)
         await to_thread.run_sync(context.inference.close)
+        await to_thread.run_sync(context.views.write)
         context.database.close()
 
     app = FastAPI(

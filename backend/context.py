@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from fastapi import Request
 
+from backend.shares.views import ViewCounts
 from backend.store.artifacts import Artifacts, SignedUrls
 from backend.store.db import Database
 from backend.store.lifecycle import Lifecycle
@@ -25,6 +26,7 @@ class Context:
     artifacts: Artifacts
     urls: SignedUrls
     inference: InferProcess
+    views: ViewCounts
     token: str
 
 
@@ -40,6 +42,7 @@ def build_context(settings: Settings) -> Context:
         artifacts=Artifacts(settings),
         urls=SignedUrls(token=token, api_url=settings.api_url),
         inference=InferProcess(),
+        views=ViewCounts(database),
         token=token,
     )
 

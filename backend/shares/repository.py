@@ -42,14 +42,10 @@ class ShareRepository:
         """The share with this hash that is neither withdrawn nor over; None for any other."""
         return self._session.scalars(select(ShareRow).where(ShareRow.token_hash == token_hash, _living(now))).first()
 
-    def count_view(self, share_id: str, *, now: datetime) -> bool:
-        """Count one more view of a living share; False when it is none any more."""
-        seen = self._session.execute(
-            update(ShareRow)
-            .where(ShareRow.id == share_id, _living(now))
-            .values(views=ShareRow.views + 1, last_viewed_at=now)
-        )
-        return seen.rowcount == 1
+    def count_views(self, share_id: str, count: int, *, now: datetime) -> None:
+        """Count views of a share, the last one at `now`."""
+        seen = update(ShareRow).where(ShareRow.id == share_id)
+        self._session.execute(seen.values(views=ShareRow.views + count, last_viewed_at=now))
 
     def frozen_and_over(self, *, now: datetime) -> list[str]:
         """Frozen shares whose time is over."""

@@ -8,7 +8,7 @@ wrong use as exit code 2.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
@@ -76,12 +76,14 @@ def build_app(asked: str | None) -> typer.Typer:
     return app
 
 
-def main(args: Sequence[str] | None = None) -> None:
-    """Run the command line and exit the process."""
+def main(args: Sequence[str] | None = None, *, on_ready: Callable[[], object] = lambda: None) -> None:
+    """Run the command line and exit the process; `on_ready` is called when the command is loaded and about to run."""
     args = list(sys.argv[1:] if args is None else args)
     asked = next((arg for arg in args if not arg.startswith("-")), None)
     try:
-        build_app(asked)(args, prog_name="spikefront")
+        app = build_app(asked)
+        on_ready()
+        app(args, prog_name="spikefront")
     except Interrupted as stop:
         print_error(stop, as_json="--json" in args)
         sys.exit(EXIT_INTERRUPTED)

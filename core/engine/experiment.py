@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from core.datasets.splits import limited
 from core.energy.modes import MODES
 from core.energy.price import energy_pj
 from core.energy.profiles import profiles
+from core.engine.checkpoint import set_aside
 from core.engine.convert import convert, require_convertible
 from core.engine.count import Counter
 from core.engine.data import LIMIT_SEED, Normaliser, Splits, evaluation_batches, split
@@ -36,7 +38,7 @@ from core.engine.environment import (
 from core.engine.network import Network
 from core.engine.teacher import FOLDER, adopt, check, load_teacher, noted
 from core.engine.train import EVALUATION_BATCH, Trainer
-from core.errors import Interrupted, OutOfMemory
+from core.errors import BundleCorrupt, Interrupted, OutOfMemory
 from core.host.malloc import keep_freed_memory
 from core.recipes.build import plan_of
 from core.run_folder import held
@@ -117,6 +119,7 @@ def _run(
     if not config.needs_teacher:
         return _train(config, bundle, splits, device, emit, should_stop, None, retell)
     twin = Bundle(bundle.path / FOLDER)
+    _drop_damaged(twin)
     twin.require_own(config.twin())
     if not twin.complete and given is not None:
         adopt(given, twin)
@@ -146,18 +149,27 @@ def _train(
     retell: bool,
 ) -> Summary:
     teacher = None if taught_by is None else load_teacher(taught_by, config, device)
-    network = _start(config, teacher, splits, device)
-    trainer = Trainer(
-        network,
-        config,
-        splits,
-        device=device,
-        folder=bundle.checkpoint,
-        emit=emit,
-        should_stop=should_stop,
-        teacher=teacher,
-    )
-    resumed = trainer.restore()
+
+    def fresh() -> Trainer:
+        return Trainer(
+            _start(config, teacher, splits, device),
+            config,
+            splits,
+            device=device,
+            folder=bundle.checkpoint,
+            emit=emit,
+            should_stop=should_stop,
+            teacher=teacher,
+        )
+
+    trainer = fresh()
+    try:
+        resumed = trainer.restore()
+    except BundleCorrupt as error:  # all of it is lost either way: the run is worth more than its first part
+        log.warning("checkpoint.not_used", extra={"why": error.message})
+        set_aside(bundle.checkpoint)
+        trainer, resumed = fresh(), False
+    network = trainer.network
     emit(
         Started(
             device=describe_device(device),
@@ -191,6 +203,16 @@ def _train(
     _write(bundle, trainer, splits, counter, counts, predictions, summary)
     log.info("run.finished", extra={"config_hash": config.config_hash, "accuracy": summary.accuracy})
     return summary
+
+
+def _drop_damaged(twin: Bundle) -> None:
+    """A teacher whose files have changed on the disk is trained, or copied, again."""
+    try:
+        if twin.complete:
+            twin.verify()
+    except BundleCorrupt as error:
+        log.warning("teacher.damaged", extra={"why": error.message})
+        shutil.rmtree(twin.path)
 
 
 def _start(config: RunConfig, teacher: Network | None, splits: Splits, device: torch.device) -> Network:

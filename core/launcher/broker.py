@@ -92,6 +92,18 @@ def set_aside(settings: Settings) -> bool:
     return True
 
 
+def empty(path: Path, *, timeout_s: float = 2.0) -> bool:
+    """Remove every message of the server behind the socket; whether it did."""
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(timeout_s)
+            connection.connect(str(path))
+            connection.sendall(b"FLUSHALL\r\n")
+            return connection.recv(64).startswith(b"+OK")
+    except OSError:
+        return False
+
+
 def leave(settings: Settings) -> None:
     """Remove the folder for temporary files that a socket stood in, once its server has ended."""
     path = socket_path(settings)

@@ -41,8 +41,12 @@ class HomeLock:
         except OSError as error:  # a file system without locks
             os.close(descriptor)
             raise HomeUnusable(folder=str(self._home), why=f"it cannot be locked: {error.strerror}.") from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "address": address}).encode(), 0)
+        try:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "address": address}).encode(), 0)
+        except OSError as error:
+            os.close(descriptor)
+            raise HomeUnusable(folder=str(self._home), why=f"{path.name}: {error.strerror}.") from None
         self._descriptor = descriptor
 
     def release(self) -> None:

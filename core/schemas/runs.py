@@ -103,6 +103,12 @@ class BulkRequest(Frozen):
     tag: Tag | None = Field(default=None, description="for `tag`: the word to add")
 
 
+class TakenUp(Frozen):
+    """Runs that are listed again."""
+
+    ids: list[str]
+
+
 class BulkAnswer(Frozen):
     """What became of one id; `run_id` is the new run of a retry, else the run itself."""
 

@@ -302,6 +302,41 @@ def test_a_trainer_that_is_offered_a_broken_teacher_trains_its_own(standby: subp
 # The protocol alone, with a stand-in for the engine that is there at once
 
 
+EARLY = """
+import os, signal, sys
+class Hook:
+    def find_spec(self, name, path=None, target=None):
+        if name == "{module}":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Hook())
+sys.argv = ["spikefront", "up"]
+from core.cli.__main__ import start
+start()
+"""
+
+
+@pytest.mark.parametrize(
+    "module", ["core.cli.main", "typer", "core.errors", "core.cli.commands.up", "core.launcher.supervise"]
+)
+def test_ctrl_c_while_a_command_is_loaded_ends_it_without_a_traceback(module: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", EARLY.format(module=module)],
+        capture_output=True,
+        env=ENVIRONMENT,
+        timeout=30,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, b"", b"")
+
+
+def test_ctrl_c_that_was_ignored_from_the_start_stays_ignored() -> None:
+    code = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)" + EARLY.format(module="typer").replace(
+        '"up"', '"--version"'
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, env=ENVIRONMENT, timeout=30, check=False)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+
+
 @pytest.fixture
 def protocol():
     """A function that starts `spikefront trainer` over an engine whose run() is the given source."""
