@@ -5,7 +5,8 @@ These are estimates for planning, not results. Each function says what it leaves
 
 from __future__ import annotations
 
-from core.backbones.plan import Node, Plan
+from core.backbones.plan import Plan
+from core.backbones.readout import readout
 from core.schemas.run import Kind, RunConfig
 
 FLOAT = 4  # bytes of a float32
@@ -15,9 +16,14 @@ STEP_VALUES = 4  # of each neuron and step that plain torch keeps: H, H - V_th, 
 COPIES = 5  # of each weight: itself, its gradient, Adam's two moments, and the best epoch's
 
 
-def _rows(node: Node, config: RunConfig) -> int:
-    """How many values of a node a forward pass computes per image: one where it is constant, else one a step."""
-    return 1 if config.kind is Kind.CNN or node.constant else config.time_steps
+def _rows(plan: Plan, config: RunConfig) -> dict[str, int]:
+    """How many values of each node a forward pass computes per image: one where it is constant, else one a step.
+
+    A network of counts computes one, but for each step in its readout.
+    """
+    by_step = readout(plan) if config.layer_synchronous else {node.name for node in plan.nodes if not node.constant}
+    steps = config.time_steps if config.kind is Kind.SNN else 1
+    return {node.name: steps if node.name in by_step else 1 for node in plan.nodes}
 
 
 def training_memory_bytes(plan: Plan, config: RunConfig, *, fused: bool = True) -> int:
@@ -35,7 +41,8 @@ def training_memory_bytes(plan: Plan, config: RunConfig, *, fused: bool = True) 
     """
     spiking = config.kind is Kind.SNN
     ops = {node.name: node.op for node in plan.nodes}
-    values = {node.name: node.numel * _rows(node, config) * FLOAT for node in plan.nodes}
+    rows = _rows(plan, config)
+    values = {node.name: node.numel * rows[node.name] * FLOAT for node in plan.nodes}
     kept: set[str] = set()
     per_image = 2 * max(values.values())
     for node in plan.nodes:
@@ -45,7 +52,7 @@ def training_memory_bytes(plan: Plan, config: RunConfig, *, fused: bool = True) 
             kept.update(node.inputs if spiking else (node.name,))
         elif node.op == "maxpool":
             kept.update(() if fused else node.inputs)
-            per_image += node.numel * _rows(node, config) * (SMALL_INDEX if fused else INDEX)
+            per_image += node.numel * rows[node.name] * (SMALL_INDEX if fused else INDEX)
         if node.op == "act" and spiking and not fused:
             per_image += STEP_VALUES * values[node.name]
     per_image += sum(values[name] for name in kept)
@@ -54,7 +61,8 @@ def training_memory_bytes(plan: Plan, config: RunConfig, *, fused: bool = True) 
 
 def forward_ops(plan: Plan, config: RunConfig) -> int:
     """MACs of the convolutions of one forward pass of one image, all steps, bias included, no zero skipped."""
-    return sum((node.dense_ops + node.bias_ops) * _rows(node, config) for node in plan.nodes)
+    rows = _rows(plan, config)
+    return sum((node.dense_ops + node.bias_ops) * rows[node.name] for node in plan.nodes)
 
 
 def training_ops(plan: Plan, config: RunConfig, n_train: int, n_validation: int, n_test: int) -> float:
@@ -66,7 +74,8 @@ def training_ops(plan: Plan, config: RunConfig, n_train: int, n_validation: int,
     a rate measured on a run of the same kind carries their share.
     """
     forward = forward_ops(plan, config)
-    spared = sum(node.dense_ops * _rows(node, config) for node in plan.nodes if node.inputs == ("input",))
+    rows = _rows(plan, config)
+    spared = sum(node.dense_ops * rows[node.name] for node in plan.nodes if node.inputs == ("input",))
     taught = forward_ops(plan, config.twin()) if config.needs_teacher and config.training.distillation > 0 else 0
     epoch = n_train * (3 * forward - spared + taught) + n_validation * forward
     return float(config.training.max_epochs * epoch + n_test * forward)

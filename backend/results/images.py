@@ -123,7 +123,7 @@ def _image_answer(run: Measured, answers: Answers, index: int, *, mode: str, pro
         ],
         energy_pj=energy,
         mean_energy_pj=[
-            price.layers(steps.truncated(counts, t), {}, mode, profile).total_energy_pj
+            price.layers(steps.spent(counts, t), {}, mode, profile).total_energy_pj
             for t in range(1, counts.time_steps + 1)
         ],
     )

@@ -50,10 +50,12 @@ def tallies(run_id: str, counts: Counts, modes: Any) -> list[RunTallyRow]:
 def step_rows(run_id: str, bundle: Bundle) -> list[RunStepRow]:
     """One row for each 1 <= T' < T, unpriced; none for a CNN. After T steps a run is what its own row says.
 
+    None for a layer-synchronous network either, which has spent nearly all its energy before its first answer.
+
     Raises BundleCorrupt.
     """
     counts = bundle.counts()
-    if counts.time_steps == 1:
+    if counts.time_steps == 1 or counts.layer_synchronous:
         return []
     predictions = bundle.predictions()
     rows = []

@@ -10,7 +10,7 @@ from backend.context import Context
 from backend.runs.repository import RunRepository
 from backend.store.models import RunRow
 from core.analysis.predictions import confidences
-from core.analysis.steps import truncated
+from core.analysis.steps import spent
 from core.bundle import Bundle
 from core.datasets.picture import png
 from core.energy import price
@@ -93,7 +93,7 @@ def _inference(row: RunRow, bundle: Bundle, done: Pass, mode: str, profile: str)
         time_steps=counts.time_steps,
         classes=bundle.predictions().classes,
         confidence=confidences(outputs)[0].tolist(),
-        energy_pj=[price.layers(truncated(counts, t), {}, mode, profile).total_energy_pj for t in steps],
+        energy_pj=[price.layers(spent(counts, t), {}, mode, profile).total_energy_pj for t in steps],
         encoding=bundle.config().encoding if row.kind == Kind.SNN else "direct",
         layers=done.layers,
     )

@@ -56,6 +56,8 @@ def image_energy(counts: Counts, per_sample: dict[str, np.ndarray], *, mode: str
         for t in range(counts.time_steps):
             one = _priced(_with_one(silent, quantity, t), mode, profile) - fixed[-1]
             energy[:, at, t] += one[at] * per_sample[quantity][:, :, t]
+    if counts.layer_synchronous:  # an early answer costs what the last one does: `steps.spent`
+        energy = np.concatenate((energy.sum(-1, keepdims=True), np.zeros_like(energy[..., 1:])), axis=-1)
     costly = np.flatnonzero(energy.any(axis=(0, 2)))
     return ImageEnergy(layers=[names[place] for place in costly], energy_pj=energy[:, costly])
 

@@ -35,6 +35,15 @@ def truncated(counts: Counts, steps: int) -> Counts:
     return counts.model_copy(update={"time_steps": steps, "layers": tuple(layers)})
 
 
+def spent(counts: Counts, steps: int) -> Counts:
+    """The counts to be charged for an answer after `steps` time steps.
+
+    A layer-synchronous network has run all T steps of every layer but its readout before that gives its first output,
+    so an early answer is charged as the last.
+    """
+    return counts if counts.layer_synchronous else truncated(counts, steps)
+
+
 def firing_rate(counts: Counts) -> float | None:
     """Spikes / (neurons x T) over all neuron layers and samples, in [0, 1]; None for a network without spikes."""
     neurons = [layer for layer in counts.layers if layer.spikes]
@@ -49,21 +58,21 @@ def curve(predictions: Predictions, counts: Counts, *, mode: str, profile: str) 
         profile=profile,
         n=len(predictions.label),
         time_steps=counts.time_steps,
-        points=[_point(predictions, truncated(counts, t), mode, profile) for t in range(1, counts.time_steps + 1)],
+        points=[_point(predictions, counts, t, mode, profile) for t in range(1, counts.time_steps + 1)],
     )
 
 
-def _point(predictions: Predictions, counts: Counts, mode: str, profile: str) -> StepPoint:
-    outputs = predictions.outputs[:, : counts.time_steps]
+def _point(predictions: Predictions, counts: Counts, steps: int, mode: str, profile: str) -> StepPoint:
+    outputs = predictions.outputs[:, :steps]
     scores = calibration(predictions.label, outputs)
     return StepPoint(
-        steps=counts.time_steps,
+        steps=steps,
         accuracy=scores.accuracy,
         f1_macro=f1_macro(confusion(predictions.label, predict(outputs), predictions.classes)),
         confidence=scores.confidence,
         ece=scores.ece,
-        firing_rate=firing_rate(counts),
-        energy_pj=price.layers(counts, {}, mode, profile).total_energy_pj,
+        firing_rate=firing_rate(truncated(counts, steps)),
+        energy_pj=price.layers(spent(counts, steps), {}, mode, profile).total_energy_pj,
     )
 
 

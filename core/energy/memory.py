@@ -13,7 +13,7 @@ A layer fed by real values is formal, for each of its passes (one where its inpu
     a bias          1 read an output
     an output       1 write (L eq. 11, 12)
     addresses       1 add per input, output and weight (L eq. 16 has C_out K^2 for the weights)
-    constant input  the kept result is read again at each of the T steps
+    constant input  the kept result is read again at each of the T steps, unless the layer gives one output
 A neuron reads and writes its state at every step, and writes each spike into the queue of the next layer
 (L eq. 9, 13, 14). A sum of branches or a gate reads its operands and writes its result.
 
@@ -47,6 +47,7 @@ from core.energy.rules import (
     exact,
     input_nonzero,
     is_event_driven,
+    outputs_given,
     repriced,
     steps_run,
 )
@@ -94,7 +95,7 @@ def traffic(layer: LayerCounts, counts: Counts, reuse: str = DEFAULT_REUSE) -> d
     if layer.kind in SYNAPTIC:
         return _event_driven(layer, counts) if is_event_driven(layer, counts) else _formal(layer, counts, reuse)
     if layer.kind in NORMALISERS:
-        shifts = (layer.output_shape[0], layer.bias_ops * steps_run(layer, counts))
+        shifts = (layer.output_shape[0], layer.bias_ops * outputs_given(layer, counts))
         return _accesses(shifts, mark=EVENT if is_event_driven(layer, counts) else "") if layer.bias_ops else {}
     if layer.kind in NEURONS:
         spikes = sum(layer.spikes) / counts.n_samples
@@ -112,7 +113,7 @@ def _event_driven(layer: LayerCounts, counts: Counts) -> dict[str, float]:
     spikes = input_nonzero(layer, counts) * counts.time_steps
     found = _accesses(
         (QUEUE_WORDS, spikes),
-        (layer.params, synops + layer.bias_ops * counts.time_steps),
+        (layer.params, synops + layer.bias_ops * outputs_given(layer, counts)),
         (layer.output_numel, 2 * synops),
         mark=EVENT,
     )
@@ -126,7 +127,8 @@ def _formal(layer: LayerCounts, counts: Counts, reuse: str) -> dict[str, float]:
     _, macs = exact(layer, counts)
     passes = steps_run(layer, counts)
     held = layer.output_shape[-1] if reuse == "row" and layer.kind == "conv" else 1
-    kept = counts.time_steps if counts.kind is Kind.SNN and layer.constant_input else 0
+    again = counts.kind is Kind.SNN and layer.constant_input and not layer.one_output
+    kept = counts.time_steps if again else 0
     found = _accesses(
         (layer.input_numel, macs),
         (layer.params, macs / held + layer.bias_ops * passes),

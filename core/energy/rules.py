@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from core.backbones.plan import Node, Plan
+from core.backbones.readout import readout
 from core.errors import UnknownLayer
 from core.schemas.results import Counts, LayerCounts
 from core.schemas.run import Kind
@@ -51,7 +52,7 @@ def layer_kind(node: Node, kind: Kind, neuron: str = "lif") -> str:
     if node.op == "act":
         if kind is Kind.CNN:
             return "relu"
-        return "if_neuron" if neuron == "if" else "neuron"
+        return "if_neuron" if neuron in ("if", "count") else "neuron"  # a count is fired as an IF neuron does
     return "avgpool" if node.op == "global_avgpool" else node.op
 
 
@@ -164,8 +165,14 @@ def exact_static(node: Node, plan: Plan, kind: Kind, time_steps: int, neuron: st
     """MACs of `exact` if no real-valued input element is zero."""
     if layer_kind(node, kind) not in SYNAPTIC or _input_is_spikes(node, plan, kind):
         return 0
-    constant = all(plan.node(name).constant for name in node.inputs)
-    return in_bounds_ops(node) * (1 if constant else _passes(kind, time_steps))
+    once = all(_is_once(plan.node(name), plan, neuron) for name in node.inputs)
+    return in_bounds_ops(node) * (1 if once else _passes(kind, time_steps))
+
+
+def _is_once(node: Node, plan: Plan, neuron: str) -> bool:
+    """Whether the node's value is one for all steps: constant, or a real one of a layer-synchronous network."""
+    waits = neuron == "count" and not node.spikes and node.name not in readout(plan)
+    return node.constant or waits
 
 
 # `exact+neuron`: `exact`, and the arithmetic that is done whether or not anything fires.
@@ -174,7 +181,7 @@ def exact_static(node: Node, plan: Plan, kind: Kind, time_steps: int, neuron: st
 def exact_neuron(layer: LayerCounts, counts: Counts) -> tuple[float, float]:
     """`exact` and, for every element, silent or not:
 
-      conv, linear   ACs  bias, one add per output and step; per output alone where the input is constant
+      conv, linear   ACs  bias, one add per output and step; per output alone where there is one output for all steps
       LIF neuron     MACs 1 per neuron and step (leak and integrate); ACs 1 (compare with the threshold)
       IF neuron      ACs  2 per neuron and step (integrate, compare)
       ReLU           ACs  1 per output (compare with 0)
@@ -187,7 +194,7 @@ def exact_neuron(layer: LayerCounts, counts: Counts) -> tuple[float, float]:
     """
     acs, macs = exact(layer, counts)
     if layer.kind in SYNAPTIC | NORMALISERS:
-        return acs + layer.bias_ops * steps_run(layer, counts), macs
+        return acs + layer.bias_ops * outputs_given(layer, counts), macs
     each_acs, each_macs = EACH_STEP.get(layer.kind, (0, 0))
     elements = layer.output_numel * steps_run(layer, counts)
     return acs + each_acs * elements, macs + each_macs * elements
@@ -198,11 +205,18 @@ def steps_run(layer: LayerCounts, counts: Counts) -> int:
     return 1 if layer.constant_input and layer.kind not in NEURONS else counts.time_steps
 
 
+def outputs_given(layer: LayerCounts, counts: Counts) -> int:
+    """How many outputs the layer gives for one inference, each with its bias: a layer-synchronous one gives its one
+    output after the last step, whatever came before."""
+    return 1 if layer.one_output else steps_run(layer, counts)
+
+
 def exact_neuron_static(node: Node, plan: Plan, kind: Kind, time_steps: int, neuron: str = "lif") -> int:
     """MACs of `exact+neuron` if no real-valued input element is zero; a bias or a comparison is no MAC."""
     _, each_macs = EACH_STEP.get(layer_kind(node, kind, neuron), (0, 0))
-    passes = 1 if node.constant else _passes(kind, time_steps)  # a neuron's output is never constant
-    return exact_static(node, plan, kind, time_steps) + each_macs * node.numel * passes
+    once = node.op != "act" and _is_once(node, plan, neuron)  # a neuron works at every step
+    passes = 1 if once else _passes(kind, time_steps)
+    return exact_static(node, plan, kind, time_steps, neuron) + each_macs * node.numel * passes
 
 
 def repriced(layer: LayerCounts, counts: Counts) -> dict[str, float]:

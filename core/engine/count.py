@@ -7,7 +7,9 @@ the sum over i of F(i) [x_i != 0]: accumulates (AC) where the input is spikes, m
 pixel's F is exact at borders, strides and groups.
 
 The same rule holds for a network and its twin: a ReLU's zeros are skipped as silent neurons are;
-`dense_ops` stands beside it for hardware that skips nothing. Not counted here: bias, normalisation,
+`dense_ops` stands beside it for hardware that skips nothing. In a layer-synchronous network (`neuron.model =
+"count"`) spikes are counted step by step as everywhere; a real value that neurons lead to is there once, made of the
+sums over all steps, and is entered like a constant one: the same at every step, to be charged once. Not counted here: bias, normalisation,
 neuron updates, memory; their sizes are in the counts, and `core.energy` prices them.
 """
 
@@ -84,6 +86,7 @@ class Counter:
     def _see(self, node: Node, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         if self.network.training:
             raise ValueError("count in evaluation mode: call network.eval() first")
+        assert self.network.levels == 1, "spikes are counted, not counts of them"
         tally = self._tallies[node.name]
         if node.op == "input":
             self._maps.clear()
@@ -160,7 +163,8 @@ class Counter:
                     input_numel=node.in_numel,
                     output_numel=node.numel,
                     input_is_spikes=spiking_input,
-                    constant_input=network.spiking and all(self._nodes[name].constant for name in node.inputs),
+                    constant_input=all(network.is_constant(self._nodes[name]) for name in node.inputs),
+                    one_output=network.gives_one_output(node),
                     ac=ops if ops and spiking_input else silent,
                     mac=ops if ops and not spiking_input else silent,
                     input_nonzero=_summed(tally.input_nonzero),
@@ -168,7 +172,11 @@ class Counter:
                 )
             )
         return Counts(
-            kind=network.config.kind, time_steps=network.steps, n_samples=self.n_samples, layers=tuple(layers)
+            kind=network.config.kind,
+            time_steps=network.steps,
+            n_samples=self.n_samples,
+            layer_synchronous=network.config.layer_synchronous,
+            layers=tuple(layers),
         )
 
     def per_sample(self) -> dict[str, np.ndarray]:

@@ -35,9 +35,11 @@ class FiringRate:
 
     def _observe(self, node: Node, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         if node.op == "act":
-            spikes = output.count_nonzero()
+            levels = self._network.levels
+            # counts are summed in float64, where whole numbers are exact
+            spikes = output.count_nonzero() if levels == 1 else output.sum(dtype=torch.float64)
             self._spikes = spikes if self._spikes is None else self._spikes + spikes
-            self._places += output.numel()
+            self._places += output.numel() * levels
 
     @contextmanager
     def watch(self) -> Iterator[None]:

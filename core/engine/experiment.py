@@ -242,6 +242,7 @@ def _summarise(
         mask=config.mask,
         recipe=config.recipe,
         time_steps=config.steps,
+        layer_synchronous=config.layer_synchronous,
         n_train=len(splits.train),
         n_train_available=splits.n_train_available,
         n_validation=len(splits.validation),

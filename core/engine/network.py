@@ -20,13 +20,14 @@ from torch.nn import functional as F
 from core.backbones.plan import Node, Plan
 from core.engine.data import stream
 from core.engine.encodings import ENCODINGS
-from core.engine.fast.fused import DTYPES, FusedMaxPool, lif
+from core.engine.fast.fused import DTYPES, FusedMaxPool, is_compiled, spikes
 from core.engine.fast.fused_norm import Part, norm_act
 from core.engine.fast.groups import Group, find_groups
-from core.engine.neurons import V_RESET, initial_w, is_compiled, run_steps
+from core.engine.neurons import Learned, first_potential, run_steps
+from core.engine.thermometer import Code, counted, gain, unrolled
 from core.errors import BadValue, UnknownLayer
 from core.schemas.base import digest
-from core.schemas.run import Kind, RunConfig
+from core.schemas.run import Kind, NeuronConfig, RunConfig
 
 #: Called after each node with (node, inputs, output); see `observe`.
 Observer = Callable[[Node, tuple[Tensor, ...], Tensor | None], None]
@@ -36,13 +37,16 @@ class Network(nn.Module):
     """The network of `plan` under `config` (kind, time steps, neuron, seed).
 
     Parameters and buffers are named after the plan's nodes (`F4.squeeze.conv.weight`), equal for a
-    network and its twin, but for a PLIF layer's w (`F4.squeeze.act.w`). Neurons hold no state between
-    calls: a forward pass starts from V = 0. `fused=False` runs everything in plain torch, which can be
+    network and its twin, but for what neurons learn (`F4.squeeze.act.w`, `Learned`). Neurons hold no state
+    between calls: a forward pass starts from V = `v_start`. `fused=False` runs everything in plain torch, which can be
     differentiated twice. `encoding` is the config's, and direct for a CNN.
 
     In a network that is converted and never trained rates stand for values. There max-pooling and gates work on
-    the sums so far, and V starts at `v_start` = v_threshold / 2, so that a rate is rounded and not cut (Bu et
+    the sums so far, and V starts at v_threshold / 2, so that a rate is rounded and not cut (Bu et
     al., AAAI 2022, arXiv:2202.01440).
+
+    A network of counts (`core.engine.thermometer`) passes them on in training, and in evaluation the same as T binary
+    steps; within `passing_counts` counts there too.
     """
 
     def __init__(self, plan: Plan, config: RunConfig, *, fused: bool = True) -> None:
@@ -54,7 +58,9 @@ class Network(nn.Module):
         self.plan = plan = plan.encoded(self.encoding)
         self.steps = config.steps
         self.is_converted = self.spiking and config.start == "converted" and config.training.max_epochs == 0
-        self.v_start = config.neuron.v_threshold / 2 if self.is_converted else V_RESET
+        self.v_start = config.neuron.v_threshold / 2 if self.is_converted else first_potential(config.neuron)
+        self._code = Code(plan) if self.spiking and config.neuron.model == "count" else None
+        self._passes_counts = False  # in evaluation
         self._compiled = not self.spiking or is_compiled(config.neuron)
         self._mixed = config.training.precision == "mixed"
         self._observers: list[Observer] = []
@@ -62,11 +68,12 @@ class Network(nn.Module):
         self._maps: dict[str, Tensor] | None = None  # non-zero channels of each pixel by activation, for a counter
         self._layers: dict[str, nn.Module] = {}
         self.seed_encoding()
-        learns_tau = self.spiking and config.neuron.model == "plif"
+        learned = Learned(config.neuron) if self.spiking else nn.Module()
+        learns = any(True for _ in learned.parameters())
         for node in plan.nodes:
             if node.op not in _RULES:
                 raise UnknownLayer(layer=node.name, kind=node.op)
-            if (layer := _layer(node, learns_tau=learns_tau)) is not None:
+            if (layer := _layer(node, config.neuron if learns else None)) is not None:
                 _attach(self, node.name, layer)
                 self._layers[node.name] = layer
         last_use = {name: node.name for node in plan.nodes for name in node.inputs}
@@ -82,9 +89,39 @@ class Network(nn.Module):
         """The activations in network order: the neuron layers of a spiking network."""
         return tuple(node for node in self.plan.nodes if node.op == "act")
 
+    @property
+    def _stepped(self) -> set[str]:
+        """Of a network of counts: the nodes with a row for every step."""
+        return self._code.counts if self.training or self._passes_counts else self._code.spikes
+
+    @property
+    def levels(self) -> int:
+        """How many spikes one value of an activation may stand for: T where counts pass on, else 1."""
+        return self.steps if self._code and self._stepped is self._code.counts else 1
+
     def is_constant(self, node: Node) -> bool:
         """Whether the node's value is kept once for all time steps."""
+        if self._code:
+            return node.name not in self._stepped
         return self.spiking and node.constant
+
+    def gives_one_output(self, node: Node) -> bool:
+        """Whether `node`, no neuron, gives one output for all T steps, from the sum of its input: layer-synchronous."""
+        return self._code is not None and node.op != "act" and node.name not in self._code.spikes
+
+    def into_neurons(self, node: Node, x: Tensor) -> Tensor:
+        """The input of activation `node` over its threshold, in units of the config's (of counts: over theta)."""
+        factor = self._gain(node)
+        return x if factor is None else x * factor
+
+    def _gain(self, node: Node) -> Tensor | None:
+        """[]: what multiplies the input of activation `node`; None where nothing does."""
+        learned = self._layers.get(node.name)
+        if learned is None or learned.log_threshold is None:
+            return None
+        if self._code:
+            return gain(learned, self.config.neuron, node.numel * self.steps)
+        return learned.log_threshold.neg().exp()
 
     def seed_encoding(self, *key: int | str) -> None:
         """Start the random numbers of rate coding anew from (seed, "encoding", *key); other codings draw none.
@@ -113,7 +150,7 @@ class Network(nn.Module):
             if fast and node.name in self._chained:
                 values |= self._run_chained(node, inputs, values)
             else:
-                values[node.name] = _RULES[node.op](self, node, inputs)
+                values[node.name] = _RULES[node.op](self, node, self._fitted(node, inputs))
                 self._tell(node, inputs, values[node.name])
             for name in self._spent[node.name]:
                 values.pop(name, None)
@@ -122,6 +159,14 @@ class Network(nn.Module):
     def _may_fuse(self, x: Tensor) -> bool:
         """Whether the compiled kernels take such a tensor."""
         return self.fused and x.device.type == "cpu" and x.dtype in DTYPES
+
+    def _fitted(self, node: Node, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """The inputs with as many rows as the node works on."""
+        if not node.inputs:
+            return inputs
+        if self._code:
+            return self._code.fitted(node, inputs, self._stepped, self.steps)
+        return self._alike(node, inputs) if node.op in ("concat", "add", "scale") else inputs
 
     def _tell(self, node: Node, inputs: tuple[Tensor, ...], output: Tensor | None) -> None:
         for observer in self._observers:
@@ -133,32 +178,49 @@ class Network(nn.Module):
         if node.op == "conv":
             layer = self._layers[node.name]
             self._tell(node, inputs, None)
-            out = F.conv2d(inputs[0], layer.weight, None, layer.stride, layer.padding, layer.dilation, layer.groups)
+            (x,) = self._fitted(node, inputs)
+            out = F.conv2d(x, layer.weight, None, layer.stride, layer.padding, layer.dilation, layer.groups)
             return {f"{node.name} without bias": out}
         if node is not group.out:
             return {}
         xs = [values.pop(f"{chain.conv.name} without bias") for chain in group.chains]
         parts = tuple(
-            Part(norm=self._layers[chain.bn.name], bias=self._layers[chain.conv.name].bias) for chain in group.chains
+            Part(
+                norm=self._layers[chain.bn.name],
+                bias=self._layers[chain.conv.name].bias,
+                gain=self._gain(chain.act),
+                w=getattr(self._layers.get(chain.act.name), "w", None),
+            )
+            for chain in group.chains
         )
-        constant = self.is_constant(group.chains[0].conv)
         if self.training:
             for chain, x in zip(group.chains, xs, strict=True):
                 self._demand_several(chain.bn, x)
+        if self._code:
+            counts = norm_act(
+                xs, parts, steps=1, constant=False, training=self.training, neuron=None, levels=self.steps
+            )
+            out = counts if self.is_constant(group.out) else unrolled(counts, self.steps)
+            return self._told(group, xs, out, counts if self.is_constant(group.chains[0].act) else out)
         maps: list[Tensor] | None = None if self._maps is None else []
         out = norm_act(
             xs,
             parts,
             steps=self.steps,
-            constant=constant,
+            constant=self.is_constant(group.chains[0].conv),
             training=self.training,
             neuron=self.config.neuron if self.spiking else None,
+            v_start=self.v_start,
             maps=maps,
         )
         if self._maps is not None and maps:
             self._maps |= {chain.act.name: part for chain, part in zip(group.chains, maps, strict=True)}
+        return self._told(group, xs, out, out)
+
+    def _told(self, group: Group, xs: list[Tensor], out: Tensor, acts: Tensor) -> dict[str, Tensor]:
+        """The value of the group's last node; observers hear of its activations, the pieces of `acts`, first."""
         if self._observers:
-            pieces = out.split([x.shape[1] for x in xs], 1)
+            pieces = acts.split([x.shape[1] for x in xs], 1)
             for chain, piece in zip(group.chains, pieces, strict=True):
                 self._tell(chain.act, (), piece)
             if group.out.op == "concat":
@@ -202,7 +264,7 @@ class Network(nn.Module):
         self._demand_several(node, x)
         n = x.numel() // x.shape[1]
         layer.num_batches_tracked.add_(1)
-        repeats = self.steps if self.is_constant(node) else 1
+        repeats = self.steps if self.is_constant(node) and not self._code else 1
         variance = layer.running_var.clone() if repeats > 1 else layer.running_var
         out = F.batch_norm(x, layer.running_mean, variance, layer.weight, layer.bias, True, layer.momentum, layer.eps)
         if repeats > 1:
@@ -216,11 +278,15 @@ class Network(nn.Module):
         (x,) = inputs
         if not self.spiking:
             return F.relu(x)
+        x = self.into_neurons(node, x)
+        if self._code:
+            counts = counted(x, self.steps)
+            return counts if self.is_constant(node) else unrolled(counts, self.steps)
         constant = self.is_constant(self.plan.node(node.inputs[0]))
-        if self._may_fuse(x) and self._compiled:
-            return lif(x, self.steps, constant, self.config.neuron)
-        unfolded = x.unsqueeze(0) if constant else x.unflatten(0, (self.steps, -1))
         w = getattr(self._layers.get(node.name), "w", None)
+        if self._may_fuse(x) and self._compiled:
+            return spikes(x, self.steps, constant, self.config.neuron, w, self.v_start)
+        unfolded = x.unsqueeze(0) if constant else x.unflatten(0, (self.steps, -1))
         return run_steps(unfolded, self.steps, self.config.neuron, w, self.v_start).flatten(0, 1)
 
     def _so_far(self, node: Node, x: Tensor) -> Tensor | None:
@@ -256,14 +322,14 @@ class Network(nn.Module):
         )
 
     def _concat(self, node: Node, inputs: tuple[Tensor, ...]) -> Tensor:
-        return torch.cat(self._alike(node, inputs), 1)
+        return torch.cat(inputs, 1)
 
     def _add(self, node: Node, inputs: tuple[Tensor, ...]) -> Tensor:
-        a, b = self._alike(node, inputs)
+        a, b = inputs
         return a + b
 
     def _scale(self, node: Node, inputs: tuple[Tensor, ...]) -> Tensor:
-        x, gate = self._alike(node, inputs)
+        x, gate = inputs
         return x * gate
 
     def _sigmoid(self, node: Node, inputs: tuple[Tensor, ...]) -> Tensor:
@@ -307,18 +373,10 @@ _RULES: dict[str, Callable[[Network, Node, tuple[Tensor, ...]], Tensor]] = {
 }
 
 
-class TimeConstant(nn.Module):
-    """What a PLIF layer learns: w, [] real, with 1 / tau = sigmoid(w)."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.w = nn.Parameter(torch.empty(()))
-
-
-def _layer(node: Node, *, learns_tau: bool) -> nn.Module | None:
-    """The module that holds a node's weights, uninitialised; None where it has none."""
-    if node.op == "act" and learns_tau:
-        return TimeConstant()
+def _layer(node: Node, learning: NeuronConfig | None) -> nn.Module | None:
+    """The module that holds a node's weights, uninitialised; None where it has none. `learning`: neurons that do."""
+    if node.op == "act" and learning:
+        return Learned(learning)
     if node.op == "conv":
         return nn.utils.skip_init(
             nn.Conv2d,
@@ -350,15 +408,15 @@ def initialise(network: Network, seed: int) -> None:
 
     Convolutions before a normalisation or without neurons: torch's default, weights and biases uniform
     in +-1 / sqrt(fan_in). Convolutions that feed an activation directly: He et al. 2015 (arXiv:1502.01852),
-    uniform in +-sqrt(6 / fan_in), biases 0. Normalisations: weight 1, bias 0. PLIF: w at the config's tau.
+    uniform in +-sqrt(6 / fan_in), biases 0. Normalisations: weight 1, bias 0. Neurons: tau and threshold of the config.
     """
     feeds_act = {name for node in network.plan.nodes if node.op == "act" for name in node.inputs}
     for node in network.plan.nodes:
         layer = network._layers.get(node.name)
         if isinstance(layer, nn.BatchNorm2d):
             layer.reset_parameters()
-        if isinstance(layer, TimeConstant):
-            layer.w.fill_(initial_w(network.config.neuron))
+        if isinstance(layer, Learned):
+            layer.start(network.config.neuron)
         if not isinstance(layer, nn.Conv2d):
             continue
         generator = torch.Generator().manual_seed(int(digest([seed, node.name])[:15], 16))
@@ -387,3 +445,17 @@ def observe(network: Network, observer: Observer, *, every_node: bool = False) -
     finally:
         network._observers.remove(observer)
         network._every_node -= every_node
+
+
+@contextmanager
+def passing_counts(network: Network) -> Iterator[None]:
+    """Let a network of counts pass them on in evaluation too, as in training; others are as they were.
+
+    The outputs are the same, bit for bit, without the spikes that nobody looks at.
+    """
+    before = network._passes_counts
+    network._passes_counts = True
+    try:
+        yield
+    finally:
+        network._passes_counts = before

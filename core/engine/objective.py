@@ -58,7 +58,8 @@ class Objective:
 
         def keep(node: Node, inputs: tuple[Tensor, ...], output: Tensor | None) -> None:
             if node.op == "act" and self._counts_spikes:
-                spikes_L.append(output)
+                levels = self._network.levels  # a count of T is a rate of 1
+                spikes_L.append(output if levels == 1 else output / levels)
             if node is self._sees:
                 seen.append(output)
 

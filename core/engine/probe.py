@@ -27,7 +27,8 @@ from core.schemas.run import NeuronConfig
 PROBE = 64  # images: enough to call a neuron dead, and less than 1 % of an epoch of any published data set
 AT_ONCE = 16  # images in memory together, or a training batch if that is smaller
 #: A neuron is in the surrogate's active zone where sigma'(u) is at least this share of sigma'(0), its maximum: the
-#: width at half maximum. For atan at alpha = 2 that is |u| <= 1 / pi.
+#: width at half maximum. For atan at alpha = 2 that is |u| <= 1 / pi. A count is where its gradient passes through,
+#: at all steps alike.
 ACTIVE = 0.5
 
 
@@ -105,9 +106,12 @@ class Probe:
         network = self._network
         if not network.spiking:
             return
+        x, neuron = network.into_neurons(node, x), network.config.neuron
+        if neuron.model == "count":
+            layer.active += ((x >= 0) & (x <= network.steps)).sum()
+            return
         constant = network.is_constant(network.plan.node(node.inputs[0]))
         w = getattr(network._layers.get(node.name), "w", None)
-        neuron = network.config.neuron
         x = x.unsqueeze(0) if constant else self._steps(x)
         for t, u in enumerate(membranes(x, network.steps, neuron, w, network.v_start)):
             layer.active[t] += in_active_zone(u, neuron).sum()

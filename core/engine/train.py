@@ -21,7 +21,7 @@ from core.engine.checkpoint import load_checkpoint, save_checkpoint
 from core.engine.data import Normaliser, Splits, TrainBatches, evaluation_batches, stream
 from core.engine.diagnose import FiringRate, GradientNorms
 from core.engine.losses import cross_entropy_of_mean
-from core.engine.network import Network
+from core.engine.network import Network, passing_counts
 from core.engine.objective import Objective
 from core.engine.probe import Probe
 from core.engine.progress import Pace
@@ -202,7 +202,7 @@ class Trainer:
         self.network.eval()
         self.network.fused = True
         self.network.seed_encoding("validation")
-        with torch.inference_mode(), firing.watch():
+        with torch.inference_mode(), firing.watch(), passing_counts(self.network):
             for step, (x, labels) in enumerate(evaluation_batches(part, self._normalise, size), start=1):
                 begun = time.monotonic()
                 outputs_TNC = self.network(x)

@@ -11,6 +11,8 @@ from spikingjelly.activation_based import functional, layer, neuron, surrogate
 from torch import Tensor, nn
 
 from core.backbones.squeezenet import BLOCKS, EXPAND, POOL_AFTER, SQUEEZE
+from core.engine.neurons import first_potential
+from core.errors import UnknownLayer
 from core.schemas.run import NeuronConfig
 
 #: SpikingJelly's surrogates that have the same sigma'(u) at the same alpha, by our names.
@@ -24,19 +26,28 @@ SURROGATES: dict[str, type[surrogate.SurrogateFunctionBase]] = {
 
 
 def neuron_of(config: NeuronConfig, step_mode: str = "s") -> neuron.base_node.BaseNode:
-    """SpikingJelly's neuron of a config; its soft reset is v_reset None, and the reset carries its gradient."""
+    """SpikingJelly's neuron of a config; its soft reset is v_reset None.
+
+    Raises UnknownLayer for counts, which are no neuron of steps, and for a learned threshold, which is not in the config.
+    """
+    if config.model == "count" or config.learn_threshold:
+        raise UnknownLayer(layer="the neurons", kind="count" if config.model == "count" else "learned threshold")
     shared = {
         "v_threshold": config.v_threshold,
         "v_reset": 0.0 if config.reset == "hard" else None,
         "surrogate_function": SURROGATES[config.surrogate](alpha=config.alpha),
-        "detach_reset": False,
+        "detach_reset": config.detach_reset,
         "step_mode": step_mode,
     }
     if config.model == "if":
-        return neuron.IFNode(**shared)
-    if config.model == "plif":
-        return neuron.ParametricLIFNode(init_tau=config.tau, decay_input=True, **shared)
-    return neuron.LIFNode(tau=config.tau, decay_input=True, **shared)
+        node = neuron.IFNode(**shared)
+    elif config.model == "plif":
+        node = neuron.ParametricLIFNode(init_tau=config.tau, decay_input=config.decay_input, **shared)
+    else:
+        node = neuron.LIFNode(tau=config.tau, decay_input=config.decay_input, **shared)
+    node.v = first_potential(config)
+    node.set_reset_value("v", node.v)
+    return node
 
 
 class Unit(nn.Module):

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from core.backbones.plan import Node
 from core.engine.network import Network
 from core.errors import UnknownLayer
+from core.oracles.spikingjelly_counts import neuron_of
 from core.schemas.run import NeuronConfig
 
 _MISSING = {
@@ -117,17 +118,10 @@ def _plain_layer(network: Network, node: Node) -> nn.Module | None:
 
 
 def _neuron(config: NeuronConfig) -> nn.Module:
-    """SpikingJelly's neuron for LIF and IF. Raises UnknownLayer for another: a learned tau is not in the config."""
-    shared = {
-        "v_threshold": config.v_threshold,
-        "v_reset": 0.0 if config.reset == "hard" else None,
-        "surrogate_function": surrogate.ATan(alpha=config.alpha),
-    }
-    if config.model == "lif":
-        return neuron.LIFNode(tau=config.tau, **shared)
-    if config.model == "if":
-        return neuron.IFNode(**shared)
-    raise UnknownLayer(layer="the neurons", kind=config.model)
+    """SpikingJelly's neuron for LIF and IF. Raises UnknownLayer for another: what a layer learned is not in the config."""
+    if config.model == "plif":
+        raise UnknownLayer(layer="the neurons", kind=config.model)
+    return neuron_of(config)
 
 
 def measure(model: nn.Module, batches: Iterable[Tensor]) -> SyopsResult:

@@ -149,7 +149,7 @@ def _resolve(name: str, fields: list[str]) -> str:
 
 def _read(path: str, value: Any, current: Any) -> Any:
     """Text as the field wants it; other values as they are."""
-    if isinstance(value, bool):  # Python takes True for 1; no field means that
+    if isinstance(value, bool) and not isinstance(current, bool):  # Python takes True for 1; no number means that
         raise BadValue(field=path, value=value, expected="a number or a word")
     if isinstance(current, tuple):
         if isinstance(value, str):
@@ -163,6 +163,8 @@ def _read(path: str, value: Any, current: Any) -> Any:
 def _write(value: Any) -> str:
     if value is None:
         return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 

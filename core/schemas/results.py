@@ -52,6 +52,9 @@ class LayerCounts(Frozen):
     output_numel: int = 0
     input_is_spikes: bool = False
     constant_input: bool = Field(default=False, description="the same at every step, so computed once")
+    one_output: bool = Field(
+        default=False, description="layer-synchronous: gives one output for all T steps, with its bias added once"
+    )
     ac: tuple[int, ...] = ()
     mac: tuple[int, ...] = ()
     input_nonzero: tuple[int, ...] = ()
@@ -68,6 +71,9 @@ class Counts(Frozen):
     kind: Kind
     time_steps: int = Field(ge=1)
     n_samples: int = Field(ge=1)
+    layer_synchronous: bool = Field(
+        default=False, description="each layer waited for all T steps of its input, so no layer stops before the last"
+    )
     layers: tuple[LayerCounts, ...]
 
 
@@ -95,6 +101,7 @@ class Summary(Frozen):
     mask: tuple[str, ...]
     recipe: str
     time_steps: int
+    layer_synchronous: bool = Field(default=False, description="each layer waits for all T steps of its input")
     n_train: int = Field(description="training images used in each epoch")
     n_train_available: int = Field(description="training images there before train_limit")
     n_validation: int

@@ -26,18 +26,33 @@ class NeuronConfig(Frozen):
     """A spiking neuron with constant input over a step of dt = 1. V_rest = V_reset = 0, R = 1.
 
     lif    H[t] = V[t-1] + (X[t] - (V[t-1] - V_reset)) / tau        (SpikingJelly's `decay_input=True`)
+           or, with `decay_input` false, leak and gain apart: H[t] = (1 - 1 / tau) V[t-1] + X[t]
     plif   the same with 1 / tau = sigmoid(w), w learned per layer, starting at tau (Fang et al., ICCV 2021)
     if     H[t] = V[t-1] + X[t]; tau is not used
     S[t] = [H[t] >= v_threshold]
     reset hard: V[t] = H[t] (1 - S[t]) + V_reset S[t];  soft: V[t] = H[t] - v_threshold S[t]
+    V[0] = 0 or, with `v_start` half, v_threshold / 2
+
+    count  C = floor(clip(X / theta, 0, T) + 1/2), theta learned per layer, starting at v_threshold: what an `if` neuron
+           with soft reset and V[0] = theta / 2 has fired once all its input has come. Training passes on counts, one
+           pass an image; inference passes on T binary steps, S[t] = [t <= C]. Only v_threshold is used.
     """
 
-    model: Literal["lif", "if", "plif"] = "lif"
+    model: Literal["lif", "if", "plif", "count"] = "lif"
     tau: float = Field(default=2.0, gt=1.0, le=1e6, description="membrane time constant in steps, above 1")
+    decay_input: bool = Field(default=True, description="whether lif and plif divide their input by tau too")
     v_threshold: float = Field(default=1.0, gt=0.0, le=1e6)
+    learn_threshold: bool = Field(default=False, description="one threshold a layer, learned, starting at v_threshold")
+    v_start: Literal["zero", "half"] = Field(default="zero", description="half: V starts at v_threshold / 2")
     reset: Literal["hard", "soft"] = "hard"
+    detach_reset: bool = Field(default=False, description="whether the reset passes no gradient to its spike")
     surrogate: Literal["atan", "sigmoid", "fast_sigmoid", "piecewise_linear", "exponential"] = "atan"
     alpha: float = Field(default=2.0, gt=0.0, le=1e3, description="slope of the surrogate at the threshold")
+
+    @property
+    def layer_synchronous(self) -> bool:
+        """Whether a layer waits for all T steps of its input before it fires; else each step passes all layers."""
+        return self.model == "count"
 
 
 class TrainingConfig(Frozen):
@@ -132,6 +147,11 @@ class RunConfig(Frozen):
         return self.time_steps if self.kind is Kind.SNN else 1
 
     @property
+    def layer_synchronous(self) -> bool:
+        """Whether inference runs layer after layer, T steps each (`NeuronConfig.layer_synchronous`); no CNN does."""
+        return self.kind is Kind.SNN and self.neuron.layer_synchronous
+
+    @property
     def needs_teacher(self) -> bool:
         """Whether the CNN twin has to be trained first."""
         return self.kind is Kind.SNN and (self.start == "converted" or self.training.distillation > 0)
@@ -183,6 +203,7 @@ _SPIKING_ONLY = (
 #: that a run from before is equal to one of today with the same numbers.
 _ADDED = {
     "start": "random", "conversion_percentile": 99.9,
+    "neuron.decay_input": True, "neuron.v_start": "zero", "neuron.detach_reset": False, "neuron.learn_threshold": False,
     **{
         f"training.{name}": TrainingConfig.model_fields[name].default
         for name in (

@@ -208,9 +208,19 @@ def test_float32_gradients_agree_with_spikingjelly_to_1e5():
         assert (ours.grad - gradients[name].grad).norm() <= 1e-5 * gradients[name].grad.norm(), name
 
 
-@pytest.mark.parametrize("model, reset", [("if", "hard"), ("if", "soft"), ("lif", "soft"), ("plif", "hard")])
-def test_training_step_with_other_neurons_equals_spikingjelly(model, reset):
-    neuron = NeuronConfig(model=model, reset=reset, surrogate="exponential", tau=1.3, v_threshold=0.6)
+OTHERS = (
+    {"model": "if", "reset": "hard"},
+    {"model": "if", "reset": "soft", "v_start": "half", "surrogate": "atan"},
+    {"model": "lif", "reset": "soft"},
+    {"model": "lif", "decay_input": False, "detach_reset": True, "surrogate": "atan"},
+    {"model": "plif", "reset": "hard"},
+    {"model": "plif", "reset": "soft", "decay_input": False, "surrogate": "piecewise_linear"},
+)
+
+
+@pytest.mark.parametrize("fields", OTHERS)
+def test_training_step_with_other_neurons_equals_spikingjelly(fields):
+    neuron = NeuronConfig(**({"surrogate": "exponential", "tau": 1.3, "v_threshold": 0.6} | fields))
     network = make(dtype=torch.float64, neuron=neuron)
     reference = spikingjelly_twin(network)  # takes the weights by name, w among them
     x, labels = images(dtype=torch.float64), torch.tensor([0, 1, 2, 3])
@@ -238,9 +248,55 @@ def test_a_plif_network_learns_one_time_constant_a_layer_starting_at_the_configs
     assert 1 / network.get_parameter(names[0]).sigmoid().item() == pytest.approx(3.0)
 
 
+def with_thresholds(network, at=0.2):
+    """Every learned threshold moved away from the config's."""
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if name.endswith("log_threshold"):
+                parameter.fill_(at)
+    return network
+
+
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("definition, side", [("small", 16), ("imagenet", 64)])
+def test_a_learned_threshold_is_one_a_layer_and_the_one_that_the_neurons_have(definition, side, fused):
+    fields = {"model": "if", "reset": "soft", "v_start": "half"}
+    shared = {"plan": make_plan(side=side, definition=definition), "dtype": torch.float64, "fused": fused}
+    learning = make(neuron=NeuronConfig(v_threshold=0.6, learn_threshold=True, **fields), **shared).eval()
+    fixed = make(neuron=NeuronConfig(v_threshold=0.6, **fields), **shared).eval()
+    names = [name for name, _ in learning.named_parameters() if name.endswith("log_threshold")]
+    assert names == [f"{node.name}.log_threshold" for node in learning.act_nodes]
+    x = images(side=side, dtype=torch.float64)
+    with torch.no_grad():
+        assert torch.equal(learning(x), fixed(x))  # it starts at the config's, and no number changes
+        higher = make(neuron=NeuronConfig(v_threshold=0.6 * torch.tensor(0.2).exp().item(), **fields), **shared).eval()
+        torch.testing.assert_close(with_thresholds(learning)(x), higher(x), rtol=1e-12, atol=1e-12)
+        assert not torch.allclose(learning(x), fixed(x))
+
+
+def test_a_learned_threshold_rises_where_fewer_spikes_are_wanted():
+    network = make(neuron=LIVELY.model_copy(update={"learn_threshold": True}))
+    rates = []
+    optimizer = torch.optim.SGD([p for name, p in network.named_parameters() if "log_threshold" in name], lr=1.0)
+    for _ in range(5):
+        acts = []
+        with observe(network, lambda node, inputs, output: acts.append(output) if node.op == "act" else None):  # noqa: B023
+            network(images())
+        loss = torch.stack([spikes.mean() for spikes in acts]).mean()
+        rates.append(loss.item())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert rates[-1] < rates[0]
+    assert network.get_parameter("stem.act.log_threshold") > 0
+
+
 @pytest.mark.parametrize("model, reset, surrogate", list(itertools.product(STEPS, RESETS, SURROGATES)))
 def test_every_plain_network_can_be_differentiated_twice(model, reset, surrogate):
-    neuron = NeuronConfig(model=model, reset=reset, surrogate=surrogate, tau=1.3, v_threshold=0.5, alpha=1.0)
+    neuron = NeuronConfig(
+        model=model, reset=reset, surrogate=surrogate, tau=1.3, v_threshold=0.5, alpha=1.0,
+        decay_input=reset == "hard", learn_threshold=True,
+    )  # fmt: skip
     network = make(make_plan(("F2",), side=8), fused=False, steps=2, neuron=neuron)
     loss = F.cross_entropy(network(images(side=8)).mean(0), torch.tensor([0, 1, 2, 3]))
     weights = dict(network.named_parameters())
@@ -250,14 +306,25 @@ def test_every_plain_network_can_be_differentiated_twice(model, reset, surrogate
     )
     for name, one, two in zip(weights, first, second, strict=True):
         assert bool(one.isfinite().all() and two.isfinite().all()), name
-        if name.endswith(("conv.weight", "act.w")):
+        if name.endswith(("conv.weight", "act.w", "log_threshold")):
             assert bool(one.any()) and bool(two.any()), name
 
 
-@pytest.mark.parametrize("kind", list(Kind))
+@pytest.mark.parametrize(
+    "kind, neuron",
+    [
+        ("cnn", LIVELY),
+        ("snn", LIVELY),
+        *(("snn", NeuronConfig(tau=1.3, v_threshold=0.6, learn_threshold=True, **fields)) for fields in OTHERS),
+        ("snn", NeuronConfig(model="count", v_threshold=0.5)),
+    ],
+)
 @pytest.mark.parametrize("training", [True, False])
-def test_fused_and_plain_networks_agree(training, kind):
-    fused, plain = (make(kind=kind, fused=way, dtype=torch.float64).train(training) for way in (True, False))
+def test_fused_and_plain_networks_agree(training, kind, neuron):
+    fused, plain = (
+        with_thresholds(make(kind=kind, fused=way, dtype=torch.float64, neuron=neuron).train(training))
+        for way in (True, False)
+    )
     x = images(dtype=torch.float64)
     outputs = fused(x), plain(x)
     torch.testing.assert_close(*outputs, rtol=1e-12, atol=1e-13)

@@ -1,13 +1,15 @@
 import itertools
+import math
 from typing import get_args
 
+import numpy as np
 import pytest
 import torch
 from spikingjelly.activation_based import neuron as sj_neuron
 from spikingjelly.activation_based import surrogate as sj_surrogate
 
-from core.engine.fast.fused import FusedMaxPool, lif
-from core.engine.neurons import RESETS, STEPS, initial_w, is_compiled, lif_step, run_steps
+from core.engine.fast.fused import FusedMaxPool, is_compiled, spikes
+from core.engine.neurons import RESETS, STEPS, initial_w, lif_step, run_steps
 from core.engine.surrogates import SURROGATES, Spike, atan
 from core.errors import BadValue
 from core.oracles.spikingjelly_counts import neuron_of
@@ -40,7 +42,7 @@ def test_a_membrane_exactly_at_the_threshold_fires():
 
 
 def test_every_name_of_the_config_has_its_function_and_the_other_way_round():
-    for field, table in (("model", STEPS), ("reset", RESETS), ("surrogate", SURROGATES)):
+    for field, table in (("model", (*STEPS, "count")), ("reset", RESETS), ("surrogate", SURROGATES)):
         assert set(get_args(NeuronConfig.model_fields[field].annotation)) == set(table)
 
 
@@ -81,36 +83,129 @@ def test_the_time_constant_of_a_plif_starts_at_the_configs_and_learns():
     torch.testing.assert_close(w.grad, expected, rtol=1e-12, atol=0)
 
 
+def both_ways(config, steps, constant, dtype=torch.float32, **input_kw):
+    """Our spikes [T x N, ...] by the reference and by the kernel, with the input and (for plif) w that they came from."""
+    for way in ("reference", "fused"):
+        x = folded_input(steps, constant=constant, dtype=dtype, **input_kw)
+        w = torch.tensor(initial_w(config), dtype=dtype, requires_grad=True) if config.model == "plif" else None
+        if way == "fused":
+            out = spikes(x, steps, constant, config, w)
+        else:
+            out = run_steps(x.unsqueeze(0) if constant else x.unflatten(0, (steps, 3)), steps, config, w).flatten(0, 1)
+        yield out, x, w
+
+
+def equals_spikingjelly(config, constant):
+    """Spikes exactly, gradients to 1e-5 relative: the reference's and the kernel's."""
+    steps = 5
+    node = neuron_of(config, "m")
+    theirs_in = folded_input(steps, constant=constant)
+    theirs = node(theirs_in.expand(steps, *theirs_in.shape) if constant else theirs_in.unflatten(0, (steps, 3)))
+    upstream = torch.randn(theirs.shape, generator=torch.Generator().manual_seed(1))
+    theirs.backward(upstream)
+    for ours, ours_in, w in both_ways(config, steps, constant):
+        assert 0.05 < ours.mean() < 0.95
+        assert torch.equal(ours, theirs.flatten(0, 1))
+        ours.backward(upstream.flatten(0, 1))
+        assert (ours_in.grad - theirs_in.grad).norm() <= 1e-5 * theirs_in.grad.norm()
+        if w is not None:  # one sum over all neurons and steps, of terms that cancel
+            assert abs(w.grad - node.w.grad) <= 1e-5 * ours_in.grad.norm()
+
+
 @pytest.mark.parametrize("constant", [False, True])
 @pytest.mark.parametrize("model, reset, surrogate", list(itertools.product(STEPS, RESETS, SURROGATES)))
 def test_every_combination_equals_spikingjelly_spikes_exactly_and_gradients_to_1e5(model, reset, surrogate, constant):
-    steps = 5
     config = NeuronConfig(model=model, reset=reset, surrogate=surrogate, tau=1.7, v_threshold=0.8, alpha=1.6)
-    node = neuron_of(config, "m")
-    theirs_in, ours_in = (folded_input(steps, constant=constant) for _ in range(2))
-    theirs = node(theirs_in.expand(steps, *theirs_in.shape) if constant else theirs_in.unflatten(0, (steps, 3)))
-    w = torch.tensor(initial_w(config), requires_grad=True) if model == "plif" else None
-    ours = run_steps(ours_in.unsqueeze(0) if constant else ours_in.unflatten(0, (steps, 3)), steps, config, w)
-    assert 0.05 < ours.mean() < 0.95
-    assert torch.equal(ours, theirs)
-    upstream = torch.randn(theirs.shape, generator=torch.Generator().manual_seed(1))
-    theirs.backward(upstream)
-    ours.backward(upstream)
-    assert (ours_in.grad - theirs_in.grad).norm() <= 1e-5 * theirs_in.grad.norm()
-    if model == "plif":  # one sum over all neurons and steps, of terms that cancel
-        assert abs(w.grad - node.w.grad) <= 1e-5 * ours_in.grad.norm()
+    equals_spikingjelly(config, constant)
+
+
+@pytest.mark.parametrize("constant", [False, True])
+@pytest.mark.parametrize(
+    "decay, detach, start", list(itertools.product([True, False], [True, False], ["zero", "half"]))
+)
+@pytest.mark.parametrize("model, reset", list(itertools.product(STEPS, RESETS)))
+def test_leak_start_and_detached_reset_equal_spikingjelly(model, reset, decay, detach, start, constant):
+    config = NeuronConfig(
+        model=model, reset=reset, tau=1.7, v_threshold=0.8, alpha=1.6,
+        decay_input=decay, detach_reset=detach, v_start=start,
+    )  # fmt: skip
+    equals_spikingjelly(config, constant)
+
+
+def test_leak_and_gain_apart_keep_the_whole_input():
+    # tau = 4: H = 3/4 V + X = 0.75, then 0.5625 + 0.75 = 1.3125 fires; with decay H = 0.1875, 0.328125
+    assert one_neuron([0.75, 0.75], tau=4.0, decay_input=False) == ([0, 1], [0.75, 0.0])
+    assert one_neuron([0.75, 0.75], tau=4.0) == ([0, 0], [0.1875, 0.328125])
+
+
+def test_a_membrane_that_starts_half_way_rounds_the_rate_of_an_integrator():
+    # five levels, round(4 X): X = 0.2 gives one spike in four steps, which V = 0 at the start would never reach
+    for x, count in ((0.1, 0), (0.2, 1), (0.45, 2), (0.7, 3), (0.9, 4), (2.0, 4)):
+        currents = torch.full((1, 1), x, dtype=torch.float64)
+        config = NeuronConfig(model="if", reset="soft", v_start="half")
+        assert run_steps(currents, 4, config).sum() == count == min(4, math.floor(4 * x + 0.5))
+        assert run_steps(currents, 4, config, v_start=0.0).sum() == min(4, math.floor(4 * x + 1e-9))
+
+
+def test_a_detached_reset_leaves_the_spikes_and_changes_the_gradient():
+    grads = []
+    for detach in (False, True):
+        ((out, x, _), _) = both_ways(NeuronConfig(tau=1.7, v_threshold=0.8, detach_reset=detach), 5, False)
+        out.sum().backward()
+        grads.append((out.detach(), x.grad))
+    assert torch.equal(grads[0][0], grads[1][0]) and not torch.allclose(grads[0][1], grads[1][1])
+
+
+def written_out(x_TM, gs_TM, tau, v_threshold, alpha):
+    """Spikes and dL/dX of lif, hard reset, atan, as they were first compiled: the same operations in the same order,
+    each rounded to float32. Its numbers must never change."""
+    real = np.float32
+    tau, v_threshold, alpha = real(tau), real(v_threshold), real(alpha)
+    half = alpha * real(0.5)
+    slope = half * real(np.pi)
+    v, hs, spikes_T = np.zeros_like(x_TM[0]), [], []
+    for x in x_TM:
+        h = v + (x - v) / tau
+        fired = h >= v_threshold
+        hs.append(h)
+        spikes_T.append(fired.astype(real))
+        v = np.where(fired, real(0), h)
+    gv, gx_T = np.zeros_like(v), []
+    for h, gs in zip(hs[::-1], gs_TM[::-1], strict=True):
+        scaled = slope * (h - v_threshold)
+        sigma = half / (real(1) + scaled * scaled)
+        kept = np.where(h >= v_threshold, real(0), real(1))
+        gh = gs * sigma + gv * (kept - h * sigma)
+        g = gh / tau
+        gv = gh - g
+        gx_T.append(g)
+    return np.stack(spikes_T), np.stack(gx_T[::-1])
+
+
+@pytest.mark.parametrize("tau", [2.0, 1.08, 3.7])
+def test_the_papers_neuron_gives_the_numbers_it_always_gave_bit_for_bit(tau):
+    x = folded_input(4)
+    upstream = torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
+    out = spikes(x, 4, False, NeuronConfig(tau=tau, v_threshold=0.8, alpha=1.6))
+    out.backward(upstream)
+    expected = written_out(x.detach().reshape(4, -1).numpy(), upstream.reshape(4, -1).numpy(), tau, 0.8, 1.6)
+    for ours, theirs in zip((out.detach(), x.grad), expected, strict=True):
+        assert np.array_equal(ours.reshape(4, -1).numpy(), theirs)
 
 
 @pytest.mark.parametrize("reset, surrogate", list(itertools.product(RESETS, SURROGATES)))
 def test_gradients_of_a_plifs_time_constant_equal_spikingjelly_in_float64(reset, surrogate):
-    config = NeuronConfig(model="plif", reset=reset, surrogate=surrogate, tau=1.7, v_threshold=0.8, alpha=1.6)
-    node = neuron_of(config, "m").double()
-    w = node.w.detach().clone().requires_grad_()
-    x = folded_input(5, dtype=torch.float64).unflatten(0, (5, 3))
-    upstream = torch.randn(x.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    node(x).backward(upstream)
-    run_steps(x, 5, config, w).backward(upstream)
-    torch.testing.assert_close(w.grad, node.w.grad, rtol=1e-9, atol=0)
+    for decay in (True, False):
+        config = NeuronConfig(
+            model="plif", reset=reset, surrogate=surrogate, tau=1.7, v_threshold=0.8, alpha=1.6, decay_input=decay
+        )
+        node = neuron_of(config, "m").double()
+        x = folded_input(5, dtype=torch.float64).unflatten(0, (5, 3))
+        upstream = torch.randn(x.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+        node(x).backward(upstream)
+        for out, _, w in both_ways(config, 5, False, dtype=torch.float64):
+            out.backward(upstream.flatten(0, 1))
+            torch.testing.assert_close(w.grad, node.w.grad, rtol=1e-6, atol=0)  # theirs starts from a float32 w
 
 
 @pytest.mark.parametrize("alpha", [0.8, 3.0])
@@ -153,13 +248,11 @@ def test_second_derivatives_are_0_at_the_kinks(name):
         assert second[1] == second[2] == 0
 
 
-def test_the_kernels_know_one_combination():
-    known = [
-        names
-        for names in itertools.product(STEPS, RESETS, SURROGATES)
-        if is_compiled(NeuronConfig(model=names[0], reset=names[1], surrogate=names[2]))
-    ]
-    assert known == [("lif", "hard", "atan")]
+def test_the_kernels_know_every_combination():
+    for model, reset, surrogate in itertools.product((*STEPS, "count"), RESETS, SURROGATES):
+        assert is_compiled(NeuronConfig(model=model, reset=reset, surrogate=surrogate))
+    unknown = NeuronConfig().model_copy(update={"surrogate": "arctangent of a later day"})
+    assert not is_compiled(unknown)
 
 
 @pytest.mark.parametrize(
@@ -171,6 +264,9 @@ def test_the_kernels_know_one_combination():
         ("v_threshold", "-1", "above 0"),
         ("neuron.alpha", "0", "above 0"),
         ("neuron.model", "izhikevich", "'plif'"),
+        ("neuron.model", "counts", "'count'"),
+        ("neuron.v_start", "0.5", "'half'"),
+        ("neuron.decay_input", "maybe", "true or false"),
         ("neuron.reset", "none", "'soft'"),
         ("surrogate", "relu", "'exponential'"),
         ("encoding", "phase", "'latency'"),
@@ -205,7 +301,7 @@ def test_spikes_equal_spikingjelly_exactly_and_gradients_to_1e5(way, tau, consta
     theirs = node(sequence).flatten(0, 1)
     ours_in = folded_input(steps, constant=constant)
     if way == "fused":
-        ours = lif(ours_in, steps, constant, config)
+        ours = spikes(ours_in, steps, constant, config)
     else:
         ours = run_steps(ours_in.unsqueeze(0) if constant else ours_in.unflatten(0, (steps, 3)), steps, config)
         ours = ours.flatten(0, 1)
@@ -224,7 +320,7 @@ def test_spikes_equal_spikingjelly_exactly_and_gradients_to_1e5(way, tau, consta
 def test_fused_neuron_equals_the_reference_in_both_layouts(steps, layout, dtype):
     config = NeuronConfig(tau=1.5, v_threshold=0.7)
     a, b = (folded_input(steps, dtype=dtype, layout=layout) for _ in range(2))
-    fused, plain = lif(a, steps, False, config), run_steps(b.unflatten(0, (steps, 3)), steps, config).flatten(0, 1)
+    fused, plain = spikes(a, steps, False, config), run_steps(b.unflatten(0, (steps, 3)), steps, config).flatten(0, 1)
     assert torch.equal(fused, plain)
     assert fused.is_contiguous(memory_format=layout)
     upstream = torch.randn(fused.shape, dtype=dtype).contiguous(memory_format=layout)
@@ -242,7 +338,7 @@ def test_number_of_threads_does_not_change_a_bit():
         for threads in (1, 2):
             torch.set_num_threads(threads)
             leaf = x.clone().requires_grad_()
-            out = lif(leaf, steps, False, config)
+            out = spikes(leaf, steps, False, config)
             out.backward(x)
             results.append((out.detach(), leaf.grad))
     finally:
@@ -255,7 +351,7 @@ def test_reference_can_be_differentiated_twice_and_the_fused_kernel_says_it_cann
     config = NeuronConfig()
     for way in ("reference", "fused"):
         x = folded_input(2, dtype=torch.float64)
-        out = lif(x, 2, False, config) if way == "fused" else run_steps(x.unflatten(0, (2, 3)), 2, config)
+        out = spikes(x, 2, False, config) if way == "fused" else run_steps(x.unflatten(0, (2, 3)), 2, config)
         loss = (out * torch.randn_like(out)).sum().square()
         (first,) = torch.autograd.grad(loss, x, create_graph=True)
         if way == "fused":

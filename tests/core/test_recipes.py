@@ -152,6 +152,7 @@ def test_a_second_derivative_and_mixed_precision_are_refused_together() -> None:
         ("milestones", "5,2", "config", "rising"),
         ("milestones", "5,x", "training.milestones.1", "a whole number"),
         ("max_epochs", True, "training.max_epochs", "a number or a word"),
+        ("decay_input", "perhaps", "neuron.decay_input", "true or false"),
         ("warmup_epochs", 1000, "training.warmup_epochs", "at most training.max_epochs"),
         ("warmup_epochs", "inf", "training.warmup_epochs", "at most training.max_epochs"),
         ("seed", 3, "overrides", "an option of its own"),
@@ -186,6 +187,7 @@ fields = st.fixed_dictionaries(
         ),
         "training.train_limit": st.none() | st.integers(2, 5000),
         "neuron.tau": st.floats(1.01, 100),
+        "neuron.decay_input": st.booleans() | st.sampled_from(["true", "false"]),
         "time_steps": st.integers(1, 64),
     },
 )

@@ -63,6 +63,11 @@ def changed(**fields):
         {"time_steps": 5},
         {"definition": "imagenet"},
         {"neuron": NeuronConfig(tau=1.5)},
+        {"neuron": NeuronConfig(model="count")},
+        {"neuron": NeuronConfig(decay_input=False)},
+        {"neuron": NeuronConfig(v_start="half")},
+        {"neuron": NeuronConfig(detach_reset=True)},
+        {"neuron": NeuronConfig(learn_threshold=True)},
         {"training": TrainingConfig(lr=0.01)},
         {"training": TrainingConfig(split_seed=1)},
         {"kind": Kind.CNN},
@@ -91,6 +96,20 @@ def test_a_cnn_is_the_twin_of_spiking_runs_with_any_neuron():
 def test_the_hash_is_the_one_under_which_earlier_runs_are_stored():
     """Recorded once: another value would make equal runs look new."""
     assert RunConfig(mask=P).config_hash[:16] == "087fb5b9355040ca"
+
+
+def test_a_config_from_before_the_neurons_newer_fields_is_the_same_run():
+    old = RunConfig(mask=P).model_dump(mode="json")
+    for name in ("decay_input", "v_start", "detach_reset", "learn_threshold"):
+        del old["neuron"][name]
+    assert RunConfig.model_validate(old) == RunConfig(mask=P)
+    assert not {"decay_input", "v_start"} & RunConfig(mask=P).identity()["neuron"].keys()
+
+
+def test_only_a_spiking_network_of_counts_is_layer_synchronous():
+    counts = changed(neuron=NeuronConfig(model="count"))
+    assert counts.layer_synchronous and not changed().layer_synchronous
+    assert not counts.twin().layer_synchronous and counts.twin().config_hash == changed().twin().config_hash
 
 
 def test_a_digest_depends_on_the_content_and_not_on_the_order_of_keys():

@@ -146,11 +146,12 @@ def test_every_field_of_the_form_is_one_that_a_recipe_allows_to_be_changed():
         for part in name.split("."):
             value = getattr(value, part)
         assert override(config, {name: value}) == config
-        assert not advanced.choices(name) or value in advanced.choices(name)
+        assert not advanced.choices(name) or advanced.text(value) in advanced.choices(name)
 
 
 def test_words_to_choose_from_are_those_of_the_config():
-    assert advanced.choices("neuron.model") == ("lif", "if", "plif")
+    assert advanced.choices("neuron.model") == ("lif", "if", "plif", "count")
+    assert advanced.choices("neuron.decay_input") == ("true", "false")
     assert advanced.choices("encoding") == ("direct", "rate", "latency")
     assert advanced.choices("neuron.tau") == advanced.choices("training.train_limit") == ()
 

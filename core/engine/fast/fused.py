@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from core.engine.fast import kernels
+from core.engine.neurons import first_potential
 from core.schemas.run import NeuronConfig
 
 DTYPES = (torch.float32, torch.float64)
@@ -57,43 +60,105 @@ def flat(x: Tensor, rows: int) -> Any:
     return x.detach().as_strided((rows, x.numel() // rows), (x.numel() // rows, 1)).numpy()
 
 
-class FusedLIF(torch.autograd.Function):
-    """Spikes [T x N, ...] of a LIF layer from its input [T x N, ...] or [N, ...] (constant)."""
+def is_compiled(neuron: NeuronConfig) -> bool:
+    """Whether the CPU kernels know this neuron; every other runs in plain torch."""
+    return neuron.model in ("lif", "if", "plif", "count") and neuron.surrogate in kernels.SURROGATES
+
+
+@dataclass(frozen=True, kw_only=True)
+class Membrane:
+    """A neuron's constants as the kernels take them, in the tensor's type: H = keep V + X, or V + (X - V) / tau."""
+
+    tau: Any  # None where multiplying by `inverse` is the same, bit for bit
+    inverse: Any
+    keep: Any  # None where the input decays too
+    v_threshold: Any
+    v_start: Any
+    soft: bool
+    detach: bool
+    surrogate: int | None  # None for atan
+    alpha: Any
+
+    @classmethod
+    def of(cls, neuron: NeuronConfig, real: Any, w: Tensor | None, v_start: float | None) -> Membrane:
+        """`real`: the numpy type. `w`: of a PLIF layer, else None. `v_start`: None for the config's."""
+        inverse, tau, keep = real(1 / neuron.tau), real(neuron.tau), None
+        if float(np.frexp(neuron.tau)[0]) == 0.5:  # a power of two
+            tau = None
+        if w is not None:
+            inverse, tau = real(w.detach().sigmoid().item()), None
+        if neuron.model == "if":
+            keep = real(1)
+        elif not neuron.decay_input:
+            keep = real(1 - 1 / neuron.tau) if w is None else real(1) - inverse
+        return cls(
+            tau=tau,
+            inverse=inverse,
+            keep=keep,
+            v_threshold=real(neuron.v_threshold),
+            v_start=real(first_potential(neuron) if v_start is None else v_start),
+            soft=neuron.reset == "soft",
+            detach=neuron.detach_reset,
+            surrogate=kernels.SURROGATES.index(neuron.surrogate) or None,
+            alpha=real(neuron.alpha),
+        )
+
+    @property
+    def forward(self) -> tuple[Any, ...]:
+        """In the order of the kernels' arguments."""
+        return self.tau, self.inverse, self.keep, self.v_threshold, self.v_start, self.soft
+
+    @property
+    def backward(self) -> tuple[Any, ...]:
+        return *self.forward, self.detach, self.surrogate, self.alpha
+
+    def slope_of_w(self, by_q: float) -> float:
+        """dL/dw from dL/dq, q = 1 / tau = sigmoid(w)."""
+        return by_q * float(self.inverse) * (1 - float(self.inverse))
+
+
+class FusedNeuron(torch.autograd.Function):
+    """Spikes [T x N, ...] of a layer from its input [T x N, ...] or [N, ...] (constant)."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, steps: int, constant: bool, neuron: NeuronConfig) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, w: Tensor | None, steps: int, constant: bool, neuron: NeuronConfig, v_start: float | None
+    ) -> Tensor:
         layout = dense_layout(x)
         x = x.contiguous(memory_format=layout)
         shape = (x.shape[0] * (steps if constant else 1), *x.shape[1:])
         out = torch.empty(shape, dtype=x.dtype, memory_format=layout)
         x_TM, s_TM = flat(x, 1 if constant else steps), flat(out, steps)
-        real = x_TM.dtype.type
-        tau, v_threshold = real(neuron.tau), real(neuron.v_threshold)
-        spread(lambda a, b: kernels.lif_forward(x_TM, s_TM, tau, v_threshold, a, b), s_TM.shape[1], steps)
+        membrane = Membrane.of(neuron, x_TM.dtype.type, w, v_start)
+        spread(lambda a, b: kernels.lif_forward(x_TM, s_TM, *membrane.forward, a, b), s_TM.shape[1], steps)
         ctx.save_for_backward(x)
-        ctx.steps, ctx.constant, ctx.neuron, ctx.layout = steps, constant, neuron, layout
+        ctx.steps, ctx.constant, ctx.membrane, ctx.layout, ctx.w = steps, constant, membrane, layout, w
         return out
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         (x,) = ctx.saved_tensors
-        steps, neuron = ctx.steps, ctx.neuron
+        steps, membrane = ctx.steps, ctx.membrane
         grad = grad.contiguous(memory_format=ctx.layout)
         gx = torch.empty_like(x)
         inputs = 1 if ctx.constant else steps
         x_TM, gs_TM, gx_TM = flat(x, inputs), flat(grad, steps), flat(gx, inputs)
-        real = x_TM.dtype.type
-        tau, v_threshold, alpha = real(neuron.tau), real(neuron.v_threshold), real(neuron.alpha)
+        gq_M = None if ctx.w is None else np.empty(gs_TM.shape[1], gs_TM.dtype)
         spread(
-            lambda a, b: kernels.lif_backward(x_TM, gs_TM, gx_TM, tau, v_threshold, alpha, a, b), gs_TM.shape[1], steps
+            lambda a, b: kernels.lif_backward(x_TM, gs_TM, gx_TM, gq_M, *membrane.backward, a, b), gs_TM.shape[1], steps
         )
-        return gx, None, None, None
+        gw = None
+        if gq_M is not None:
+            gw = torch.full_like(ctx.w, membrane.slope_of_w(float(gq_M.sum(dtype=np.float64))))
+        return gx, gw, None, None, None, None
 
 
-def lif(x: Tensor, steps: int, constant: bool, neuron: NeuronConfig) -> Tensor:
-    """FusedLIF with names."""
-    return FusedLIF.apply(x, steps, constant, neuron)
+def spikes(
+    x: Tensor, steps: int, constant: bool, neuron: NeuronConfig, w: Tensor | None = None, v_start: float | None = None
+) -> Tensor:
+    """FusedNeuron with names. w: of a PLIF layer; v_start: V before the first step, None for the config's."""
+    return FusedNeuron.apply(x, w, steps, constant, neuron, v_start)
 
 
 class FusedMaxPool(torch.autograd.Function):

@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from core.engine.fast import kernels_norm as kernels
-from core.engine.fast.fused import spread
+from core.engine.fast.fused import Membrane, spread
 from core.schemas.run import NeuronConfig
 
+EACH = 5  # tensors of each part
 _ROWS = 64  # rows whose sums are kept in the tensor's own precision; whole sums are float64
 
 
@@ -27,16 +28,20 @@ class Part:
     """One normalised and activated input of the operation. `bias` is the bias of the convolution before it.
 
     Normalisation over the batch removes a bias, so in training it is not added: it enters the running
-    mean only, and its gradient is zero, exactly.
+    mean only, and its gradient is zero, exactly. `gain`, [] or None, multiplies what goes into the neurons; `w`
+    is what a PLIF layer learns.
     """
 
     norm: nn.BatchNorm2d
     bias: Tensor | None
+    gain: Tensor | None = None
+    w: Tensor | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """`steps`: rows of the output for each row of a constant input. `neuron`: None for a ReLU.
+    """`steps`: rows of the output for each row of a constant input. `neuron`: None for a ReLU, and for counts, which
+    go up to `levels`. `v_start`: V before the first step, None for the neuron's own.
 
     Where `maps` is a list, the number of non-zero channels of each pixel, [T x N, H x W] int32, is appended for
     each part: counted while the values are at hand, it costs next to nothing.
@@ -47,7 +52,12 @@ class Setting:
     constant: bool
     training: bool
     neuron: NeuronConfig | None
+    levels: int = 0
+    v_start: float | None = None
     maps: list[Tensor] | None = None
+
+    def membrane(self, real: Any, w: Tensor | None) -> Membrane | None:
+        return None if self.neuron is None else Membrane.of(self.neuron, real, w, self.v_start)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,18 +108,12 @@ def _affine(x_RC: np.ndarray, weight: Tensor, shift: Tensor, part: Part, setting
     return _Affine(mean=mean, invstd=invstd, weight=w, scale=scale, shift=shift.detach().numpy() - mean * scale)
 
 
-def _constants(neuron: NeuronConfig, real: Any) -> tuple[Any, Any, Any]:
-    """tau (None where dividing by it equals multiplying by 1 / tau, bit for bit), 1 / tau, v_threshold."""
-    exact = float(np.frexp(neuron.tau)[0]) == 0.5  # a power of two
-    return None if exact else real(neuron.tau), real(1 / neuron.tau), real(neuron.v_threshold)
-
-
 class NormAct(torch.autograd.Function):
-    """Inputs: a setting, then x, weight, shift, bias of each part. Output: the parts' activations, concatenated."""
+    """Inputs: a setting, then x, weight, shift, bias, w of each part. Output: the parts' activations, concatenated."""
 
     @staticmethod
     def forward(ctx: Any, setting: Setting, *tensors: Tensor) -> Tensor:
-        xs = [x.contiguous(memory_format=torch.channels_last) for x in tensors[0::4]]
+        xs = [x.contiguous(memory_format=torch.channels_last) for x in tensors[0::EACH]]
         widths = [x.shape[1] for x in xs]
         repeats = setting.steps if setting.constant else 1
         rows_in, rows_out = (1 if setting.constant else setting.steps), setting.steps
@@ -120,18 +124,20 @@ class NormAct(torch.autograd.Function):
             memory_format=torch.channels_last,
         )
         out_TRC = as_rows(out, rows_out)
-        affines, offset = [], 0
-        for x, weight, shift, part in zip(xs, tensors[1::4], tensors[2::4], setting.parts, strict=True):
+        affines, membranes, offset = [], [], 0
+        for x, weight, shift, part in zip(xs, tensors[1::EACH], tensors[2::EACH], setting.parts, strict=True):
             affine = _affine(as_rows(x, 1)[0], weight, shift, part, setting)
+            membrane = setting.membrane(affine.mean.dtype.type, part.w)
             affines.append(affine)
+            membranes.append(membrane)
             pixels = None
             if setting.maps is not None:
                 setting.maps.append(torch.empty(out.shape[0], out[0, 0].numel(), dtype=torch.int32))
                 pixels = setting.maps[-1].view(rows_out, -1).numpy()
-            _activate(as_rows(x, rows_in), affine, out_TRC, offset, pixels, setting.neuron)
+            _activate(as_rows(x, rows_in), affine, out_TRC, offset, pixels, membrane, setting.levels)
             offset += x.shape[1]
         ctx.save_for_backward(*xs)
-        ctx.setting, ctx.affines = setting, affines
+        ctx.setting, ctx.affines, ctx.membranes = setting, affines, membranes
         return out
 
     @staticmethod
@@ -143,10 +149,11 @@ class NormAct(torch.autograd.Function):
         grad_TRC = as_rows(grad, setting.steps)
         out: list[Tensor | None] = [None]
         offset = 0
-        for x, affine, part in zip(ctx.saved_tensors, ctx.affines, setting.parts, strict=True):
+        for x, affine, membrane, part in zip(ctx.saved_tensors, ctx.affines, ctx.membranes, setting.parts, strict=True):
             gx = torch.empty_like(x)
-            sums, dots = _activate_backward(
-                as_rows(x, rows_in), affine, grad_TRC, offset, as_rows(gx, rows_in), setting.neuron
+            learns = part.w is not None
+            sums, dots, by_q = _activate_backward(
+                as_rows(x, rows_in), affine, grad_TRC, offset, as_rows(gx, rows_in), membrane, setting.levels, learns
             )
             _normalise_backward(as_rows(gx, 1)[0], as_rows(x, 1)[0], affine, sums, dots, setting.training)
             weight_grad, shift_grad = (torch.from_numpy(g.astype(affine.mean.dtype)) for g in (dots, sums))
@@ -154,7 +161,8 @@ class NormAct(torch.autograd.Function):
             if part.bias is not None:
                 zero = setting.training
                 bias_grad = torch.zeros_like(shift_grad) if zero else shift_grad * torch.from_numpy(affine.scale)
-            out += [gx, weight_grad, shift_grad, bias_grad]
+            w_grad = torch.full_like(part.w, membrane.slope_of_w(by_q)) if learns else None
+            out += [gx, weight_grad, shift_grad, bias_grad, w_grad]
             offset += x.shape[1]
         return tuple(out)
 
@@ -165,21 +173,28 @@ def _activate(
     out_TRC: np.ndarray,
     offset: int,
     map_TR: np.ndarray | None,
-    neuron: NeuronConfig | None,
+    membrane: Membrane | None,
+    levels: int,
 ) -> None:
     scale, shift = affine.scale, affine.shift
     steps, rows, _ = out_TRC.shape
     weight = steps * x_TRC.shape[2]
-    if neuron is None:
+    if membrane is None:
         x_RC, out_RC, map_R = x_TRC[0], out_TRC[0], None if map_TR is None else map_TR[0]
-        spread(lambda a, b: kernels.bn_relu_forward(x_RC, scale, shift, out_RC, offset, map_R, a, b), rows, weight)
+        top = x_TRC.dtype.type(levels)
+        spread(
+            lambda a, b: (
+                kernels.bn_count_forward(x_RC, scale, shift, top, out_RC, offset, a, b)
+                if levels
+                else kernels.bn_relu_forward(x_RC, scale, shift, out_RC, offset, map_R, a, b)
+            ),
+            rows,
+            weight,
+        )
         return
-    tau, inverse, v_threshold = _constants(neuron, x_TRC.dtype.type)
     scale_L, shift_L = (_lanes(values) for values in (scale, shift))
     spread(
-        lambda a, b: kernels.bn_lif_forward(
-            x_TRC, scale_L, shift_L, out_TRC, offset, map_TR, tau, inverse, v_threshold, a, b
-        ),
+        lambda a, b: kernels.bn_lif_forward(x_TRC, scale_L, shift_L, out_TRC, offset, map_TR, *membrane.forward, a, b),
         rows,
         weight,
     )
@@ -191,35 +206,39 @@ def _activate_backward(
     grad_TRC: np.ndarray,
     offset: int,
     gy_TRC: np.ndarray,
-    neuron: NeuronConfig | None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Writes dL/dy; returns its sums over rows, plain and times the normalised x: [C] float64."""
+    membrane: Membrane | None,
+    levels: int,
+    learns: bool,
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Writes dL/dy; returns its sums over rows, plain and times the normalised x: [C] float64; and where the layer
+    learns its time constant dL/dq, q = 1 / tau."""
     _, rows, channels = x_TRC.shape
     blocks = -(-rows // _ROWS)
-    if neuron is None:
+    by_q = None
+    if membrane is None:
         mean, scale, shift = affine.mean, affine.scale, affine.shift
         sums, dots = np.empty((blocks, channels)), np.empty((blocks, channels))
 
         def work(start: int, stop: int) -> None:
-            kernels.bn_relu_backward(
-                x_TRC[0], scale, shift, mean, grad_TRC[0], offset, gy_TRC[0], sums, dots, _ROWS, start, stop
-            )
+            shared = (x_TRC[0], scale, shift, mean, grad_TRC[0], offset, gy_TRC[0], sums, dots, _ROWS, start, stop)
+            if levels:
+                kernels.bn_count_backward(x_TRC.dtype.type(levels), *shared)
+            else:
+                kernels.bn_relu_backward(*shared)
     else:
-        real = x_TRC.dtype.type
-        tau, inverse, v_threshold = _constants(neuron, real)
-        alpha = real(neuron.alpha)
         mean, scale, shift = (_lanes(values) for values in (affine.mean, affine.scale, affine.shift))
         sums, dots = np.empty((blocks, mean.size)), np.empty((blocks, mean.size))
+        by_q = np.empty((blocks, mean.size)) if learns else None
 
         def work(start: int, stop: int) -> None:
             kernels.bn_lif_backward(
-                x_TRC, scale, shift, mean, grad_TRC, offset, gy_TRC, sums, dots,
-                tau, inverse, v_threshold, alpha, _ROWS, start, stop,
+                x_TRC, scale, shift, mean, grad_TRC, offset, gy_TRC, sums, dots, by_q,
+                *membrane.backward, _ROWS, start, stop,
             )  # fmt: skip
 
     spread(work, blocks, _ROWS * channels * grad_TRC.shape[0])
     total, dot = (part.sum(0).reshape(-1, channels).sum(0) for part in (sums, dots))
-    return total, dot * affine.invstd
+    return total, dot * affine.invstd, 0.0 if by_q is None else float(by_q.sum())
 
 
 def _lanes(values: np.ndarray) -> np.ndarray:
@@ -241,15 +260,21 @@ def _normalise_backward(
 
 def norm_act(
     xs: list[Tensor], parts: tuple[Part, ...], *, steps: int, constant: bool, training: bool,
-    neuron: NeuronConfig | None, maps: list[Tensor] | None = None,
+    neuron: NeuronConfig | None, levels: int = 0, v_start: float | None = None, maps: list[Tensor] | None = None,
 ) -> Tensor:  # fmt: skip
     """Activations of the normalised inputs, concatenated over channels.
 
     xs: [T x N, C_i, H, W] convolution outputs WITHOUT their bias, or [N, ...] where `constant`; returns
-    [T x N, sum C_i, H, W]: spikes in {0, 1}, or values >= 0 where `neuron` is None.
+    [T x N, sum C_i, H, W]: spikes in {0, 1}; where `neuron` is None values >= 0 or, with `levels`, counts up to it.
     """
-    setting = Setting(parts=parts, steps=steps, constant=constant, training=training, neuron=neuron, maps=maps)
+    setting = Setting(
+        parts=parts, steps=steps, constant=constant, training=training,
+        neuron=neuron, levels=levels, v_start=v_start, maps=maps,
+    )  # fmt: skip
     tensors = []
     for x, part in zip(xs, parts, strict=True):
-        tensors += [x, part.norm.weight, part.norm.bias, part.bias]
+        affine = [part.norm.weight, part.norm.bias]
+        if part.gain is not None:  # the normalisation is linear in them, so its gain costs nothing
+            affine = [value * part.gain for value in affine]
+        tensors += [x, *affine, part.bias, part.w]
     return NormAct.apply(setting, *tensors)

@@ -19,6 +19,8 @@ from numba import njit
 
 BLOCK = 512  # elements whose state stays in the first-level cache
 PI = math.pi
+#: The surrogates that `slopes` knows, by their place. The first, atan, is computed where it is used instead, as None.
+SURROGATES = ("atan", "sigmoid", "fast_sigmoid", "piecewise_linear", "exponential")
 
 
 def compiled(function: Callable) -> Callable:
@@ -31,8 +33,43 @@ def compiled(function: Callable) -> Callable:
 
 
 @compiled
-def lif_forward(x_TM, s_TM, tau, v_threshold, start, stop):
-    """H = V + (X - V) / tau; S = [H >= v_threshold]; V = H (1 - S). Writes S."""
+def charged(x, v, tau, inverse, keep):
+    """H of one element: keep V + X where `keep` is given (if; leak and gain apart), else V + (X - V) / tau; tau is None
+    where multiplying by `inverse` is the division itself, or where 1 / tau is what the layer learned."""
+    if keep is not None:
+        return v * keep + x
+    if tau is None:
+        return v + (x - v) * inverse
+    return v + (x - v) / tau
+
+
+@compiled
+def slopes(surrogate, h, v_threshold, alpha, sigma):
+    """Writes sigma'(H - v_threshold) of each element, by the formula of `core.engine.surrogates`; `surrogate` is a
+    place in SURROGATES, above 0."""
+    kind = h.dtype.type
+    one, zero = kind(1), kind(0)
+    half = alpha * kind(0.5)
+    if surrogate == 1:  # sigmoid
+        for i in range(h.shape[0]):
+            s = one / (one + np.exp(-alpha * (h[i] - v_threshold)))
+            sigma[i] = alpha * s * (one - s)
+    elif surrogate == 2:  # fast_sigmoid
+        for i in range(h.shape[0]):
+            scaled = one + alpha * abs(h[i] - v_threshold)
+            sigma[i] = half / (scaled * scaled)
+    elif surrogate == 3:  # piecewise_linear
+        for i in range(h.shape[0]):
+            left = one - alpha * abs(h[i] - v_threshold)
+            sigma[i] = alpha * (left if left > zero else zero)  # noqa: FURB136 - vectorises, max() does not
+    else:  # exponential
+        for i in range(h.shape[0]):
+            sigma[i] = half * np.exp(-alpha * abs(h[i] - v_threshold))
+
+
+@compiled
+def lif_forward(x_TM, s_TM, tau, inverse, keep, v_threshold, v_start, soft, start, stop):
+    """H as `charged`; S = [H >= v_threshold]; V = H (1 - S), or H - v_threshold S where `soft`. Writes S."""
     steps = s_TM.shape[0]
     moving = x_TM.shape[0] > 1
     one = x_TM.dtype.type(1)
@@ -40,23 +77,28 @@ def lif_forward(x_TM, s_TM, tau, v_threshold, start, stop):
     v = np.empty(BLOCK, x_TM.dtype)
     for low in range(start, stop, BLOCK):
         size = min(BLOCK, stop - low)
-        v[:] = zero
+        v[:] = v_start
         for t in range(steps):
             x = x_TM[t if moving else 0, low : low + size]
             s = s_TM[t, low : low + size]
             for i in range(size):
-                h = v[i] + (x[i] - v[i]) / tau
+                h = charged(x[i], v[i], tau, inverse, keep)
                 fired = h >= v_threshold
                 s[i] = one if fired else zero
-                v[i] = zero if fired else h
+                left = h - v_threshold if soft else zero
+                v[i] = left if fired else h
 
 
 @compiled
-def lif_backward(x_TM, gs_TM, gx_TM, tau, v_threshold, alpha, start, stop):
-    """Writes dL/dX from dL/dS; where the input is constant, the sum over T.
+def lif_backward(
+    x_TM, gs_TM, gx_TM, gq_M, tau, inverse, keep, v_threshold, v_start, soft, detach, surrogate, alpha, start, stop
+):
+    """Writes dL/dX from dL/dS; where the input is constant, the sum over T. With gq_M (else None) also each element's
+    dL/dq, q = 1 / tau.
 
-    gH = gS sigma'(u) + gV ((1 - S) - H sigma'(u)): the reset carries its gradient. gX = gH / tau;
-    the membrane before it receives gH - gX.
+    gH = gS sigma'(u) + gV dV/dH; dV/dH = 1 - S - H sigma'(u), or 1 - v_threshold sigma'(u) where `soft`: the reset
+    carries its gradient, unless `detach` leaves out its sigma'. gX = gH / tau, and the membrane before it receives
+    gH - gX; with `keep` gX = gH, and it receives keep gH. dH/dq = X - V, with `keep` -V.
     """
     steps = gs_TM.shape[0]
     moving = x_TM.shape[0] > 1
@@ -65,33 +107,53 @@ def lif_backward(x_TM, gs_TM, gx_TM, tau, v_threshold, alpha, start, stop):
     half = alpha * kind(0.5)
     slope = half * kind(PI)
     h_TB = np.empty((steps, BLOCK), x_TM.dtype)
-    v = np.empty(BLOCK, x_TM.dtype)
+    v_TB = np.empty((1 if gq_M is None else steps, BLOCK), x_TM.dtype)
+    v, sigma = np.empty(BLOCK, x_TM.dtype), np.empty(BLOCK, x_TM.dtype)
     for low in range(start, stop, BLOCK):
         size = min(BLOCK, stop - low)
-        v[:] = zero
+        v[:] = v_start
         for t in range(steps):
             x = x_TM[t if moving else 0, low : low + size]
-            h_now = h_TB[t]
+            h_now, v_now = h_TB[t], v_TB[0 if gq_M is None else t]
             for i in range(size):
-                h = v[i] + (x[i] - v[i]) / tau
+                h = charged(x[i], v[i], tau, inverse, keep)
                 h_now[i] = h
-                v[i] = zero if h >= v_threshold else h
+                if gq_M is not None:
+                    v_now[i] = v[i]
+                left = h - v_threshold if soft else zero
+                v[i] = left if h >= v_threshold else h
         v[:] = zero  # from here on dL/dV
         if not moving:
             gx_TM[0, low : low + size] = zero
+        if gq_M is not None:
+            gq_M[low : low + size] = zero
         for back in range(steps):
             t = steps - 1 - back
             gs = gs_TM[t, low : low + size]
             gx = gx_TM[t if moving else 0, low : low + size]
-            h_now = h_TB[t]
+            h_now, v_now = h_TB[t], v_TB[0 if gq_M is None else t]
+            if surrogate is not None:
+                slopes(surrogate, h_now[:size], v_threshold, alpha, sigma)
+            if gq_M is not None:
+                x, gq = x_TM[t if moving else 0, low : low + size], gq_M[low : low + size]
             for i in range(size):
                 h = h_now[i]
-                scaled = slope * (h - v_threshold)
-                sigma = half / (one + scaled * scaled)
-                kept = zero if h >= v_threshold else one
-                gh = gs[i] * sigma + v[i] * (kept - h * sigma)
-                g = gh / tau
-                v[i] = gh - g
+                if surrogate is None:
+                    scaled = slope * (h - v_threshold)
+                    sloped = half / (one + scaled * scaled)
+                else:
+                    sloped = sigma[i]
+                kept = zero if h >= v_threshold and not soft else one
+                pull = zero if detach else (v_threshold if soft else h)
+                gh = gs[i] * sloped + v[i] * (kept - pull * sloped)
+                if gq_M is not None:
+                    gq[i] += gh * (-v_now[i] if keep is not None else x[i] - v_now[i])
+                if keep is not None:
+                    g = gh
+                    v[i] = gh * keep
+                else:
+                    g = gh * inverse if tau is None else gh / tau
+                    v[i] = gh - g
                 gx[i] = g if moving else gx[i] + g
 
 

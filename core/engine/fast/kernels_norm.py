@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from core.engine.fast.kernels import PI, compiled
+from core.engine.fast.kernels import PI, charged, compiled, slopes
 
 LANES = 512  # length of a group of rows x channels: its scratch stays in the first-level cache
 
@@ -47,9 +47,11 @@ def _nonzero(row_C):
 
 
 @compiled
-def bn_lif_forward(x_TRC, scale_L, shift_L, s_TRC, offset, map_TR, tau, inverse, v_threshold, start, stop):
+def bn_lif_forward(
+    x_TRC, scale_L, shift_L, s_TRC, offset, map_TR, tau, inverse, keep, v_threshold, v_start, soft, start, stop
+):
     """Spikes of y = x scale + shift, into channels offset: of the output, and the number of spikes of each row
-    where a map is given (else None). tau is None where 1 / tau is exact."""
+    where a map is given (else None). The neuron is that of `kernels.lif_forward`."""
     steps = s_TRC.shape[0]
     moving = x_TRC.shape[0] > 1
     channels = x_TRC.shape[2]
@@ -61,18 +63,15 @@ def bn_lif_forward(x_TRC, scale_L, shift_L, s_TRC, offset, map_TR, tau, inverse,
     v, s = np.empty(length, x_TRC.dtype), np.empty(length, x_TRC.dtype)
     for r in range(start, stop, group):
         count = min(group, stop - r)
-        v[:] = zero
+        v[:] = v_start
         for t in range(steps):
             x = x_TM[t if moving else 0, r * channels : (r + count) * channels]
             for i in range(count * channels):
-                y = x[i] * scale_L[i] + shift_L[i]
-                if tau is None:
-                    h = v[i] + (y - v[i]) * inverse
-                else:
-                    h = v[i] + (y - v[i]) / tau
+                h = charged(x[i] * scale_L[i] + shift_L[i], v[i], tau, inverse, keep)
                 fired = h >= v_threshold
                 s[i] = one if fired else zero
-                v[i] = zero if fired else h
+                left = h - v_threshold if soft else zero
+                v[i] = left if fired else h
             for k in range(count):
                 row, target = s[k * channels : (k + 1) * channels], s_TRC[t, r + k, offset : offset + channels]
                 for c in range(channels):
@@ -83,11 +82,12 @@ def bn_lif_forward(x_TRC, scale_L, shift_L, s_TRC, offset, map_TR, tau, inverse,
 
 @compiled
 def bn_lif_backward(
-    x_TRC, scale_L, shift_L, mean_L, gs_TRC, offset, gy_TRC, sum_BL, dot_BL,
-    tau, inverse, v_threshold, alpha, rows, start, stop,
+    x_TRC, scale_L, shift_L, mean_L, gs_TRC, offset, gy_TRC, sum_BL, dot_BL, gq_BL,
+    tau, inverse, keep, v_threshold, v_start, soft, detach, surrogate, alpha, rows, start, stop,
 ):  # fmt: skip
     """Writes dL/dy (over T where the input is constant) and, for blocks of `rows` rows, the sums over rows of
-    dL/dy and of dL/dy (x - mean); lane k C + c of L belongs to channel c."""
+    dL/dy and of dL/dy (x - mean), and with gq_BL (else None) of dL/dq, q = 1 / tau; lane k C + c of L belongs to
+    channel c. The gradients are those of `kernels.lif_backward`."""
     steps = gs_TRC.shape[0]
     moving = x_TRC.shape[0] > 1
     total, channels = x_TRC.shape[1:]
@@ -101,27 +101,29 @@ def bn_lif_backward(
     x_TM, gy_TM = x_TRC.reshape(x_TRC.shape[0], -1), gy_TRC.reshape(gy_TRC.shape[0], -1)
     gs_TM = gs_TRC.reshape(steps, -1)
     h_TL = np.empty((steps, length), x_TRC.dtype)
+    v_TL = np.empty((1 if gq_BL is None else steps, length), x_TRC.dtype)
+    sigma, gqs, gh_L = np.empty(length, x_TRC.dtype), np.empty(length, x_TRC.dtype), np.empty(length, x_TRC.dtype)
     v, g, joined = np.empty(length, x_TRC.dtype), np.empty(length, x_TRC.dtype), np.empty(length, x_TRC.dtype)
     sums, dots = np.empty(length, x_TRC.dtype), np.empty(length, x_TRC.dtype)
     for block in range(start, stop):
         sums[:] = zero
         dots[:] = zero
+        gqs[:] = zero
         high = min((block + 1) * rows, total)
         for r in range(block * rows, high, group):
             count = min(group, high - r)
             low, size = r * channels, count * channels
-            v[:] = zero
+            v[:] = v_start
             for t in range(steps):
                 x = x_TM[t if moving else 0, low : low + size]
-                h_now = h_TL[t]
+                h_now, v_now = h_TL[t], v_TL[0 if gq_BL is None else t]
                 for i in range(size):
-                    y = x[i] * scale_L[i] + shift_L[i]
-                    if tau is None:
-                        h = v[i] + (y - v[i]) * inverse
-                    else:
-                        h = v[i] + (y - v[i]) / tau
+                    h = charged(x[i] * scale_L[i] + shift_L[i], v[i], tau, inverse, keep)
                     h_now[i] = h
-                    v[i] = zero if h >= v_threshold else h
+                    if gq_BL is not None:
+                        v_now[i] = v[i]
+                    left = h - v_threshold if soft else zero
+                    v[i] = left if h >= v_threshold else h
             v[:] = zero  # from here on dL/dV
             g[:] = zero
             for back in range(steps):
@@ -134,18 +136,35 @@ def bn_lif_backward(
                         for c in range(channels):
                             target[c] = row[c]
                     gs = joined[:size]
-                h_now = h_TL[t]
+                h_now, v_now = h_TL[t], v_TL[0 if gq_BL is None else t]
+                if surrogate is not None:
+                    slopes(surrogate, h_now[:size], v_threshold, alpha, sigma)
                 if moving:
                     g[:] = zero
                 for i in range(size):
                     h = h_now[i]
-                    scaled = slope * (h - v_threshold)
-                    sigma = half / (one + scaled * scaled)
-                    kept = zero if h >= v_threshold else one
-                    gh = gs[i] * sigma + v[i] * (kept - h * sigma)
-                    charge = gh * inverse
-                    v[i] = gh - charge
-                    g[i] += charge
+                    if surrogate is None:
+                        scaled = slope * (h - v_threshold)
+                        sloped = half / (one + scaled * scaled)
+                    else:
+                        sloped = sigma[i]
+                    kept = zero if h >= v_threshold and not soft else one
+                    pull = zero if detach else (v_threshold if soft else h)
+                    gh = gs[i] * sloped + v[i] * (kept - pull * sloped)
+                    if gq_BL is not None:
+                        gh_L[i] = gh
+                    if keep is not None:
+                        v[i] = gh * keep
+                        g[i] += gh
+                    else:
+                        charge = gh * inverse
+                        v[i] = gh - charge
+                        g[i] += charge
+                if gq_BL is not None:
+                    x = x_TM[t if moving else 0, low : low + size]
+                    for i in range(size):
+                        y = x[i] * scale_L[i] + shift_L[i]
+                        gqs[i] += gh_L[i] * (-v_now[i] if keep is not None else y - v_now[i])
                 if moving or t == 0:
                     x, gy = x_TM[t, low : low + size], gy_TM[t, low : low + size]
                     for i in range(size):
@@ -155,6 +174,8 @@ def bn_lif_backward(
         for i in range(length):
             sum_BL[block, i] = sums[i]
             dot_BL[block, i] = dots[i]
+            if gq_BL is not None:
+                gq_BL[block, i] = gqs[i]
 
 
 @compiled
@@ -184,6 +205,42 @@ def bn_relu_backward(x_RC, scale, shift, mean, g_RC, offset, gy_RC, sum_BC, dot_
             x, gy, grad = x_RC[r], gy_RC[r], g_RC[r, offset : offset + channels]
             for c in range(channels):
                 g = grad[c] if x[c] * scale[c] + shift[c] > zero else zero
+                gy[c] = g
+                sums[c] += g
+                dots[c] += g * (x[c] - mean[c])
+        for c in range(channels):
+            sum_BC[block, c] = sums[c]
+            dot_BC[block, c] = dots[c]
+
+
+@compiled
+def bn_count_forward(x_RC, scale, shift, top, out_RC, offset, start, stop):
+    """floor(clip(u, 0, top) + 1/2), u = x scale + shift, into channels offset: of the output."""
+    channels = x_RC.shape[1]
+    zero, half = x_RC.dtype.type(0), x_RC.dtype.type(0.5)
+    for r in range(start, stop):
+        x, out = x_RC[r], out_RC[r, offset : offset + channels]
+        for c in range(channels):
+            u = x[c] * scale[c] + shift[c]
+            u = zero if u <= zero else u  # noqa: FURB136 - max() would swallow a NaN
+            u = top if u >= top else u  # noqa: FURB136
+            out[c] = np.floor(u + half)
+
+
+@compiled
+def bn_count_backward(top, x_RC, scale, shift, mean, g_RC, offset, gy_RC, sum_BC, dot_BC, rows, start, stop):
+    """As bn_lif_backward, for counts: straight through where 0 <= u <= top, else 0."""
+    total, channels = x_RC.shape
+    zero = x_RC.dtype.type(0)
+    sums, dots = np.empty(channels, x_RC.dtype), np.empty(channels, x_RC.dtype)
+    for block in range(start, stop):
+        sums[:] = zero
+        dots[:] = zero
+        for r in range(block * rows, min(block * rows + rows, total)):
+            x, gy, grad = x_RC[r], gy_RC[r], g_RC[r, offset : offset + channels]
+            for c in range(channels):
+                u = x[c] * scale[c] + shift[c]
+                g = grad[c] if (u >= zero) & (u <= top) else zero
                 gy[c] = g
                 sums[c] += g
                 dots[c] += g * (x[c] - mean[c])

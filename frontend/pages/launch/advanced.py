@@ -36,10 +36,18 @@ FIELDS: dict[str, tuple[Field, ...]] = {
         Field("training.precision", "Precision", "mixed: bfloat16 where it holds."),
     ),
     "Neuron": (
-        Field("neuron.model", "Neuron", "lif leaks, if does not, plif learns its leak per layer."),
+        Field(
+            "neuron.model", "Neuron",
+            "lif leaks, if does not, plif learns its leak per layer. count trains counts of up to T spikes in one pass; "
+            "its spiking network is layer-synchronous.",
+        ),
         Field("neuron.tau", "tau", "Membrane time constant in steps, above 1."),
-        Field("neuron.v_threshold", "v_threshold", "The neuron fires from this potential on."),
+        Field("neuron.decay_input", "Input decays", "lif and plif: whether the input is divided by tau, as the membrane is."),
+        Field("neuron.v_threshold", "v_threshold", "The neuron fires from this potential on; the first step of count."),
+        Field("neuron.learn_threshold", "Learned threshold", "One threshold a layer, learned; starts at v_threshold."),
+        Field("neuron.v_start", "Membrane at the start", "half: at v_threshold / 2, which rounds a rate."),
         Field("neuron.reset", "Reset", "hard: to zero after a spike; soft: the threshold is subtracted."),
+        Field("neuron.detach_reset", "Reset detached", "Whether the reset passes no gradient to its spike."),
         Field("neuron.surrogate", "Surrogate", "The smooth function whose slope stands in for the spike's."),
         Field("neuron.alpha", "Surrogate slope", "At the threshold; larger is steeper."),
     ),
@@ -59,24 +67,22 @@ FIELDS: dict[str, tuple[Field, ...]] = {
         Field("training.rate_penalty", "Firing-rate penalty", "Weight of the firing-rate term; fewer spikes."),
         Field("training.rate_target", "Firing-rate target", "Below this rate the term is silent."),
         Field("training.gradient_aware", "Gradient-aware lambda", "Weight of the paper's gradient-aware term."),
-        Field(
-            "training.gradient_aware_eps",
-            "Gradient-aware eps",
-            "The gradient norm at which a layer counts for one half.",
-        ),
+        Field("training.gradient_aware_eps", "Gradient-aware eps", "The gradient norm at which a layer counts for one half."),
         Field("training.grad_cam_aware", "Grad-CAM-aware lambda", "Weight of the Grad-CAM-aware term."),
     ),
-}
+}  # fmt: skip
 BY_NAME: dict[str, Field] = {field.name: field for fields in FIELDS.values() for field in fields}
 SPIKING_ONLY = ("Neuron", "Input and start")
 
 
 def choices(name: str) -> tuple[str, ...]:
-    """The words that a field allows; none for a number."""
+    """The words that a field allows, `true` and `false` for a switch; none for a number."""
     model: Any = RunConfig
     for part in name.split("."):
         annotation = model.model_fields[part].annotation
         model = annotation if isinstance(annotation, type) and issubclass(annotation, Frozen) else None
+    if annotation is bool:
+        return ("true", "false")
     return get_args(annotation) if get_origin(annotation) is Literal else ()
 
 
@@ -95,7 +101,12 @@ def take(values: Mapping[str, Any]) -> None:
     """Set some fields, the others as the recipe has them; from a callback."""
     clear()
     for name, value in values.items():
-        st.session_state[Key.LAUNCH_OVERRIDE.of(name)] = "null" if value is None else str(value)
+        st.session_state[Key.LAUNCH_OVERRIDE.of(name)] = "null" if value is None else text(value)
+
+
+def text(value: Any) -> str:
+    """A value as its field is typed."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def differences(config: RunConfig, recipe: RunConfig) -> dict[str, Any]:
@@ -123,7 +134,7 @@ def _field(field: Field, config: dict[str, Any]) -> None:
     value: Any = config
     for part in field.name.split("."):
         value = value.get(part) if isinstance(value, dict) else None
-    shown = "none" if value is None and config else "" if value is None else f"{value}"
+    shown = "none" if value is None and config else "" if value is None else text(value)
     shared = {
         "key": Key.LAUNCH_OVERRIDE.of(field.name),
         "help": f"`{field.name}`. {field.meaning}",
