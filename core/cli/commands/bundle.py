@@ -12,6 +12,8 @@ from core.analysis.findings import diagnostic_findings, gradient_findings
 from core.analysis.twin import twin_energy
 from core.bundle import Bundle, whole_paths
 from core.cli.console import print_json, say
+from core.energy.modes import MODES
+from core.energy.profiles import profiles
 from core.errors import BadValue
 from core.paper.measured import network_name
 from core.recipes.build import command
@@ -34,7 +36,7 @@ def show(
     config, summary, files = bundle.config(), bundle.summary(), bundle.files()
     predictions, counts = bundle.predictions(), bundle.counts()
     scores = calibration(predictions.label, predictions.outputs)
-    priced = {"mode": summary.mode, "profile": summary.profile}
+    priced = {"mode": MODES[summary.mode], "profile": profiles()[summary.profile]}
     stopped = steps.curve(predictions, counts, **priced)
     left = exits.curve(predictions, counts, bundle.counts_per_sample(), **priced)
     diagnostics = bundle.diagnostics()
@@ -108,6 +110,7 @@ def twin(
     as_json: bool = typer.Option(False, "--json", help="Print as JSON."),
 ) -> None:
     """A spiking network beside its CNN twin: energies, the CNN at few bits, the break-even firing rate."""
+    accounting, prices = MODES[mode], profiles()[profile]
     configs, counts = [], []
     for name, folder, kind in (("SNN_FOLDER", snn_folder, Kind.SNN), ("CNN_FOLDER", cnn_folder, Kind.CNN)):
         with whole_paths(folder):
@@ -119,7 +122,7 @@ def twin(
     if other.twin_hash != config.twin_hash:
         expected = f"the twin of {snn_folder}: the same network, data, training and seed"
         raise BadValue(field="CNN_FOLDER", value=str(cnn_folder), expected=expected)
-    found = twin_energy(*counts, mode, profile)
+    found = twin_energy(*counts, accounting, prices)
     if as_json:
         print_json(found.model_dump(mode="json"))
         return
