@@ -47,8 +47,10 @@ def neuron_of(config: NeuronConfig, step_mode: str = "s") -> neuron.base_node.Ba
         node = neuron.IFNode(**shared)
     elif config.model == "plif":
         node = neuron.ParametricLIFNode(init_tau=config.tau, decay_input=config.decay_input, **shared)
-    else:
+    elif config.model == "lif":
         node = neuron.LIFNode(tau=config.tau, decay_input=config.decay_input, **shared)
+    else:
+        raise UnknownLayer(layer="the neurons", kind=config.model)
     node.v = first_potential(config)
     node.set_reset_value("v", node.v)
     return node

@@ -92,6 +92,8 @@ def expected(fault: Mapping[str, Any]) -> str:
             return f"one of {limits['expected']}"
         case "conflict":
             return str(limits["expected"])
+        case "stage":
+            return fault["msg"]
         case "union_tag_invalid":
             return f"of a type that is one of {limits['expected_tags']}"
         case "string_pattern_mismatch" if limits["pattern"] == "^[0-9a-f]{64}$":

@@ -76,7 +76,7 @@ def test_a_rule_about_the_whole_names_the_field_that_it_is_about():
     }
     with pytest.raises(ValidationError) as caught:
         RunConfig.model_validate({**content, "training": {"milestones": [5, 2]}})
-    assert fault_of(caught.value.errors()[0]) == ("training.milestones", [5, 2], "rising epochs from 1 on")
+    assert fault_of(caught.value.errors()[0]) == ("training.milestones", "5,2", "rising epochs from 1 on")
 
 
 def test_text_that_is_no_json_is_not_its_own_value():

@@ -2,6 +2,7 @@
 
 import stat
 import subprocess
+import tempfile
 import threading
 
 import pytest
@@ -98,9 +99,11 @@ def bare(monkeypatch, tmp_path):
     return monkeypatch
 
 
-def test_settings_have_working_defaults(bare, tmp_path):
-    settings = Settings()
-    assert settings.home == tmp_path / ".spikefront"
+def test_settings_have_working_defaults(bare, monkeypatch):
+    with tempfile.TemporaryDirectory() as folder:  # short: a socket's path has a limit
+        monkeypatch.setenv("HOME", folder)
+        settings = Settings()
+    assert settings.home == Path(folder) / ".spikefront"
     assert (settings.host, settings.api_port, settings.dashboard_port) == ("127.0.0.1", 8000, 8501)
     assert settings.api_url == "http://127.0.0.1:8000"
     assert settings.database_url == f"sqlite:///{settings.home}/spikefront.db"
