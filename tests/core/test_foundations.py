@@ -4,6 +4,7 @@ import stat
 import subprocess
 import tempfile
 import threading
+from pathlib import Path
 
 import pytest
 from hypothesis import given
