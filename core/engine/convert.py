@@ -15,7 +15,7 @@ and of its output (s'):
 
     conv              free     W' = W s / s',  b' = b / s'
     bn                free     gamma' = gamma / s',  beta' = beta / s',  mean' = mean / s,  var' = var / s^2
-    act               s' = g v_threshold s; s' = lambda; g = 1 (if) or tau (lif, plif: their input decays by it)
+    act               s' = g v_threshold s; s' = lambda; g = 1, or tau where the input decays by it (lif, plif)
     pools, dropout    s' = s
     concat, split, shuffle     s' = s, channel by channel
     add               s' = s of both
@@ -25,23 +25,27 @@ and of its output (s'):
 
 Values tied by an operation without weights share one scale; where that ties several activations, the largest of
 their lambdas, so that none saturates. Values without an activation keep the CNN's units, the logits among them.
+
+In a network of counts (`core.engine.thermometer`) x_snn is the sum over the T steps instead, of which the largest
+count, T, stands for lambda: s' = lambda / T. Its readout works step by step: what it reads has the scale T s.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from core.backbones.plan import Node, Plan
+from core.backbones.readout import readout
 from core.engine.network import Network, observe
 from core.errors import BadValue
 from core.schemas.run import RunConfig
 
-_UNITS = 0  # the class of values that stay in the CNN's units
+UNITS = 0  # the class of values whose scale is fixed: here they stay in the CNN's units
 
 
 def require_convertible(config: RunConfig) -> None:
@@ -74,10 +78,12 @@ def convert(
     lambdas = activation_percentiles(cnn, images, config.conversion_percentile if percentile is None else percentile)
     scales = channel_scales(plan, config, lambdas)
     network = Network(plan, config, fused=cnn.fused).to(next(cnn.parameters()))
-    network.load_state_dict(cnn.state_dict(), strict=False)  # a PLIF layer's w is not the CNN's
+    network.load_state_dict(cnn.state_dict(), strict=False)  # what neurons learn is not the CNN's
+    by_step = _by_step(plan, config)
     for node in plan.nodes:
         if node.op in ("conv", "bn"):
-            _rescale(network.get_submodule(node.name), scales[node.inputs[0]], scales[node.name])
+            before = scales[node.inputs[0]] * by_step(node, node.inputs[0])
+            rescale(network.get_submodule(node.name), before, scales[node.name])
     return network.train(cnn.training)
 
 
@@ -112,12 +118,12 @@ def activation_percentiles(cnn: Network, images: Iterable[Tensor], percentile: f
     return lambdas
 
 
-class _Classes:
+class Classes:
     """Classes of channels whose scales stand in fixed ratios: a union-find in which s = ratio x s of the root."""
 
     def __init__(self, config: RunConfig) -> None:
         self._config = config
-        self._parent, self._ratio = [_UNITS], [1.0]
+        self._parent, self._ratio = [UNITS], [1.0]
 
     def new(self, count: int) -> list[tuple[int, float]]:
         """Fresh channels, free of all others."""
@@ -146,23 +152,33 @@ class _Classes:
                     expected=f"{1 / gain(self._config):g}: this network adds spikes to the current that makes them",
                 )
             return
-        if root_a == _UNITS:
+        if root_a == UNITS:
             root_a, ratio_a, root_b, ratio_b = root_b, ratio_b, root_a, ratio_a
         self._parent[root_a], self._ratio[root_a] = root_b, ratio_b / ratio_a
 
 
 def gain(config: RunConfig) -> float:
-    """What a neuron's input is multiplied by before it reaches the membrane, undone: 1 for IF, tau for a leak."""
-    return 1.0 if config.neuron.model == "if" else config.neuron.tau
+    """What a neuron's input is divided by before it reaches the membrane: 1, or tau where the input decays."""
+    neuron = config.neuron
+    return neuron.tau if neuron.model in ("lif", "plif") and neuron.decay_input else 1.0
+
+
+def _by_step(plan: Plan, config: RunConfig) -> Callable[[Node, str], int]:
+    """T where a node of the readout reads a value that is a sum over T steps, step by step; else 1."""
+    tail = readout(plan) if config.layer_synchronous else frozenset()
+    constant = {node.name for node in plan.nodes if node.constant}
+    return lambda node, read: config.time_steps if node.name in tail and read not in tail | constant else 1
 
 
 def channel_scales(plan: Plan, config: RunConfig, lambdas: dict[str, float]) -> dict[str, Tensor]:
     """The scale s of every node's output, [C] float64 > 0, by the rules at the head of this file."""
-    classes = _Classes(config)
+    classes = Classes(config)
     channels: dict[str, list[tuple[int, float]]] = {}
-    units = (_UNITS, 1.0)
+    units = (UNITS, 1.0)
+    by_step = _by_step(plan, config)
+    full = config.time_steps if config.layer_synchronous else 1  # what an activation gives where it stands for lambda
     for node in plan.nodes:
-        xs = [channels[name] for name in node.inputs]
+        xs = [[(place, ratio * by_step(node, name)) for place, ratio in channels[name]] for name in node.inputs]
         match node.op:
             case "input":
                 out = [units] * node.shape[0]
@@ -171,29 +187,14 @@ def channel_scales(plan: Plan, config: RunConfig, lambdas: dict[str, float]) -> 
             case "act":
                 ratio = gain(config) * config.neuron.v_threshold
                 out = [(place, known * ratio) for place, known in xs[0]]
-            case "concat":
-                out = [channel for x in xs for channel in x]
-            case "split":
-                out = xs[0][node.start : node.start + node.shape[0]]
-            case "shuffle":
-                order = np.arange(node.shape[0]).reshape(node.groups, -1).T.ravel()
-                out = [xs[0][i] for i in order]
-            case "add":
-                for a, b in zip(*xs, strict=True):
-                    classes.tie(a, b)
-                out = xs[0]
-            case "scale" | "sigmoid":
-                for channel in xs[-1]:
-                    classes.tie(channel, units)
-                out = xs[0] if node.op == "scale" else [units] * node.shape[0]
             case _:
-                out = xs[0]
+                out = passed_on(classes, node, xs)
         channels[node.name] = out
     known: dict[int, float] = {}
     for name, value in lambdas.items():
         for root, ratio in map(classes.root, channels[name]):
-            known[root] = max(known.get(root, 0.0), value / ratio)
-    known[_UNITS] = 1.0
+            known[root] = max(known.get(root, 0.0), value / full / ratio)
+    known[UNITS] = 1.0
     return {
         name: torch.tensor(
             [ratio * known.get(root, 1.0) for root, ratio in map(classes.root, found)], dtype=torch.float64
@@ -202,8 +203,30 @@ def channel_scales(plan: Plan, config: RunConfig, lambdas: dict[str, float]) -> 
     }
 
 
+def passed_on(classes: Classes, node: Node, xs: list[list[tuple[int, float]]]) -> list[tuple[int, float]]:
+    """The channels of a node without weights, from those of its inputs; ties what it asks to be equal."""
+    units = (UNITS, 1.0)
+    match node.op:
+        case "concat":
+            return [channel for x in xs for channel in x]
+        case "split":
+            return xs[0][node.start : node.start + node.shape[0]]
+        case "shuffle":
+            order = np.arange(node.shape[0]).reshape(node.groups, -1).T.ravel()
+            return [xs[0][i] for i in order]
+        case "add":
+            for a, b in zip(*xs, strict=True):
+                classes.tie(a, b)
+        case "scale" | "sigmoid":
+            for channel in xs[-1]:
+                classes.tie(channel, units)
+            if node.op == "sigmoid":
+                return [units] * node.shape[0]
+    return xs[0]
+
+
 @torch.no_grad()
-def _rescale(layer: nn.Module, before: Tensor, after: Tensor) -> None:
+def rescale(layer: nn.Module, before: Tensor, after: Tensor) -> None:
     """Make a layer take x / before and give y / after, channel by channel; exact but for rounding."""
     before, after = (s.to(layer.weight.device) for s in (before, after))
     if isinstance(layer, nn.Conv2d):

@@ -11,7 +11,7 @@ from core.report.charts import theme
 from core.report.twin_words import OTHER_IMAGES, twins
 from core.schemas.compare import Paired, TwinRatio
 from core.schemas.results import Summary
-from core.schemas.run import KEPT, Kind, RunConfig
+from core.schemas.run import KEPT, Kind, NeuronConfig, RunConfig
 from core.units import format_count, format_energy
 
 
@@ -94,10 +94,22 @@ def facts(summary: Summary, config: RunConfig) -> list[tuple[str, str]]:
     ]
     if summary.kind is Kind.SNN:
         neuron = config.neuron
-        found.insert(4, ("Time steps", f"T = {config.time_steps}, {config.encoding} coding"))
-        membrane = f"{neuron.model.upper()}, tau {neuron.tau:g}, v_threshold {neuron.v_threshold:g}"
-        found.append(("Neuron", f"{membrane}, surrogate {neuron.surrogate} (alpha {neuron.alpha:g})"))
+        waits = ", layer-synchronous" if config.layer_synchronous else ""
+        found.insert(4, ("Time steps", f"T = {config.time_steps}, {config.encoding} coding{waits}"))
+        found.append(("Neuron", _neuron(neuron)))
     return found
+
+
+def _neuron(neuron: NeuronConfig) -> str:
+    """The neuron in a line; what it does not use or has as everybody has is left out."""
+    threshold = f"v_threshold {neuron.v_threshold:g}"
+    if neuron.model == "count":
+        return f"counts of up to T spikes, a step learned per layer, from {threshold}"
+    tau = [] if neuron.model == "if" else [f"tau {neuron.tau:g}{'' if neuron.decay_input else ' (leak alone)'}"]
+    said = [neuron.model.upper(), *tau, f"{threshold}{' (learned)' if neuron.learn_threshold else ''}"]
+    said += ["V from v_threshold / 2"] if neuron.v_start == "half" else []
+    said += ["detached reset"] if neuron.detach_reset else []
+    return ", ".join([*said, f"surrogate {neuron.surrogate} (alpha {neuron.alpha:g})"])
 
 
 def compare(run: Summary, twin: Summary, paired: Paired | None, *, unsure: str = OTHER_IMAGES) -> Comparison:

@@ -12,14 +12,14 @@ from backend.shares import layout as sheets
 from backend.shares import page
 from core.energy.modes import MODES
 from core.energy.profiles import profiles
-from core.report.run_words import charged, compare, energy_note, headlines
+from core.report.run_words import charged, compare, energy_note, facts, headlines
 from core.schemas.bill import LayerBill, Layers
 from core.schemas.compare import Paired
 from core.schemas.diagnostics import Confusion
 from core.schemas.images import Answer, Example, Examples
 from core.schemas.recount import SharedRecount
 from core.schemas.results import Gradients, Metrics
-from core.schemas.run import Kind, RunConfig
+from core.schemas.run import Kind, NeuronConfig, RunConfig
 from core.schemas.share import SharedRun, SharedSummary, SharedTwin
 
 PNG = "data:image/png;base64,iVBORw0KGgo="
@@ -230,6 +230,32 @@ def test_an_error_is_marked_by_a_sign_and_a_word_beside_the_colour(html):
 
 def paired_of(low, high):
     return Paired(n=360, accuracy=-0.04, low=low, high=high, gained=3, lost=17, gained_indices=[], lost_indices=[])
+
+
+@pytest.mark.parametrize(
+    "fields, steps, neuron",
+    [
+        ({}, "T = 4, direct coding", "LIF, tau 2, v_threshold 1, surrogate atan (alpha 2)"),
+        (
+            {"decay_input": False, "learn_threshold": True, "detach_reset": True},
+            "T = 4, direct coding",
+            "LIF, tau 2 (leak alone), v_threshold 1 (learned), detached reset, surrogate atan (alpha 2)",
+        ),
+        (
+            {"model": "if", "reset": "soft", "v_start": "half"},
+            "T = 4, direct coding",
+            "IF, v_threshold 1, V from v_threshold / 2, surrogate atan (alpha 2)",
+        ),
+        (
+            {"model": "count", "v_threshold": 0.5},
+            "T = 4, direct coding, layer-synchronous",
+            "counts of up to T spikes, a step learned per layer, from v_threshold 0.5",
+        ),
+    ],
+)
+def test_the_facts_say_what_the_neuron_is_and_where_layers_wait(fields, steps, neuron):
+    found = dict(facts(summary_of(), RunConfig(mask=("F9",), neuron=NeuronConfig(**fields))))
+    assert (found["Time steps"], found["Neuron"]) == (steps, neuron)
 
 
 def test_the_twin_is_compared_in_points_with_the_paired_interval_and_in_energy():

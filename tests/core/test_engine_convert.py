@@ -12,10 +12,11 @@ from core.backbones.catalog import BACKBONES, plan_for
 from core.backbones.plan import PlanBuilder
 from core.datasets.load import load
 from core.engine import network as network_module
+from core.engine import thermometer
 from core.engine.convert import activation_percentiles, channel_scales, convert, require_convertible
 from core.engine.count import Counter
 from core.engine.data import Normaliser, TrainBatches, evaluation_batches, split
-from core.engine.network import Network, observe
+from core.engine.network import Network, observe, passing_counts
 from core.errors import BadValue
 from core.schemas.run import NeuronConfig, RunConfig, TrainingConfig
 
@@ -204,6 +205,33 @@ def test_as_a_start_a_leaky_neuron_fires_at_every_step_where_the_relu_reaches_it
     assert 0.01 < reached.double().mean() < 0.15
     assert torch.equal(rates == 1, reached)
     assert snn.v_start == 0 and not snn.is_converted
+
+
+@pytest.mark.parametrize("backbone", ["crossroads", *BACKBONES])
+def test_with_ideal_counts_a_network_of_counts_starts_with_the_answers_of_its_cnn(backbone, monkeypatch):
+    # an ideal count is relu(X) / theta, neither rounded nor cut; spread evenly over the steps of the readout
+    plan = plan_of(backbone)
+    cnn = trained_looking(plan)
+    cnn.fused = False
+    x = images(plan, 3)
+    config = spiking(plan, neuron=NeuronConfig(model="count", v_threshold=0.4), steps=5, training=TrainingConfig())
+    network = convert(cnn, plan, config, [x], 99.0)
+    for module in (network_module, thermometer):
+        monkeypatch.setattr(module, "counted", lambda u, levels: u.relu())
+        monkeypatch.setattr(module, "unrolled", lambda c, steps: (c / steps).repeat(steps, 1, 1, 1))
+    with torch.no_grad(), passing_counts(network):
+        torch.testing.assert_close(network(x).mean(0), cnn(x)[0], rtol=1e-6, atol=1e-8)
+
+
+def test_a_converted_start_of_counts_uses_its_whole_range():
+    plan = plan_of("squeezenet")
+    cnn = trained_looking(plan)
+    x = images(plan, 3)
+    config = spiking(plan, neuron=NeuronConfig(model="count", v_threshold=0.4), steps=4, training=TrainingConfig())
+    network = convert(cnn, plan, config, [x], 100.0)
+    with passing_counts(network):
+        top = {name: value.max().item() for name, value in values(network, x).items() if name.endswith(".act")}
+    assert top["stem.act"] == 4 and set(top.values()) <= {3, 4}  # lambda is the largest output of each layer
 
 
 def test_a_sum_of_spikes_and_their_own_current_is_refused_unless_both_have_one_scale():

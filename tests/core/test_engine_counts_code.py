@@ -20,8 +20,10 @@ from core.energy.rules import in_bounds_ops
 from core.engine.count import Counter, reached_outputs
 from core.engine.diagnose import FiringRate
 from core.engine.experiment import run
+from core.engine.infer import run as try_one
 from core.engine.network import Network, observe, passing_counts
 from core.engine.neurons import run_steps
+from core.engine.objective import Objective
 from core.engine.probe import Probe
 from core.engine.thermometer import counted, summed, unrolled
 from core.errors import BadValue
@@ -487,6 +489,25 @@ def test_the_probe_sees_a_gradient_at_every_step_and_how_many_counts_pass_theirs
     assert all(norm > 0 for layer in found.gradient_norm[0] for norm in layer)
     assert all(0 < share < 1 and len(set(layer)) == 1 for layer in found.active[0] for share in layer)
     assert all(layer[0] >= layer[-1] for layer in found.firing_rate[0])
+
+
+def test_one_image_tried_shows_the_thermometers_of_every_layer():
+    network = lively(make(mask=("F4", "F9")))
+    passed = try_one(network, images(1))
+    assert len(passed.outputs) == D and [layer.name for layer in passed.layers] == [n.name for n in network.act_nodes]
+    assert all(layer.spikes == sorted(layer.spikes, reverse=True) for layer in passed.layers)
+    assert passed.layers[0].spikes[0] > passed.layers[0].spikes[-1] > 0
+
+
+@pytest.mark.parametrize("term", [{"gradient_aware": 0.1}, {"grad_cam_aware": 0.2}, {"loss": "tet"}])
+def test_the_terms_of_the_loss_take_counts(term):
+    config = build_config(RunRequest(mask="F9", overrides={"neuron.model": "count", "batch_size": 16, **term}))
+    network = make(mask=("F9",), fused=not config.training.differentiates_twice).train()
+    done = Objective(network, config)(images(8), torch.arange(8))
+    done.loss.backward()
+    assert done.outputs_TNC.shape == (D, 8, 10) and len(done.terms) == 1 + (term != {"loss": "tet"})
+    assert all(bool(value.isfinite()) for value in done.terms.values())
+    assert bool(network.get_parameter("stem.conv.weight").grad.any())
 
 
 def test_a_run_of_counts_learns_and_says_that_it_is_layer_synchronous(tmp_path):

@@ -234,6 +234,27 @@ def test_training_step_with_other_neurons_equals_spikingjelly(fields):
             torch.testing.assert_close(ours.grad, gradients[name].grad, rtol=1e-8, atol=1e-12, msg=name)
 
 
+@pytest.mark.parametrize(
+    "neuron, losses",
+    [
+        (LIVELY, [2.2630534984866344, 2.1233806043894683, 1.966281964298164, 1.759699997427755]),
+        (NeuronConfig(tau=1.08), [2.2278555253037777, 2.1492370631376074, 2.068935168476788, 2.0281272494659084]),
+    ],
+)
+def test_a_fixed_seed_trains_to_the_losses_of_the_first_day(neuron, losses):
+    """Recorded when `lif` had no other form. float64, so that a convolution's order of summation flips no spike."""
+    network = make(dtype=torch.float64, neuron=neuron)
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
+    x, labels, found = images(dtype=torch.float64), torch.tensor([0, 1, 2, 3]), []
+    for _ in losses:
+        loss = F.cross_entropy(network(x).mean(0), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        found.append(loss.item())
+    assert found == pytest.approx(losses, rel=1e-9)
+
+
 def test_a_plif_network_learns_one_time_constant_a_layer_starting_at_the_configs():
     network = make(neuron=NeuronConfig(model="plif", tau=3.0))
     names = [name for name, _ in network.named_parameters() if name.endswith(".w")]

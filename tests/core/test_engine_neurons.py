@@ -1,5 +1,6 @@
 import itertools
 import math
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -253,6 +254,14 @@ def test_the_kernels_know_every_combination():
         assert is_compiled(NeuronConfig(model=model, reset=reset, surrogate=surrogate))
     unknown = NeuronConfig().model_copy(update={"surrogate": "arctangent of a later day"})
     assert not is_compiled(unknown)
+
+
+def test_every_field_of_a_neuron_and_every_word_it_takes_stands_in_the_docs():
+    page = (Path(__file__).parents[2] / "docs" / "neurons.md").read_text()
+    for name, field in NeuronConfig.model_fields.items():
+        assert name in page, name
+        for word in get_args(field.annotation):
+            assert f"`{word}`" in page, (name, word)
 
 
 @pytest.mark.parametrize(
