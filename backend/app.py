@@ -18,6 +18,7 @@ from backend.installation import endpoints as installation
 from backend.pareto import endpoints as pareto
 from backend.results import endpoints as results
 from backend.runs import endpoints as runs
+from backend.runs.found import AtStart
 from backend.security import BEARER, Gate, allowed_hosts
 from backend.shares import endpoints as shares
 from backend.store.backfill import fill_older_rows
@@ -40,10 +41,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     context = build_context(settings)
     fill_older_rows(context.database, context.artifacts)
 
+    found = AtStart(context)
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        found.start()
         yield
+        await to_thread.run_sync(found.stop)
         await to_thread.run_sync(context.inference.close)
+        await to_thread.run_sync(context.views.write)
         context.database.close()
 
     app = FastAPI(

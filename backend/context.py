@@ -11,6 +11,7 @@ from backend.store.artifacts import Artifacts, SignedUrls
 from backend.store.db import Database
 from backend.store.lifecycle import Lifecycle
 from backend.store.queue import Queue
+from backend.store.views import ViewCounts
 from core.settings import Settings, read_token
 
 
@@ -25,6 +26,7 @@ class Context:
     artifacts: Artifacts
     urls: SignedUrls
     inference: InferProcess
+    views: ViewCounts
     token: str
 
 
@@ -40,6 +42,7 @@ def build_context(settings: Settings) -> Context:
         artifacts=Artifacts(settings),
         urls=SignedUrls(token=token, public_url=settings.public_url),
         inference=InferProcess(),
+        views=ViewCounts(database),
         token=token,
     )
 

@@ -15,6 +15,7 @@ from backend.store.models import WorkerRow
 from backend.store.signs import seen_lately
 from core.errors import SpikefrontError
 from core.forecast import STORAGE_MARGIN
+from core.home.notes import read_notes
 from core.room import lack
 from core.schemas.workers import ReadyCheck
 
@@ -73,7 +74,9 @@ def why_nothing_starts(context: Context, workers: Sequence[WorkerRow]) -> str | 
 
     The disk is looked at here too: on a full one a worker cannot even write that it waits.
     """
-    if (why := lack(context.artifacts.root, STORAGE_MARGIN, try_it=False)) is not None:
+    if (why := read_notes(context.settings).get("worker")) is not None:
         return why
     said = [worker.paused for worker in workers]
-    return said[0] if said and all(said) else None
+    if said and all(said):
+        return said[0]
+    return lack(context.artifacts.root, STORAGE_MARGIN, try_it=False)

@@ -17,7 +17,8 @@ from collections.abc import Sequence
 
 from pydantic import ValidationError
 
-from core.errors import BadValue, BundleCorrupt, InferenceFailed
+from core import errors
+from core.errors import InferenceFailed, SpikefrontError
 from core.host.processes import kill_group
 from core.schemas.inference import INFER_ANSWER, Inferred, InferRequest, NotInferred
 
@@ -30,8 +31,12 @@ IDLE_S = 300.0
 GRACE_S = 2.0
 #: The child needs none of these, and what a process does not have it cannot leak.
 WITHHELD = ("SPIKEFRONT_BROKER_URL", "SPIKEFRONT_DATABASE_URL", "SPIKEFRONT_ARTIFACTS_URL")
-#: Refusals that are the asker's to mend, made anew from their fields.
-MENDABLE: dict[str, type[BadValue | BundleCorrupt]] = {error.code: error for error in (BadValue, BundleCorrupt)}
+#: What the child may refuse in the domain's own words: such a refusal stands, however often somebody asks.
+REFUSALS = {
+    error.code: error
+    for error in vars(errors).values()
+    if isinstance(error, type) and error is not SpikefrontError and issubclass(error, SpikefrontError)
+}
 
 
 class InferProcess:
@@ -60,7 +65,7 @@ class InferProcess:
         return child.pid if child is not None and child.poll() is None else None
 
     def ask(self, request: InferRequest) -> Inferred:
-        """Raises BadValue or BundleCorrupt as the child found it, InferenceFailed for everything else."""
+        """Raises what the child refused in the domain's words, and InferenceFailed where it could not answer at all."""
         # waiting longer than one start and one answer means that many are ahead
         if not self._lock.acquire(timeout=self._start_s + self._answer_s):
             raise InferenceFailed(why="Other images are being worked on; try again in a moment.")
@@ -71,8 +76,8 @@ class InferProcess:
             self._lock.release()
         if isinstance(answer, NotInferred):
             log.warning("tryit.refused", extra={"code": answer.code, "reason": answer.message})
-            if answer.code in MENDABLE:
-                raise MENDABLE[answer.code](**answer.fields)
+            if answer.code in REFUSALS:
+                raise _made_anew(REFUSALS[answer.code], answer)
             raise InferenceFailed(why=answer.message)
         return answer
 
@@ -172,6 +177,13 @@ class InferProcess:
         kill_group(child.pid)
         child.wait()
         child.stdout.close()
+
+
+def _made_anew(kind: type[SpikefrontError], answer: NotInferred) -> SpikefrontError:
+    """The child's error, here. Not by its constructor, which makes a message from more than the fields."""
+    error = kind.__new__(kind)
+    SpikefrontError.__init__(error, answer.message, **answer.fields)
+    return error
 
 
 def _environment() -> dict[str, str]:

@@ -101,7 +101,7 @@ class ExampleImages:
     image: np.ndarray  # [M, H, W, 3] uint8
 
 
-def write_atomic(path: Path, content: bytes) -> None:
+def write_atomic(path: Path, content: bytes | bytearray) -> None:
     """Put `content` at `path` whole: written beside it, synced, renamed, and the folder synced.
 
     Raises StorageFull where the disk is full, and HomeUnusable where the folder cannot be written for another

@@ -72,10 +72,9 @@ def _copies(config: RunConfig) -> int:
 def storage_bytes(plan: Plan, config: RunConfig, *, n_test: int, n_classes: int) -> int:
     """Bytes of free disk that a run needs to come to its end, beside the data set.
 
-    A checkpoint (weights, the best epoch's, the optimiser's moments, the averaged weights) and the next one beside it, then the bundle: weights
-    and the outputs of the test set at each step; with a teacher also the twin's bundle. STORAGE_MARGIN stands for
-    what is small or shared: counts, kept images, curves, database, broker and logs. An older checkpoint is kept
-    where there is room and is not reckoned with.
+    Two checkpoints (weights, the best epoch's, Adam's two moments), the last and the one before it, then the bundle:
+    weights and the outputs of the test set at each step; with a teacher also the twin's bundle. STORAGE_MARGIN
+    stands for what is small or shared: counts, kept images, curves, database, broker and logs.
     """
     weights = plan.params * FLOAT
 

@@ -15,6 +15,8 @@ from core.forecast import STORAGE_MARGIN, storage_bytes
 from core.recipes.build import plan_of
 from core.schemas.run import RunConfig
 
+TRIED_BYTES = 64 << 20  # at most: a file system that cannot reserve room writes all of it
+
 
 def needed_bytes(config: RunConfig, data: Path) -> int:
     """What a run will write; of one that cannot be reckoned, such as of a data set that is gone, the margin alone."""
@@ -43,7 +45,7 @@ def lack(folder: Path, bytes_wanted: int, *, try_it: bool) -> str | None:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder, prefix=".room-") as file:
             if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(file.fileno(), 0, bytes_wanted)
+                os.posix_fallocate(file.fileno(), 0, min(bytes_wanted, TRIED_BYTES))
             else:
                 file.write(b"\0" * 4096)
                 file.flush()
@@ -56,7 +58,7 @@ def lack(folder: Path, bytes_wanted: int, *, try_it: bool) -> str | None:
 
 def _short(free: int, wanted: int) -> str:
     return (
-        f"The disk that holds the runs is full: {free / 1e6:,.0f} MB free, and the next run needs about "
+        f"The disk that holds the runs is full: {free / 1e6:,.0f} MB free, where a run needs about "
         f"{wanted / 1e6:,.0f} MB."
     )
 

@@ -148,6 +148,8 @@ class Key(StrEnum):
     SHARE_NEW_SWEEP = "share_new_sweep"
     SHARE_NEW_DATASET = "share_new_dataset"
 
+    TAKE_UP = "take_up"
+
     def of(self, name: str) -> str:
         """The key of one of several like things: `Key.LAUNCH_BLOCK.of("F4")`."""
         return f"{self.value}{name}"

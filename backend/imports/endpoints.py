@@ -8,7 +8,8 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from backend.context import Context, of
 from backend.imports.service import ImportService
-from core.schemas.runs import Run
+from backend.runs.found import take_up
+from core.schemas.runs import Run, TakenUp
 
 router = APIRouter(tags=["runs"])
 
@@ -38,3 +39,9 @@ async def import_bundle(
     response.status_code = 201 if created else 200
     response.headers["Location"] = f"/api/v1/runs/{run.id}"
     return run
+
+
+@router.post("/imports/unlisted")
+def take_up_unlisted(context: Annotated[Context, Depends(of)]) -> TakenUp:
+    """Runs whose folders are in the folder of runs and whose rows are not, as after the database was deleted."""
+    return TakenUp(ids=take_up(context))

@@ -10,6 +10,7 @@ from pathlib import Path
 from sqlalchemy import make_url
 
 from backend.context import Context
+from backend.runs.found import unlisted
 from backend.runs.repository import RunRepository, RunWhere
 from backend.shares.frozen import FOLDER
 from core.energy.profiles import faulty_profiles
@@ -42,6 +43,7 @@ def installation(context: Context) -> Installation:
         stored=stored,
         free_bytes=shutil.disk_usage(settings.home).free,
         n_runs=n_runs,
+        n_unlisted=len(unlisted(context)),
         n_in_bin=n_in_bin,
         faulty_profiles=faulty_profiles(settings.home),
     )

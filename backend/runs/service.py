@@ -19,8 +19,9 @@ from backend.store.artifacts import BUNDLE_ZIP
 from backend.store.db import utc_now
 from backend.store.lifecycle import add_state_event
 from backend.store.models import RunRow
-from core.errors import BadValue, NotFound, SpikefrontError, StateConflict
+from core.errors import BadValue, NotFound, SpikefrontError, StateConflict, StorageFull
 from core.recipes.build import build_config
+from core.room import lack
 from core.schemas.base import digest
 from core.schemas.request import ForkRequest, RunRequest
 from core.schemas.run import Kind, RunConfig, RunState
@@ -30,6 +31,7 @@ log = logging.getLogger("spikefront.runs")
 
 RETRIABLE = (RunState.FAILED, RunState.CANCELLED, RunState.LOST)
 MAX_TAGS = 20
+ROW_BYTES = 1 << 20  # of the database's log, for one small change with a margin
 
 
 class RunService:
@@ -45,12 +47,12 @@ class RunService:
         return self._create(build_config(resolved), asked=request.model_dump(mode="json"), key=key)
 
     def retry(self, run_id: str, *, key: str | None) -> tuple[Run, bool]:
-        """A new run with the config of one that did not come to a result."""
+        """A new run with the config of one that did not come to a result; it goes on from that one's checkpoint."""
         with self._database.read() as session:
             row = RunRepository(session).require(run_id)
         if row.state not in RETRIABLE:
             raise StateConflict(run_id=run_id, state=row.state, wanted="trying it again")
-        return self._create(RunConfig.model_validate(row.config), asked={"retry": run_id}, key=key)
+        return self._create(RunConfig.model_validate(row.config), asked={"retry": run_id}, key=key, after=run_id)
 
     def fork(self, run_id: str, request: ForkRequest, *, key: str | None) -> tuple[Run, bool]:
         """A new run with the config of another, changed; an empty request repeats it."""
@@ -98,13 +100,24 @@ class RunService:
 
     def delete(self, run_id: str) -> None:
         """Put a run that has ended into the bin. Raises NotFound, or StateConflict while it may still change."""
+        try:
+            self._put_in_bin(run_id)
+        except StorageFull:  # even that needs a little room
+            if not self._context.lifecycle.space.make_room(self._has_room_for_a_row):
+                raise
+            self._put_in_bin(run_id)
+        log.info("run.deleted", extra={"run_id": run_id})
+
+    def _put_in_bin(self, run_id: str) -> None:
         with self._database.write() as session:
             repository = RunRepository(session)
             row = repository.require(run_id)
             if not repository.put_in_bin(run_id, now=utc_now()):
                 raise StateConflict(run_id=run_id, state=row.state, wanted="deleting it")
             idempotency.forget(session, run_id)
-        log.info("run.deleted", extra={"run_id": run_id})
+
+    def _has_room_for_a_row(self) -> bool:
+        return lack(self._context.settings.home, ROW_BYTES, try_it=True) is None
 
     def purge(self, run_id: str) -> None:
         """Remove a run in the bin for good, now: its room on the disk is free again. Raises NotFound."""
@@ -163,7 +176,9 @@ class RunService:
                 raise BadValue(field="tag", value=tag, expected=f"left out: the run has {MAX_TAGS} tags already")
             repository.set_tags(run_id, tags)
 
-    def _create(self, config: RunConfig, *, asked: dict[str, Any], key: str | None) -> tuple[Run, bool]:
+    def _create(
+        self, config: RunConfig, *, asked: dict[str, Any], key: str | None, after: str | None = None
+    ) -> tuple[Run, bool]:
         require_dataset(config.dataset, self._context.settings.data)
         sources.require_here(self._context, [config])
         body_hash = digest(asked)
@@ -174,7 +189,8 @@ class RunService:
         except IntegrityError:  # two requests with one key at the same time: the other one was stored
             run_id, created = self._insert(config, body_hash=body_hash, key=key)
         if created:
-            log.info("run.created", extra={"run_id": run_id, "config_hash": config.config_hash})
+            resumes = after is not None and self._context.artifacts.hand_on(after, run_id)
+            log.info("run.created", extra={"run_id": run_id, "config_hash": config.config_hash, "resumes": resumes})
             send(self._context, [run_id])
         return self.show(run_id), created
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, or_, select, update
+from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.orm import Session
 
 from backend.store.models import RunRow, ShareRow
@@ -41,15 +41,6 @@ class ShareRepository:
     def living(self, token_hash: str, *, now: datetime) -> ShareRow | None:
         """The share with this hash that is neither withdrawn nor over; None for any other."""
         return self._session.scalars(select(ShareRow).where(ShareRow.token_hash == token_hash, _living(now))).first()
-
-    def count_view(self, share_id: str, *, now: datetime) -> bool:
-        """Count one more view of a living share; False when it is none any more."""
-        seen = self._session.execute(
-            update(ShareRow)
-            .where(ShareRow.id == share_id, _living(now))
-            .values(views=ShareRow.views + 1, last_viewed_at=now)
-        )
-        return seen.rowcount == 1
 
     def frozen_and_over(self, *, now: datetime) -> list[str]:
         """Frozen shares whose time is over."""

@@ -100,9 +100,7 @@ class ShareService:
         """What the holder of `token` may see; counts the view. Raises ShareGone, whatever the reason."""
         share = self._living(token)
         content = self._content(share)
-        with self._database.write() as session:
-            if not ShareRepository(session).count_view(share.id, now=utc_now()):
-                raise ShareGone()
+        self._context.views.add(share.id, now=utc_now())
         return content
 
     def open_page(self, token: str) -> Page:
@@ -201,7 +199,7 @@ class ShareService:
         return share
 
     def _present(self, share: ShareRow, run: RunRow | None = None) -> Share:
-        request = request_of(share)
+        request, (unwritten, last_viewed) = request_of(share), self._context.views.waiting(share.id)
         kept = share.frozen and share.revoked_at is None and (share.expires_at is None or share.expires_at > utc_now())
         return Share(
             id=share.id,
@@ -218,8 +216,8 @@ class ShareService:
             created_at=share.created_at,
             expires_at=share.expires_at,
             revoked_at=share.revoked_at,
-            views=share.views,
-            last_viewed_at=share.last_viewed_at,
+            views=share.views + unwritten,
+            last_viewed_at=last_viewed or share.last_viewed_at,
         )
 
 

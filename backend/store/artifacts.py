@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import os
 import shutil
 import time
 from pathlib import Path
@@ -46,6 +47,23 @@ class Artifacts:
         folder = self.folder(run_id)
         return not (folder / MANIFEST).exists() and any((folder / name).exists() for name in UNFINISHED)
 
+    def hand_on(self, run_id: str, successor: str) -> bool:
+        """Let a new run of the same config go on from what another has left; whether it can.
+
+        By hard links, which take no room (files of a checkpoint are replaced, never changed), or else by copies.
+        """
+        if not self.has_unfinished(run_id):
+            return False
+        source, target = self.folder(run_id), self.folder(successor)
+        try:
+            for name in UNFINISHED:
+                if (source / name).is_dir():
+                    shutil.copytree(source / name, target / name, copy_function=_link_or_copy)
+        except OSError:  # shutil.Error among them; half a folder is worth nothing
+            shutil.rmtree(target, ignore_errors=True)
+            return False
+        return True
+
     def drop_unfinished(self, run_id: str) -> None:
         """Remove what only going on with the run could use."""
         for name in UNFINISHED:
@@ -54,6 +72,13 @@ class Artifacts:
     def delete(self, run_id: str) -> None:
         """Remove a run's folder; nothing happens when there is none."""
         shutil.rmtree(self.folder(run_id), ignore_errors=True)
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 class SignedUrls:

@@ -68,8 +68,12 @@ class Database:
             yield session
 
     @contextmanager
-    def write(self) -> Iterator[Session]:
-        with _domain_errors(), Session(self._writing, expire_on_commit=False) as session, session.begin():
+    def write(self, *, patience_ms: int | None = None) -> Iterator[Session]:
+        """With `patience_ms` DatabaseDown comes as soon as the turn to write has not come in that time."""
+        engine = self._writing
+        if patience_ms is not None:
+            engine = engine.execution_options(spikefront_wait_ms=patience_ms)
+        with _domain_errors(), Session(engine, expire_on_commit=False) as session, session.begin():
             yield session
 
     def close(self) -> None:
@@ -103,7 +107,12 @@ def _engine(url: str) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql(connection.get_execution_options().get("spikefront_begin", "BEGIN"))
+        options = connection.get_execution_options()
+        wait_ms = options.get("spikefront_wait_ms", BUSY_TIMEOUT_MS)
+        if connection.info.get("wait_ms", BUSY_TIMEOUT_MS) != wait_ms:  # connections are used again
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {wait_ms:d}")
+            connection.info["wait_ms"] = wait_ms
+        connection.exec_driver_sql(options.get("spikefront_begin", "BEGIN"))
 
     return engine
 

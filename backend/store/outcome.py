@@ -12,6 +12,7 @@ from core.analysis.predictions import predict
 from core.analysis.steps import firing_rate, truncated
 from core.bundle import Bundle
 from core.energy.modes import MODES
+from core.errors import UnknownName
 from core.forecast import training_ops
 from core.recipes.build import plan_of
 from core.schemas.results import Counts, Summary
@@ -84,8 +85,10 @@ def throughput(config: RunConfig, summary: Summary) -> float | None:
     wall_s = summary.train_wall_s + summary.evaluate_wall_s
     if wall_s <= 0 or summary.epochs_run < 1:
         return None
+    try:
+        plan = plan_of(config)
+    except UnknownName:  # a data set that was taken away since
+        return None
     done = config.model_copy(update={"training": config.training.model_copy(update={"max_epochs": summary.epochs_run})})
-    ops = training_ops(
-        plan_of(config), done, n_train=summary.n_train, n_validation=summary.n_validation, n_test=summary.n_test
-    )
+    ops = training_ops(plan, done, n_train=summary.n_train, n_validation=summary.n_validation, n_test=summary.n_test)
     return ops / wall_s

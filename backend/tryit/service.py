@@ -12,11 +12,12 @@ from backend.store.models import RunRow
 from core.analysis.predictions import confidences
 from core.analysis.steps import spent
 from core.bundle import Bundle
+from core.datasets.catalog import find
 from core.datasets.picture import png
 from core.energy import price
 from core.energy.modes import MODES
 from core.energy.profiles import profiles
-from core.errors import BadValue, NotFound
+from core.errors import BadValue, DatasetMissing, NotFound, UnknownName
 from core.schemas.inference import Inference, InferRequest, Pass, Tried
 from core.schemas.run import Kind
 
@@ -31,7 +32,8 @@ class TryService:
         """The answers to `picture`, or to the kept test image `index` where that is given.
 
         Raises NotFound for a run or a test image that is not there, NotReady, UnknownName for a mode or profile,
-        BadValue for a picture that cannot be used, BundleCorrupt, InferenceFailed.
+        DatasetMissing where the run's data set was taken away, BadValue for a picture that cannot be used,
+        BundleCorrupt, InferenceFailed.
         """
         MODES[mode], profiles()[profile]  # an unknown name is said before anything runs
         if (index is None) == (not picture):
@@ -41,6 +43,7 @@ class TryService:
             repository = RunRepository(session)
             row = repository.require_succeeded(run_id, what="trained network")
             other = repository.succeeded_twin(row)
+        self._require_dataset(row.dataset)
         rows = [row] if other is None else [row, other]
         bundles = [self._context.artifacts.bundle(each.id) for each in rows]
         truth = None
@@ -68,6 +71,15 @@ class TryService:
             answer=answers[0],
             twin=answers[1] if other is not None else None,
         )
+
+    def _require_dataset(self, name: str) -> None:
+        """Its table says how pixels are normalised, so without it the network sees nothing that it knows."""
+        data = self._context.settings.data
+        try:
+            find(name, data)
+        except UnknownName:
+            how = f"It was taken away, and its networks with it; to try one, add it again as it was: data add {name}."
+            raise DatasetMissing(name=name, folder=str(data), how=how) from None
 
 
 def _kept(bundles: list[Bundle], index: int) -> tuple[bytes, str]:

@@ -15,6 +15,7 @@ from backend.store.db import utc_now
 from backend.store.lifecycle import OWNED
 from backend.store.models import RunRow, WorkerRow
 from backend.store.signs import seen_lately
+from core.errors import DatasetCorrupt, UnknownName
 from core.schemas.run import RunConfig, RunState
 from core.schemas.workers import QueuedRun, RunBrief, WaitingRuns, WorkerInfo, Workers
 
@@ -63,7 +64,7 @@ class WorkerService:
             total = session.scalar(select(func.count()).select_from(RunRow).where(*waiting)) or 0
             rows = list(session.scalars(select(RunRow).where(*waiting).order_by(RunRow.created_at, RunRow.id)))
         estimator, slots = Estimator(self._context), sum(worker.slots for worker in workers)
-        lasts = [estimator.time(RunConfig.model_validate(row.config)).total_s for row in rows]
+        lasts = [_lasts(row, estimator) for row in rows]
         starts = _starts([_left(run, estimator, now) for run in held], slots, lasts)
         paused = why_nothing_starts(self._context, workers)
         starting = slots and paused is None
@@ -97,11 +98,19 @@ def _held(session: Session) -> list[RunRow]:
     return list(session.scalars(select(RunRow).where(RunRow.state.in_(OWNED)).order_by(RunRow.started_at)))
 
 
+def _lasts(run: RunRow, estimator: Estimator) -> float:
+    """Forecast seconds of a whole run; 0 where its data set was taken away, since it then fails as it starts."""
+    try:
+        return estimator.time(RunConfig.model_validate(run.config)).total_s
+    except (UnknownName, DatasetCorrupt):
+        return 0.0
+
+
 def _left(run: RunRow, estimator: Estimator, now: datetime) -> float:
     """Seconds until a running run ends: its own estimate, else the forecast less what has passed."""
     if (eta_s := run.progress.get("eta_s")) is not None:
         return eta_s
-    whole = estimator.time(RunConfig.model_validate(run.config)).total_s
+    whole = _lasts(run, estimator)
     passed = now - run.started_at if run.started_at is not None else timedelta()
     return max(0.0, whole - passed.total_seconds())
 

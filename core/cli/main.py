@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 
@@ -77,8 +77,8 @@ def build_app(asked: str | None) -> typer.Typer:
     return app
 
 
-def main(args: Sequence[str] | None = None) -> None:
-    """Run the command line and exit the process."""
+def main(args: Sequence[str] | None = None, *, on_ready: Callable[[], object] = lambda: None) -> None:
+    """Run the command line and exit the process; `on_ready` is called when the command is loaded and about to run."""
     args = list(sys.argv[1:] if args is None else args)
     asked = next((arg for arg in args if not arg.startswith("-")), None)
     if asked not in COMMANDS or not COMMANDS[asked].hidden:  # those speak to a program, by rules of their own
@@ -86,7 +86,7 @@ def main(args: Sequence[str] | None = None) -> None:
         _word_warnings()
     try:
         try:
-            _run(args, asked)
+            _run(args, asked, on_ready)
         finally:
             if sys.stdout is not None:
                 sys.stdout.flush()
@@ -106,9 +106,11 @@ def _word_warnings() -> None:
         warnings.simplefilter("ignore")
 
 
-def _run(args: list[str], asked: str | None) -> None:
+def _run(args: list[str], asked: str | None, on_ready: Callable[[], object]) -> None:
     try:
-        build_app(asked)(args, prog_name="spikefront")
+        app = build_app(asked)
+        on_ready()
+        app(args, prog_name="spikefront")
     except Interrupted as stop:
         print_error(stop, as_json="--json" in args)
         sys.exit(EXIT_INTERRUPTED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from core.datasets.splits import limited
 from core.energy.modes import MODES
 from core.energy.price import energy_pj
 from core.energy.profiles import profiles
+from core.engine.checkpoint import set_aside
 from core.engine.convert import convert, require_convertible
 from core.engine.count import Counter
 from core.engine.data import LIMIT_SEED, Normaliser, Splits, evaluation_batches, split
@@ -38,7 +40,7 @@ from core.engine.sources import START, adopt, check_start, kept, load_state
 from core.engine.start_from import adapt
 from core.engine.teacher import FOLDER, check, load_teacher, noted
 from core.engine.train import EVALUATION_BATCH, Trainer
-from core.errors import Interrupted, OutOfMemory
+from core.errors import BundleCorrupt, Interrupted, OutOfMemory
 from core.host.malloc import keep_freed_memory
 from core.recipes.build import plan_of
 from core.run_folder import held
@@ -135,6 +137,7 @@ def _run(
             config, bundle, splits, device, emit, should_stop, taught, retell, recount, given=given, origin=origin
         )
     twin = taught_by
+    _drop_damaged(twin)
     twin.require_own(config.twin())
     if not twin.complete and given is not None:
         adopt(given, twin)
@@ -180,18 +183,27 @@ def _train(
     origin: Bundle | None = None,
 ) -> Summary:
     teacher = None if taught_by is None else load_teacher(taught_by, device)
-    network = start_network(config, teacher, splits, device, origin)
-    trainer = Trainer(
-        network,
-        config,
-        splits,
-        device=device,
-        folder=bundle.checkpoint,
-        emit=emit,
-        should_stop=should_stop,
-        teacher=teacher,
-    )
-    resumed = trainer.restore()
+
+    def fresh() -> Trainer:
+        return Trainer(
+            start_network(config, teacher, splits, device, origin),
+            config,
+            splits,
+            device=device,
+            folder=bundle.checkpoint,
+            emit=emit,
+            should_stop=should_stop,
+            teacher=teacher,
+        )
+
+    trainer = fresh()
+    try:
+        resumed = trainer.restore()
+    except BundleCorrupt as error:  # all of it is lost either way: the run is worth more than its first part
+        log.warning("checkpoint.not_used", extra={"why": error.message})
+        set_aside(bundle.checkpoint)
+        trainer, resumed = fresh(), False
+    network = trainer.network
     emit(
         Started(
             device=describe_device(device),
@@ -232,6 +244,16 @@ def _train(
     bundle.seal()
     log.info("run.finished", extra={"config_hash": config.config_hash, "accuracy": summary.accuracy})
     return summary
+
+
+def _drop_damaged(twin: Bundle) -> None:
+    """A teacher whose files have changed on the disk is trained, or copied, again."""
+    try:
+        if twin.complete:
+            twin.verify()
+    except BundleCorrupt as error:
+        log.warning("teacher.damaged", extra={"why": error.message})
+        shutil.rmtree(twin.path)
 
 
 def start_network(

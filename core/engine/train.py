@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from core.bundle import CHECKPOINT
 from core.engine.average import Average, statistics_images, take_statistics
 from core.engine.checkpoint import load_checkpoint, save_checkpoint
 from core.engine.data import Normaliser, Splits, TrainBatches, evaluation_batches, stream
@@ -31,7 +32,7 @@ from core.engine.optimizers import optimizer, set_rate
 from core.engine.probe import Probe
 from core.engine.progress import Pace
 from core.engine.schedules import learning_rate, mean_rate
-from core.errors import Interrupted, NonFiniteLoss
+from core.errors import BundleCorrupt, Interrupted, NonFiniteLoss
 from core.forecast import STATISTICS_IMAGES
 from core.schemas.diagnostics import Diagnostics
 from core.schemas.results import EpochDone, Event, Gradients, Metrics
@@ -380,11 +381,23 @@ class Trainer:
         log.info("checkpoint.saved", extra={"epoch": self.epoch, "step": self.step})
 
     def restore(self) -> bool:
-        """Go to where the checkpoint stands; False where there is none. Raises BundleCorrupt."""
+        """Go to where the checkpoint stands; False where there is none that is whole.
+
+        Raises BundleCorrupt for one that does not fit, such as of another version of the network; this trainer is then
+        of no use any more.
+        """
         loaded = load_checkpoint(self._folder, self._device)
         if loaded is None:
             return False
-        tensors, state = loaded
+        try:
+            self._adopt(*loaded)
+        except (RuntimeError, KeyError, ValueError, TypeError) as error:
+            if "memory" in str(error):  # of the device: the checkpoint is not to blame
+                raise
+            raise BundleCorrupt(file=CHECKPOINT, why=f"it does not fit ({type(error).__name__}).") from error
+        return True
+
+    def _adopt(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
 
         def under(prefix: str) -> dict[str, Tensor]:
             return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
@@ -408,7 +421,6 @@ class Trainer:
         if "diagnostics" in state:  # not in a checkpoint from before they were measured
             self.probe.diagnostics = Diagnostics.model_validate(state["diagnostics"])
         self._looked = self.step
-        return True
 
 
 #: Plain numbers of a Trainer that a checkpoint holds.

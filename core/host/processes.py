@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -147,10 +148,12 @@ def bound_log(path: Path) -> None:
 def bound_running_log(path: Path) -> None:
     """Cut a log that its writer keeps open: the end is kept as `<name>.1`, the file starts again at zero."""
     try:
-        if path.stat().st_size > LOG_LIMIT_BYTES:
+        if path.stat().st_size <= LOG_LIMIT_BYTES:
+            return
+        with suppress(OSError):  # on a full disk the end is lost, and its room is won
             path.with_name(path.name + ".1").write_bytes(_end(path, LOG_LIMIT_BYTES))
-            os.truncate(path, 0)  # the writer appends, so it goes on at the new end
-    except FileNotFoundError:
+        os.truncate(path, 0)  # the writer appends, so it goes on at the new end
+    except OSError:  # not there, or not now: it is tried again in a minute
         pass
 
 

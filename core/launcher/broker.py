@@ -15,8 +15,8 @@ import tempfile
 from pathlib import Path
 
 from core.errors import HomeUnusable, ServiceFailed
+from core.home.lock import make_folder
 from core.host.processes import Service
-from core.launcher.home_lock import make_folder
 from core.settings import Settings
 
 #: sun_path holds 108 bytes on Linux and 104 on macOS, the closing zero included (unix(7), unix(4)).
@@ -90,6 +90,18 @@ def set_aside(settings: Settings) -> bool:
         damaged.rmdir()
     folder.rename(damaged)
     return True
+
+
+def empty(path: Path, *, timeout_s: float = 2.0) -> bool:
+    """Remove every message of the server behind the socket; whether it did."""
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(timeout_s)
+            connection.connect(str(path))
+            connection.sendall(b"FLUSHALL\r\n")
+            return connection.recv(64).startswith(b"+OK")
+    except OSError:
+        return False
 
 
 def leave(settings: Settings) -> None:

@@ -21,12 +21,13 @@ from core.datasets.load import status
 from core.energy.profiles import faulty_profiles
 from core.errors import BadValue, PortTaken, SpikefrontError
 from core.forecast import STORAGE_MARGIN
+from core.home.lock import running
+from core.home.notes import read_notes
 from core.homes import NOWHERE
 from core.host.machine import cores, gpus, memory_available_bytes
 from core.host.ports import check_port
 from core.host.versions import installed, program_version
 from core.launcher import broker, health
-from core.launcher.home_lock import running
 from core.settings import Settings, token_in
 
 GIB = 1 << 30
@@ -49,7 +50,7 @@ class Check:
 def examine(settings: Settings) -> Iterator[Check]:
     """All checks, quick ones first; one that breaks reports itself."""
     for check in (
-        _python, _packages, _engine, _cpu, _gpu, _home, _disk, _token, _ports, _running, _broker, _data, _profiles,
+        _python, _packages, _engine, _cpu, _gpu, _home, _disk, _database, _token, _ports, _running, _broker, _data, _profiles,
     ):  # fmt: skip
         try:
             yield from check(settings)
@@ -164,6 +165,20 @@ def _disk(settings: Settings) -> Iterator[Check]:
         yield Check(name="disk", status="ok", found=found)
 
 
+def _database(settings: Settings) -> Iterator[Check]:
+    """Without opening it: only whether runs would be without one."""
+    file = settings.home / "spikefront.db"
+    if settings.database_url_override is not None or file.exists():
+        return
+    n_runs = sum(1 for _ in (settings.home / "runs").glob("*/manifest.json"))
+    if n_runs:
+        found = f"{file.name} is gone; {n_runs} finished runs are still in the folder runs"
+        advice = (
+            "The next start lists them again, without tags, notes, sweeps and links. Or put a copy of the file back."
+        )
+        yield Check(name="database", status="warn", found=found, advice=advice)
+
+
 def _token(settings: Settings) -> Iterator[Check]:
     try:
         mode = stat.S_IMODE(settings.token_file.stat().st_mode)
@@ -210,7 +225,12 @@ def _running(settings: Settings) -> Iterator[Check]:
     """What a Spikefront that runs on this data folder says of its training."""
     if running(settings) is None:
         return
+    notes = read_notes(settings)
+    for name, sentence in notes.items():
+        yield Check(name=name, status="fail", found=sentence, advice=f"Its log: {settings.home / 'logs'}.")
     why = health.training_halted(settings)
+    if why in notes.values():
+        return
     if why is None:
         yield Check(name="training", status="ok", found="runs are taken from the queue")
     else:

@@ -3,6 +3,9 @@
 Order of start: broker, API and dashboard, then the worker (it wants the database that the API
 migrates). Order of stop: worker (its trainers write a checkpoint and their runs are queued again),
 dashboard, API, broker.
+
+Once all have started, no service takes the others down: one that keeps ending is started again with a growing pause,
+and terminal, pages and `spikefront doctor` say so. Without a worker, results can still be looked at.
 """
 
 from __future__ import annotations
@@ -19,19 +22,21 @@ import httpx
 
 from core.addresses import origin
 from core.errors import BadValue, ServiceFailed
+from core.home.lock import HomeLock, make_folder
+from core.home.notes import write_notes
 from core.host.machine import gpus
 from core.host.ports import check_port
 from core.host.processes import Child, Service, bound_running_log, kill_group, signal_name
 from core.launcher import broker, health
 from core.launcher.demo import queue_demo
-from core.launcher.home_lock import HomeLock, make_folder
 from core.launcher.screen import Screen
 from core.settings import Settings, prepare_home, read_token
 
 START_TIMEOUT_S = 90.0
 WATCH_INTERVAL_S = 0.25
 QUICK_CRASH_S = 20.0  # a service that ran longer starts again with a clean record
-MAX_QUICK_CRASHES = 5
+MANY_QUICK_CRASHES = 5  # from here on it is worth a note, and the queue is suspected
+LONGEST_PAUSE_S = 30.0  # between two starts
 STOP_ORDER = ("worker", "dashboard", "API", "broker")
 WORKER_GRACE_S = 12.0  # its trainers have 10 s for their checkpoint
 
@@ -52,17 +57,18 @@ class _Record:
 
 
 class Launcher:
-    """Supervises the services of one data folder. `run` returns the exit code of the command."""
+    """Supervises the services of one data folder; `run` returns the exit code of the command."""
 
     def __init__(self, settings: Settings, *, screen: Screen, demo: bool = True) -> None:
         self.settings = settings.model_copy(update={"home": settings.home.absolute()})
         self._screen = screen
         self._demo = demo
         self._records: dict[str, _Record] = {}
+        self._notes: dict[str, str] = {}
         self._stop = threading.Event()
 
     def run(self) -> int:
-        """Until a signal or a service that will not run; raises a domain error when the start is impossible."""
+        """Until a signal; raises a domain error when the start is impossible."""
         prepare_home(self.settings)
         token = read_token(self.settings)
         address = f"{origin(self.settings.host, self.settings.dashboard_port)}/?key={token}"
@@ -70,6 +76,7 @@ class Launcher:
         lock.acquire(address=address)
         handlers = {number: signal.signal(number, self._on_signal) for number in _signals()}
         try:
+            write_notes(self.settings, {})
             check_ports(self.settings)
             self._prepare(token)
             self._start_all()
@@ -81,6 +88,7 @@ class Launcher:
             pass
         finally:
             self._stop_all()
+            write_notes(self.settings, {})
             lock.release()
             for number, handler in handlers.items():
                 signal.signal(number, handler)
@@ -133,7 +141,11 @@ class Launcher:
         self._start("API")
         self._await("API")
         self._start("worker")
-        self._await("worker")
+        try:
+            self._await("worker")
+        except ServiceFailed as error:
+            self._screen.say(f"  {error.message}")
+            self._screen.say("  It is started again and again. Until then no run trains; all else works.")
         self._await("dashboard")
 
     def _start_broker(self) -> None:
@@ -190,7 +202,9 @@ class Launcher:
         say()
 
     def _queue_demo(self, token: str) -> None:
-        """A demo that cannot be queued is worth a sentence, never the installation."""
+        """A demo that cannot be queued is worth a sentence, never the installation. Not beside runs of a lost database."""
+        if any((self.settings.home / "runs").glob("*/manifest.json")):
+            return
         try:
             if queue_demo(self.settings, token=token):
                 self._screen.say("First start: SNN-SqueezeNet Ref-1 and its CNN twin are training on digits as a demo.")
@@ -200,31 +214,64 @@ class Launcher:
     # Run
 
     def _watch(self) -> None:
-        """Start what ends again, with a growing pause; raises ServiceFailed for one that keeps ending."""
+        """Start what ends again, with a growing pause."""
         last_bound = time.monotonic()
         while not self._stop.wait(WATCH_INTERVAL_S):
             now = time.monotonic()
             for name, record in self._records.items():
                 if record.restart_at is not None:
                     if now >= record.restart_at:
-                        self._start(name)
+                        self._start_again(name, record)
                 elif (status := record.child.exit_status) is not None:
-                    self._plan_restart(name, record, status)
+                    kill_group(record.child.pid)  # what its leader left behind
+                    quick = record.child.uptime_s < QUICK_CRASH_S
+                    self._plan_restart(name, record, exit_words(status), quick=quick)
+                elif record.quick_crashes and record.child.uptime_s >= QUICK_CRASH_S:
+                    record.quick_crashes = 0
+                    self._note(name, None)
             if now - last_bound > 60.0:
                 last_bound = now
                 for record in self._records.values():
                     bound_running_log(record.service.log)
 
-    def _plan_restart(self, name: str, record: _Record, status: int) -> None:
-        kill_group(record.child.pid)  # what its leader left behind
-        record.quick_crashes = record.quick_crashes + 1 if record.child.uptime_s < QUICK_CRASH_S else 1
-        if record.quick_crashes > MAX_QUICK_CRASHES:
-            raise ServiceFailed(
-                service=name, why=f"{MAX_QUICK_CRASHES} new starts did not help; {self._post_mortem(record, status)}"
-            )
-        pause_s = min(0.5 * 2 ** (record.quick_crashes - 1), 10.0)
+    def _start_again(self, name: str, record: _Record) -> None:
+        try:
+            self._start(name)
+        except ServiceFailed as error:  # such as a machine out of processes
+            self._plan_restart(name, record, error.fields["why"].rstrip("."), quick=True)
+
+    def _plan_restart(self, name: str, record: _Record, end: str, *, quick: bool) -> None:
+        record.quick_crashes = record.quick_crashes + 1 if quick else 1
+        pause_s = min(0.5 * 2 ** (min(record.quick_crashes, 10) - 1), LONGEST_PAUSE_S)
         record.restart_at = time.monotonic() + pause_s
-        self._screen.say(f"The {name} ended with {exit_words(status)}; it starts again in {pause_s:.1f} s.")
+        self._screen.say(f"The {name} ended with {end}; it starts again in {pause_s:.1f} s.")
+        if record.quick_crashes == MANY_QUICK_CRASHES:
+            self._suspect_queue(name)
+        if record.quick_crashes >= MANY_QUICK_CRASHES:
+            self._note(
+                name,
+                f"The {name} keeps ending soon after its start, {record.quick_crashes} times by now, at last with {end}. "
+                f"It is started again and again; its log is {record.service.log.parent.name}/{record.service.log.name} "
+                "in the data folder.",
+            )
+
+    def _suspect_queue(self, name: str) -> None:
+        """Empty the queue of our own broker, once: something in it may be to blame, and the database knows what waits."""
+        if "broker" not in self._records:
+            return
+        if name == "worker" and broker.empty(broker.socket_path(self.settings)):
+            self._screen.say("The queue was emptied, in case something in it is the reason; no run is lost.")
+        if name == "broker" and broker.set_aside(self.settings):
+            self._screen.say("The broker's file was set aside, in case it is the reason; no run is lost.")
+
+    def _note(self, name: str, sentence: str | None) -> None:
+        before = dict(self._notes)
+        if sentence is None:
+            self._notes.pop(name, None)
+        else:
+            self._notes[name] = sentence
+        if self._notes != before:
+            write_notes(self.settings, self._notes)
 
     # Stop
 

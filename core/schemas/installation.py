@@ -23,5 +23,8 @@ class Installation(Frozen):
     stored: list[Stored]
     free_bytes: int = Field(description="on the disk of `home`")
     n_runs: int
+    n_unlisted: int = Field(
+        default=0, description="runs in the folder that no list shows, as after the database was deleted"
+    )
     n_in_bin: int = Field(description="deleted runs that can still be brought back")
     faulty_profiles: dict[str, str] = Field(description="file in `<home>/profiles` -> why it is left out")

@@ -112,6 +112,12 @@ class OptionInfo(Frozen):
     closed: bool = Field(description="no other value is allowed")
 
 
+class TakenUp(Frozen):
+    """Runs that are listed again."""
+
+    ids: list[str]
+
+
 class BulkAnswer(Frozen):
     """What became of one id; `run_id` is the new run of a retry, else the run itself."""
 

@@ -29,7 +29,7 @@ from core.schemas.problem import Problem
 from core.schemas.recount import Recount
 from core.schemas.request import ForkRequest, RunRequest
 from core.schemas.results import Environment, Gradients, Metrics
-from core.schemas.runs import BulkAnswers, BulkRequest, Run, RunChange, RunPage
+from core.schemas.runs import BulkAnswers, BulkRequest, Run, RunChange, RunPage, TakenUp
 from core.schemas.share import NewShare, SharePage, ShareRequest
 from core.schemas.suggestion import MaskSuggestions
 from core.schemas.sweep import SweepDetail, SweepPage, SweepPreview, SweepRequest
@@ -187,6 +187,10 @@ class Client:
         headers = {"Content-Type": "application/zip"}
         response = self._request("POST", "/imports", content=zipped, headers=headers, timeout=IMPORT_TIMEOUT)
         return _read(Run, response), response.status_code == 201
+
+    def take_up(self) -> TakenUp:
+        """List runs again whose folders are there and whose rows are not."""
+        return self._send(TakenUp, "POST", "/imports/unlisted")
 
     # sweeps
 

@@ -100,6 +100,11 @@ def notice(action: str, answers: BulkAnswers) -> Notice:
     )
 
 
+def take_up() -> None:
+    """List runs again whose folders are there and whose rows are not."""
+    _try(lambda: api().take_up(), done="They are listed again. One that could not be read is named in the API's log.")
+
+
 def revoke(share_id: str) -> None:
     """Withdraw a share: its link leads nowhere from now on."""
     _try(lambda: api().revoke(share_id), done="The link is withdrawn.")

@@ -5,15 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import text as sql
 from sqlalchemy import update
 
+from backend.app import create_app
 from backend.store.db import Database, utc_now
 from backend.store.models import ShareRow
 from core.schemas.share import NewShare, SharedRun, SharePage
+from core.settings import Settings
 
 
 def share(client: TestClient, run_id: str, **body: object) -> NewShare:
@@ -113,6 +118,51 @@ def test_views_are_counted_and_listed(finisher, client: TestClient) -> None:
     (listed,) = SharePage.model_validate_json(client.get("/api/v1/shares").content).items
     assert (listed.id, listed.run_id, listed.views, listed.expires_at) == (made.id, run_id, 2, None)
     assert listed.last_viewed_at is not None and listed.last_viewed_at >= listed.created_at
+
+
+def views_of(client: TestClient, share_id: str) -> int:
+    shares = SharePage.model_validate_json(client.get("/api/v1/shares").content).items
+    return next(item.views for item in shares if item.id == share_id)
+
+
+def test_a_link_opens_at_once_while_somebody_else_writes_and_its_views_are_counted_later(
+    finisher, client: TestClient, database: Database
+) -> None:
+    made, other = (share(client, finisher.succeeded(kind)) for kind in ("snn", "cnn"))
+    as_stranger(client, f"/s/{made.token}")  # what drawing loads is loaded
+    with database.write() as session:
+        session.execute(sql("SELECT 1"))  # the first statement takes the turn to write
+        started = time.monotonic()
+        for path in (f"/api/v1/shared/{made.token}", f"/s/{made.token}", f"/api/v1/shared/{made.token}"):
+            assert as_stranger(client, path).status_code == 200
+        assert time.monotonic() - started < 3, "it does not wait for its turn"
+        assert views_of(client, made.id) == 4
+        with database.read() as reading:
+            assert reading.get_one(ShareRow, made.id).views == 1
+    as_stranger(client, f"/api/v1/shared/{other.token}")  # the next view of any link writes what waits
+    with database.read() as reading:
+        assert [reading.get_one(ShareRow, one.id).views for one in (made, other)] == [4, 1]
+    assert views_of(client, made.id) == 4
+
+
+def test_views_that_still_wait_when_the_api_stops_are_written(
+    finisher, client: TestClient, database: Database, settings: Settings
+) -> None:
+    made = share(client, finisher.succeeded())
+    with TestClient(create_app(settings), base_url="http://127.0.0.1:8000") as other, database.write() as session:
+        session.execute(sql("SELECT 1"))
+        assert other.get(f"/api/v1/shared/{made.token}").status_code == 200
+        session.rollback()
+    with database.read() as reading:
+        assert reading.get_one(ShareRow, made.id).views == 1
+
+
+def test_of_many_readers_at_once_every_view_is_counted_and_none_is_refused(finisher, client: TestClient) -> None:
+    made = share(client, finisher.succeeded())
+    with ThreadPoolExecutor(12) as pool:
+        codes = list(pool.map(lambda _: client.get(f"/api/v1/shared/{made.token}").status_code, range(36)))
+    assert codes == [200] * 36
+    assert views_of(client, made.id) == 36
 
 
 @pytest.mark.parametrize("end", ["never", "revoked", "expired", "deleted"])

@@ -190,6 +190,52 @@ def test_health_and_workers_do_not_take_a_dead_worker_for_alive_when_the_clock_w
     assert client.get("/api/v1/health/ready").json()["workers"] == []
 
 
+@pytest.mark.parametrize("links", [True, False], ids=["links", "no-links"])
+def test_a_run_that_is_launched_again_is_handed_what_the_first_one_left(
+    finisher, client: TestClient, lifecycle: Lifecycle, monkeypatch: pytest.MonkeyPatch, links
+) -> None:
+    run_id = ended(finisher, lifecycle, seed=1)
+    context = client.app.state.context
+    if not links:
+        monkeypatch.setattr("backend.store.artifacts.os.link", lambda *_: (_ for _ in ()).throw(OSError(1, "not here")))
+    again = client.post(f"{RUNS}/{run_id}/retry", headers={"Idempotency-Key": "k"}).json()["id"]
+    assert client.post(f"{RUNS}/{run_id}/retry", headers={"Idempotency-Key": "k"}).json()["id"] == again
+    old, new = (context.artifacts.folder(one) / "checkpoint" / "file" for one in (run_id, again))
+    assert new.read_bytes() == old.read_bytes()
+    assert (new.stat().st_ino == old.stat().st_ino) == links
+    lifecycle.space.make_room(lambda: False)
+    assert not old.exists() and new.exists()
+
+
+def test_a_run_is_launched_again_though_nothing_can_be_handed_on(
+    finisher, client: TestClient, lifecycle: Lifecycle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    run_id = ended(finisher, lifecycle, seed=1)
+    monkeypatch.setattr("backend.store.artifacts.shutil.copytree", full)
+    answer = client.post(f"{RUNS}/{run_id}/retry")
+    assert answer.status_code == 201 and left(client, answer.json()["id"]) == set()
+
+
+def test_deleting_on_a_full_disk_makes_the_room_that_it_needs(
+    finisher, client: TestClient, lifecycle: Lifecycle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed, other = ended(finisher, lifecycle, seed=1), finisher.succeeded()
+    context, write = client.app.state.context, Database.write
+
+    def full_while_it_is_there(database: Database):
+        if left(client, failed):
+            raise StorageFull()
+        return write(database)
+
+    monkeypatch.setattr(Database, "write", full_while_it_is_there)
+    monkeypatch.setattr("backend.runs.service.lack", lambda *_, **__: "full" if left(client, failed) else None)
+    assert client.delete(f"{RUNS}/{other}").status_code == 204
+    assert context.artifacts.folder(other).exists() and left(client, failed) == set()
+
+
 def test_the_states_without_a_result_are_those_that_can_be_launched_again() -> None:
     from backend.runs.service import RETRIABLE
     from backend.store.space import WITHOUT_RESULT

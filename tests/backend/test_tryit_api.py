@@ -9,10 +9,12 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import update
 
 import backend.context
 from backend.app import create_app
 from backend.inference import InferProcess
+from backend.store.models import RunRow
 from core.bundle import Bundle
 from core.datasets.picture import png
 from core.schemas.inference import MAX_PICTURE_BYTES, Tried
@@ -114,6 +116,17 @@ def test_without_a_twin_the_run_answers_alone(client, finisher):
 def test_what_cannot_be_tried_is_refused_by_name(client, finisher, content, query, status, code):
     answer = client.post(f"/api/v1/runs/{finisher.succeeded('snn')}/try", content=content, params=query)
     assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+def test_a_run_whose_data_set_was_taken_away_is_refused_for_good(client, finisher, database):
+    run_id = finisher.succeeded("snn")
+    with database.write() as session:
+        session.execute(update(RunRow).where(RunRow.id == run_id).values(dataset="pets"))
+    for query, content in (({"index": 0}, b""), ({}, png(np.zeros((16, 16, 3), np.uint8)))):
+        answer = client.post(f"/api/v1/runs/{run_id}/try", params=query, content=content)
+        assert (answer.status_code, answer.json()["code"]) == (409, "dataset-missing")
+        assert "pets" in answer.json()["detail"] and "add it again" in answer.json()["detail"]
+        assert "Retry-After" not in answer.headers
 
 
 def test_a_body_without_a_length_is_bounded_too(client, finisher):

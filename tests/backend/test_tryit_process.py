@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from backend.inference import InferProcess
-from core.errors import BadValue, InferenceFailed
+from core.errors import BadValue, BundleCorrupt, DatasetMissing, ImpossibleMask, InferenceFailed, UnknownName
 from core.schemas.inference import InferRequest
 
 ANSWER = (
@@ -136,6 +136,24 @@ def test_what_the_asker_can_mend_is_the_childs_own_error_and_the_child_stays(chi
     assert process.pid is not None
     with pytest.raises(InferenceFailed, match="It broke."):
         child("breaks").ask(REQUEST)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        DatasetMissing(name="pets", folder="/data", how="Add it."),
+        UnknownName(kind="backbone", name="old", known=["squeezenet"]),
+        ImpossibleMask(mask=["F2"], why="it is.", trace=["a", "b"]),
+        BundleCorrupt(file="weights.safetensors", why="no."),
+    ],
+    ids=lambda error: error.code,
+)
+def test_what_will_never_work_is_not_called_a_passing_failure(child, monkeypatch, error):
+    refusal = {"type": "failed", "code": error.code, "message": error.message, "fields": error.fields}
+    monkeypatch.setitem(KINDS, "told", f"print(json.dumps({refusal!r}), flush=True)")
+    with pytest.raises(type(error)) as caught:
+        child("told").ask(REQUEST)
+    assert (caught.value.message, caught.value.fields) == (error.message, error.fields)
 
 
 def test_an_idle_child_is_ended_and_one_that_was_asked_lately_is_not(child):

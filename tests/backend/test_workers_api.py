@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 
 from backend.store.db import Database, utc_now
 from backend.store.lifecycle import Lifecycle
-from backend.store.models import WorkerRow
+from backend.store.models import RunRow, WorkerRow
 from backend.workers.service import _starts
 from core.schemas.preview import Preview
 from core.schemas.workers import WaitingRuns, Workers
@@ -66,6 +66,16 @@ def test_the_queue_is_shown_in_its_order_with_times_once_a_worker_is_there(
 
     lifecycle.worker_seen("g:1", queue="gpu", slots=1, busy=0)  # from now on runs go there
     assert (queue(client).queue, queue(client).slots) == ("gpu", 1)
+
+
+def test_a_waiting_run_whose_data_set_was_taken_away_does_not_hide_the_queue(
+    client: TestClient, database: Database
+) -> None:
+    ids = [queued(client, seed) for seed in range(2)]
+    with database.write() as session:
+        row = session.get_one(RunRow, ids[0])
+        row.dataset, row.config = "pets", {**row.config, "dataset": "pets"}
+    assert [(item.id, item.run_s > 0) for item in queue(client).items] == [(ids[0], False), (ids[1], True)]
 
 
 def test_an_empty_queue_ends_at_once(client: TestClient, lifecycle: Lifecycle) -> None:

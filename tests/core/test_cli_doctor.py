@@ -14,9 +14,9 @@ import httpx
 import pytest
 
 from core.forecast import STORAGE_MARGIN
+from core.home.lock import HomeLock, running
 from core.host.machine import Gpu
 from core.launcher import broker, checks
-from core.launcher.home_lock import HomeLock, running
 from core.settings import Settings
 
 

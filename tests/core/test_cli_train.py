@@ -315,6 +315,41 @@ def test_a_trainer_that_is_offered_a_broken_teacher_trains_its_own(standby: subp
 # The protocol alone, with a stand-in for the engine that is there at once
 
 
+EARLY = """
+import os, signal, sys
+class Hook:
+    def find_spec(self, name, path=None, target=None):
+        if name == "{module}":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Hook())
+sys.argv = ["spikefront", "up"]
+from core.cli.__main__ import start
+start()
+"""
+
+
+@pytest.mark.parametrize(
+    "module", ["core.cli.main", "typer", "core.errors", "core.cli.commands.up", "core.launcher.supervise"]
+)
+def test_ctrl_c_while_a_command_is_loaded_ends_it_without_a_traceback(module: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", EARLY.format(module=module)],
+        capture_output=True,
+        env=ENVIRONMENT,
+        timeout=30,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, b"", b"")
+
+
+def test_ctrl_c_that_was_ignored_from_the_start_stays_ignored() -> None:
+    code = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)" + EARLY.format(module="typer").replace(
+        '"up"', '"--version"'
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, env=ENVIRONMENT, timeout=30, check=False)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+
+
 @pytest.fixture
 def protocol():
     """A function that starts `spikefront trainer` over an engine whose run() is the given source."""
@@ -406,7 +441,9 @@ def test_a_later_attempt_ends_a_trainer_as_a_wish_to_stop_does(protocol, tmp_pat
 
 
 def test_a_trainer_that_hangs_when_a_later_attempt_comes_ends_all_the_same(protocol, tmp_path: Path) -> None:
-    process = protocol("\n    from core.cli import trainer; trainer.YIELD_S = 0.5; import time; time.sleep(60)")
+    process = protocol(
+        "\n    from core.cli.commands import trainer; trainer.YIELD_S = 0.5; import time; time.sleep(60)"
+    )
     send(process, json.dumps(json.loads(request(tmp_path)) | {"out": str(tmp_path), "attempt": 1}) + "\n")
     time.sleep(1.5)
     (tmp_path / ".attempt").write_text("2")

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from core.backbones.catalog import plan_for
 from core.datasets.catalog import DATASETS
 from core.engine.average import Average, statistics_images, take_statistics
-from core.engine.checkpoint import FILE, load_checkpoint, save_checkpoint
+from core.engine.checkpoint import FILE, OLDER, load_checkpoint, save_checkpoint
 from core.engine.data import (
     Images,
     Normaliser,
@@ -27,7 +27,6 @@ from core.engine.network import Network, observe
 from core.engine.optimizers import optimizer, set_rate
 from core.engine.progress import Pace
 from core.engine.schedules import learning_rate, mean_rate
-from core.errors import BundleCorrupt
 from core.schemas.run import Kind, RunConfig, TrainingConfig
 
 CPU = torch.device("cpu")
@@ -382,11 +381,31 @@ def test_a_checkpoint_brings_back_tensors_and_floats_exactly(tmp_path) -> None:
     assert state == {"x": 0.1 + 0.2, "best": -1.0, "rows": [[1e-300]]}
 
 
-def test_a_damaged_checkpoint_is_named_and_a_missing_one_is_none(tmp_path) -> None:
+def test_a_damaged_checkpoint_is_put_away_and_a_missing_one_is_none(tmp_path, caplog) -> None:
     assert load_checkpoint(tmp_path, CPU) is None
     (tmp_path / FILE).write_bytes(b"\x10\0\0\0\0\0\0\0 not a checkpoint")
-    with pytest.raises(BundleCorrupt, match="checkpoint/last.safetensors"):
-        load_checkpoint(tmp_path, CPU)
+    assert load_checkpoint(tmp_path, CPU) is None
+    assert "checkpoint.damaged" in caplog.text and caplog.records[-1].file == FILE
+    assert not (tmp_path / FILE).exists()
+
+
+def test_every_byte_of_a_checkpoint_is_watched(tmp_path) -> None:
+    save_checkpoint(tmp_path, {"a": torch.arange(3.0), "b": torch.tensor([1])}, {"epoch": 1})
+    content = (tmp_path / FILE).read_bytes()
+    for at in range(len(content)):
+        (tmp_path / FILE).write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+        assert load_checkpoint(tmp_path, CPU) is None, f"byte {at}: {content[max(0, at - 20) : at + 20]}"
+    (tmp_path / FILE).write_bytes(content)
+    assert load_checkpoint(tmp_path, CPU) is not None
+
+
+def test_the_checkpoint_before_the_last_is_kept_and_taken_where_the_last_is_damaged(tmp_path) -> None:
+    for epoch in (1, 2, 3):
+        save_checkpoint(tmp_path, {"a": torch.tensor([epoch])}, {"epoch": epoch})
+    assert {path.name for path in tmp_path.iterdir()} == {FILE, OLDER}
+    assert load_checkpoint(tmp_path, CPU)[1] == {"epoch": 3}
+    (tmp_path / FILE).write_bytes(b"")
+    assert load_checkpoint(tmp_path, CPU)[1] == {"epoch": 2}
 
 
 def test_progress_is_thinned_and_counts_the_time_left(monkeypatch) -> None:

@@ -6,24 +6,18 @@ import filelock
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save
 
 from core.backbones.plan import PlanBuilder
 from core.bundle import Bundle
 from core.datasets.load import load
 from core.engine import environment, experiment, objective, train
+from core.engine.checkpoint import load_checkpoint, save_checkpoint
 from core.engine.data import Normaliser
 from core.engine.experiment import run
 from core.engine.network import Network
-from core.errors import (
-    BadValue,
-    BundleBusy,
-    BundleCorrupt,
-    HomeUnusable,
-    Interrupted,
-    NonFiniteLoss,
-    OutOfMemory,
-    RunFolderGone,
-)
+from core.errors import BadValue, BundleBusy, HomeUnusable, Interrupted, NonFiniteLoss, OutOfMemory, RunFolderGone
 from core.forecast import training_memory_bytes
 from core.recipes.build import build_config, plan_of
 from core.schemas.prices import DEFAULT_MODE, DEFAULT_PROFILE
@@ -320,13 +314,98 @@ def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path) -> None:
         go(config(), tmp_path / "file" / "run")
 
 
-def test_a_damaged_checkpoint_is_not_trained_over(tmp_path) -> None:
+def flip(path, at: float) -> None:
+    """One bit of the byte at this share of the file."""
+    content = bytearray(path.read_bytes())
+    content[int(at * (len(content) - 1))] ^= 1
+    path.write_bytes(content)
+
+
+DAMAGE = {
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:1000]),
+    "emptied": lambda path: path.write_bytes(b""),
+    "garbage": lambda path: path.write_bytes(b"garbage" * 1000),
+    "length": lambda path: path.write_bytes(b"\xff" * 8 + path.read_bytes()[8:]),
+    "a folder": lambda path: (path.unlink(), path.mkdir()),
+    **{f"flipped at {at}": lambda path, at=at: flip(path, at) for at in (0.0005, 0.003, 0.2, 0.5, 0.8, 1.0)},
+}
+
+
+@pytest.fixture(scope="module")
+def cut(tmp_path_factory):
+    """A run that was stopped in its third epoch, with two checkpoints, and what it comes to."""
+    folder = tmp_path_factory.mktemp("cut")
     with pytest.raises(Interrupted):
-        go(config(), tmp_path / "run", should_stop=Stopper(1))
-    path = tmp_path / "run" / "checkpoint" / "last.safetensors"
-    path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(BundleCorrupt, match="start afresh"):
-        go(config(), tmp_path / "run")
+        go(config(max_epochs=3), folder / "run", should_stop=Stopper(15))
+    whole = shutil.copytree(folder / "run", folder / "whole")
+    go(config(max_epochs=3), whole)
+    return folder / "run", without_time(whole)
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_checkpoint_is_noticed_and_the_one_before_it_taken(tmp_path, cut, damage) -> None:
+    out = shutil.copytree(cut[0], tmp_path / "run")
+    DAMAGE[damage](out / "checkpoint" / "last.safetensors")
+    _, events = go(config(max_epochs=3), out)
+    assert events[0].resumed_epoch is not None, "the older one was taken"
+    assert without_time(out) == cut[1], "it changes no number"
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped at 0.5"])
+def test_with_both_checkpoints_damaged_a_run_starts_afresh(tmp_path, cut, damage) -> None:
+    out = shutil.copytree(cut[0], tmp_path / "run")
+    for name in ("last", "previous"):
+        DAMAGE[damage](out / "checkpoint" / f"{name}.safetensors")
+    _, events = go(config(max_epochs=3), out)
+    assert events[0].resumed_epoch is None
+    assert without_time(out) == cut[1]
+
+
+def test_a_damaged_checkpoint_never_takes_the_place_of_a_whole_one(tmp_path, cut) -> None:
+    out = shutil.copytree(cut[0], tmp_path / "run")
+    flip(out / "checkpoint" / "last.safetensors", 0.5)
+    with pytest.raises(Interrupted):
+        go(config(max_epochs=3), out, should_stop=Stopper(1))
+    for name in ("last", "previous"):
+        only = shutil.copytree(out, tmp_path / name)
+        for other in {"last", "previous"} - {name}:
+            (only / "checkpoint" / f"{other}.safetensors").unlink(missing_ok=True)
+        _, events = go(config(max_epochs=3), only)
+        assert events[0].resumed_epoch is not None and without_time(only) == cut[1], name
+
+
+def test_a_checkpoint_of_an_earlier_version_has_no_digest_and_is_taken(tmp_path, cut) -> None:
+    out = shutil.copytree(cut[0], tmp_path / "run")
+    path = out / "checkpoint" / "last.safetensors"
+    with safe_open(path, framework="pt") as file:
+        metadata = {"version": "1", "state": file.metadata()["state"]}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  safe_open is no mapping
+    path.write_bytes(save(tensors, metadata=metadata))
+    (out / "checkpoint" / "previous.safetensors").unlink()
+    _, events = go(config(max_epochs=3), out)
+    assert events[0].resumed_epoch is not None and without_time(out) == cut[1]
+
+
+def test_a_checkpoint_that_does_not_fit_the_network_is_not_used(tmp_path, cut) -> None:
+    out = shutil.copytree(cut[0], tmp_path / "run")
+    for name in ("last", "previous"):
+        tensors, state = load_checkpoint(out / "checkpoint", torch.device("cpu"))
+        tensors["model.stem.conv.weight"] = tensors["model.stem.conv.weight"][:1]
+        save_checkpoint(out / "checkpoint", tensors, state)
+        assert name
+    _, events = go(config(max_epochs=3), out)
+    assert events[0].resumed_epoch is None and without_time(out) == cut[1]
+
+
+def test_a_teacher_whose_files_have_changed_is_trained_again(tmp_path) -> None:
+    wanted = config(distillation=0.5, teacher_epochs=1)
+    with pytest.raises(Interrupted):
+        go(wanted, tmp_path / "run", should_stop=Stopper(20))
+    weights_file = tmp_path / "run" / "teacher" / "weights.safetensors"
+    before = weights_file.read_bytes()
+    flip(weights_file, 0.5)
+    go(wanted, tmp_path / "run")
+    assert weights_file.read_bytes() == before
 
 
 def test_early_stopping_keeps_the_best_epoch(tmp_path, monkeypatch) -> None:

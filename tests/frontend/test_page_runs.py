@@ -100,6 +100,17 @@ def test_what_runs_where_and_what_waits_is_on_the_page(stack, visit, words):
     assert "asked to stop" not in words(page)
 
 
+def test_why_nothing_starts_stands_over_the_queue_and_on_the_waiting_run(stack, visit, words):
+    why = "The disk that holds the runs is full: 6 MB free, where a run needs about 27 MB."
+    waiting = stack.queued("snn", seed=42)
+    stack.lifecycle.worker_seen("worker", queue="cpu", slots=2, busy=1, paused=why)
+    assert why in words(visit("runs")) and why in words(visit("run", run=waiting.id))
+    assert f"**Training**: {why}" in words(visit("settings"))
+    stack.lifecycle.worker_seen("worker", queue="cpu", slots=2, busy=1)
+    assert why not in words(visit("runs")) and why not in words(visit("run", run=waiting.id))
+    stack.client.cancel(waiting.id)
+
+
 # filters and the address
 
 
@@ -204,6 +215,18 @@ def test_a_deleted_run_waits_in_the_bin(stack, visit, words):
     assert "gone for good in about 24 h" in words(page)
     page.button(key=Key.RUNS_RESTORE.of(run.id)).click().run()
     assert stack.client.run(run.id).id == run.id
+
+
+def test_deleted_runs_are_removed_for_good_when_asked(stack, visit, words):
+    run = stack.succeeded("snn")
+    stack.client.delete(run.id)
+    folder = stack.settings.home / "runs" / run.id
+    assert folder.is_dir()
+    page = visit("runs", show="bin")
+    page.checkbox(key=Key.RUNS_CHOOSE.of(run.id)).check().run()
+    page.button(key=Key.RUNS_BULK.of("purge")).click().run()
+    assert "1 run removed for good." in words(page)
+    assert not folder.exists() and f"run_row_{run.id}" not in str(page)
 
 
 def test_another_tab_was_first_and_the_page_says_so(stack, visit, words):

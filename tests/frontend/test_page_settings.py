@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import shutil
 from html import escape
 
 import pytest
 
+from core.schemas.run import RunState
 from core.schemas.share import ShareRequest
+from frontend.keys import Key
 from frontend.pages.settings.page import size
 
 
@@ -33,6 +36,16 @@ def test_settings_say_what_is_stored_which_versions_run_and_which_price_file_is_
     assert all(item.path in said for item in here.stored)
     assert "1 run." in said
     assert "spikefront data add NAME PATH" in said
+
+
+def test_runs_that_the_database_lost_are_listed_again_by_a_button(stack, visit, words):
+    found = stack.settings.home / "runs" / ("f" * 16)
+    shutil.copytree(stack.trained["cnn"], found)
+    page = visit("settings")
+    assert "1 run in the folder of runs cannot be found in the database" in words(page)
+    page.button(key=Key.TAKE_UP).click().run()
+    assert "cannot be found" not in words(page)
+    assert stack.client.run("f" * 16).state is RunState.SUCCEEDED
 
 
 def test_every_profile_stands_with_its_prices_and_their_source(visit, words, stack):

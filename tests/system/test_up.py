@@ -172,6 +172,33 @@ def test_a_signal_during_the_start_stops_it(home):
     assert processes_of(home) == {}
 
 
+@pytest.mark.parametrize("after_s", [0.6, 1.2])
+def test_ctrl_c_soon_after_the_start_leaves_no_traceback_and_no_process(home, after_s):
+    up = Up(home)
+    time.sleep(after_s)
+    up.process.send_signal(signal.SIGINT)
+    assert up.process.wait(timeout=20) in (0, 130, -signal.SIGINT)
+    assert "Traceback" not in up.text()
+    assert processes_of(home) == {}
+
+
+def test_a_worker_that_keeps_ending_takes_nothing_down_and_the_page_is_told_why(home):
+    up = Up(home, "--no-demo")
+    up.wait_address()
+    ready = f"http://127.0.0.1:{API_PORT}/api/v1/health/ready"
+    for _ in range(6):
+        worker = until("a worker is there", lambda: up.service("worker"), timeout_s=40)
+        os.kill(worker, signal.SIGKILL)
+        until("it is gone", lambda pid=worker: up.service("worker") != pid, timeout_s=10)
+    until("readers are told", lambda: "keeps ending" in httpx.get(ready).json()["training"], timeout_s=20)
+    assert up.process.poll() is None
+    assert httpx.get(f"http://127.0.0.1:{DASHBOARD_PORT}/_stcore/health").status_code == 200
+    until("it is mended", lambda: httpx.get(ready).json()["training"] == "ok", timeout_s=90)
+    assert up.service("worker")
+    up.stop(signal.SIGINT, within_s=20)
+    assert processes_of(home) == {}
+
+
 @pytest.mark.parametrize(
     ("port", "setting"), [(API_PORT, "SPIKEFRONT_API_PORT"), (DASHBOARD_PORT, "SPIKEFRONT_DASHBOARD_PORT")]
 )

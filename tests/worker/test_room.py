@@ -53,7 +53,7 @@ def test_a_full_disk_and_a_folder_that_cannot_be_written_are_told_without_a_path
     assert list((tmp_path / "runs").iterdir()) == [], "nothing is left of the try"
     free["bytes"] = 5_972_000
     assert room.lack(tmp_path, 27_000_000, try_it=True) == (
-        "The disk that holds the runs is full: 6 MB free, and the next run needs about 27 MB."
+        "The disk that holds the runs is full: 6 MB free, where a run needs about 27 MB."
     )
     free["bytes"] = 1 << 40
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 import signal
 
+from sqlalchemy import select
+
+from backend.runs.service import RunService
+from backend.store.models import RunEventRow
 from core.schemas.run import RunState
 
 
@@ -101,6 +105,34 @@ def test_a_trainer_that_is_killed_goes_on_twice_and_then_fails_with_the_signal_a
     assert run.error.code == "trainer-died"
     assert "SIGKILL" in run.error.message and "memory" in run.error.message and "tried 3 times" in run.error.message
     assert str(site.settings.home) not in run.model_dump_json()
+
+
+def test_a_run_that_was_stopped_goes_on_when_it_is_launched_again_and_ends_as_if_it_had_not(busy_site, tools):
+    site = busy_site
+    config = {**tools.tiny, "training__max_epochs": 40}
+    stopped = site.submit(seed=5, **config)
+    site.wait_epoch(stopped, 2)
+    site.context.lifecycle.cancel(stopped)
+    site.wait(stopped, RunState.CANCELLED)
+    again = RunService(site.context).retry(stopped, key=None)[0].id
+    assert site.wait(again, RunState.SUCCEEDED, RunState.FAILED).state is RunState.SUCCEEDED
+    assert started(site, again)["resumed_epoch"] >= 2
+    whole = site.submit(seed=5, **config)
+    assert site.wait(whole, RunState.SUCCEEDED, RunState.FAILED).state is RunState.SUCCEEDED
+    assert started(site, whole)["resumed_epoch"] is None
+    first, second = (site.context.artifacts.bundle(run_id) for run_id in (again, whole))
+    assert first.read("weights.safetensors") == second.read("weights.safetensors")
+    assert first.metrics().train_loss == second.metrics().train_loss
+    with site.context.database.read() as session:
+        epochs = session.scalars(select(RunEventRow.epoch).where(RunEventRow.run_id == again, RunEventRow.epoch > 0))
+        assert sorted(epochs) == list(range(1, 41)), "the curves begin where the first run began"
+
+
+def started(site, run_id: str) -> dict:
+    """The newest `started` event."""
+    with site.context.database.read() as session:
+        events = select(RunEventRow.payload).where(RunEventRow.run_id == run_id, RunEventRow.type == "started")
+        return session.scalars(events).one()
 
 
 def test_a_run_whose_workers_keep_dying_is_given_up(site, tools):

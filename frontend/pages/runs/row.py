@@ -61,7 +61,7 @@ def _doing(run: Run) -> None:
         left = KEPT.total_seconds() - state.age_s(run.deleted_at)
         gone = f"gone for good in about {state.roughly(left)}" if left > 60 else "about to be removed"
         st.html(state.badge(run.state))
-        st.caption(f"Deleted {state.ago(run.deleted_at)}, {gone}.")
+        st.caption(f"Deleted {state.ago(run.deleted_at)}, {gone}; sooner if the disk is full.")
         return
     st.html(state.badge(run.state))
     if run.state in (RunState.RUNNING, RunState.CANCELLING):

@@ -12,6 +12,8 @@ from core.schemas.catalog import Catalog, DatasetInfo, ProfileInfo
 from core.schemas.installation import Installation
 from core.schemas.workers import WorkerInfo
 from frontend.client.connection import api, part, plain
+from frontend.keys import Key
+from frontend.parts import actions as acts
 from frontend.parts import add_data, lens
 from frontend.parts import run_state as state
 from frontend.places import link
@@ -132,6 +134,12 @@ def _machine(here: Installation) -> None:
         st.html(_table([*stored, ("Free on this disk", here.home, size(here.free_bytes))]))
         bin_words = f", {here.n_in_bin:,} deleted that can still be brought back" if here.n_in_bin else ""
         st.caption(f"{here.n_runs:,} run{'' if here.n_runs == 1 else 's'}{bin_words}.")
+        if here.n_unlisted:
+            st.warning(
+                f"{here.n_unlisted:,} run{'' if here.n_unlisted == 1 else 's'} in the folder of runs "
+                "cannot be found in the database, as after it was deleted."
+            )
+            st.button("List again", key=Key.TAKE_UP, on_click=acts.take_up, icon=":material/restore_page:")
         with st.container(horizontal=True):
             link("runs")
             link("shares")
@@ -159,6 +167,7 @@ def _health() -> None:
         ("Database", ready.database),
         ("Queue", ready.broker),
         ("Workers", workers if workers else "none has reported itself lately: runs wait in the queue"),
+        ("Training", ready.training),
     ]
     lines = []
     for name, word in rows:

@@ -60,8 +60,12 @@ class HomeLock:
             os.close(descriptor)
             raise HomeUnusable(folder=str(self._home), why=f"it cannot be locked: {error.strerror}.") from None
         held = {"pid": os.getpid(), "address": address, "host": self._host, "ports": self._ports}
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(held).encode(), 0)
+        try:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, json.dumps(held).encode(), 0)
+        except OSError as error:
+            os.close(descriptor)
+            raise HomeUnusable(folder=str(self._home), why=f"{path.name}: {error.strerror}.") from None
         self._descriptor = descriptor
 
     def release(self) -> None:
