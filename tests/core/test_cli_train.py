@@ -406,7 +406,7 @@ def test_a_later_attempt_ends_a_trainer_as_a_wish_to_stop_does(protocol, tmp_pat
 
 
 def test_a_trainer_that_hangs_when_a_later_attempt_comes_ends_all_the_same(protocol, tmp_path: Path) -> None:
-    process = protocol("\n    from core.cli import trainer; trainer.YIELD_S = 0.5; import time; time.sleep(60)")
+    process = protocol("\n    from core.cli.commands import trainer; trainer.YIELD_S = 0.5; import time; time.sleep(60)")
     send(process, json.dumps(json.loads(request(tmp_path)) | {"out": str(tmp_path), "attempt": 1}) + "\n")
     time.sleep(1.5)
     (tmp_path / ".attempt").write_text("2")
