@@ -8,18 +8,20 @@ from contextlib import asynccontextmanager
 from anyio import to_thread
 from fastapi import APIRouter, Depends, FastAPI
 
-from backend import health, problems
+from backend import contract, health, problems
 from backend.audits import endpoints as audits
 from backend.catalog import endpoints as catalog
 from backend.catalog.service import program_version
 from backend.comparisons import endpoints as comparisons
 from backend.context import build_context
 from backend.imports import endpoints as imports
+from backend.imports.workplace import clear_leftovers
 from backend.installation import endpoints as installation
 from backend.pareto.service import tally_older_runs
 from backend.results import endpoints as results
 from backend.runs import endpoints as runs
 from backend.runs.new_runs import label_older_runs
+from backend.runs.older_images import note_older_images
 from backend.security import BEARER, Gate, allowed_hosts
 from backend.shares import endpoints as shares
 from backend.store.backfill import mark_older_repeats
@@ -39,9 +41,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     prepare_home(settings)
     migrate(settings)
     context = build_context(settings)
+    clear_leftovers(context.artifacts.root)
     tally_older_runs(context)
     label_older_runs(context)
     mark_older_repeats(context)
+    note_older_images(context)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -80,5 +84,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(api)
     app.include_router(shares.pages)
     problems.install(app)
+    contract.install(app)
     app.add_middleware(Gate, hosts=allowed_hosts(settings), token=context.token)
     return app

@@ -8,16 +8,17 @@ in the table is a fault of ours: it is logged in full and answered with a 500 th
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
 from core import errors
-from core.errors import SpikefrontError
+from core.errors import SpikefrontError, brief
 from core.schemas.problem import Problem
 from core.schemas.wording import expected
 
@@ -57,13 +58,13 @@ STATUS: dict[type[SpikefrontError], tuple[int, str]] = {
     errors.BadValue: (422, "Value not allowed"),
     errors.NoClassFolders: (422, "No class folders"),
     errors.ImpossibleMask: (422, "Impossible mask"),
-    errors.UnknownLayer: (500, "No counting rule"),
+    errors.UnknownLayer: (409, "No counting rule"),
     errors.DatasetMissing: (409, "Data set not there"),
     errors.DatasetCorrupt: (409, "Data set damaged"),
     errors.UnsafeArchive: (422, "Unsafe archive"),
     errors.ChecksumMismatch: (409, "Checksum mismatch"),
     errors.FetchFailed: (502, "Download failed"),
-    errors.BundleCorrupt: (500, "Bundle damaged"),
+    errors.BundleCorrupt: (409, "Bundle damaged"),
     UploadCorrupt: (422, "Uploaded bundle damaged"),
     errors.BundleBusy: (409, "Bundle in use"),
     errors.NonFiniteLoss: (422, "Loss not finite"),
@@ -96,6 +97,11 @@ ROUTING: dict[int, tuple[str, str, str]] = {
         "There is nothing at this address; /api/v1/openapi.json lists what is there.",
     ),
     405: ("method-not-allowed", "Method not allowed", "This address does not take this method."),
+    416: (
+        "range-not-satisfiable",
+        "Range not satisfiable",
+        "The file ends before the range that was asked for begins.",
+    ),
 }
 
 HEADERS: dict[type[SpikefrontError], dict[str, str]] = {
@@ -138,9 +144,10 @@ def install(app: FastAPI) -> None:
 
     async def routing(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        fallback = ("refused", "Refused", "This request cannot be served.")
-        code, title, detail = ROUTING.get(error.status_code, fallback)
-        return _response(_problem(error.status_code, code, title, detail, {}, request.url.path), error.headers)
+        headers = error.headers
+        if error.status_code == 405:  # the router names the methods of one route; an address may have several
+            headers = {**(headers or {}), "Allow": ", ".join(_methods(app, request.url.path))}
+        return routed(error.status_code, instance=request.url.path, headers=headers)
 
     async def validation(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
@@ -152,6 +159,24 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(SpikefrontError, domain)
     app.add_exception_handler(HTTPException, routing)
     app.add_exception_handler(RequestValidationError, validation)
+
+
+def routed(status: int, *, instance: str, headers: Mapping[str, str] | None = None, detail: str = "") -> Response:
+    """The problem of a status that no route gave: the router's, or that of a file's ranges."""
+    code, title, words = ROUTING.get(status, ("refused", "Refused", "This request cannot be served."))
+    return _response(_problem(status, code, title, detail or words, {}, instance), headers)
+
+
+def _methods(app: FastAPI, path: str) -> list[str]:
+    """All methods that an address takes."""
+    return sorted(
+        {
+            method
+            for context in iter_route_contexts(app.routes)
+            if context.path is not None and compile_path(context.path)[0].match(path)
+            for method in context.methods or ()
+        }
+    )
 
 
 def _problem(status: int, code: str, title: str, detail: str, fields: dict[str, Any], instance: str | None) -> Problem:
@@ -196,12 +221,7 @@ def _sentence(fault: Mapping[str, Any]) -> str:
 
 def _short(value: Any) -> Any:
     """A value as it can be shown: plain and of bounded length."""
-    if isinstance(value, bool | int | None):
-        return value if value is None or abs(value) < 2**63 else "a very large number"
-    if isinstance(value, float) and math.isfinite(value):
-        return value
-    text = value if isinstance(value, str) else repr(value)
-    return text if len(text) <= 200 else text[:200] + "..."
+    return brief(value, 200)
 
 
 def _json_ready(value: Any) -> Any:

@@ -26,7 +26,6 @@ import io
 import json
 import os
 import shutil
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -35,12 +34,26 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 from pydantic import Field, ValidationError
+from pydantic_core import from_json
 
+from core.bundle_checks import (
+    EXAMPLES,
+    PER_SAMPLE,
+    PREDICTIONS,
+    arrays_of,
+    check_agree,
+    check_answers,
+    check_counts,
+    check_examples,
+    check_per_sample,
+    texts,
+)
 from core.errors import BadValue, BundleCorrupt, HomeUnusable
-from core.schemas.base import Frozen
+from core.schemas.base import Frozen, Misfit
 from core.schemas.diagnostics import Diagnostics
 from core.schemas.results import Counts, Gradients, Metrics, Summary
 from core.schemas.run import RunConfig
+from core.schemas.wording import expected
 
 MANIFEST = "manifest.json"
 CHECKPOINT = "checkpoint"
@@ -166,7 +179,9 @@ class Bundle:
         return self._model("summary.json", Summary)
 
     def counts(self) -> Counts:
-        return self._model("counts.json", Counts)
+        counts = self._model("counts.json", Counts)
+        check_counts(counts)
+        return counts
 
     def metrics(self) -> Metrics:
         return self._model("metrics.json", Metrics)
@@ -182,30 +197,39 @@ class Bundle:
 
     def environment(self) -> dict[str, Any]:
         try:
-            value = json.loads(self.read("environment.json"))
+            # refuses what no answer could carry: endless nesting, halves of characters, NaN
+            value = from_json(self.read("environment.json"), allow_inf_nan=False)
         except ValueError as error:
             raise BundleCorrupt(file="environment.json", why=f"it is not JSON ({error}).") from None
         if not isinstance(value, dict):
             raise BundleCorrupt(file="environment.json", why="it is not a JSON object.")
         return value
 
-    def predictions(self) -> Predictions:
-        arrays = self._arrays("predictions.npz", index=1, label=1, outputs=3, classes=1)
-        index, label, outputs, classes = (arrays[name] for name in ("index", "label", "outputs", "classes"))
-        if not len(index) == len(label) == len(outputs) or outputs.shape[2] != len(classes):
-            raise BundleCorrupt(file="predictions.npz", why="its arrays have unequal lengths.")
-        if len(label) and not (0 <= label.min() and label.max() < len(classes)):
-            raise BundleCorrupt(file="predictions.npz", why="a label names no class.")
-        return Predictions(index=index, label=label, outputs=outputs, classes=[str(name) for name in classes])
+    def predictions(self, counts: Counts | None = None) -> Predictions:
+        """With `counts`, the run's, also held against them."""
+        wanted = {"index": (1, "iu"), "label": (1, "iu"), "outputs": (3, "f"), "classes": (1, "U")}
+        arrays = arrays_of(PREDICTIONS, self.read(PREDICTIONS), **wanted)
+        index, label, outputs = (arrays[name] for name in ("index", "label", "outputs"))
+        classes = texts(PREDICTIONS, "classes", arrays["classes"][: outputs.shape[2] + 1])
+        check_answers(index, label, outputs, classes)
+        if counts is not None:
+            check_agree(outputs, counts)
+        return Predictions(index=index.astype(np.int64), label=label.astype(np.int64), outputs=outputs, classes=classes)
 
     def examples(self) -> ExampleImages:
-        arrays = self._arrays("examples.npz", index=1, image=4)
-        if len(arrays["index"]) != len(arrays["image"]):
-            raise BundleCorrupt(file="examples.npz", why="its arrays have unequal lengths.")
-        return ExampleImages(index=arrays["index"], image=arrays["image"])
+        arrays = arrays_of(EXAMPLES, self.read(EXAMPLES), index=(1, "iu"), image=(4, "iu"))
+        check_examples(arrays["index"], arrays["image"])
+        return ExampleImages(index=arrays["index"].astype(np.int64), image=arrays["image"])
 
-    def counts_per_sample(self) -> dict[str, np.ndarray]:
-        return self._arrays("counts_per_sample.npz")
+    def counts_per_sample(self, counts: Counts | None = None) -> dict[str, np.ndarray]:
+        """With `counts`, the run's, all of them are there and held against those."""
+        if counts is None:
+            return arrays_of(PER_SAMPLE, self.read(PER_SAMPLE))
+        wanted = {"layers": (1, "U"), "neuron_layers": (1, "U")}
+        wanted |= dict.fromkeys(("ac", "mac", "input_nonzero", "spikes"), (3, "iu"))
+        arrays = arrays_of(PER_SAMPLE, self.read(PER_SAMPLE), **wanted)
+        check_per_sample(arrays, counts)
+        return arrays
 
     def weights(self) -> dict[str, np.ndarray]:
         """Parameters and running statistics by name."""
@@ -214,8 +238,12 @@ class Bundle:
 
         try:
             return load(self.read("weights.safetensors"))
-        except SafetensorError as error:
+        except (SafetensorError, ValueError, TypeError) as error:
             raise BundleCorrupt(file="weights.safetensors", why=f"{error}.") from None
+        except KeyError as error:  # of a type that numpy has not
+            raise BundleCorrupt(
+                file="weights.safetensors", field="the type of a tensor", value=str(error.args[0]), expected="float32"
+            ) from None
 
     def files(self) -> list[ManifestEntry]:
         """The manifest's rows, in its order."""
@@ -248,21 +276,7 @@ class Bundle:
         try:
             return model.model_validate_json(self.read(name))
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "the whole"
-            raise BundleCorrupt(file=name, why=f"{where}: {first['msg']}.") from None
-
-    def _arrays(self, name: str, **dimensions: int) -> dict[str, np.ndarray]:
-        """The arrays of an npz file; those named must be there with that many dimensions."""
-        try:
-            with np.load(io.BytesIO(self.read(name)), allow_pickle=False) as file:
-                arrays = {key: file[key] for key in file.files}
-        except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
-            raise BundleCorrupt(file=name, why=f"it holds no readable arrays ({error}).") from None
-        for key, ndim in dimensions.items():
-            if key not in arrays or arrays[key].ndim != ndim:
-                raise BundleCorrupt(file=name, why=f"it has no array {key!r} of {ndim} dimensions.")
-        return arrays
+            raise _misfit(name, error.errors(include_url=False)[0]) from None
 
     # Writing
 
@@ -299,3 +313,17 @@ class Bundle:
             entries.append(ManifestEntry(name=name, bytes=len(content), sha256=hashlib.sha256(content).hexdigest()))
         self.write_model(MANIFEST, Manifest(files=tuple(entries)))
         shutil.rmtree(self.checkpoint, ignore_errors=True)
+
+
+def _misfit(file: str, fault: Any) -> BundleCorrupt:
+    """What pydantic found in a file: field, value, and what would be right."""
+    where = ".".join(map(str, fault["loc"]))
+    cause = fault.get("ctx", {}).get("error")
+    if isinstance(cause, Misfit):
+        field = ".".join(part for part in (where, cause.field) if part)
+        return BundleCorrupt(file=file, field=field, value=cause.value, expected=cause.expected)
+    if not where:
+        return BundleCorrupt(file=file, why=f"{fault['msg'][:500]}.")
+    why = f"{where} is missing." if fault["type"] == "missing" else ""
+    value = None if why else fault["input"]
+    return BundleCorrupt(file=file, why=why, field=where, value=value, expected=expected(fault))

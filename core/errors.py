@@ -7,8 +7,23 @@ same object into an RFC 9457 problem through one table (`backend/problems.py`).
 from __future__ import annotations
 
 import difflib
+import math
+import reprlib
 from collections.abc import Iterable
 from typing import Any
+
+_BRIEFLY = reprlib.Repr()
+_BRIEFLY.maxlevel, _BRIEFLY.maxother = 2, 80
+
+
+def brief(value: Any, most: int = 80) -> Any:
+    """A value as it can stand in a message: JSON-ready, finite and of bounded length, however large it is."""
+    if isinstance(value, bool | int | None):
+        return value if value is None or abs(value) < 2**63 else "a very large number"
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    text = value if isinstance(value, str) else _BRIEFLY.repr(value)
+    return text if len(text) <= most else text[:most] + "..."
 
 
 class SpikefrontError(Exception):
@@ -137,12 +152,17 @@ class FetchFailed(SpikefrontError):
 
 
 class BundleCorrupt(SpikefrontError):
-    """A bundle with a missing or altered file."""
+    """A bundle with a missing or altered file: `why` as a sentence, and where one value is at fault, which and what
+    would be right."""
 
     code = "bundle-corrupt"
 
-    def __init__(self, *, file: str, why: str) -> None:
-        super().__init__(f"The bundle's {file} cannot be used: {why}", file=file, why=why)
+    def __init__(
+        self, *, file: str, why: str = "", field: str | None = None, value: Any = None, expected: str = ""
+    ) -> None:
+        at = {} if field is None else {"field": field, "value": brief(value), "expected": expected}
+        why = why or f"{field} is {brief(value)!r}; it must be {expected}."
+        super().__init__(f"The bundle's {file} cannot be used: {why}", file=file, why=why, **at)
 
 
 class BundleBusy(SpikefrontError):

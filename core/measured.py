@@ -83,7 +83,9 @@ def largest_group(runs: Iterable[MeasuredRun]) -> list[MeasuredRun]:
     return max(groups.values(), key=lambda group: len({run.config.mask for run in group}), default=[])
 
 
-def _data(run: MeasuredRun) -> tuple[int, ...]:
-    """The images that were there: a part of a data set makes another run of an equal config."""
+def _data(run: MeasuredRun) -> tuple[int | str, ...]:
+    """The images that were there: a part of a data set, or other images under its name, make another run of an equal
+    config."""
     summary = run.summary
-    return summary.n_train, summary.n_train_available, summary.n_validation, summary.n_test
+    sizes = (summary.n_train, summary.n_train_available, summary.n_validation, summary.n_test)
+    return (*sizes, summary.data_digest or "")

@@ -7,6 +7,7 @@ from importlib.metadata import version
 
 from backend.catalog.estimate import Estimator
 from backend.context import Context
+from backend.runs.identity import images_now
 from backend.runs.repository import RunRepository
 from core.backbones.catalog import BACKBONES, mask_name
 from core.datasets.catalog import DATASETS
@@ -112,5 +113,6 @@ class CatalogService:
 
     def _equal_run(self, config: RunConfig) -> EqualRun | None:
         with self._context.database.read() as session:
-            row = RunRepository(session).equal(config.config_hash)
+            images = images_now(config.dataset, self._context.settings.data)
+            row = RunRepository(session).equal(config.config_hash, images)
         return None if row is None else EqualRun(id=row.id, state=RunState(row.state), accuracy=row.accuracy)

@@ -9,8 +9,10 @@ from pydantic import Field
 
 from backend.comparisons.service import ComparisonService
 from backend.context import Context, of
+from backend.contract import may
 from core.energy.modes import DEFAULT_MODE
 from core.energy.profiles import DEFAULT_PROFILE
+from core.errors import BadValue, BundleCorrupt, NotFound, NotReady, UnknownLayer, UnknownName
 from core.schemas.compare import Comparison
 from core.schemas.prices import Factors
 
@@ -27,7 +29,7 @@ def service(context: Annotated[Context, Depends(of)]) -> ComparisonService:
     return ComparisonService(context)
 
 
-@router.get("/compare")
+@router.get("/compare", responses=may(NotFound, NotReady, BundleCorrupt, UnknownLayer, UnknownName, BadValue))
 def compare(
     query: Annotated[CompareQuery, Query()], comparisons: Annotated[ComparisonService, Depends(service)]
 ) -> Comparison:

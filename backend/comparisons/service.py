@@ -94,7 +94,9 @@ class ComparisonService:
                 accuracy=row.accuracy - first.accuracy,
                 f1_macro=row.f1_macro - first.f1_macro,
                 energy_ratio=ratio(energy[row.id], energy[first.id]),
-                paired=paired(answers[first.id], answers[row.id]) if row.dataset == first.dataset else None,
+                paired=paired(answers[first.id], answers[row.id])
+                if (row.dataset, row.data_digest) == (first.dataset, first.data_digest)
+                else None,
             )
             for row in others
         ]

@@ -7,7 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 
 from backend.context import Context, of
+from backend.contract import may
 from backend.imports.service import ImportService
+from backend.problems import UploadCorrupt
+from core.errors import BadValue, DatasetCorrupt, HomeUnusable, ImpossibleMask, StorageFull, UnknownName, UnsafeArchive
 from core.schemas.runs import Run
 
 router = APIRouter(tags=["runs"])
@@ -28,7 +31,10 @@ def service(context: Annotated[Context, Depends(of)]) -> ImportService:
     "/imports",
     status_code=201,
     openapi_extra=ZIP_BODY,
-    responses={200: {"model": Run, "description": "this bundle is here already"}},
+    responses=may(
+        UploadCorrupt, UnsafeArchive, UnknownName, BadValue, ImpossibleMask, DatasetCorrupt, StorageFull, HomeUnusable
+    )
+    | {200: {"model": Run, "description": "this bundle is here already"}},
 )
 async def import_bundle(
     request: Request, response: Response, imports: Annotated[ImportService, Depends(service)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import secrets
-import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -16,6 +15,8 @@ from sqlalchemy.orm import Session
 
 from backend.context import Context
 from backend.imports.upload import ARCHIVE, Upload, receive, unpack
+from backend.imports.workplace import workplace
+from backend.runs.identity import hashes, images_of
 from backend.runs.new_runs import new_row
 from backend.runs.repository import RunRepository
 from backend.runs.service import RunService
@@ -42,23 +43,21 @@ class ImportService:
 
     async def take(self, body: AsyncIterator[bytes]) -> tuple[Run, bool]:
         """A run from the zip of a finished bundle; True when it was not here before."""
-        root = self._context.artifacts.root
-        root.mkdir(parents=True, exist_ok=True)
-        # beside the runs, so that the last move is a rename; its own name is no run's id
-        with tempfile.TemporaryDirectory(dir=root, prefix=".import-", ignore_cleanup_errors=True) as folder:
-            await receive(body, Path(folder) / ARCHIVE, limit_bytes=LIMIT_BYTES)
-            return await to_thread.run_sync(self._store, Path(folder))
+        with workplace(self._context.artifacts.root) as folder:
+            await receive(body, folder / ARCHIVE, limit_bytes=LIMIT_BYTES)
+            return await to_thread.run_sync(self._store, folder)
 
     def _store(self, folder: Path) -> tuple[Run, bool]:
         upload = unpack(folder / ARCHIVE, folder / UNPACKED)
+        images = images_of(upload.bundle, self._context.settings.data)
         try:
-            run_id, created = self._insert(upload)
+            run_id, created = self._insert(upload, images)
         except IntegrityError:  # the same bundle came twice at the same time: the other one was stored
-            run_id, created = self._insert(upload)
+            run_id, created = self._insert(upload, images)
         log.info("run.imported", extra={"run_id": run_id, "new": created})
         return RunService(self._context).show(run_id), created
 
-    def _insert(self, upload: Upload) -> tuple[str, bool]:
+    def _insert(self, upload: Upload, images: str) -> tuple[str, bool]:
         now, run_id = utc_now(), secrets.token_hex(8)
         with self._context.database.write() as session:
             if (known := self._known(session, upload)) is not None:
@@ -66,6 +65,7 @@ class ImportService:
                 return known, False
             row = new_row(upload.config, now=now)
             values, tallies = outcome(run_id, upload.bundle, upload.config, upload.summary)
+            values |= hashes(upload.config, images)
             values["ops_per_s"] = None  # another machine's speed tells nothing of this one
             for name, value in values.items():
                 setattr(row, name, value)

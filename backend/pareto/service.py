@@ -14,6 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from backend.context import Context
 from backend.pareto.stepwise import Stopped, stopped
 from backend.runs.as_run import label
+from backend.runs.identity import on_same_images
 from backend.runs.repository import TAG_END, RunRepository
 from backend.store.models import RunTallyRow
 from backend.store.outcome import tallies
@@ -63,7 +64,8 @@ def pareto(
     """All succeeded runs on a data set with their energy per inference, and which are on the front.
 
     Only measured runs form the front; the printed points stand beside them, at the paper's own prices.
-    With `steps`, each run that has more time steps is stopped after so many, and one whose figures then are
+    Runs on other images than those that a name stands for now are left out. With `steps`, each run that has more time
+    steps is stopped after so many, and one whose figures then are
     not known is left out. `factors` move the profile's prices. Raises UnknownName, or BadValue for a profile that lacks
     a price of the mode.
     """
@@ -71,7 +73,8 @@ def pareto(
     with context.database.read() as session:
         runs = RunRepository(session)
         runs.require_dataset(dataset)
-        stored = runs.measured(dataset, accounting.name)
+        every = runs.measured(dataset, accounting.name)
+    stored = on_same_images(every, dataset, context.settings.data)
     early = {} if steps is None else stopped(context, dataset=dataset, mode=accounting.name, steps=steps)
     shown = []
     for row in stored:
@@ -127,6 +130,7 @@ def pareto(
         "published": published(dataset),
         "steps": steps,
         "missing": len(stored) - len(rows),
+        "exchanged": len(every) - len(stored),
     }
     return Plot(rows=rows, told=told)
 

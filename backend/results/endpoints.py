@@ -11,14 +11,16 @@ from pydantic import Field
 from starlette.responses import Response
 
 from backend.context import Context, of
+from backend.contract import files, may, routing
 from backend.results import archive
 from backend.results.service import Cell, ResultService, Which
 from backend.runs.endpoints import RunId
+from backend.runs.ranged import RangedFile
 from backend.security import has_token
 from backend.store.artifacts import MEDIA_TYPES
 from core.energy.modes import DEFAULT_MODE
 from core.energy.profiles import DEFAULT_PROFILE
-from core.errors import Unauthorised
+from core.errors import BadValue, BundleCorrupt, NotFound, NotReady, Unauthorised, UnknownLayer, UnknownName
 from core.schemas.base import Frozen
 from core.schemas.bill import Layers
 from core.schemas.diagnostics import Calibration, Confusion, DiagnosticsReport, Exits, Steps
@@ -26,7 +28,12 @@ from core.schemas.images import Examples, SeenImage
 from core.schemas.results import Environment, Gradients, Metrics
 from core.schemas.twin import RunTwin
 
-router = APIRouter(prefix="/runs/{run_id}", tags=["results"])
+router = APIRouter(
+    prefix="/runs/{run_id}",
+    tags=["results"],
+    responses=may(NotFound, NotReady, BundleCorrupt, UnknownLayer, UnknownName, BadValue),
+)
+FILE_TYPES = (*MEDIA_TYPES.values(), "application/octet-stream")
 
 
 def service(context: Annotated[Context, Depends(of)]) -> ResultService:
@@ -131,7 +138,15 @@ def environment(run_id: RunId, results: Service) -> Environment:
     return results.environment(run_id)
 
 
-@router.get("/artifacts/{name}", response_class=FileResponse)
+@router.get(
+    "/artifacts/{name}",
+    response_class=FileResponse,
+    responses=routing(400, 416)
+    | {
+        200: files(*FILE_TYPES, what="the file"),
+        206: files(*FILE_TYPES, "multipart/byteranges", what="the ranges of it that were asked for"),
+    },
+)
 def artifact(
     request: Request,
     run_id: RunId,
@@ -154,4 +169,4 @@ def artifact(
         return StreamingResponse(results.archive(run_id), media_type="application/zip", headers=headers)
     path = results.artifact(run_id, name)
     media_type = MEDIA_TYPES.get(PurePath(name).suffix, "application/octet-stream")
-    return FileResponse(path, media_type=media_type, filename=f"{run_id}-{name}")
+    return RangedFile(path, media_type=media_type, filename=f"{run_id}-{name}")

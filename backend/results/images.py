@@ -14,6 +14,7 @@ from PIL import Image
 from core.analysis import exits, steps
 from core.analysis.predictions import answer_confidences, confidences, disagreement, predict
 from core.bundle import Bundle, Predictions
+from core.bundle_checks import check_agree
 from core.energy import price
 from core.energy.modes import MODES
 from core.errors import NotFound
@@ -41,6 +42,17 @@ class Cell:
 
     def holds(self, truth: int, answer: int) -> bool:
         return self.truth in (None, truth) and self.answer in (None, answer)
+
+
+def alike(one: Measured, other: Measured) -> bool:
+    """Whether both were tested on the same images, as far as their bundles show: where both answered an image it has
+    one label, and where both kept it one picture."""
+    answers = [run.bundle.predictions() for run in (one, other)]
+    _, *at = np.intersect1d(answers[0].index, answers[1].index, assume_unique=True, return_indices=True)
+    labels = [[run.classes[k] for k in run.label[place]] for run, place in zip(answers, at, strict=True)]
+    kept = [run.bundle.examples() for run in (one, other)]
+    _, *at = np.intersect1d(kept[0].index, kept[1].index, assume_unique=True, return_indices=True)
+    return labels[0] == labels[1] and np.array_equal(kept[0].image[at[0]], kept[1].image[at[1]])
 
 
 def examples_of(
@@ -106,7 +118,9 @@ def image_of(run: Measured, twin: Measured | None, index: int, *, mode: str, pro
 
 def _image_answer(run: Measured, answers: Answers, index: int, *, mode: str, profile: str) -> ImageAnswer:
     place = answers.position[index]
-    counts, per_sample = run.bundle.counts(), run.bundle.counts_per_sample()
+    counts = run.bundle.counts()
+    per_sample = run.bundle.counts_per_sample(counts)
+    check_agree(answers.given.outputs, counts)
     one = {name: array if array.ndim == 1 else array[place : place + 1] for name, array in per_sample.items()}
     numel = {layer.name: layer.output_numel for layer in counts.layers}
     energy = None

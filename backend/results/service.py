@@ -10,7 +10,7 @@ from pathlib import Path
 
 from backend.context import Context
 from backend.results import archive
-from backend.results.images import Cell, Measured, Which, examples_of, image_of
+from backend.results.images import Cell, Measured, Which, alike, examples_of, image_of
 from backend.runs.repository import RunRepository
 from backend.store.models import RunRow
 from core.analysis import exits, steps
@@ -22,7 +22,7 @@ from core.analysis.twin import twin_energy
 from core.bundle import Bundle
 from core.datasets.catalog import DATASETS
 from core.energy import price
-from core.errors import BadValue, NotReady
+from core.errors import BadValue, ImpossibleMask, NotReady
 from core.recipes.build import plan_of
 from core.schemas.bill import Layers
 from core.schemas.diagnostics import Calibration, Confusion, DiagnosticsReport, Exits, Steps
@@ -38,10 +38,14 @@ def layers_of(bundle: Bundle, *, mode: str, profile: str) -> Layers:
 
 
 def _blocks(config: RunConfig) -> dict[str, str | None]:
-    """Layer -> removable block. Empty where the user took the data set away: what was counted is there all the same."""
+    """Layer -> removable block. Empty where the user took the data set away, or replaced it by one of images on which
+    there is no such network: what was counted is there all the same."""
     if config.dataset not in DATASETS:
         return {}
-    return {node.name: node.block for node in plan_of(config).nodes}
+    try:
+        return {node.name: node.block for node in plan_of(config).nodes}
+    except ImpossibleMask:
+        return {}
 
 
 def confusion_of(bundle: Bundle) -> Confusion:
@@ -56,12 +60,14 @@ def calibration_of(bundle: Bundle) -> Calibration:
 
 def steps_of(bundle: Bundle, *, mode: str, profile: str) -> Steps:
     """Raises UnknownName for a mode or profile."""
-    return steps.curve(bundle.predictions(), bundle.counts(), mode=mode, profile=profile)
+    counts = bundle.counts()
+    return steps.curve(bundle.predictions(counts), counts, mode=mode, profile=profile)
 
 
 def exits_of(bundle: Bundle, *, mode: str, profile: str, threshold: float | None = None) -> Exits:
     """Raises UnknownName for a mode or profile, BadValue for a mode without an energy of one image."""
-    predictions, counts, per_sample = bundle.predictions(), bundle.counts(), bundle.counts_per_sample()
+    counts = bundle.counts()
+    predictions, per_sample = bundle.predictions(counts), bundle.counts_per_sample(counts)
     return exits.curve(predictions, counts, per_sample, mode=mode, profile=profile, threshold=threshold)
 
 
@@ -141,13 +147,12 @@ class ResultService:
                 other = repository.require_succeeded(against, what="examples")
                 if other.dataset != row.dataset:
                     raise BadValue(field="against", value=against, expected=f"a run on {row.dataset}")
+        beside = self._beside(row, other)
+        if against is not None and beside is None:
+            expected = f"a run on the same images: {row.dataset} was replaced between the two"
+            raise BadValue(field="against", value=against, expected=expected)
         return examples_of(
-            measured(self._context, row),
-            measured(self._context, other) if other else None,
-            which=which,
-            limit=limit,
-            lost_only=against is not None,
-            cell=cell,
+            measured(self._context, row), beside, which=which, limit=limit, lost_only=against is not None, cell=cell
         )
 
     def image(self, run_id: str, index: int, *, mode: str, profile: str) -> SeenImage:
@@ -156,7 +161,7 @@ class ResultService:
             repository = RunRepository(session)
             row = repository.require_succeeded(run_id, what="images")
             other = repository.succeeded_twin(row)
-        twin = measured(self._context, other) if other else None
+        twin = self._beside(row, other)
         return image_of(measured(self._context, row), twin, index, mode=mode, profile=profile)
 
     def environment(self, run_id: str) -> Environment:
@@ -170,6 +175,13 @@ class ResultService:
         """The path of one file of a finished bundle."""
         self._measured(run_id, "artifacts")
         return self._context.artifacts.file(run_id, name)
+
+    def _beside(self, row: RunRow, other: RunRow | None) -> Measured | None:
+        """The other run's answers to the same images; None where it has none."""
+        if other is None:
+            return None
+        own, beside = measured(self._context, row), measured(self._context, other)
+        return beside if row.data_digest == other.data_digest and alike(own, beside) else None
 
     def _measured(self, run_id: str, what: str) -> Measured:
         with self._context.database.read() as session:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+
 from backend.store.artifacts import Artifacts, SignedUrls
 from backend.store.models import RunRow
 from core.backbones.catalog import BACKBONES, mask_name
+from core.errors import BundleCorrupt
 from core.recipes.build import command
 from core.schemas.results import Summary
 from core.schemas.run import RunConfig, RunState
 from core.schemas.runs import Artifact, Run, RunError, RunProgress, TwinRef
+
+log = logging.getLogger("spikefront.runs")
 
 
 def label(*, kind: str, backbone: str, mask: tuple[str, ...]) -> str:
@@ -60,11 +65,16 @@ def present(
 
 
 def signed_artifacts(run_id: str, artifacts: Artifacts, urls: SignedUrls) -> list[Artifact]:
-    """The files of a finished bundle; none while it is unfinished."""
+    """The files of a finished bundle; none while it is unfinished, or where its manifest is damaged."""
     bundle = artifacts.bundle(run_id)
     if not bundle.complete:
         return []
+    try:
+        files = bundle.files()
+    except BundleCorrupt as error:  # the figures are in the database all the same
+        log.warning("run.manifest_unreadable", extra={"run_id": run_id, "reason": error.message})
+        return []
     return [
         Artifact(name=entry.name, bytes=entry.bytes, sha256=entry.sha256, url=urls.url(run_id, entry.name))
-        for entry in bundle.files()
+        for entry in files
     ]

@@ -10,6 +10,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import Field
 
 from backend.context import Context, of
+from backend.contract import Responses, may
 from backend.pareto.service import pareto
 from backend.runs.events import read_batch, read_last_event_id, stream
 from backend.runs.repository import RunWhere
@@ -17,7 +18,18 @@ from backend.runs.service import RunService
 from core.backbones.catalog import BACKBONES, parse_mask
 from core.energy.modes import DEFAULT_MODE
 from core.energy.profiles import DEFAULT_PROFILE
-from core.errors import SpikefrontError
+from core.errors import (
+    BadValue,
+    DatasetCorrupt,
+    DatasetMissing,
+    IdempotencyConflict,
+    ImpossibleMask,
+    NotFound,
+    SpikefrontError,
+    StateConflict,
+    StorageFull,
+    UnknownName,
+)
 from core.recipes.catalog import RECIPES
 from core.schemas.base import Frozen
 from core.schemas.pareto import Pareto, ParetoColumns
@@ -97,67 +109,67 @@ def _masks(text: str, backbone: str | None) -> list[str]:
     return masks
 
 
-@router.post("/runs", status_code=201, responses={200: {"model": Run, "description": "made before with this key"}})
+MADE_BEFORE: Responses = {200: {"model": Run, "description": "made before with this key"}}
+REFUSED = (UnknownName, BadValue, ImpossibleMask, DatasetMissing, DatasetCorrupt, IdempotencyConflict, StorageFull)
+
+
+@router.post("/runs", status_code=201, responses=may(*REFUSED) | MADE_BEFORE)
 def create_run(request: RunRequest, response: Response, runs: Service, key: Key = None) -> Run:
     """Queue a run. With the broker away it is kept all the same, and sent when the broker is back."""
     run, created = runs.create(request, key=key)
     return _made(response, run, created)
 
 
-@router.get("/runs")
+@router.get("/runs", responses=may(UnknownName, BadValue, ImpossibleMask, DatasetCorrupt))
 def list_runs(query: Annotated[RunQuery, Query()], runs: Service) -> RunPage:
     """Newest first, a page at a time."""
     return runs.page(query.where(), cursor=query.cursor, limit=query.limit)
 
 
-@router.get("/runs/{run_id}")
+@router.get("/runs/{run_id}", responses=may(NotFound))
 def show_run(run_id: RunId, runs: Service) -> Run:
     """One run, with its files once it has succeeded."""
     return runs.show(run_id)
 
 
-@router.patch("/runs/{run_id}")
+@router.patch("/runs/{run_id}", responses=may(NotFound, StorageFull))
 def change_run(run_id: RunId, change: RunChange, runs: Service) -> Run:
     """Set a run's tags, its note, or both; what is left out stays as it is."""
     return runs.change(run_id, change)
 
 
-@router.delete("/runs/{run_id}", status_code=204)
+@router.delete("/runs/{run_id}", status_code=204, responses=may(NotFound, StateConflict, StorageFull))
 def delete_run(run_id: RunId, runs: Service) -> None:
     """Put a run that has ended into the bin: it is shown nowhere, its shares lead nowhere, a day later it is gone."""
     runs.delete(run_id)
 
 
-@router.post("/runs/{run_id}/restore")
+@router.post("/runs/{run_id}/restore", responses=may(NotFound, StorageFull))
 def restore_run(run_id: RunId, runs: Service) -> Run:
     """Undo a deletion, until the run has been purged."""
     return runs.restore(run_id)
 
 
-@router.post("/runs/bulk")
+@router.post("/runs/bulk", responses=may(BadValue))
 def change_runs(request: BulkRequest, runs: Service, key: Key = None) -> BulkAnswers:
     """One action on many runs, each by itself; the answer says for each id what became of it."""
     return runs.bulk(request, key=key)
 
 
-@router.post("/runs/{run_id}/cancel")
+@router.post("/runs/{run_id}/cancel", responses=may(NotFound, StateConflict, StorageFull))
 def cancel_run(run_id: RunId, runs: Service) -> Run:
     """A queued run is cancelled at once; a running one is `cancelling` until its process is gone."""
     return runs.cancel(run_id)
 
 
-@router.post(
-    "/runs/{run_id}/retry", status_code=201, responses={200: {"model": Run, "description": "made before with this key"}}
-)
+@router.post("/runs/{run_id}/retry", status_code=201, responses=may(NotFound, StateConflict, *REFUSED) | MADE_BEFORE)
 def retry_run(run_id: RunId, response: Response, runs: Service, key: Key = None) -> Run:
     """A new run with the config of one that failed, was cancelled or is lost."""
     run, created = runs.retry(run_id, key=key)
     return _made(response, run, created)
 
 
-@router.post(
-    "/runs/{run_id}/fork", status_code=201, responses={200: {"model": Run, "description": "made before with this key"}}
-)
+@router.post("/runs/{run_id}/fork", status_code=201, responses=may(NotFound, *REFUSED) | MADE_BEFORE)
 def fork_run(run_id: RunId, request: ForkRequest, response: Response, runs: Service, key: Key = None) -> Run:
     """A new run with another run's config and some changes; an empty body repeats it."""
     run, created = runs.fork(run_id, request, key=key)
@@ -167,7 +179,8 @@ def fork_run(run_id: RunId, request: ForkRequest, response: Response, runs: Serv
 @router.get(
     "/runs/{run_id}/events",
     response_class=StreamingResponse,
-    responses={
+    responses=may(NotFound, BadValue)
+    | {
         200: {"content": {"text/event-stream": {}}, "description": "started, progress, epoch and state events"},
         204: {"description": "the run has ended and this reader has seen all of it"},
     },
@@ -189,7 +202,7 @@ async def follow_run(
     )
 
 
-@router.get("/pareto", tags=["results"])
+@router.get("/pareto", tags=["results"], responses=may(UnknownName, BadValue, DatasetCorrupt))
 def get_pareto(
     query: Annotated[ParetoQuery, Query()], context: Annotated[Context, Depends(of)]
 ) -> Pareto | ParetoColumns:

@@ -12,9 +12,11 @@ from sqlalchemy import select, update
 
 from backend.context import Context
 from backend.runs.as_run import label
+from backend.runs.identity import hashes
 from backend.store.lifecycle import WAITING, plain
 from backend.store.models import RunRow
 from core.backbones.catalog import parse_mask
+from core.datasets.identity import WHOLE
 from core.datasets.load import status
 from core.errors import DatasetMissing, QueueDown
 from core.recipes.build import build_config, override, plan_of
@@ -31,13 +33,12 @@ def require_dataset(name: str, data: Path) -> None:
         raise DatasetMissing(name=name, folder=str(data / name), how=found.note or "Add it first.")
 
 
-def new_row(config: RunConfig, *, now: datetime) -> RunRow:
+def new_row(config: RunConfig, *, now: datetime, data: str = WHOLE) -> RunRow:
+    """A queued run. `data`: the digest of the images that it will be on, as far as is known now."""
     return RunRow(
         id=secrets.token_hex(8),
         config=config.model_dump(mode="json"),
-        config_hash=config.config_hash,
-        twin_hash=config.twin_hash,
-        repeat_hash=config.repeat_hash,
+        **hashes(config, data),
         backbone=config.backbone,
         kind=config.kind,
         mask=",".join(config.mask),

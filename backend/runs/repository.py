@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from backend.paging import Cursor, older_than
 from backend.store.models import RunEventRow, RunRow, RunStepRow, RunTagRow, RunTallyRow, SweepRunRow
 from core.datasets.catalog import DATASETS
+from core.datasets.identity import WHOLE
 from core.errors import NotFound, NotReady
 from core.schemas.run import Kind, RunState
 
@@ -24,7 +25,7 @@ LIVE = RunRow.deleted_at.is_(None)
 PLOTTED = (
     RunRow.id, RunRow.backbone, RunRow.kind, RunRow.mask, RunRow.dataset, RunRow.recipe, RunRow.seed, RunRow.time_steps,
     RunRow.accuracy, RunRow.f1_macro, RunRow.params, RunRow.firing_rate, RunRow.n_train, RunRow.n_test,
-    RunRow.dataset_complete, RunRow.finished_at, RunRow.repeat_hash, RunRow.twin_hash,
+    RunRow.dataset_complete, RunRow.finished_at, RunRow.repeat_hash, RunRow.twin_hash, RunRow.data_digest,
     RunTallyRow.acs, RunTallyRow.macs, RunTallyRow.other,
 )  # fmt: skip
 
@@ -121,7 +122,7 @@ class RunRepository:
         )
 
     def succeeded_twin(self, row: RunRow) -> RunRow | None:
-        """The newest succeeded run of the other kind with the same config."""
+        """The newest succeeded run of the other kind with the same config on the same images."""
         return self._session.scalars(
             select(RunRow)
             .where(
@@ -134,20 +135,21 @@ class RunRepository:
             .limit(1)
         ).first()
 
-    def equal(self, config_hash: str) -> RunRow | None:
-        """A run with this config that has succeeded, or else one that still may."""
-        return self.equals([config_hash]).get(config_hash)
+    def equal(self, config_hash: str, images: str) -> RunRow | None:
+        """A run with this config on these images that has succeeded, or else one that still may."""
+        return self.equals({config_hash: images}).get(config_hash)
 
-    def equals(self, config_hashes: Iterable[str]) -> dict[str, RunRow]:
-        """The same for many: config hash -> run, where there is one."""
+    def equals(self, images: Mapping[str, str]) -> dict[str, RunRow]:
+        """The same for many, of config hash -> digest of the images: config hash -> run, where there is one."""
         rows = self._session.scalars(
             select(RunRow)
-            .where(RunRow.config_hash.in_(set(config_hashes)), RunRow.state.not_in(HOPELESS), LIVE)
+            .where(RunRow.config_hash.in_(set(images)), RunRow.state.not_in(HOPELESS), LIVE)
             .order_by(case((RunRow.state == RunState.SUCCEEDED, 0), else_=1), RunRow.created_at.desc())
         )
         found: dict[str, RunRow] = {}
         for row in rows:
-            found.setdefault(row.config_hash, row)
+            if (row.data_digest or WHOLE) == images[row.config_hash]:
+                found.setdefault(row.config_hash, row)
         return found
 
     def like(self, *, kind: Kind, dataset: str, backbone: str) -> RunRow | None:

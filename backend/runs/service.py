@@ -13,6 +13,7 @@ from backend.paging import read_cursor, write_cursor
 from backend.problems import describe
 from backend.results import archive
 from backend.runs.as_run import present, signed_artifacts
+from backend.runs.identity import images_now
 from backend.runs.new_runs import forked, new_row, require_dataset, send
 from backend.runs.repository import RunRepository, RunWhere
 from backend.store.db import utc_now
@@ -166,7 +167,7 @@ class RunService:
             if key is not None and (known := idempotency.find(session, key, body_hash)) is not None:
                 assert known.run_id is not None, "the digest of a sweep's body is no run's"
                 return known.run_id, False
-            row = new_row(config, now=now)
+            row = new_row(config, now=now, data=images_now(config.dataset, self._context.settings.data))
             session.add(row)
             session.flush()
             add_state_event(session, row.id, RunState.QUEUED, now=now)

@@ -13,6 +13,7 @@ from backend.catalog.service import program_version
 from backend.comparisons.service import ComparisonService
 from backend.context import Context
 from backend.pareto.service import pareto
+from backend.results.images import alike
 from backend.results.service import Measured, confusion_of, examples_of, layers_of, measured
 from backend.runs.as_run import row_label
 from backend.runs.repository import RunRepository
@@ -35,7 +36,7 @@ RUN_ID = re.compile(r'"[0-9a-f]{16}"')
 #: What a double-blind share leaves out, wherever it stands, and what stands in its place.
 IDENTIFYING: dict[str, Any] = {
     "device": None, "train_wall_s": None, "train_images_per_s": None, "evaluate_wall_s": None, "wall_s": [],
-    "shared_at": None, "expires_at": None, "finished_at": None, "version": None, "title": None,
+    "shared_at": None, "expires_at": None, "finished_at": None, "version": None, "title": None, "data_digest": None,
 }  # fmt: skip
 
 Model = TypeVar("Model", bound=Frozen)
@@ -105,6 +106,8 @@ def _run(context: Context, share: ShareRow, request: ShareRequest) -> dict[str, 
     twin = twins[0] if twins else None
     own = measured(context, row, name=THIS)
     other = measured(context, twin, name=TWIN) if twin is not None else None
+    if other is not None and not alike(own, other):  # from before a data set could be told from its earlier images
+        twin = other = None
     return {
         "label": row_label(row),
         "config": RunConfig.model_validate(row.config),
@@ -149,7 +152,7 @@ def _changed(context: Context, share: ShareRow, request: ShareRequest) -> list[C
             lost=examples_of(other, first, **options).items,
         )
         for row, other in zip(rows[1:], others, strict=True)
-        if row.dataset == rows[0].dataset
+        if (row.dataset, row.data_digest) == (rows[0].dataset, rows[0].data_digest) and alike(first, other)
     ]
 
 

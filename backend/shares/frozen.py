@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from backend.store.artifacts import Artifacts
 from core.bundle import MANIFEST, Manifest, ManifestEntry, write_atomic
 from core.errors import BundleCorrupt, NotFound
@@ -41,7 +43,17 @@ class FrozenShares:
         return sum(item.bytes for item in entries)
 
     def files(self, share_id: str) -> list[ManifestEntry]:
-        return list(Manifest.model_validate_json(self.read(share_id, MANIFEST)).files)
+        try:
+            return list(Manifest.model_validate_json(self.read(share_id, MANIFEST)).files)
+        except ValidationError:
+            raise BundleCorrupt(file=MANIFEST, why="it is no manifest.") from None
+
+    def size(self, share_id: str) -> int:
+        """Bytes of all files; 0 where nothing can be read of them."""
+        try:
+            return sum(file.bytes for file in self.files(share_id))
+        except BundleCorrupt:
+            return 0
 
     def read(self, share_id: str, name: str) -> bytes:
         """A file as it was stored, the manifest too. Raises NotFound for a name that it has not."""

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
+from pydantic import ValidationError
+
 from backend.context import Context
 from backend.runs.as_run import row_label
 from backend.runs.repository import RunRepository
@@ -21,7 +23,7 @@ from backend.sweeps.repository import SweepRepository
 from core.datasets.catalog import title_of
 from core.energy.modes import MODES
 from core.energy.profiles import profiles
-from core.errors import BadValue, NotFound, NotReady, ShareGone
+from core.errors import BadValue, BundleCorrupt, NotFound, NotReady, ShareGone
 from core.schemas.share import SHARED, AnyShared, NewShare, Share, SharedFile, SharePage, ShareRequest, ShareTarget
 
 log = logging.getLogger("spikefront.shares")
@@ -187,7 +189,10 @@ class ShareService:
 
     def _content(self, share: ShareRow) -> AnyShared:
         if share.frozen:
-            content = SHARED.validate_json(self._frozen.read(share.id, RESULTS))
+            try:
+                content = SHARED.validate_json(self._frozen.read(share.id, RESULTS))
+            except ValidationError:  # frozen before such figures were refused
+                raise BundleCorrupt(file=RESULTS, why="it holds figures that do not fit each other.") from None
             return content.model_copy(update={"files": [_shown(file) for file in self._frozen.files(share.id)]})
         try:
             return content_of(self._context, share)
@@ -215,7 +220,7 @@ class ShareService:
             with_weights=request.with_weights,
             frozen=share.frozen,
             blind=request.blind,
-            bytes=sum(file.bytes for file in self._frozen.files(share.id)) if kept else 0,
+            bytes=self._frozen.size(share.id) if kept else 0,
             created_at=share.created_at,
             expires_at=share.expires_at,
             revoked_at=share.revoked_at,

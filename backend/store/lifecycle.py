@@ -19,6 +19,7 @@ from typing import Any
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
+from backend.runs.identity import images_now
 from backend.store.artifacts import Artifacts
 from backend.store.db import Database, migrate, utc_now
 from backend.store.models import RunEventRow, RunRow, WorkerRow
@@ -121,6 +122,7 @@ class Lifecycle:
             migrate(settings)
         self._database = database or Database(settings.database_url)
         self._artifacts = Artifacts(settings)
+        self._data = settings.data
         self._clock = clock
 
     def close(self) -> None:
@@ -352,6 +354,7 @@ class Lifecycle:
             return None
         twins = select(RunRow.id).where(
             RunRow.config_hash == config.twin().config_hash,
+            RunRow.data_digest == images_now(config.dataset, self._data),
             RunRow.state == RunState.SUCCEEDED,
             RunRow.deleted_at.is_(None),
         )

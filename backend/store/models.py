@@ -66,7 +66,8 @@ class RunRow(Base):
     `attempt` rises by one with each claim and fences late writers off; `losses` counts the attempts
     that ended because their worker was lost. Result columns are null until the run has succeeded. A run
     with `deleted_at` is shown nowhere until it is restored or purged. `label` is kept for searching;
-    `import_digest` is the SHA-256 of the manifest that an imported run came with.
+    `import_digest` is the SHA-256 of the manifest that an imported run came with. `data_digest` says which images it is
+    on, empty for a whole published set; `twin_hash` and `repeat_hash` hold it too (`backend.runs.identity`).
     """
 
     __tablename__ = "runs"
@@ -116,6 +117,7 @@ class RunRow(Base):
     ops_per_s: Mapped[float | None]  # throughput of the whole run, in the forecast's MAC equivalents
 
     repeat_hash: Mapped[str] = mapped_column(String(64), default="", server_default="")  # the config without its seed
+    data_digest: Mapped[str | None] = mapped_column(String(64))
     label: Mapped[str] = mapped_column(String(640), default="", server_default="")
     note: Mapped[str] = mapped_column(Text, default="", server_default="")
     deleted_at: Mapped[datetime | None]

@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from backend.runs.identity import hashes
 from backend.store.models import Base, RunStepRow, RunTallyRow
 from core.analysis.confusion import confusion, f1_macro
 from core.analysis.predictions import predict
 from core.analysis.steps import firing_rate, truncated
 from core.bundle import Bundle
+from core.datasets.identity import WHOLE
 from core.energy.modes import MODES
 from core.forecast import training_ops
 from core.recipes.build import plan_of
@@ -24,6 +26,7 @@ def outcome(run_id: str, bundle: Bundle, config: RunConfig, summary: Summary) ->
     Raises BundleCorrupt.
     """
     values = {
+        **hashes(config, summary.data_digest or WHOLE),
         "summary": summary.model_dump(mode="json"),
         "accuracy": summary.accuracy,
         "f1_macro": summary.f1_macro,
@@ -55,7 +58,7 @@ def step_rows(run_id: str, bundle: Bundle) -> list[RunStepRow]:
     counts = bundle.counts()
     if counts.time_steps == 1:
         return []
-    predictions = bundle.predictions()
+    predictions = bundle.predictions(counts)
     rows = []
     for steps in range(1, counts.time_steps):
         answers = predict(predictions.outputs[:, :steps])

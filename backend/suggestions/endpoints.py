@@ -8,9 +8,11 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import Field
 
 from backend.context import Context, of
+from backend.contract import may
 from backend.suggestions.service import suggestions
 from core.energy.modes import DEFAULT_MODE
 from core.energy.profiles import DEFAULT_PROFILE
+from core.errors import BadValue, DatasetCorrupt, UnknownName
 from core.schemas.base import Frozen
 from core.schemas.run import Kind
 from core.schemas.suggestion import MaskSuggestions
@@ -28,7 +30,7 @@ class SuggestionQuery(Frozen):
     n: int = Field(default=3, ge=1, le=10)
 
 
-@router.get("/suggestions")
+@router.get("/suggestions", responses=may(UnknownName, BadValue, DatasetCorrupt))
 def get_suggestions(
     query: Annotated[SuggestionQuery, Query()], context: Annotated[Context, Depends(of)]
 ) -> MaskSuggestions:

@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from backend.context import Context
 from backend.pareto.service import tally_pj
+from backend.runs.identity import on_same_images
 from backend.runs.repository import LIVE, RunRepository
 from backend.store.models import RunRow
 from core.backbones.catalog import BACKBONES, DEFINITIONS
@@ -72,13 +73,13 @@ def _measured(
             select(RunRow).where(*same, RunRow.state == RunState.SUCCEEDED, LIVE).order_by(RunRow.created_at)
         ).all()
         tallies = RunRepository(session).tallies([row.id for row in rows], mode)
-    found: dict[str, MeasuredRun] = {}
-    for row in rows:
+    found: dict[tuple[str, str | None], MeasuredRun] = {}
+    for row in on_same_images(rows, wanted["dataset"], context.settings.data):
         config, tally = RunConfig.model_validate(row.config), tallies.get(row.id)
         if config.definition != definition or tally is None:
             continue
         bill = Bill(acs=tally.acs, macs=tally.macs, energy_pj=tally_pj(tally, prices))
-        found[row.config_hash] = MeasuredRun(
+        found[row.config_hash, row.data_digest] = MeasuredRun(
             path=context.artifacts.folder(row.id),
             config=config,
             summary=Summary.model_validate(row.summary),

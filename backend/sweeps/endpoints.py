@@ -8,10 +8,12 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import Field
 
 from backend.context import Context, of
-from backend.runs.endpoints import Key
+from backend.contract import may
+from backend.runs.endpoints import REFUSED, Key
 from backend.sweeps.service import SweepService
 from core.energy.modes import DEFAULT_MODE
 from core.energy.profiles import DEFAULT_PROFILE
+from core.errors import BadValue, DatasetCorrupt, ImpossibleMask, NotFound, StorageFull, UnknownName
 from core.schemas.base import Frozen
 from core.schemas.sweep import SweepDetail, SweepPage, SweepPreview, SweepRequest
 
@@ -37,13 +39,17 @@ class PriceQuery(Frozen):
     profile: str = DEFAULT_PROFILE
 
 
-@router.post("/preview")
+@router.post("/preview", responses=may(UnknownName, BadValue, ImpossibleMask, DatasetCorrupt))
 def preview_sweep(request: SweepRequest, sweeps: Service) -> SweepPreview:
     """How many runs a sweep would be, which exist already, and how long the others take. Nothing is stored."""
     return sweeps.preview(request)
 
 
-@router.post("", status_code=201, responses={200: {"model": SweepDetail, "description": "made before with this key"}})
+@router.post(
+    "",
+    status_code=201,
+    responses=may(*REFUSED) | {200: {"model": SweepDetail, "description": "made before with this key"}},
+)
 def create_sweep(request: SweepRequest, response: Response, sweeps: Service, key: Key = None) -> SweepDetail:
     """Queue every combination, or none; a run that exists already is taken in instead of being trained again."""
     sweep, created = sweeps.create(request, key=key)
@@ -52,25 +58,25 @@ def create_sweep(request: SweepRequest, response: Response, sweeps: Service, key
     return sweep
 
 
-@router.get("")
+@router.get("", responses=may(BadValue))
 def list_sweeps(query: Annotated[PageQuery, Query()], sweeps: Service) -> SweepPage:
     """Newest first, a page at a time."""
     return sweeps.page(cursor=query.cursor, limit=query.limit)
 
 
-@router.get("/{sweep_id}")
+@router.get("/{sweep_id}", responses=may(NotFound, UnknownName, BadValue))
 def show_sweep(sweep_id: SweepId, query: Annotated[PriceQuery, Query()], sweeps: Service) -> SweepDetail:
     """Runs by state, and for runs that differ only in their seed: n, mean, deviation and 95 % interval."""
     return sweeps.show(sweep_id, mode=query.mode, profile=query.profile)
 
 
-@router.post("/{sweep_id}/cancel")
+@router.post("/{sweep_id}/cancel", responses=may(NotFound, StorageFull))
 def cancel_sweep(sweep_id: SweepId, sweeps: Service) -> SweepDetail:
     """Cancel all runs of the sweep that have not ended."""
     return sweeps.cancel(sweep_id)
 
 
-@router.delete("/{sweep_id}", status_code=204)
+@router.delete("/{sweep_id}", status_code=204, responses=may(NotFound, StorageFull))
 def delete_sweep(sweep_id: SweepId, sweeps: Service) -> None:
     """Forget the sweep; its runs stay."""
     sweeps.delete(sweep_id)

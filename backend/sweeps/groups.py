@@ -21,11 +21,10 @@ SAID_BY_LABEL = {"backbone", "kind", "mask"}
 def groups(
     rows: Iterable[RunRow], tallies: Mapping[str, RunTallyRow], *, axes: Mapping[str, list[AxisValue]], prices: Profile
 ) -> list[SweepGroup]:
-    """One group a config without its seed, in the order of the runs. `tallies`: run -> its operations."""
+    """One group a config without its seed, and images, in the order of the runs. `tallies`: run -> its operations."""
     gathered: dict[str, list[tuple[RunRow, RunConfig]]] = {}
     for row in rows:
-        config = RunConfig.model_validate(row.config)
-        gathered.setdefault(config.repeat_hash, []).append((row, config))
+        gathered.setdefault(row.repeat_hash, []).append((row, RunConfig.model_validate(row.config)))
     return [_group(members, tallies, axes, prices) for members in gathered.values()]
 
 

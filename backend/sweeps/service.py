@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+from collections.abc import Mapping
 
 from sqlalchemy.exc import IntegrityError
 
@@ -12,6 +13,7 @@ from backend.catalog.estimate import Estimator, total
 from backend.context import Context
 from backend.paging import read_cursor, write_cursor
 from backend.runs.as_run import label
+from backend.runs.identity import images_now
 from backend.runs.new_runs import new_row, require_dataset, send
 from backend.runs.repository import RunRepository
 from backend.store.db import utc_now
@@ -43,7 +45,7 @@ class SweepService:
         points, estimator = expand(request), Estimator(self._context)
         by_hash = _unique(points)
         with self._database.read() as session:
-            known = {} if request.repeat else RunRepository(session).equals(by_hash)
+            known = {} if request.repeat else RunRepository(session).equals(self._images(by_hash))
         times = {config_hash: estimator.time(config) for config_hash, config in by_hash.items()}
         return SweepPreview(
             n_combinations=len(points),
@@ -126,6 +128,11 @@ class SweepService:
             SweepRepository(session).delete(sweep_id)
         log.info("sweep.deleted", extra={"sweep_id": sweep_id})
 
+    def _images(self, by_hash: Mapping[str, RunConfig]) -> dict[str, str]:
+        """Config hash -> digest of the images that a run of it is on."""
+        now = {name: images_now(name, self._context.settings.data) for name in {c.dataset for c in by_hash.values()}}
+        return {config_hash: now[config.dataset] for config_hash, config in by_hash.items()}
+
     def _insert(
         self, request: SweepRequest, by_hash: dict[str, RunConfig], *, body_hash: str, key: str | None
     ) -> tuple[str, list[str] | None]:
@@ -135,8 +142,13 @@ class SweepService:
             if key is not None and (made := idempotency.find(session, key, body_hash)) is not None:
                 assert made.sweep_id is not None, "the digest of a run's body is no sweep's"
                 return made.sweep_id, None
-            known = {} if request.repeat else RunRepository(session).equals(by_hash)
-            new = {config_hash: new_row(c, now=now) for config_hash, c in by_hash.items() if config_hash not in known}
+            images = self._images(by_hash)
+            known = {} if request.repeat else RunRepository(session).equals(images)
+            new = {
+                config_hash: new_row(config, now=now, data=images[config_hash])
+                for config_hash, config in by_hash.items()
+                if config_hash not in known
+            }
             session.add_all(new.values())
             session.flush()
             for row in new.values():

@@ -9,10 +9,12 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import Field
 
 from backend.context import Context, of
+from backend.contract import may
 from backend.runs.endpoints import RunId
 from backend.tryit.service import TryService
 from core.energy.modes import DEFAULT_MODE
 from core.energy.profiles import DEFAULT_PROFILE
+from core.errors import BadValue, BundleCorrupt, DatasetCorrupt, InferenceFailed, NotFound, NotReady, UnknownName
 from core.schemas.base import Frozen
 from core.schemas.inference import Tried
 
@@ -40,7 +42,11 @@ class TryQuery(Frozen):
     profile: str = DEFAULT_PROFILE
 
 
-@router.post("/try", openapi_extra=PICTURE_BODY)
+@router.post(
+    "/try",
+    openapi_extra=PICTURE_BODY,
+    responses=may(NotFound, NotReady, BundleCorrupt, UnknownName, BadValue, DatasetCorrupt, InferenceFailed),
+)
 async def try_image(
     request: Request, run_id: RunId, query: Annotated[TryQuery, Query()], tryit: Annotated[TryService, Depends(service)]
 ) -> Tried:

@@ -7,16 +7,18 @@ import base64
 import numpy as np
 
 from backend.context import Context
+from backend.runs.identity import images_now, is_own
 from backend.runs.repository import RunRepository
 from backend.store.models import RunRow
 from core.analysis.predictions import confidences
 from core.analysis.steps import truncated
 from core.bundle import Bundle
+from core.datasets.catalog import DATASETS
 from core.datasets.picture import png
 from core.energy import price
 from core.energy.modes import MODES
 from core.energy.profiles import profiles
-from core.errors import BadValue, NotFound
+from core.errors import BadValue, NotFound, NotReady
 from core.schemas.inference import Inference, InferRequest, Pass, Tried
 from core.schemas.run import Kind
 
@@ -41,6 +43,7 @@ class TryService:
             repository = RunRepository(session)
             row = repository.require_succeeded(run_id, what="trained network")
             other = repository.succeeded_twin(row)
+        self._require_data(row)
         rows = [row] if other is None else [row, other]
         bundles = [self._context.artifacts.bundle(each.id) for each in rows]
         truth = None
@@ -69,6 +72,16 @@ class TryService:
             twin=answers[1] if other is not None else None,
         )
 
+    def _require_data(self, row: RunRow) -> None:
+        """Raises NotReady where the data set that says how a picture is brought to the network is another one by now."""
+        why = None
+        if row.dataset not in DATASETS:
+            why = f"its data set {row.dataset} was taken away, and with it how a picture is brought to the network"
+        elif is_own(row.dataset) and row.data_digest != images_now(row.dataset, self._context.settings.data):
+            why = f"its data set {row.dataset} was replaced since, and with it how a picture is brought to the network"
+        if why is not None:
+            raise NotReady(run_id=row.id, state=row.state, what="network to try", why=why)
+
 
 def _kept(bundles: list[Bundle], index: int) -> tuple[bytes, str]:
     """A test image that a run or its twin kept, as a PNG, and its class. Raises NotFound."""
@@ -77,8 +90,8 @@ def _kept(bundles: list[Bundle], index: int) -> tuple[bytes, str]:
         at = np.flatnonzero(kept.index == index)
         if len(at):
             answers = bundle.predictions()
-            label = answers.label[np.flatnonzero(answers.index == index)[0]]
-            return png(kept.image[at[0]]), answers.classes[label]
+            if len(place := np.flatnonzero(answers.index == index)):
+                return png(kept.image[at[0]]), answers.classes[answers.label[place[0]]]
     raise NotFound(kind="kept test image", id=str(index))
 
 

@@ -16,10 +16,7 @@ from core.analysis.predictions import predict
 from core.bundle import Predictions
 from core.energy import price
 from core.schemas.diagnostics import StepPoint, Steps
-from core.schemas.results import Counts
-
-#: Fields of LayerCounts with an entry for each time step.
-PER_STEP = ("ac", "mac", "input_nonzero", "spikes")
+from core.schemas.results import PER_STEP, Counts
 
 
 def truncated(counts: Counts, steps: int) -> Counts:

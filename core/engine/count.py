@@ -22,12 +22,12 @@ import torch
 from torch import Tensor
 
 from core.backbones.plan import FREE, SYNAPTIC, Node
-from core.energy.modes import layer_kind
+from core.energy.planned import planned_layers
 from core.engine.fast import kernels
 from core.engine.fast.fused import DTYPES, spread
 from core.engine.network import Network, observe
 from core.errors import UnknownLayer
-from core.schemas.results import Counts, LayerCounts
+from core.schemas.results import PER_STEP, Counts, LayerCounts
 
 
 @dataclass
@@ -143,26 +143,14 @@ class Counter:
         self._verify()
         plan, network = self.network.plan, self.network
         layers = []
-        for node in plan.nodes:
-            if node.op == "input":
-                continue
-            tally = self._tallies[node.name]
-            spiking_input = self._input_is_spikes(node)
+        for planned in planned_layers(plan, network.config.kind, network.config.neuron.model):
+            tally = self._tallies[planned.name]
             ops, silent = _summed(tally.ops), (0,) * network.steps
             layers.append(
                 LayerCounts(
-                    name=node.name,
-                    kind=layer_kind(node, network.config.kind, network.config.neuron.model),
-                    output_shape=node.shape,
-                    params=node.params,
-                    dense_ops=node.dense_ops,
-                    bias_ops=self._bias_ops(node),
-                    input_numel=node.in_numel,
-                    output_numel=node.numel,
-                    input_is_spikes=spiking_input,
-                    constant_input=network.spiking and all(self._nodes[name].constant for name in node.inputs),
-                    ac=ops if ops and spiking_input else silent,
-                    mac=ops if ops and not spiking_input else silent,
+                    **planned.model_dump(exclude=set(PER_STEP)),
+                    ac=ops if ops and planned.input_is_spikes else silent,
+                    mac=ops if ops and not planned.input_is_spikes else silent,
                     input_nonzero=_summed(tally.input_nonzero),
                     spikes=_summed(tally.spikes),
                 )
@@ -190,12 +178,6 @@ class Counter:
             "neuron_layers": np.array([node.name for node in acts], dtype=np.str_),
             "spikes": self._stacked([self._tallies[node.name].spikes for node in acts]),
         }
-
-    def _bias_ops(self, node: Node) -> int:
-        """Adds of one pass for the bias; for a normalisation those of its shift, unless a bias before it takes it."""
-        if node.op != "bn":
-            return node.bias_ops
-        return 0 if self._nodes[node.inputs[0]].bias else node.numel
 
     def _input_is_spikes(self, node: Node) -> bool:
         return self.network.spiking and all(self._nodes[name].spikes for name in node.inputs)

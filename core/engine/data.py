@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from core.datasets.catalog import DatasetSpec
+from core.datasets.identity import data_digest
 from core.datasets.load import Dataset
 from core.datasets.splits import limited, train_validation
 from core.errors import BadValue
@@ -51,6 +52,7 @@ class Splits:
     n_train_available: int  # training images before train_limit
     spec: DatasetSpec
     complete: bool
+    data: str  # core.datasets.identity.data_digest
 
 
 def split(dataset: Dataset, training: TrainingConfig, device: torch.device) -> Splits:
@@ -85,6 +87,7 @@ def split(dataset: Dataset, training: TrainingConfig, device: torch.device) -> S
         n_train_available=available,
         spec=dataset.spec,
         complete=dataset.complete,
+        data=data_digest(dataset),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from safetensors.torch import save
 from core.analysis.confusion import confusion, f1_macro
 from core.bundle import Bundle, Predictions
 from core.datasets.catalog import DATASETS
+from core.datasets.identity import present_digest
 from core.datasets.load import load
 from core.datasets.splits import limited
 from core.energy.modes import MODES
@@ -37,7 +39,7 @@ from core.engine.environment import (
 from core.engine.network import Network
 from core.engine.teacher import FOLDER, adopt, check, load_teacher, noted
 from core.engine.train import EVALUATION_BATCH, Trainer
-from core.errors import BundleBusy, HomeUnusable, Interrupted, OutOfMemory
+from core.errors import BadValue, BundleBusy, HomeUnusable, Interrupted, OutOfMemory
 from core.host.malloc import keep_freed_memory
 from core.recipes.build import plan_of
 from core.schemas.results import Counts, Event, Finished, Started, Summary
@@ -76,6 +78,7 @@ def run(
         bundle.require_own(config)
         if bundle.complete:
             summary = bundle.summary()
+            _require_same_images(summary, present_digest(config.dataset, data_dir), field="out", folder=bundle.path)
             emit(Finished(summary=summary))
             return summary
         place = choose_device(device)
@@ -110,6 +113,10 @@ def _run(
         return _train(config, bundle, splits, device, emit, should_stop, None)
     twin = Bundle(bundle.path / FOLDER)
     twin.require_own(config.twin())
+    if given is not None:
+        _require_same_images(given.summary(), splits.data, field="teacher", folder=given.path)
+    if twin.complete and twin.summary().data_digest not in (None, splits.data):
+        shutil.rmtree(twin.path)  # trained before the data set was exchanged, by an attempt that came no further
     if not twin.complete and given is not None:
         adopt(given, twin)
     if not twin.complete:
@@ -254,6 +261,7 @@ def _summarise(
         evaluate_wall_s=evaluate_wall_s,
         device=describe_device(device),
         config_hash=config.config_hash,
+        data_digest=splits.data,
     )
 
 
@@ -284,6 +292,13 @@ def _write(
     )
     bundle.write_model("summary.json", summary)
     bundle.seal()
+
+
+def _require_same_images(summary: Summary, data: str | None, *, field: str, folder: Path) -> None:
+    """Raise BadValue where a finished run is known to be on other images than those that are there now."""
+    if None not in (summary.data_digest, data) and summary.data_digest != data:
+        expected = f"another folder: the run in this one is on other images of {summary.dataset}, exchanged since"
+        raise BadValue(field=field, value=str(folder), expected=expected)
 
 
 @contextmanager

@@ -268,16 +268,20 @@ class Trainer:
         state = {name: getattr(self, name) for name in _STATE}
         state |= {"metrics": self.metrics.model_dump(), "gradients": self.gradients.model_dump()}
         state["diagnostics"] = self.probe.diagnostics.model_dump()
+        state["data"] = self.splits.data
         save_checkpoint(self._folder, tensors, state)
         self._saved_at = time.monotonic()
         log.info("checkpoint.saved", extra={"epoch": self.epoch, "step": self.step})
 
     def restore(self) -> bool:
-        """Go to where the checkpoint stands; False where there is none. Raises BundleCorrupt."""
+        """Go to where the checkpoint stands; False where there is none of these images. Raises BundleCorrupt."""
         loaded = load_checkpoint(self._folder, self._device)
         if loaded is None:
             return False
         tensors, state = loaded
+        if state.get("data", self.splits.data) != self.splits.data:
+            log.warning("checkpoint.of_other_images", extra={"config_hash": self.config.config_hash})
+            return False
 
         def under(prefix: str) -> dict[str, Tensor]:
             return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

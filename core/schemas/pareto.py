@@ -68,6 +68,7 @@ class Pareto(Factors):
     published: list[PublishedPoint]
     steps: int | None = Field(default=None, description="every run stopped after so many steps; null: after all its T")
     missing: int = Field(default=0, description="runs left out since their figures at these steps are not known")
+    exchanged: int = Field(default=0, description="runs left out since the data set's name stands for other images now")
 
 
 class ParetoColumns(Factors):
@@ -82,3 +83,4 @@ class ParetoColumns(Factors):
     published: list[PublishedPoint]
     steps: int | None = None
     missing: int = 0
+    exchanged: int = 0

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field
 
-from core.schemas.base import Frozen
+from core.schemas.base import Frozen, Spoken, Whole
 from core.schemas.run import Kind
 
 
@@ -17,7 +19,7 @@ class RunRequest(Frozen):
     mask: str | list[str] = Field(default="Full", description="kept blocks, as a list, as 'F4,F6', or a mask's name")
     dataset: str = "digits"
     recipe: str = "smoke"
-    seed: int = Field(default=0, ge=0, le=2**31 - 1)
+    seed: Spoken = Field(default=0, ge=0, le=2**31 - 1)
     overrides: dict[str, str | int | float | bool | None] = Field(
         default_factory=dict, description="dotted config fields, such as {'training.max_epochs': 3, 'neuron.tau': 1.5}"
     )
@@ -31,7 +33,7 @@ class ForkRequest(Frozen):
     """
 
     overrides: dict[str, str | int | float | bool | None] = Field(default_factory=dict)
-    seed: int | None = Field(default=None, ge=0, le=2**31 - 1)
+    seed: Annotated[Whole, Field(ge=0, le=2**31 - 1)] | None = None
     kind: Kind | None = None
     mask: str | list[str] | None = None
     recipe: str | None = None

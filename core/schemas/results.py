@@ -4,31 +4,49 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, model_validator
 
-from core.schemas.base import Frozen
+from core.schemas.base import Column, Count, Finite, Frozen, Misfit, Real, Row, require_shape
 from core.schemas.run import Kind
 
 
 class Metrics(Frozen):
-    """Epoch by epoch, as columns of equal length."""
+    """Epoch by epoch, as columns of equal length; `wall_s` may be empty, where it is kept to oneself."""
 
-    epoch: list[int]
-    lr: list[float]
-    train_loss: list[float]
-    train_accuracy: list[float]
-    validation_loss: list[float]
-    validation_accuracy: list[float]
-    firing_rate: list[float | None]
-    wall_s: list[float]
+    epoch: Column[int]
+    lr: Column[Finite]
+    train_loss: Column[Real]
+    train_accuracy: Column[Finite]
+    validation_loss: Column[Real]
+    validation_accuracy: Column[Finite]
+    firing_rate: Column[Finite | None]
+    wall_s: Column[Finite]
+
+    @model_validator(mode="after")
+    def _of_equal_length(self) -> Metrics:
+        for name in type(self).model_fields:
+            entries = len(getattr(self, name))
+            if entries != len(self.epoch) and (name != "wall_s" or entries):
+                expected = f"{len(self.epoch)}, one entry an epoch"
+                raise Misfit(field=f"the length of {name}", value=entries, expected=expected)
+        return self
 
 
 class Gradients(Frozen):
     """L2 norm of the loss gradient of each layer's weights, mean over the epoch's steps."""
 
-    layers: list[str]
-    epochs: list[int]
-    norm: list[list[float]] = Field(description="norm[epoch][layer]")
+    layers: Column[str]
+    epochs: Column[int]
+    norm: Column[Column[Real]] = Field(description="norm[epoch][layer]")
+
+    @model_validator(mode="after")
+    def _for_each_epoch_and_layer(self) -> Gradients:
+        require_shape("norm", self.norm, len(self.epochs), len(self.layers))
+        return self
+
+
+#: Fields of LayerCounts with an entry for each time step.
+PER_STEP = ("ac", "mac", "input_nonzero", "spikes")
 
 
 class LayerCounts(Frozen):
@@ -41,21 +59,21 @@ class LayerCounts(Frozen):
 
     name: str
     kind: str = Field(description="conv, linear, bn, neuron, relu, maxpool, avgpool, ...: the plan's op")
-    output_shape: tuple[int, ...]
-    params: int = 0
-    dense_ops: int = Field(default=0, description="weights x positions, padding included, no zero skipped, no bias")
-    bias_ops: int = Field(
+    output_shape: Row[Count]
+    params: Count = 0
+    dense_ops: Count = Field(default=0, description="weights x positions, padding included, no zero skipped, no bias")
+    bias_ops: Count = Field(
         default=0,
         description="one add per output where the layer has a bias; for a normalisation, where none before takes its shift",
     )
-    input_numel: int = 0
-    output_numel: int = 0
+    input_numel: Count = 0
+    output_numel: Count = 0
     input_is_spikes: bool = False
     constant_input: bool = Field(default=False, description="the same at every step, so computed once")
-    ac: tuple[int, ...] = ()
-    mac: tuple[int, ...] = ()
-    input_nonzero: tuple[int, ...] = ()
-    spikes: tuple[int, ...] = Field(default=(), description="output spikes of a neuron layer")
+    ac: Row[int] = ()
+    mac: Row[int] = ()
+    input_nonzero: Row[int] = ()
+    spikes: Row[int] = Field(default=(), description="output spikes of a neuron layer")
 
 
 class Counts(Frozen):
@@ -67,8 +85,20 @@ class Counts(Frozen):
     version: Literal[1] = 1
     kind: Kind
     time_steps: int = Field(ge=1)
-    n_samples: int = Field(ge=1)
-    layers: tuple[LayerCounts, ...]
+    n_samples: int = Field(ge=1, lt=2**31)
+    layers: Row[LayerCounts]
+
+    @model_validator(mode="after")
+    def _counted_at_each_step(self) -> Counts:
+        for layer in self.layers:
+            for name in PER_STEP:
+                counted = getattr(layer, name)
+                if len(counted) not in (0, self.time_steps):
+                    expected = f"{self.time_steps}, one entry a step"
+                    raise Misfit(field=f"the length of {name} of {layer.name}", value=len(counted), expected=expected)
+                if (out := next((n for n in counted if not 0 <= n < 2**63), None)) is not None:
+                    raise Misfit(field=f"{name} of {layer.name}", value=out, expected="at least 0, and below 2^63")
+        return self
 
 
 class Summary(Frozen):
@@ -107,6 +137,12 @@ class Summary(Frozen):
     evaluate_wall_s: float
     device: str
     config_hash: str
+    data_digest: str | None = Field(
+        default=None,
+        pattern=r"^([0-9a-f]{64})?$",
+        description="which images the data set's name stood for: of a set of one's own, and of a part of a published "
+        "one; empty for a whole published one, null in a run from before it was noted",
+    )
 
 
 class Environment(Frozen):
@@ -143,7 +179,7 @@ class Progress(Frozen):
     max_epochs: int
     step: int = Field(description="steps done in this phase")
     steps: int = Field(description="steps of this phase")
-    loss: float | None = None
+    loss: Real | None = None
     images_per_s: float | None = None
     eta_s: float | None = Field(default=None, description="to the end of this part, if it uses all its epochs")
     part: Part = "run"
@@ -153,9 +189,9 @@ class EpochDone(Frozen):
     type: Literal["epoch"] = "epoch"
     epoch: int
     lr: float
-    train_loss: float
+    train_loss: Real
     train_accuracy: float
-    validation_loss: float
+    validation_loss: Real
     validation_accuracy: float
     firing_rate: float | None
     wall_s: float

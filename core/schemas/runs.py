@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
-from core.schemas.base import Frozen
+from core.schemas.base import Frozen, Real
 from core.schemas.problem import Problem
 from core.schemas.results import Part, Summary
 from core.schemas.run import Kind, RunConfig, RunState
@@ -25,7 +25,7 @@ class RunProgress(Frozen):
     max_epochs: int = 0
     step: int = 0
     steps: int = 0
-    loss: float | None = None
+    loss: Real | None = None
     images_per_s: float | None = None
     eta_s: float | None = None
     part: Part = "run"

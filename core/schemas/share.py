@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, TypeAdapter, model_validator
+from pydantic import Field, StringConstraints, TypeAdapter, field_validator, model_validator
+from pydantic_core import PydanticKnownError
 
 from core.energy.modes import DEFAULT_MODE
 from core.energy.profiles import DEFAULT_PROFILE
-from core.schemas.base import Frozen
+from core.schemas.base import Frozen, Switch, Whole
 from core.schemas.bill import Layers
 from core.schemas.compare import Comparison
 from core.schemas.diagnostics import Confusion
@@ -33,8 +34,10 @@ class ShareView(Frozen):
     dataset: str
     x: XAxis = "energy"
     y: YAxis = "accuracy"
-    x_log: bool = True
-    steps: int | None = Field(default=None, ge=1, le=64, description="every run stopped after so many time steps")
+    x_log: Switch = True
+    steps: Annotated[Whole, Field(ge=1, le=64)] | None = Field(
+        default=None, description="every run stopped after so many time steps"
+    )
 
 
 class ShareTarget(Factors):
@@ -49,6 +52,14 @@ class ShareTarget(Factors):
     view: ShareView | None = None
     mode: str = DEFAULT_MODE
     profile: str = DEFAULT_PROFILE
+
+    @field_validator("ac", "mac", "memory", mode="before")
+    @classmethod
+    def _numbers(cls, value: Any) -> Any:
+        """In an address they are text; in the body of a request they are numbers."""
+        if isinstance(value, bool | str):
+            raise PydanticKnownError("float_type")
+        return value
 
     @model_validator(mode="after")
     def _one_target(self) -> ShareTarget:
@@ -74,12 +85,16 @@ class ShareRequest(ShareTarget):
     outlives its runs, and downloads as one file. A double-blind link shows nothing of who made it, when, and where.
     """
 
-    expires_in_days: int | None = Field(default=30, ge=1, le=3650, description="null: until revoked")
-    with_twin: bool = Field(default=True, description="of a run: show the twin's answers and figures too")
-    with_images: bool = Field(default=True, description="of a run or a comparison: show test images")
-    with_weights: bool = Field(default=False, description="of all but a view: let the networks' weights be downloaded")
-    frozen: bool = False
-    blind: bool = False
+    expires_in_days: Annotated[Whole, Field(ge=1, le=3650)] | None = Field(
+        default=30, description="null: until revoked"
+    )
+    with_twin: Switch = Field(default=True, description="of a run: show the twin's answers and figures too")
+    with_images: Switch = Field(default=True, description="of a run or a comparison: show test images")
+    with_weights: Switch = Field(
+        default=False, description="of all but a view: let the networks' weights be downloaded"
+    )
+    frozen: Switch = False
+    blind: Switch = False
 
 
 class Share(Frozen):

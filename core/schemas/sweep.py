@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from core.schemas.base import Frozen
+from core.schemas.base import Frozen, Switch
 from core.schemas.preview import EqualRun, TimeEstimate
 from core.schemas.request import RunRequest
 from core.schemas.run import RunConfig, RunState
@@ -29,7 +29,7 @@ class SweepRequest(Frozen):
     name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
     base: RunRequest = RunRequest()
     axes: dict[AxisName, Axis] = Field(min_length=1, max_length=16)
-    repeat: bool = Field(default=False, description="train again what an equal run has done or will do")
+    repeat: Switch = Field(default=False, description="train again what an equal run has done or will do")
 
 
 class Combination(Frozen):

@@ -28,6 +28,8 @@ def expected(fault: Mapping[str, Any]) -> str:
             return "a whole number"
         case "float_parsing" | "float_type":
             return "a number"
+        case "bool_type" | "bool_parsing":
+            return "true or false"
         case _:
             return fault["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
 

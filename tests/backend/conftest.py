@@ -17,6 +17,7 @@ import httpx
 import pytest
 import uvicorn
 from fastapi.testclient import TestClient
+from starlette.routing import compile_path
 
 from backend.app import create_app
 from backend.store.db import Database, migrate
@@ -83,7 +84,30 @@ def client(settings: Settings) -> Iterator[TestClient]:
     app = create_app(settings)
     headers = {"Authorization": f"Bearer {app.state.context.token}"}
     with TestClient(app, base_url="http://127.0.0.1:8000", headers=headers) as opened:
+        opened.event_hooks["response"].append(as_documented(app.openapi()))
         yield opened
+
+
+def as_documented(document: dict) -> Callable[[httpx.Response], None]:
+    """A check of every answer of a test: its status, its media type and, of a problem, its code are in the document."""
+    paths = [(compile_path(path)[0], operations) for path, operations in document["paths"].items()]
+
+    def check(answer: httpx.Response) -> None:
+        asked = answer.request
+        matching = [operations for pattern, operations in paths if pattern.match(asked.url.path)]
+        operation = next((op[asked.method.lower()] for op in matching if asked.method.lower() in op), None)
+        if operation is None or answer.status_code in (204, 304):
+            return
+        where = f"{asked.method} {asked.url.path}: {answer.status_code}"
+        told = operation["responses"].get(str(answer.status_code))
+        assert told is not None, f"{where} is not documented"
+        kind = answer.headers["content-type"].partition(";")[0]
+        assert kind in told["content"], f"{where} is {kind}, documented is {list(told['content'])}"
+        if kind == "application/problem+json":
+            answer.read()
+            assert answer.json()["code"] in told["x-codes"], f"{where} is {answer.json()['code']}"
+
+    return check
 
 
 @pytest.fixture(scope="session")

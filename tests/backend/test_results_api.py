@@ -265,7 +265,10 @@ def test_the_files_can_be_fetched_with_the_token_or_by_their_signed_address(fini
     whole = (finisher.trained["snn"] / "counts.json").read_bytes()
     assert (part.status_code, part.content) == (206, whole[:10])
     beyond = client.get(f"/api/v1/runs/{run_id}/artifacts/counts.json", headers={"Range": "bytes=99999999-"})
-    assert beyond.status_code == 416
+    assert (beyond.status_code, beyond.json()["code"]) == (416, "range-not-satisfiable")
+    assert beyond.headers["content-range"] == f"bytes */{len(whole)}"
+    odd = client.get(f"/api/v1/runs/{run_id}/artifacts/counts.json", headers={"Range": "lines=1"})
+    assert (odd.status_code, odd.json()["code"]) == (400, "bad-request") and "Range" in odd.json()["detail"]
 
 
 @pytest.mark.parametrize("name", [".lock", "secret.txt", "..%2Ftoken", "%2e%2e%2f%2e%2e%2ftoken", "counts.json%00"])
@@ -355,6 +358,6 @@ def test_a_bundle_whose_file_is_gone_says_which(finisher, client: TestClient) ->
     run_id = finisher.succeeded()
     (client.app.state.context.artifacts.folder(run_id) / "predictions.npz").unlink()
     answer = client.get(f"/api/v1/runs/{run_id}/confusion")
-    assert (answer.status_code, answer.json()["code"]) == (500, "bundle-corrupt")
+    assert (answer.status_code, answer.json()["code"]) == (409, "bundle-corrupt")
     assert answer.json()["fields"]["file"] == "predictions.npz"
     assert client.get(f"/api/v1/runs/{run_id}/layers").status_code == 200

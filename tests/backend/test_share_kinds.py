@@ -226,7 +226,7 @@ def test_frozen_content_that_was_changed_is_not_shown(twins, client: TestClient)
     file = client.app.state.context.artifacts.root / "shares" / made.id / "results.json"
     file.write_bytes(file.read_bytes().replace(b'"accuracy":', b'"accuracy": ', 1))
     answer = stranger(client, f"/api/v1/shared/{made.token}")
-    assert (answer.status_code, answer.json()["code"]) == (500, "bundle-corrupt")
+    assert (answer.status_code, answer.json()["code"]) == (409, "bundle-corrupt")
 
 
 def test_what_cannot_be_shared_is_refused_when_the_link_is_made(finisher, twins, client: TestClient) -> None:

@@ -33,11 +33,12 @@ def show(
     """The figures of a run, its diagnostics, the command that repeats it, and its files."""
     bundle = Bundle(path)
     config, summary, files = bundle.config(), bundle.summary(), bundle.files()
-    predictions, counts = bundle.predictions(), bundle.counts()
+    counts = bundle.counts()
+    predictions = bundle.predictions(counts)
     scores = calibration(predictions.label, predictions.outputs)
     priced = {"mode": summary.mode, "profile": summary.profile}
     stopped = steps.curve(predictions, counts, **priced)
-    left = exits.curve(predictions, counts, bundle.counts_per_sample(), **priced)
+    left = exits.curve(predictions, counts, bundle.counts_per_sample(counts), **priced)
     diagnostics = bundle.diagnostics()
     findings = gradient_findings(bundle.gradients()) + (diagnostic_findings(diagnostics) if diagnostics else [])
     if as_json:
@@ -109,15 +110,17 @@ def twin(
     as_json: bool = typer.Option(False, "--json", help="Print as JSON."),
 ) -> None:
     """A spiking network beside its CNN twin: energies, the CNN at few bits, the break-even firing rate."""
-    configs, counts = [], []
+    configs, counts, data = [], [], []
     for name, folder, kind in (("SNN_FOLDER", snn_folder, Kind.SNN), ("CNN_FOLDER", cnn_folder, Kind.CNN)):
         with whole_paths(folder):
             configs.append(Bundle(folder).config())
             if configs[-1].kind is not kind:
                 raise BadValue(field=name, value=str(folder), expected=f"the bundle of a run of kind {kind.value}")
             counts.append(Bundle(folder).counts())
+            unfinished = not (folder / "summary.json").exists()  # counts alone can be compared too
+            data.append(None if unfinished else Bundle(folder).summary().data_digest)
     config, other = configs
-    if other.twin_hash != config.twin_hash:
+    if other.twin_hash != config.twin_hash or (None not in data and data[0] != data[1]):
         expected = f"the twin of {snn_folder}: the same network, data, training and seed"
         raise BadValue(field="CNN_FOLDER", value=str(cnn_folder), expected=expected)
     found = twin_energy(*counts, mode, profile)

@@ -22,6 +22,7 @@ from core.paper.measured import MeasuredRow, measured_rows
 from core.paper.networks import PAPER_DATASETS, NetworkRow, network_rows
 from core.paper.printed import tables
 from core.schemas.sweep import Aggregate
+from core.spreadsheets import inert
 from core.units import pj_to_mj
 
 #: Modes that look at no value: in the others the MACs of a plan are an upper bound.
@@ -183,7 +184,8 @@ def _lines(networks: Sequence[NetworkRow], measured: Sequence[MeasuredRow]) -> I
         for mode, macs in row.macs.items():
             yield [*start, mode, "", "macs", "", macs, "", row.printed_macs if mode == "paper" else "", ""]
     for row in measured:
-        start = ["measured", row.network, row.kind, row.dataset, row.recipe, len(row.seeds), row.mode, row.profile]
+        names = (row.network, row.kind, row.dataset, inert(row.recipe))  # a recipe's name is whatever a bundle says
+        start = ["measured", *names, len(row.seeds), row.mode, row.profile]
         yield [*start, "accuracy", "", row.accuracy.mean, row.accuracy.deviation, row.printed_accuracy, ""]
         yield [*start, "acs", "", row.acs, "", "", ""]
         yield [*start, "macs", "", row.macs, "", "", ""]

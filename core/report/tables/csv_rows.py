@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from core.report.charts.pareto_marks import Spread
 from core.schemas.compare import Comparison
 from core.schemas.pareto import Pareto, ParetoPoint, PublishedPoint
+from core.spreadsheets import inert
 from core.units import pj_to_mj
 
 Point = TypeVar("Point", ParetoPoint, PublishedPoint)
@@ -121,10 +122,10 @@ def as_csv(rows: list[dict[str, Any]]) -> str:
     out = io.StringIO()
     writer = csv.DictWriter(out, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    for row in rows:
-        writer.writerow({name: _inert(value) for name, value in row.items()})
+    writer.writerows(inert_rows(rows))
     return out.getvalue()
 
 
-def _inert(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+def inert_rows(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows whose texts start no formula in a spreadsheet. Also for a table on a page: the browser saves it as it is."""
+    return [{name: inert(value) for name, value in row.items()} for row in rows]

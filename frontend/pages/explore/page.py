@@ -187,6 +187,9 @@ def _explain(catalog: Catalog, pareto: Pareto, wanted: Wanted, profile: ProfileI
         words += "." if wanted.lens.mode == "paper" else ": compare them in the mode `paper`, not in this one."
     if pareto.missing:
         words += f" {pareto.missing} runs are left out: what they are after {pareto.steps} steps is not known yet."
+    if n := pareto.exchanged:
+        who = "1 run is" if n == 1 else f"{n} runs are"
+        words += f" {who} left out: the data set was replaced since, and other images give other figures."
     st.caption(words)
 
 

@@ -45,6 +45,7 @@ class Runs:
     published: list[PublishedPoint]
     steps: int | None
     missing: int
+    exchanged: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,9 +72,8 @@ def runs_of(told: ParetoColumns) -> Runs:
     points = [
         ParetoPoint.model_construct(**dict(zip(names, row, strict=True))) for row in zip(*columns.values(), strict=True)
     ]
-    return _runs(
-        points, dataset=told.dataset, mode=told.mode, published=told.published, steps=told.steps, missing=told.missing
-    )
+    return _runs(points, dataset=told.dataset, mode=told.mode, published=told.published, steps=told.steps,
+                 missing=told.missing, exchanged=told.exchanged)  # fmt: skip
 
 
 def together(parts: Sequence[Runs], *, dataset: str) -> Runs:
@@ -85,6 +85,7 @@ def together(parts: Sequence[Runs], *, dataset: str) -> Runs:
         published=[point for part in parts for point in part.published],
         steps=parts[0].steps,
         missing=sum(part.missing for part in parts),
+        exchanged=sum(part.exchanged for part in parts),
     )
 
 
@@ -154,7 +155,7 @@ def plot(lens: Lens, points: Sequence[ParetoPoint], *, x: str, y: str) -> Pareto
     return Pareto.model_construct(
         dataset=runs.dataset, mode=runs.mode, profile=lens.profile.name, points=shown,
         front=[point.run_id for point in cheapest_first], published=runs.published, steps=runs.steps,
-        missing=runs.missing, **lens.factors.model_dump(),
+        missing=runs.missing, exchanged=runs.exchanged, **lens.factors.model_dump(),
     )  # fmt: skip
 
 

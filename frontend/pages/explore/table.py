@@ -29,7 +29,7 @@ def draw(pareto: Pareto, spreads: Mapping[str, Spread], sure: Mapping[str, float
     shown = tables.pareto_rows(pareto, spreads=spreads, sure=sure, part=slice((page - 1) * PAGE, page * PAGE))
     number = st.column_config.NumberColumn
     event = st.dataframe(
-        shown,
+        tables.inert_rows(shown),  # its own button saves what it holds as CSV
         key=Key.EXPLORE_TABLE,
         hide_index=True,
         on_select="rerun",

@@ -9,6 +9,7 @@ import streamlit as st
 
 from core.backbones.catalog import BACKBONES
 from core.report.charts import network
+from core.report.tables import csv_rows as tables
 from core.schemas.preview import Preview
 from core.schemas.run import RunState
 from core.schemas.sweep import Combination, SweepPreview
@@ -90,7 +91,7 @@ def sweep(found: SweepPreview, *, slots: int) -> None:
         st.caption(f"{found.n_combinations:,} combinations give {found.n_runs:,} different runs: a CNN has no neurons.")
     with st.expander(f"All {found.n_combinations:,} combinations"):
         st.dataframe(
-            [_combination(item, there=found.n_existing > 0) for item in found.combinations],
+            tables.inert_rows([_combination(item, there=found.n_existing > 0) for item in found.combinations]),
             hide_index=True,
             column_config={"open": st.column_config.LinkColumn("open", display_text="open")},
             alt="Each combination with its time, or the equal run that is taken",
