@@ -9,6 +9,7 @@ from pathlib import Path
 from core.bundle import MANIFEST, Bundle, whole_paths
 from core.energy.price import layers
 from core.errors import NotFound
+from core.repeats import images_there, repeat_key
 from core.schemas.base import digest
 from core.schemas.results import Summary
 from core.schemas.run import RunConfig
@@ -44,7 +45,7 @@ def read_runs(folders: Iterable[Path], *, modes: Iterable[str], profile: str) ->
             raise NotFound(kind="folder of runs", id=str(folder))
         for manifest in sorted(folder.rglob(MANIFEST)):
             run = read_run(manifest.parent, modes=modes, profile=profile)
-            found.setdefault((run.config.config_hash, _data(run)), run)
+            found.setdefault(same_run(run), run)
     return list(found.values())
 
 
@@ -61,18 +62,21 @@ def read_run(path: Path, *, modes: Iterable[str], profile: str) -> MeasuredRun:
     return MeasuredRun(path=path, config=config, summary=summary, bills=bills)
 
 
+def same_run(run: MeasuredRun) -> tuple[str, tuple[int, ...]]:
+    """Equal for runs that give the same numbers."""
+    return run.config.config_hash, images_there(run.summary)
+
+
 def same_but_seed(run: MeasuredRun) -> str:
     """Equal for runs that differ in nothing but the seed: their figures have a mean."""
-    content = run.config.identity()
-    del content["seed"]
-    return digest([content, run.config.recipe, *_data(run)])
+    return repeat_key(run.config, run.summary)
 
 
 def same_but_mask(run: MeasuredRun) -> str:
     """Equal for runs that differ in mask and seed only: what separates them is the mask."""
     content = run.config.identity()
     del content["seed"], content["mask"]
-    return digest([content, *_data(run)])
+    return digest([content, *images_there(run.summary)])
 
 
 def largest_group(runs: Iterable[MeasuredRun]) -> list[MeasuredRun]:
@@ -81,9 +85,3 @@ def largest_group(runs: Iterable[MeasuredRun]) -> list[MeasuredRun]:
     for run in runs:
         groups.setdefault(same_but_mask(run), []).append(run)
     return max(groups.values(), key=lambda group: len({run.config.mask for run in group}), default=[])
-
-
-def _data(run: MeasuredRun) -> tuple[int, ...]:
-    """The images that were there: a part of a data set makes another run of an equal config."""
-    summary = run.summary
-    return summary.n_train, summary.n_train_available, summary.n_validation, summary.n_test

@@ -15,6 +15,7 @@ from core.backbones.naming import config_label
 from core.datasets.load import status
 from core.errors import DatasetMissing, QueueDown
 from core.recipes.build import build_config, options_of, override, plan_of
+from core.repeats import repeat_key
 from core.schemas.request import ForkRequest, RunRequest
 from core.schemas.run import RunConfig, RunState
 
@@ -34,7 +35,7 @@ def new_row(config: RunConfig, *, now: datetime) -> RunRow:
         config=config.model_dump(mode="json"),
         config_hash=config.config_hash,
         twin_hash=config.twin_hash,
-        repeat_hash=config.repeat_hash,
+        repeat_hash=repeat_key(config, None),
         backbone=config.backbone,
         kind=config.kind,
         mask=",".join(config.mask),

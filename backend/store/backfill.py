@@ -17,7 +17,9 @@ from core.backbones.catalog import SMALL
 from core.backbones.naming import network_label
 from core.energy.modes import MODES
 from core.errors import BundleCorrupt
+from core.repeats import RULE, repeat_key
 from core.schemas.architecture import ArchitectureConfig
+from core.schemas.results import Summary
 from core.schemas.run import RunConfig, RunState
 
 log = logging.getLogger("spikefront.store")
@@ -83,16 +85,21 @@ def _stored_label(
 
 
 def _mark_repeats(database: Database) -> None:
-    """`repeat_hash` of every row that has none."""
+    """`repeat_hash` of every row that has none, or one by an older rule."""
     while True:
         with database.read() as session:
             rows = session.execute(
-                select(RunRow.id, RunRow.config).where(RunRow.repeat_hash == "").limit(AT_ONCE)
+                select(RunRow.id, RunRow.config, RunRow.summary)
+                .where(RunRow.repeat_hash.not_like(f"{RULE}%"))
+                .limit(AT_ONCE)
             ).all()
         if not rows:
             return
-        hashes = [
-            {"id": run_id, "repeat_hash": RunConfig.model_validate(config).repeat_hash} for run_id, config in rows
-        ]
+        hashes = [{"id": run_id, "repeat_hash": _repeat(config, summary)} for run_id, config, summary in rows]
         with database.write() as session:
             session.execute(update(RunRow), hashes)
+
+
+def _repeat(config: dict[str, Any], summary: dict[str, Any] | None) -> str:
+    finished = Summary.model_validate(summary) if summary is not None else None
+    return repeat_key(RunConfig.model_validate(config), finished)

@@ -117,7 +117,7 @@ class RunRow(Base):
     device: Mapped[str | None] = mapped_column(String(255))
     ops_per_s: Mapped[float | None]  # throughput of the whole run, in the forecast's MAC equivalents
 
-    repeat_hash: Mapped[str] = mapped_column(String(64), default="", server_default="")  # the config without its seed
+    repeat_hash: Mapped[str] = mapped_column(String(64), default="", server_default="")  # of core.repeats
     label: Mapped[str] = mapped_column(String(640), default="", server_default="")
     note: Mapped[str] = mapped_column(Text, default="", server_default="")
     deleted_at: Mapped[datetime | None]

@@ -15,6 +15,7 @@ from core.energy.modes import MODES
 from core.errors import UnknownName
 from core.forecast import training_ops
 from core.recipes.build import plan_of
+from core.repeats import repeat_key
 from core.schemas.results import Counts, Summary
 from core.schemas.run import RunConfig
 
@@ -35,6 +36,7 @@ def outcome(run_id: str, bundle: Bundle, config: RunConfig, summary: Summary) ->
         "dataset_complete": summary.dataset_complete,
         "device": summary.device,
         "ops_per_s": throughput(config, summary),
+        "repeat_hash": repeat_key(config, summary),
     }
     return values, [*tallies(run_id, bundle.counts(), MODES), *step_rows(run_id, bundle)]
 

@@ -14,7 +14,7 @@ from core.backbones.catalog import layout_of
 from core.datasets.catalog import DATASETS
 from core.energy.modes import MODES
 from core.energy.profiles import profiles
-from core.measured import Bill, MeasuredRun, largest_group
+from core.measured import Bill, MeasuredRun, largest_group, same_run
 from core.schemas.results import Summary
 from core.schemas.run import Kind, RunConfig, RunState
 from core.schemas.suggestion import MaskSuggestion, MaskSuggestions
@@ -69,18 +69,19 @@ def _measured(
             select(RunRow).where(*same, RunRow.state == RunState.SUCCEEDED, LIVE).order_by(RunRow.created_at)
         ).all()
         tallies = RunRepository(session).tallies([row.id for row in rows], mode)
-    found: dict[str, MeasuredRun] = {}
+    found: dict[object, MeasuredRun] = {}
     for row in rows:
         config, tally = RunConfig.model_validate(row.config), tallies.get(row.id)
         if config.definition != definition or tally is None:
             continue
         bill = Bill(acs=tally.acs, macs=tally.macs, energy_pj=tally_pj(tally, prices))
-        found[row.config_hash] = MeasuredRun(
+        run = MeasuredRun(
             path=context.artifacts.folder(row.id),
             config=config,
             summary=Summary.model_validate(row.summary),
             bills={mode: bill},
         )
+        found[same_run(run)] = run
     return list(found.values())
 
 

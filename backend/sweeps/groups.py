@@ -12,6 +12,7 @@ from core.backbones.catalog import BACKBONES
 from core.energy.profiles import Profile
 from core.recipes.build import override
 from core.recipes.sweep import FIELDS, words
+from core.repeats import repeat_key
 from core.schemas.architecture import ArchitectureConfig
 from core.schemas.run import RunConfig, RunState
 from core.schemas.sweep import AxisValue, SweepGroup
@@ -23,11 +24,19 @@ SAID_BY_LABEL = {"backbone", "kind", "mask", "definition", *OPTIONS, *(f"archite
 def groups(
     rows: Iterable[RunRow], tallies: Mapping[str, RunTallyRow], *, axes: Mapping[str, list[AxisValue]], prices: Profile
 ) -> list[SweepGroup]:
-    """One group a config without its seed, in the order of the runs. `tallies`: run -> its operations."""
+    """One group for each config and images without the seed, in the order of the runs. `tallies`: run -> operations.
+
+    Which images an unfinished run will see is not known yet: it stands with the newest finished runs of its config.
+    """
+    runs = [(row, RunConfig.model_validate(row.config)) for row in rows]
+    finished = [(row, config) for row, config in runs if row.state == RunState.SUCCEEDED]
+    finished.sort(key=lambda run: run[0].finished_at)
+    newest = {repeat_key(config, None): row.repeat_hash for row, config in finished}
     gathered: dict[str, list[tuple[RunRow, RunConfig]]] = {}
-    for row in rows:
-        config = RunConfig.model_validate(row.config)
-        gathered.setdefault(config.repeat_hash, []).append((row, config))
+    for row, config in runs:
+        alone = repeat_key(config, None)
+        key = row.repeat_hash if row.state == RunState.SUCCEEDED else newest.get(alone, alone)
+        gathered.setdefault(key, []).append((row, config))
     return [_group(members, tallies, axes, prices) for members in gathered.values()]
 
 

@@ -232,11 +232,6 @@ class RunConfig(Frozen):
         content["training.max_epochs"] = self._twin_epochs
         return digest(_nested(content))
 
-    @property
-    def repeat_hash(self) -> str:
-        """Equal for runs that differ in nothing but their seed."""
-        return digest(self.model_copy(update={"seed": 0}).identity())
-
     def twin(self) -> RunConfig:
         """The same config for the other kind of network; where it is the teacher, with the teacher's epochs.
 

@@ -9,6 +9,8 @@ from fastapi.testclient import TestClient
 from sqlalchemy import delete, update
 
 from backend.store.models import RunRow, RunStepRow
+from core.bundle import Bundle
+from core.repeats import repeat_key
 from core.schemas.catalog import Catalog
 from core.schemas.diagnostics import Steps
 from core.schemas.pareto import Pareto
@@ -74,23 +76,32 @@ def test_runs_that_differ_only_in_seed_carry_one_repeat_and_a_twin_shares_the_tw
     snn, cnn = finisher.succeeded(), finisher.succeeded("cnn")
     context = client.app.state.context
     with context.database.read() as session:
-        config = Run.model_validate_json(client.get(f"/api/v1/runs/{snn}").content).config
-        assert session.get(RunRow, snn).repeat_hash == config.repeat_hash
-    assert config.model_copy(update={"seed": 9}).repeat_hash == config.repeat_hash
-    changed = config.model_copy(update={"training": config.training.model_copy(update={"lr": 0.5})})
-    assert changed.repeat_hash != config.repeat_hash
+        run = Run.model_validate_json(client.get(f"/api/v1/runs/{snn}").content)
+        assert session.get(RunRow, snn).repeat_hash == repeat_key(run.config, run.summary)
     by_id = {point.run_id: point for point in plot(client).points}
     assert by_id[snn].twin == by_id[cnn].twin and by_id[snn].repeat != by_id[cnn].repeat
 
 
-def test_an_older_row_gets_its_repeat_when_the_api_starts(finisher, client: TestClient, settings) -> None:
+def test_seeds_on_a_part_of_a_data_set_and_on_the_whole_carry_different_repeats(finisher, client, trained) -> None:
+    whole, part, again = finisher.claimed(seed=0), finisher.claimed(seed=1), finisher.claimed(seed=2)
+    summary = Bundle(trained["snn"]).summary()
+    fewer = {"n_train_available": summary.n_train_available - 1, "dataset_complete": False}
+    for claim, figures in ((whole, {}), (part, fewer), (again, {})):
+        shutil.copytree(trained["snn"], claim.out)
+        finisher.lifecycle.succeed(claim, summary.model_copy(update=figures))
+    repeats = {point.run_id: point.repeat for point in plot(client).points}
+    assert repeats[whole.run_id] == repeats[again.run_id] != repeats[part.run_id]
+
+
+@pytest.mark.parametrize("older", ["", "0" * 64])  # none, and one by the rule that looked at the config alone
+def test_an_older_row_gets_its_repeat_when_the_api_starts(finisher, client: TestClient, settings, older: str) -> None:
     from backend.app import create_app
 
     run_id = finisher.succeeded()
     context = client.app.state.context
     with context.database.write() as session:
         known = session.get(RunRow, run_id).repeat_hash
-        session.execute(update(RunRow).values(repeat_hash=""))
+        session.execute(update(RunRow).values(repeat_hash=older))
     create_app(settings).state.context.database.close()
     with context.database.read() as session:
         assert session.get(RunRow, run_id).repeat_hash == known != ""

@@ -272,3 +272,16 @@ def test_options_that_give_one_network_are_one_run(client: TestClient) -> None:
     depths = {"name": "d", "base": {"backbone": "msresnet", "mask": "Full"}, "axes": {"depth": [20, 32]}}
     answer = SweepPreview.model_validate_json(client.post(f"{SWEEPS}/preview", json=depths).content)
     assert [item.label for item in answer.combinations] == ["SNN-MS-ResNet Full", "SNN-MS-ResNet Full, depth 32"]
+
+
+def test_seeds_on_other_images_are_groups_of_their_own_and_the_unfinished_stand_with_the_newest(
+    finisher, client
+) -> None:
+    (group,) = create(client, axes={"seed": [0, 1, 2]}).groups
+    whole, part, waiting = group.run_ids
+    succeed(finisher, whole, accuracy=0.9)
+    succeed(finisher, part, accuracy=0.5, n_train_available=7, dataset_complete=False)
+    (sweep,) = SweepPage.model_validate_json(client.get(SWEEPS).content).items
+    first, second = SweepDetail.model_validate_json(client.get(f"{SWEEPS}/{sweep.id}").content).groups
+    assert (first.run_ids, first.n, first.accuracy.mean) == ([whole], 1, 0.9)
+    assert (second.run_ids, second.n, second.accuracy.mean) == ([part, waiting], 1, 0.5)
