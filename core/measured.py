@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from core.bundle import MANIFEST, Bundle, whole_paths
+from core.energy.modes import Mode
 from core.energy.price import layers
 from core.errors import NotFound
 from core.repeats import images_there, repeat_key
 from core.schemas.base import digest
+from core.schemas.prices import Profile
 from core.schemas.results import Summary
 from core.schemas.run import RunConfig
 
@@ -34,10 +36,10 @@ class MeasuredRun:
     bills: Mapping[str, Bill] = field(repr=False)  # by accounting mode
 
 
-def read_runs(folders: Iterable[Path], *, modes: Iterable[str], profile: str) -> list[MeasuredRun]:
+def read_runs(folders: Iterable[Path], *, modes: Iterable[Mode], profile: Profile) -> list[MeasuredRun]:
     """Every finished bundle below the folders, equal runs once, in order of their paths.
 
-    Raises NotFound for a folder that is none, BundleCorrupt, UnknownName.
+    Raises NotFound for a folder that is none, BundleCorrupt.
     """
     modes, found = list(modes), {}
     for folder in folders:
@@ -49,13 +51,13 @@ def read_runs(folders: Iterable[Path], *, modes: Iterable[str], profile: str) ->
     return list(found.values())
 
 
-def read_run(path: Path, *, modes: Iterable[str], profile: str) -> MeasuredRun:
-    """One finished bundle. Raises BundleCorrupt with the file's whole path, UnknownName."""
+def read_run(path: Path, *, modes: Iterable[Mode], profile: Profile) -> MeasuredRun:
+    """One finished bundle. Raises BundleCorrupt with the file's whole path."""
     bundle = Bundle(path)
     with whole_paths(path):
         counts = bundle.counts()
         config, summary = bundle.config(), bundle.summary()
-    priced = ((mode, layers(counts, {}, mode, profile)) for mode in modes)
+    priced = ((mode.name, layers(counts, {}, mode, profile)) for mode in modes)
     bills = {
         mode: Bill(acs=bill.total_acs, macs=bill.total_macs, energy_pj=bill.total_energy_pj) for mode, bill in priced
     }

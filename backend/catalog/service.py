@@ -11,32 +11,17 @@ from core.backbones.naming import config_label
 from core.datasets.catalog import DATASETS
 from core.datasets.load import status
 from core.energy.modes import MODES, layer_kind, static_macs
-from core.energy.profiles import Profile, profiles
+from core.energy.profiles import profiles
 from core.forecast import training_memory_bytes
 from core.host.versions import program_version
 from core.recipes.build import build_config, plan_of
 from core.recipes.catalog import RECIPES
-from core.schemas.catalog import (
-    BackboneInfo,
-    Catalog,
-    DatasetInfo,
-    DefinitionInfo,
-    ModeInfo,
-    PriceInfo,
-    ProfileInfo,
-    RecipeInfo,
-)
+from core.schemas.catalog import BackboneInfo, Catalog, DatasetInfo, DefinitionInfo, ModeInfo, RecipeInfo
 from core.schemas.preview import EqualRun, LayerPreview, Preview
 from core.schemas.prices import DEFAULT_MODE, DEFAULT_PROFILE
 from core.schemas.request import RunRequest
 from core.schemas.run import RunConfig, RunState
 from core.schemas.runs import OptionInfo
-
-
-def profile_info(profile: Profile) -> ProfileInfo:
-    prices = [PriceInfo(name=one.name, pj=one.pj, source=one.source) for one in profile.constants.values()]
-    kept = ProfileInfo.model_fields.keys() - {"constants"}
-    return ProfileInfo(constants=prices, **{name: getattr(profile, name) for name in kept})
 
 
 def _definition(backbone: Backbone, name: str) -> DefinitionInfo:
@@ -73,7 +58,7 @@ class CatalogService:
                 RecipeInfo(name=r.name, title=r.title, description=r.description, expected_minutes=r.expected_minutes)
                 for r in RECIPES.values()
             ],
-            profiles=[profile_info(profile) for profile in profiles().values()],
+            profiles=list(profiles().values()),
             modes=[ModeInfo(name=m.name, title=m.title, description=m.description) for m in MODES.values()],
             default_mode=DEFAULT_MODE,
             default_profile=DEFAULT_PROFILE,
@@ -94,7 +79,7 @@ class CatalogService:
             label=config_label(config),
             params=plan.params,
             dense_macs=plan.dense_ops,
-            macs=static_macs(plan, config.kind, "paper", config.steps),
+            macs=static_macs(plan, config.kind, MODES["paper"], config.steps),
             neurons=plan.neurons,
             layers=[
                 LayerPreview(

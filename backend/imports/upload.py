@@ -21,6 +21,7 @@ from core.bundle import MANIFEST, Bundle
 from core.datasets.archive import Damaged, extract
 from core.energy.modes import MODES
 from core.energy.price import price
+from core.energy.profiles import profiles
 from core.errors import BundleCorrupt, UnsafeArchive
 from core.recipes.build import plan_of
 from core.schemas.results import Counts, Summary
@@ -163,7 +164,7 @@ def _agreeing(bundle: Bundle) -> Upload:
 def _check_energy(counts: Counts, summary: Summary) -> None:
     """What the summary says of energy is recomputed from the integers."""
     tally = MODES[summary.mode].tally(counts)
-    energy = price(tally, summary.profile)
+    energy = price(tally, profiles()[summary.profile])
     told = {
         "acs": (summary.acs, tally.acs),
         "macs": (summary.macs, tally.macs),

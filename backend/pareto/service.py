@@ -18,12 +18,12 @@ from core.analysis.reprice import moved
 from core.backbones.naming import known_mask, network_label
 from core.energy.modes import MODES
 from core.energy.price import energy_pj
-from core.energy.profiles import Profile, profiles
+from core.energy.profiles import profiles
 from core.forecast import FLOAT
 from core.paper.printed import published
 from core.schemas.architecture import ArchitectureConfig
 from core.schemas.pareto import Pareto, ParetoColumns, ParetoPoint
-from core.schemas.prices import AS_PUBLISHED, Factors
+from core.schemas.prices import AS_PUBLISHED, Factors, Profile
 from core.schemas.run import Kind
 
 log = logging.getLogger("spikefront.runs")

@@ -13,9 +13,11 @@ from core.analysis.predictions import answer_confidences, confidences, disagreem
 from core.bundle import Bundle, Predictions
 from core.datasets.picture import png_uri
 from core.energy import price
-from core.energy.modes import MODES
+from core.energy.modes import MODES, Mode
+from core.energy.profiles import profiles
 from core.errors import NotFound
 from core.schemas.images import Answer, Example, Examples, ImageAnswer, LayerSpikes, SeenImage
+from core.schemas.prices import Profile
 from core.schemas.run import Kind
 
 Which = Literal["first", "wrong", "disagree"]
@@ -84,6 +86,7 @@ def image_of(run: Measured, twin: Measured | None, index: int, *, mode: str, pro
 
     Raises NotFound where the test set has no such image, UnknownName for a mode or profile.
     """
+    accounting, prices = MODES[mode], profiles()[profile]
     own = Answers(run)
     if index not in own.position:
         raise NotFound(kind="test image", id=str(index))
@@ -95,20 +98,20 @@ def image_of(run: Measured, twin: Measured | None, index: int, *, mode: str, pro
         image=None if picture is None else png_uri(picture),
         mode=mode,
         profile=profile,
-        run=_image_answer(run, own, index, mode=mode, profile=profile),
-        twin=_image_answer(twin, other, index, mode=mode, profile=profile)
+        run=_image_answer(run, own, index, mode=accounting, profile=prices),
+        twin=_image_answer(twin, other, index, mode=accounting, profile=prices)
         if twin is not None and other is not None and index in other.position
         else None,
     )
 
 
-def _image_answer(run: Measured, answers: Answers, index: int, *, mode: str, profile: str) -> ImageAnswer:
+def _image_answer(run: Measured, answers: Answers, index: int, *, mode: Mode, profile: Profile) -> ImageAnswer:
     place = answers.position[index]
     counts, per_sample = run.bundle.counts(), run.bundle.counts_per_sample()
     one = {name: array if array.ndim == 1 else array[place : place + 1] for name, array in per_sample.items()}
     numel = {layer.name: layer.output_numel for layer in counts.layers}
     energy = None
-    if MODES[mode].name in exits.IMAGE_MODES:
+    if mode.name in exits.IMAGE_MODES:
         single = counts.model_copy(update={"n_samples": 1})
         energy = exits.image_energy(single, one, mode=mode, profile=profile).energy_pj[0].sum(axis=0).cumsum().tolist()
     sure = confidences(answers.given.outputs[place : place + 1])[0]

@@ -22,6 +22,8 @@ from core.analysis.twin import twin_energy
 from core.bundle import Bundle
 from core.datasets.catalog import DATASETS
 from core.energy import price
+from core.energy.modes import MODES
+from core.energy.profiles import profiles
 from core.errors import BadValue, NotReady
 from core.recipes.build import plan_of
 from core.schemas.bill import Layers
@@ -34,7 +36,7 @@ from core.schemas.twin import RunTwin
 
 def layers_of(bundle: Bundle, *, mode: str, profile: str) -> Layers:
     """The bill of each layer; raises UnknownName for a mode or profile."""
-    return price.layers(bundle.counts(), _blocks(bundle.config()), mode, profile)
+    return price.layers(bundle.counts(), _blocks(bundle.config()), MODES[mode], profiles()[profile])
 
 
 def _blocks(config: RunConfig) -> dict[str, str | None]:
@@ -56,13 +58,14 @@ def calibration_of(bundle: Bundle) -> Calibration:
 
 def steps_of(bundle: Bundle, *, mode: str, profile: str) -> Steps:
     """Raises UnknownName for a mode or profile."""
-    return steps.curve(bundle.predictions(), bundle.counts(), mode=mode, profile=profile)
+    return steps.curve(bundle.predictions(), bundle.counts(), mode=MODES[mode], profile=profiles()[profile])
 
 
 def exits_of(bundle: Bundle, *, mode: str, profile: str, threshold: float | None = None) -> Exits:
     """Raises UnknownName for a mode or profile, BadValue for a mode without an energy of one image."""
+    accounting, prices = MODES[mode], profiles()[profile]
     predictions, counts, per_sample = bundle.predictions(), bundle.counts(), bundle.counts_per_sample()
-    return exits.curve(predictions, counts, per_sample, mode=mode, profile=profile, threshold=threshold)
+    return exits.curve(predictions, counts, per_sample, mode=accounting, profile=prices, threshold=threshold)
 
 
 class ResultService:
@@ -113,7 +116,7 @@ class ResultService:
                 raise NotReady(run_id=run_id, state=row.state, what=f"finished {twin.value.upper()} twin", why=why)
         snn, cnn = (row, other) if row.kind == Kind.SNN else (other, row)
         counts = [measured(self._context, one).bundle.counts() for one in (snn, cnn)]
-        found = twin_energy(*counts, mode, profile)
+        found = twin_energy(*counts, MODES[mode], profiles()[profile])
         return RunTwin(snn_id=snn.id, cnn_id=cnn.id, **found.model_dump())
 
     def diagnostics(self, run_id: str) -> DiagnosticsReport:

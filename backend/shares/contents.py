@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Iterator
 from typing import Any
 
-from backend.catalog.service import profile_info
 from backend.comparisons.service import ComparisonService
 from backend.context import Context
 from backend.pareto.service import pareto
@@ -49,7 +48,7 @@ def content_of(context: Context, share: ShareRow) -> AnyShared:
             SharedFile(name=name, bytes=len(file), sha256=hashlib.sha256(file).hexdigest())
             for name, file in weights_of(context, share)
         ],
-        "prices": profile_info(profiles()[request.profile]),
+        "prices": profiles()[request.profile],
         **make(context, share, request),
     }
     plain = {name: _dumped(value) for name, value in content.items()}

@@ -17,7 +17,7 @@ from core.report.charts import compare as compare_charts
 from core.report.charts import confusion, curves, energy, firing, gradients, pareto, pareto_of, theme
 from core.report.charts.axes import X_AXES, Y_AXES
 from core.report.charts.comparison_names import letter, names
-from core.report.priced import Lens, Seen, profile_of, runs_in, seen, seen_as_stored
+from core.report.priced import Lens, Seen, runs_in, seen, seen_as_stored
 from core.report.run_words import Comparison, compare, energy_note, facts, headlines
 from core.report.twin_words import OTHER_IMAGES, twins
 from core.schemas.compare import Comparison as CompareRuns
@@ -164,7 +164,7 @@ def seen_of(shared: SharedView) -> Seen:
     """The runs as the link's maker saw them, at the prices that stand in the link."""
     if shared.prices is None:
         return seen_as_stored(shared.plot, shared.view)
-    lens = Lens(runs=runs_in(shared.plot), profile=profile_of(shared.prices), factors=shared.plot.factors)
+    lens = Lens(runs=runs_in(shared.plot), profile=shared.prices, factors=shared.plot.factors)
     return seen(lens, shared.view)
 
 

@@ -9,11 +9,11 @@ from backend.pareto.service import tally_pj
 from backend.store.models import RunRow, RunTallyRow
 from core.analysis.aggregate import aggregate
 from core.backbones.catalog import BACKBONES
-from core.energy.profiles import Profile
 from core.recipes.build import override
 from core.recipes.sweep import FIELDS, words
 from core.repeats import repeat_key
 from core.schemas.architecture import ArchitectureConfig
+from core.schemas.prices import Profile
 from core.schemas.run import RunConfig, RunState
 from core.schemas.sweep import AxisValue, SweepGroup
 

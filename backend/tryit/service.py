@@ -15,10 +15,11 @@ from core.bundle import Bundle
 from core.datasets.catalog import find
 from core.datasets.picture import png
 from core.energy import price
-from core.energy.modes import MODES
+from core.energy.modes import MODES, Mode
 from core.energy.profiles import profiles
 from core.errors import BadValue, DatasetMissing, NotFound, UnknownName
 from core.schemas.inference import Inference, InferRequest, Pass, Tried
+from core.schemas.prices import Profile
 from core.schemas.run import Kind
 
 
@@ -35,7 +36,7 @@ class TryService:
         DatasetMissing where the run's data set was taken away, BadValue for a picture that cannot be used,
         BundleCorrupt, InferenceFailed.
         """
-        MODES[mode], profiles()[profile]  # an unknown name is said before anything runs
+        accounting, prices = MODES[mode], profiles()[profile]  # an unknown name is said before anything runs
         if (index is None) == (not picture):
             given = "both" if picture else "neither"
             raise BadValue(field="index", value=given, expected="given, or a picture in the body; one of the two")
@@ -58,7 +59,7 @@ class TryService:
             )
         )
         answers = [
-            _inference(each, bundle, done, mode, profile)
+            _inference(each, bundle, done, accounting, prices)
             for each, bundle, done in zip(rows, bundles, answered.passes, strict=True)
         ]
         return Tried(
@@ -94,7 +95,7 @@ def _kept(bundles: list[Bundle], index: int) -> tuple[bytes, str]:
     raise NotFound(kind="kept test image", id=str(index))
 
 
-def _inference(row: RunRow, bundle: Bundle, done: Pass, mode: str, profile: str) -> Inference:
+def _inference(row: RunRow, bundle: Bundle, done: Pass, mode: Mode, profile: Profile) -> Inference:
     counts = done.counts
     outputs = np.array(done.outputs)[None]
     steps = range(1, counts.time_steps + 1)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from core.analysis.pareto import front
-from core.analysis.reprice import energies
-from core.energy.profiles import Profile
+from core.energy.price import energy_pj
+from core.schemas.prices import Profile
 
 DRAWS = 400
 SEED = 20_140_211  # fixed, so that the same runs always get the same answer
@@ -56,8 +55,9 @@ def front_probability(
     shares = np.zeros(len(centre))
     for _ in range(draws):
         accuracy = np.clip(centre + deviation * random.standard_normal(len(centre)), 0, 1)
-        drawn = replace(profile, ac_pj=_price(random, profile.ac_range), mac_pj=_price(random, profile.mac_range))
-        shares += front(energies(acs, macs, other, drawn), accuracy)
+        prices = {"ac_pj": _price(random, profile.ac_range), "mac_pj": _price(random, profile.mac_range)}
+        drawn = profile.model_copy(update=prices)
+        shares += front(energy_pj(acs, macs, drawn, other), accuracy)
     return shares / draws
 
 

@@ -15,9 +15,10 @@ from core.analysis.predictions import confidences
 from core.analysis.steps import PER_STEP, right_after_each_step, truncated
 from core.bundle import Predictions
 from core.energy import price
-from core.energy.modes import MODES
+from core.energy.modes import Mode
 from core.errors import BadValue
 from core.schemas.diagnostics import ExitPoint, Exits, ExitSteps
+from core.schemas.prices import Profile
 from core.schemas.results import Counts
 
 #: From "stop at once" to "nearly never": finer towards 1, where trained networks' confidences lie.
@@ -35,16 +36,16 @@ class ImageEnergy:
     energy_pj: np.ndarray  # [N, L, T] float64: what step t adds
 
 
-def image_energy(counts: Counts, per_sample: dict[str, np.ndarray], *, mode: str, profile: str) -> ImageEnergy:
+def image_energy(counts: Counts, per_sample: dict[str, np.ndarray], *, mode: Mode, profile: Profile) -> ImageEnergy:
     """Prices the integers of each image (`counts_per_sample.npz`, see `core.engine.count.Counter.per_sample`).
 
     The energy of a layer is linear in its integers: E = E_0(T') + sum_q sum_{t <= T'} e_q(t) x_q(t), with x the ACs,
     MACs, non-zero inputs and spikes of step t. E_0 is what silent counts cost over T' steps, e_q(t) what one more
     operation adds; both are asked of the mode. The mean over images of the sum over layers and steps is the run's
-    energy. Raises UnknownName, and BadValue for a mode that has no energy of one image (see IMAGE_MODES).
+    energy. Raises BadValue for a mode that has no energy of one image (see IMAGE_MODES).
     """
-    if MODES[mode].name not in IMAGE_MODES:
-        raise BadValue(field="mode", value=mode, expected=f"counted image by image: {', '.join(IMAGE_MODES)}")
+    if mode.name not in IMAGE_MODES:
+        raise BadValue(field="mode", value=mode.name, expected=f"counted image by image: {', '.join(IMAGE_MODES)}")
     names = [layer.name for layer in counts.layers]
     silent = _silent(counts)
     fixed = [np.zeros(len(names))]
@@ -62,7 +63,7 @@ def image_energy(counts: Counts, per_sample: dict[str, np.ndarray], *, mode: str
     return ImageEnergy(layers=[names[place] for place in costly], energy_pj=energy[:, costly])
 
 
-def _priced(counts: Counts, mode: str, profile: str) -> np.ndarray:
+def _priced(counts: Counts, mode: Mode, profile: Profile) -> np.ndarray:
     """[L] pJ."""
     return np.array([layer.energy_pj for layer in price.layers(counts, {}, mode, profile).layers])
 
@@ -92,8 +93,8 @@ def curve(
     counts: Counts,
     per_sample: dict[str, np.ndarray],
     *,
-    mode: str,
-    profile: str,
+    mode: Mode,
+    profile: Profile,
     threshold: float | None = None,
 ) -> Exits:
     """Accuracy, steps and energy at each of THRESHOLDS; with `threshold` also where each image stops at it.
@@ -120,5 +121,10 @@ def curve(
         step = exit_steps(predictions.outputs, threshold).tolist()
         images = ExitSteps(threshold=threshold, index=predictions.index.tolist(), step=step)
     return Exits(
-        mode=mode, profile=profile, n=counts.n_samples, time_steps=counts.time_steps, points=points, images=images
+        mode=mode.name,
+        profile=profile.name,
+        n=counts.n_samples,
+        time_steps=counts.time_steps,
+        points=points,
+        images=images,
     )

@@ -15,7 +15,9 @@ from core.analysis.confusion import confusion, f1_macro
 from core.analysis.predictions import predict
 from core.bundle import Predictions
 from core.energy import price
+from core.energy.modes import Mode
 from core.schemas.diagnostics import StepPoint, Steps
+from core.schemas.prices import Profile
 from core.schemas.results import Counts
 
 #: Fields of LayerCounts with an entry for each time step.
@@ -51,18 +53,18 @@ def firing_rate(counts: Counts) -> float | None:
     return sum(sum(layer.spikes) for layer in neurons) / places if places else None
 
 
-def curve(predictions: Predictions, counts: Counts, *, mode: str, profile: str) -> Steps:
-    """Every T' in 1..T. Raises UnknownName for a mode or profile, UnknownLayer for a layer without a rule."""
+def curve(predictions: Predictions, counts: Counts, *, mode: Mode, profile: Profile) -> Steps:
+    """Every T' in 1..T. Raises UnknownLayer for a layer without a rule."""
     return Steps(
-        mode=mode,
-        profile=profile,
+        mode=mode.name,
+        profile=profile.name,
         n=len(predictions.label),
         time_steps=counts.time_steps,
         points=[_point(predictions, counts, t, mode, profile) for t in range(1, counts.time_steps + 1)],
     )
 
 
-def _point(predictions: Predictions, counts: Counts, steps: int, mode: str, profile: str) -> StepPoint:
+def _point(predictions: Predictions, counts: Counts, steps: int, mode: Mode, profile: Profile) -> StepPoint:
     outputs = predictions.outputs[:, :steps]
     scores = calibration(predictions.label, outputs)
     return StepPoint(

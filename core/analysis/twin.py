@@ -4,44 +4,42 @@ from __future__ import annotations
 
 from core.analysis.compare import ratio
 from core.energy.break_even import break_even
-from core.energy.modes import MODES, Mode
-from core.energy.profiles import Profile, profiles
+from core.energy.modes import Mode
 from core.energy.quantised import equivalent_bits, missing_integer_prices, quantised_twin
+from core.schemas.prices import Profile
 from core.schemas.results import Counts
 from core.schemas.twin import QuantisedCnn, TwinEnergy
 
 WEIGHT_BITS = 8  # what quantised networks commonly keep their weights at
 
 
-def twin_energy(snn: Counts, cnn: Counts, mode: Mode | str, profile: Profile | str) -> TwinEnergy:
+def twin_energy(snn: Counts, cnn: Counts, mode: Mode, profile: Profile) -> TwinEnergy:
     """What both cost, pJ per inference, and at which firing rate they would cost the same.
 
     A profile without integer prices leaves the CNN at few bits without an energy and says so. Not modelled: routing,
-    control, leakage; memory traffic only in the mode `memory`. Raises UnknownName, UnknownLayer, or BadValue where the
+    control, leakage; memory traffic only in the mode `memory`. Raises UnknownLayer, or BadValue where the
     counts are not of a spiking network and a CNN, or where the profile lacks a price that the mode needs.
     """
-    chosen = MODES[mode] if isinstance(mode, str) else mode
-    prices = profiles()[profile] if isinstance(profile, str) else profile
-    level = break_even(snn, cnn, chosen, prices)
+    level = break_even(snn, cnn, mode, profile)
     bits = equivalent_bits(snn.time_steps)
     return TwinEnergy(
-        mode=chosen.name,
-        profile=prices.name,
+        mode=mode.name,
+        profile=profile.name,
         time_steps=snn.time_steps,
         n_samples=snn.n_samples,
         snn_pj=level.snn_pj,
         cnn_pj=level.cnn_pj,
-        cnn_bits=prices.word_bits,
+        cnn_bits=profile.word_bits,
         energy_ratio=ratio(level.snn_pj, level.cnn_pj),
         quantised=tuple(
-            _quantised(cnn, snn.time_steps, weight_bits, level.snn_pj, chosen, prices)
+            _quantised(cnn, snn.time_steps, weight_bits, level.snn_pj, mode, profile)
             for weight_bits in dict.fromkeys((WEIGHT_BITS, bits))  # once where both are the same
         ),
         measured_rate=level.measured,
         break_even_rate=level.rate,
         silent_pj=level.constant_pj,
         reason=level.reason,
-        not_said=_not_said(bits, snn.time_steps, chosen, prices),
+        not_said=_not_said(bits, snn.time_steps, mode, profile),
     )
 
 

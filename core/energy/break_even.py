@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from core.energy.modes import MODES, Mode
+from core.energy.modes import Mode
 from core.energy.price import price
-from core.energy.profiles import Profile, profiles
 from core.errors import BadValue
+from core.schemas.prices import Profile
 from core.schemas.results import Counts, LayerCounts
 from core.schemas.run import Kind
 
@@ -28,21 +28,19 @@ class BreakEven:
     reason: str
 
 
-def break_even(snn: Counts, cnn: Counts, mode: Mode | str, profile: Profile | str) -> BreakEven:
+def break_even(snn: Counts, cnn: Counts, mode: Mode, profile: Profile) -> BreakEven:
     """Where E_snn = E_cnn if all spike counts were scaled alike: r* = r (E_cnn - E_0) / (E_snn - E_0).
 
     E_snn is affine in a common scale of every layer's spikes and of the operations they cause. E_0 is what stays at
     scale 0: layers fed by real values, biases, neurons. Values derived from spikes, such as averages and sums, are
     real and stay as they were counted; so does the CNN. r is spikes / (neurons x T) over all neurons.
 
-    Raises UnknownName, UnknownLayer, or BadValue where the counts are not of a spiking network and a CNN.
+    Raises UnknownLayer, or BadValue where the counts are not of a spiking network and a CNN.
     """
     for field, counts, kind in (("snn", snn, Kind.SNN), ("cnn", cnn, Kind.CNN)):
         if counts.kind is not kind:
             raise BadValue(field=field, value=counts.kind.value, expected=f"counts of a {kind.value}")
-    chosen = MODES[mode] if isinstance(mode, str) else mode
-    prices = profiles()[profile] if isinstance(profile, str) else profile
-    snn_pj, cnn_pj, constant_pj = (price(chosen.tally(counts), prices) for counts in (snn, cnn, silenced(snn)))
+    snn_pj, cnn_pj, constant_pj = (price(mode.tally(counts), profile) for counts in (snn, cnn, silenced(snn)))
     measured = mean_firing_rate(snn)
     rate, reason = None, ""
     if constant_pj >= cnn_pj:

@@ -34,7 +34,7 @@ class Tally:
     """A network's operations per inference, the mean over the counted samples.
 
     `other` counts further operations by what a profile prices them as: memory accesses and address
-    arithmetic by the name of a constant, neuron updates by kind (`Profile.other_pj`). Energy is linear
+    arithmetic by the name of a constant, neuron updates by kind (`price.other_pj`). Energy is linear
     in acs, macs and each entry of other.
     """
 
@@ -76,15 +76,14 @@ class Mode:
         )
 
 
-def static_macs(plan: Plan, kind: Kind, mode: Mode | str, time_steps: int, neuron: str = "lif") -> int:
-    """MACs per inference of a plan without any data; raises UnknownName or UnknownLayer.
+def static_macs(plan: Plan, kind: Kind, mode: Mode, time_steps: int, neuron: str = "lif") -> int:
+    """MACs per inference of a plan without any data; raises UnknownLayer.
 
     In `paper` and `syops` this is what counting gives too. In the other modes it is what counting gives if
     no real-valued input element is zero, so an upper bound. `neuron` is NeuronConfig.model: an `if` neuron
     has no leak and so no MAC.
     """
-    chosen = MODES[mode] if isinstance(mode, str) else mode
-    return sum(static_layer_macs(plan, kind, chosen, time_steps, neuron).values())
+    return sum(static_layer_macs(plan, kind, mode, time_steps, neuron).values())
 
 
 def static_layer_macs(plan: Plan, kind: Kind, mode: Mode, time_steps: int, neuron: str = "lif") -> dict[str, int]:

@@ -9,78 +9,17 @@ from __future__ import annotations
 import logging
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from core.energy.memory import EVENT
-from core.energy.rules import EACH_STEP, HOST_ADD, UPDATES
-from core.errors import BadValue
 from core.registry import Registry
+from core.schemas.prices import Constant, Profile
 from core.settings import Settings
 from core.text import text_of
 
 log = logging.getLogger("spikefront.energy")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Constant:
-    """One price and where it is printed."""
-
-    name: str
-    pj: float
-    source: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Profile:
-    """Prices of one piece of hardware.
-
-    ac_pj, mac_pj: pJ of one accumulate and one multiply-accumulate; ac_range, mac_range: the lowest and the
-    highest published, (pj, pj) where one value is known. `constants` holds every priced kind of operation.
-    `mac_from`: the profile from which all prices come that this hardware does not publish; a neuromorphic chip
-    has a price of a synaptic operation and none of a MAC, so its MACs are done on a host at that profile's prices.
-    `synop_with_memory`: the AC price contains the memory traffic of event-driven layers. `neuron_pj`: a whole
-    neuron update, where published; `host_ac_pj`: an accumulate on the host; `word_bits`: what a memory access moves. Not modelled: routing between chips, control, leakage, idle power.
-    """
-
-    name: str
-    title: str
-    source: str
-    process: str
-    status: str
-    ac_pj: float
-    mac_pj: float
-    constants: dict[str, Constant] = field(repr=False, hash=False)
-    ac_range: tuple[float, float]
-    mac_range: tuple[float, float]
-    mac_from: str | None = None
-    synop_with_memory: bool = False
-    neuron_pj: float | None = None
-    host_ac_pj: float | None = None
-    word_bits: int = 32
-
-    def constant_pj(self, name: str) -> float:
-        """The price of a kind of operation; raises BadValue where the profile has none."""
-        if name not in self.constants:
-            raise BadValue(field="profile", value=self.name, expected=f"one that has a price of {name}")
-        return self.constants[name].pj
-
-    def other_pj(self, name: str) -> float:
-        """The price of one of `Tally.other`: a constant, or the difference to the ACs and MACs it was counted as.
-
-        Raises BadValue where the profile has no such price.
-        """
-        kind = next((kind for kind, update in UPDATES.items() if update == name), None)
-        if kind is not None:
-            acs, macs = EACH_STEP[kind]
-            return 0.0 if self.neuron_pj is None else self.neuron_pj - acs * self.ac_pj - macs * self.mac_pj
-        if name == HOST_ADD:
-            return 0.0 if self.host_ac_pj is None else self.host_ac_pj - self.ac_pj
-        constant, event, _ = name.partition(EVENT)
-        return 0.0 if event and self.synop_with_memory else self.constant_pj(constant)
 
 
 def read_profile(text: str, *, origin: str, hosts: Mapping[str, Profile] | None = None) -> Profile:

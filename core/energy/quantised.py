@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from core.energy.memory import SRAM
-from core.energy.modes import MODES, Mode
-from core.energy.profiles import Profile, profiles
+from core.energy.modes import Mode
 from core.errors import BadValue
+from core.schemas.prices import Profile
 from core.schemas.results import Counts
 from core.schemas.run import Kind
 from core.schemas.twin import Status
@@ -44,17 +44,16 @@ def equivalent_bits(time_steps: int) -> int:
     return time_steps.bit_length()
 
 
-def integer_pj(operation: Literal["add", "mul"], bits: float, profile: Profile | str) -> float:
+def integer_pj(operation: Literal["add", "mul"], bits: float, profile: Profile) -> float:
     """Energy of an integer operation on `bits`-bit operands, pJ.
 
     E(b) = E_8 (b / 8)^p with p = log4(E_32 / E_8): the power law through the two printed prices. At Horowitz's, p is
     0.87 for an adder (about b) and 1.98 for a multiplier (about b^2). Between the two it is interpolated, elsewhere
-    extrapolated. Raises UnknownName, or BadValue for a profile without integer prices above 0.
+    extrapolated. Raises BadValue for a profile without integer prices above 0.
     """
-    prices = profiles()[profile] if isinstance(profile, str) else profile
-    if missing := [name for name in missing_integer_prices(prices) if name.startswith(operation)]:
-        raise BadValue(field="profile", value=prices.name, expected=f"one with a price of {missing[0]} above 0")
-    low, high = (prices.constant_pj(f"{operation}-int{at}") for at in (_LOW, _HIGH))
+    if missing := [name for name in missing_integer_prices(profile) if name.startswith(operation)]:
+        raise BadValue(field="profile", value=profile.name, expected=f"one with a price of {missing[0]} above 0")
+    low, high = (profile.constant_pj(f"{operation}-int{at}") for at in (_LOW, _HIGH))
     return low * (bits / _LOW) ** (math.log(high / low) / math.log(_HIGH / _LOW))
 
 
@@ -72,7 +71,7 @@ def integer_status(bits: int) -> Status:
 
 
 def quantised_twin(
-    counts_cnn: Counts, time_steps: int, profile: Profile | str, mode: Mode | str, *, weight_bits: int | None = None
+    counts_cnn: Counts, time_steps: int, profile: Profile, mode: Mode, *, weight_bits: int | None = None
 ) -> QuantisedTwin:
     """The CNN's bill in `mode` at the bits that match `time_steps`.
 
@@ -80,25 +79,23 @@ def quantised_twin(
     of sqrt(b w) x sqrt(b w) costs (its cells are b w); an add costs one of max(b, w) bits, though sums grow
     wider. A memory access costs its share of a 32-bit one, max(b, w) / 32, with the memory taken as large as
     for 32-bit words; address arithmetic stays 32 bits wide. Prices come from the profile's integer constants, whatever
-    number it prices itself. Raises UnknownName, UnknownLayer, or BadValue for counts of a spiking network.
+    number it prices itself. Raises UnknownLayer, or BadValue for counts of a spiking network.
     """
     if counts_cnn.kind is not Kind.CNN:
         raise BadValue(field="counts", value=counts_cnn.kind.value, expected="those of a cnn")
-    prices = profiles()[profile] if isinstance(profile, str) else profile
-    tally = (MODES[mode] if isinstance(mode, str) else mode).tally(counts_cnn)
+    tally = mode.tally(counts_cnn)
     bits = equivalent_bits(time_steps)
     weights = bits if weight_bits is None else weight_bits
     wide = max(bits, weights)
-    add = integer_pj("add", wide, prices)
-    mac = add + integer_pj("mul", math.sqrt(bits * weights), prices)
+    add = integer_pj("add", wide, profile)
+    mac = add + integer_pj("mul", math.sqrt(bits * weights), profile)
     energy = tally.acs * add + tally.macs * mac
     sram = {name for _, name in SRAM}
-    host = profiles()[prices.mac_from] if prices.mac_from else prices
     for name, n in tally.other.items():
         if name in sram:
-            energy += n * host.constant_pj(name) * wide / host.word_bits
-        elif name in host.constants:
-            energy += n * host.constant_pj(name)
+            energy += n * profile.constant_pj(name) * wide / profile.word_bits
+        elif name in profile.constants:
+            energy += n * profile.constant_pj(name)
     return QuantisedTwin(
         bits=bits,
         weight_bits=weights,
@@ -107,8 +104,3 @@ def quantised_twin(
         energy_pj=energy,
         status=integer_status(bits) if bits == weights else "extrapolated",
     )
-
-
-def quantised_cnn_energy_pj(counts_cnn: Counts, time_steps: int, profile: Profile | str, mode: Mode | str) -> float:
-    """Energy of the CNN twin at ceil(log2(T + 1)) bits, pJ per inference; see `quantised_twin`."""
-    return quantised_twin(counts_cnn, time_steps, profile, mode).energy_pj

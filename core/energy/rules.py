@@ -226,7 +226,7 @@ def repriced(layer: LayerCounts, counts: Counts) -> dict[str, float]:
       lif-update, if-update   neuron updates: a chip that publishes the price of one is billed it instead
       host-add                accumulates of layers without spikes (biases, ReLUs, sums), done where the MACs are
 
-    They are counted in acs and macs already; `Profile.other_pj` prices the difference, which is 0 on hardware
+    They are counted in acs and macs already; `price.other_pj` prices the difference, which is 0 on hardware
     that does everything in one place.
     """
     if layer.kind in NEURONS:

@@ -9,7 +9,7 @@ from itertools import combinations
 from core.backbones.catalog import plan_for
 from core.backbones.plan import Plan
 from core.datasets.catalog import DATASETS
-from core.energy.modes import static_macs
+from core.energy.modes import MODES, static_macs
 from core.paper.printed import tables
 from core.paper.rounding import NEEDS_TRAINING, Interval, Printed, Row, figure, prices
 from core.schemas.audit import AuditFinding
@@ -92,7 +92,7 @@ def mask_findings() -> Iterator[AuditFinding]:
 
 def _energy_bound(row: Row, plan: Plan, printed: Printed) -> AuditFinding:
     """The ACs of a mask are not printed, but its MACs alone are a floor."""
-    macs = static_macs(plan, Kind.SNN, "paper", 1)
+    macs = static_macs(plan, Kind.SNN, MODES["paper"], 1)
     floor = macs * prices().mac_pj / int(PJ_PER_MJ)
     sum_ = f"{macs:,} MACs of one pass x {figure(prices().mac_pj)} pJ = {figure(floor)} mJ without any AC"
     if printed.interval.high < floor:

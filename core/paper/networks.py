@@ -10,12 +10,10 @@ from core.backbones.catalog import BACKBONES, plan_for
 from core.backbones.plan import Plan
 from core.datasets.catalog import DATASETS
 from core.energy.modes import MODES, static_macs
-from core.energy.price import energy_pj
 from core.paper.masks import built_but_never_run
 from core.paper.printed import MODELS, RECOVERED, PrintedRow, printed_for, tables
-from core.paper.rounding import Interval, Printed
+from core.paper.rounding import Interval, Printed, prices
 from core.paper.tables import K, count_k
-from core.schemas.prices import DEFAULT_PROFILE
 from core.schemas.run import Kind
 from core.units import pj_to_mj
 
@@ -55,7 +53,7 @@ def network_rows() -> list[NetworkRow]:
 def _row(network: str, backbone: str, mask: tuple[str, ...], kind: Kind, dataset: str) -> NetworkRow:
     spec, steps = DATASETS[dataset], tables()["time_steps"]
     plan = plan_for(backbone=backbone, mask=mask, input_shape=spec.image_shape, n_classes=spec.n_classes)
-    macs = {mode: static_macs(plan, kind, mode, steps) for mode in MODES}
+    macs = {name: static_macs(plan, kind, mode, steps) for name, mode in MODES.items()}
     printed = next(iter(printed_for(backbone=backbone, mask=mask, kind=kind, dataset=dataset)), None)
     return NetworkRow(
         network=network,
@@ -88,7 +86,7 @@ def _difference(plan: Plan, macs: dict[str, int], printed: PrintedRow) -> Iterat
         yield _against("MACs of one step", macs["paper"], count_k(printed.macs / K))
         yield f"All {tables()['time_steps']} steps by the same rules: {macs['syops']:,}."
     if printed.kind is Kind.CNN:
-        energy = pj_to_mj(energy_pj(0, macs["paper"], DEFAULT_PROFILE))
+        energy = pj_to_mj(macs["paper"] * float(prices().mac_pj))
         yield _against("Energy", energy, Printed.of(pj_to_mj(printed.energy_pj), "0.001"), unit=" mJ")
 
 

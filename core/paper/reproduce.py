@@ -73,7 +73,7 @@ def _counts(row: PrintedRow, run: MeasuredRun, found: dict[str, AuditFinding]) -
             name="macs, one step",
             unit="",
             printed=row.macs,
-            recomputed=static_macs(plan, row.kind, "paper", 1),
+            recomputed=static_macs(plan, row.kind, MODES["paper"], 1),
             measured=run.bills["paper"].macs,
             note=" ".join(finding.arithmetic for finding in (found["macs"], steps) if finding),
         )

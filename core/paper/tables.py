@@ -15,7 +15,7 @@ from typing import Any
 from core.backbones.catalog import BACKBONES, plan_for
 from core.backbones.plan import Plan
 from core.datasets.catalog import DATASETS
-from core.energy.modes import static_macs
+from core.energy.modes import MODES, static_macs
 from core.paper.masks import mask_findings, params_finding
 from core.paper.printed import MODELS, RECOVERED, tables
 from core.paper.rounding import NEEDS_TRAINING, Interval, Printed, Row, audit, energy, figure, prices
@@ -100,7 +100,9 @@ def _table1() -> Iterator[AuditFinding]:
             yield from _macs(row, plan, macs)
         else:
             yield _reconstructed(row, "params", "", params, lambda plan: Fraction(plan.params))
-            yield _reconstructed(row, "macs", "", macs, lambda plan: Fraction(static_macs(plan, Kind.SNN, "paper", 1)))
+            yield _reconstructed(
+                row, "macs", "", macs, lambda plan: Fraction(static_macs(plan, Kind.SNN, MODES["paper"], 1))
+            )
         yield row.unknown("acs", "", acs, NEEDS_SPIKES)
         for field in ("accuracy", "f1_macro"):
             yield row.unknown(field, "", Printed.of(entry[field], "0.01"), NEEDS_TRAINING)
@@ -108,7 +110,7 @@ def _table1() -> Iterator[AuditFinding]:
 
 def _macs(row: Row, plan: Plan, macs: Printed) -> Iterator[AuditFinding]:
     """The printed MACs against those of one pass, and how many of the T printed steps they are."""
-    one_pass = static_macs(plan, Kind.SNN, "paper", tables()["time_steps"])
+    one_pass = static_macs(plan, Kind.SNN, MODES["paper"], tables()["time_steps"])
     exact = Interval.exactly(one_pass)
     yield row.judged(
         "macs",
@@ -210,7 +212,7 @@ def _difference(row: Row, entry: dict[str, Any]) -> AuditFinding:
 
 
 def _cnn_energy(row: Row, plan: Plan, printed: Printed) -> AuditFinding:
-    macs, price, recomputed = static_macs(plan, Kind.CNN, "paper", 1), prices().mac_pj, _cnn_energy_mj(plan)
+    macs, price, recomputed = static_macs(plan, Kind.CNN, MODES["paper"], 1), prices().mac_pj, _cnn_energy_mj(plan)
     implied = printed.interval * (int(PJ_PER_MJ) / price)
     return row.judged(
         "cnn_energy",
@@ -224,4 +226,4 @@ def _cnn_energy(row: Row, plan: Plan, printed: Printed) -> AuditFinding:
 
 
 def _cnn_energy_mj(plan: Plan) -> Fraction:
-    return static_macs(plan, Kind.CNN, "paper", 1) * prices().mac_pj / int(PJ_PER_MJ)
+    return static_macs(plan, Kind.CNN, MODES["paper"], 1) * prices().mac_pj / int(PJ_PER_MJ)

@@ -17,13 +17,12 @@ import numpy as np
 
 from core.analysis.certainty import accuracy_spread, front_probability
 from core.analysis.front_changes import FrontChanges, front_changes, sentence
-from core.analysis.reprice import energies, moved
-from core.energy.profiles import Constant, Profile
+from core.analysis.reprice import moved
+from core.energy.price import energy_pj
 from core.report.charts.axes import y_of
 from core.report.charts.pareto_marks import Spread, marks
-from core.schemas.catalog import ProfileInfo
 from core.schemas.pareto import Pareto, ParetoColumns, ParetoPoint, PublishedPoint, View
-from core.schemas.prices import AS_PUBLISHED, Factors
+from core.schemas.prices import AS_PUBLISHED, Factors, Profile
 from core.schemas.run import Kind
 
 MEANS = ("accuracy", "f1_macro", "energy_pj", "acs", "macs")
@@ -111,30 +110,10 @@ def together(parts: Sequence[Runs], *, dataset: str) -> Runs:
     )
 
 
-def profile_of(info: ProfileInfo) -> Profile:
-    """The prices that the API lists, as the energy model reads them."""
-    return Profile(
-        name=info.name,
-        title=info.title,
-        source=info.source,
-        process=info.process,
-        status=info.status,
-        ac_pj=info.ac_pj,
-        mac_pj=info.mac_pj,
-        constants={one.name: Constant(name=one.name, pj=one.pj, source=one.source) for one in info.constants},
-        ac_range=info.ac_range or (info.ac_pj, info.ac_pj),
-        mac_range=info.mac_range or (info.mac_pj, info.mac_pj),
-        mac_from=info.mac_from,
-        synop_with_memory=info.synop_with_memory,
-        neuron_pj=info.neuron_pj,
-        host_ac_pj=info.host_ac_pj,
-    )
-
-
 def priced(lens: Lens) -> list[ParetoPoint]:
     """The runs with their energies under these prices; raises BadValue for a profile without a price of the mode."""
     runs = lens.runs
-    found = energies(runs.acs, runs.macs, runs.other, lens.prices).tolist()
+    found = energy_pj(runs.acs, runs.macs, lens.prices, runs.other).tolist()
     return [point.model_copy(update={"energy_pj": pj}) for point, pj in zip(runs.points, found, strict=True)]
 
 

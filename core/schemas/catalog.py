@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from core.schemas.base import Frozen
+from core.schemas.prices import Profile
 from core.schemas.runs import OptionInfo
 
 
@@ -51,33 +52,6 @@ class RecipeInfo(Frozen):
     )
 
 
-class PriceInfo(Frozen):
-    """One price of a hardware profile and where it is printed."""
-
-    name: str
-    pj: float
-    source: str
-
-
-class ProfileInfo(Frozen):
-    name: str
-    title: str
-    source: str
-    ac_pj: float
-    mac_pj: float
-    process: str = ""
-    status: str = Field(default="", description="how sure the prices are: published, simulated, disputed")
-    ac_range: tuple[float, float] | None = Field(
-        default=None, description="lowest and highest published price of an AC"
-    )
-    mac_range: tuple[float, float] | None = None
-    mac_from: str | None = Field(default=None, description="the profile that lends the prices this hardware lacks")
-    constants: list[PriceInfo] = Field(default_factory=list, description="every priced kind of operation")
-    synop_with_memory: bool = Field(default=False, description="the AC price contains the memory traffic of spikes")
-    neuron_pj: float | None = Field(default=None, description="a whole neuron update, where published")
-    host_ac_pj: float | None = Field(default=None, description="an accumulate of the host that lends prices")
-
-
 class ModeInfo(Frozen):
     name: str
     title: str
@@ -89,7 +63,7 @@ class Catalog(Frozen):
     backbones: list[BackboneInfo]
     datasets: list[DatasetInfo]
     recipes: list[RecipeInfo]
-    profiles: list[ProfileInfo]
+    profiles: list[Profile]
     modes: list[ModeInfo]
     default_mode: str
     default_profile: str

@@ -9,12 +9,11 @@ from pydantic import Field, StringConstraints, TypeAdapter, model_validator
 
 from core.schemas.base import Frozen
 from core.schemas.bill import Layers
-from core.schemas.catalog import ProfileInfo
 from core.schemas.compare import FEWEST, MOST, Comparison, Paired
 from core.schemas.diagnostics import Confusion
 from core.schemas.images import Example, Examples
 from core.schemas.pareto import Pareto, ParetoPoint, View
-from core.schemas.prices import AS_PUBLISHED, DEFAULT_MODE, DEFAULT_PROFILE, Factors
+from core.schemas.prices import AS_PUBLISHED, DEFAULT_MODE, DEFAULT_PROFILE, Factors, Profile
 from core.schemas.recount import SharedRecount
 from core.schemas.results import Gradients, Metrics, Summary
 from core.schemas.run import RunConfig, RunState
@@ -124,7 +123,7 @@ class Shared(Frozen):
     shared_at: datetime | None
     expires_at: datetime | None
     version: str | None
-    prices: ProfileInfo | None = Field(
+    prices: Profile | None = Field(
         default=None,
         description="the hardware profile that the energies rest on, as it was then; null in links frozen without it",
     )

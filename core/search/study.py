@@ -25,7 +25,9 @@ from core.addresses import sqlite_url
 from core.analysis.pareto import front
 from core.backbones.catalog import layout_of
 from core.bundle import Bundle
+from core.energy.modes import MODES, Mode
 from core.energy.price import layers
+from core.energy.profiles import profiles
 from core.errors import (
     BadValue,
     BundleBusy,
@@ -38,6 +40,7 @@ from core.errors import (
 )
 from core.recipes.build import override, plan_of
 from core.schemas.base import Frozen
+from core.schemas.prices import Profile
 from core.schemas.results import Summary
 from core.schemas.run import RunConfig
 from core.search.space import Choice, Dimension
@@ -107,10 +110,10 @@ def search(
     except OSError as error:
         raise HomeUnusable(folder=str(folder), why=f"{error.strerror or error}.") from None
     try:
-        study = _create(folder, wanted)
+        study, pricing = _create(folder, wanted), (MODES[wanted.mode], profiles()[wanted.profile])
         while len(done := ended(study)) < trials:
             study.sampler = _sampler(wanted, len(done))
-            _one(study, wanted, folder, train, done)
+            _one(study, wanted, folder, train, done, pricing)
             on_trial(outcomes(study)[-1])
     finally:
         lock.release()
@@ -182,7 +185,14 @@ def _sampler(wanted: Search, n_ended: int) -> optuna.samplers.BaseSampler:
     return optuna.samplers.RandomSampler(seed=seed)
 
 
-def _one(study: optuna.Study, wanted: Search, folder: Path, train: Train, done: list[FrozenTrial]) -> None:
+def _one(
+    study: optuna.Study,
+    wanted: Search,
+    folder: Path,
+    train: Train,
+    done: list[FrozenTrial],
+    pricing: tuple[Mode, Profile],
+) -> None:
     """Ask, train, tell."""
     left = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))  # of a process that was stopped or killed
     trial = Trial(study, left[0]._trial_id) if left else study.ask()  # what it chose already stays chosen
@@ -197,7 +207,7 @@ def _one(study: optuna.Study, wanted: Search, folder: Path, train: Train, done: 
                 _fail(study, trial, reason)
                 return
         summary = train(config, folder / place)
-        bill = layers(Bundle(folder / place).counts(), {}, wanted.mode, wanted.profile)
+        bill = layers(Bundle(folder / place).counts(), {}, *pricing)
     except TRIAL_FAILURES as error:
         _fail(study, trial, _reason(error))
         return

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from core.schemas.catalog import Catalog, ProfileInfo
-from core.schemas.prices import AS_PUBLISHED, Factors
+from core.schemas.catalog import Catalog
+from core.schemas.prices import AS_PUBLISHED, Factors, Profile
 from frontend.keys import Key
 
 #: Places of a price slider: nothing, then ten a decade from a tenth to ten times the profile's price.
@@ -64,7 +64,7 @@ def factors() -> Factors:
     return Factors(**{name: _known(Key.PRICE.of(name), STOPS, 1.0) for name in PRICES})
 
 
-def sliders(profile: ProfileInfo, *, has_memory: bool) -> Factors:
+def sliders(profile: Profile, *, has_memory: bool) -> Factors:
     """Three sliders side by side: what an AC, a MAC and a memory access cost, from nothing to ten times.
 
     `has_memory`: whether the accounting mode charges memory accesses at all.
@@ -93,7 +93,7 @@ def reset() -> None:
         st.session_state[Key.PRICE.of(name)] = 1.0
 
 
-def prices_in_words(profile: ProfileInfo, chosen: Factors) -> str:
+def prices_in_words(profile: Profile, chosen: Factors) -> str:
     """`AC at 1.8 pJ, memory ×2`; empty where every price is the profile's."""
     words = []
     if chosen.ac != 1:

@@ -9,6 +9,7 @@ from fastapi.testclient import TestClient
 from core.bundle import Bundle
 from core.energy.modes import MODES
 from core.energy.price import price
+from core.energy.profiles import profiles
 from core.schemas.compare import Comparison
 
 
@@ -27,7 +28,10 @@ def test_twins_are_compared_image_by_image(finisher, client: TestClient) -> None
     right = {kind: right[kind][order[kind]] for kind in right}
     for mode in MODES:
         found = compare(client, ids["cnn"], ids["snn"], mode=mode)
-        energy = {kind: price(MODES[mode].tally(bundle.counts()), "horowitz-45nm") for kind, bundle in bundles.items()}
+        energy = {
+            kind: price(MODES[mode].tally(bundle.counts()), profiles()["horowitz-45nm"])
+            for kind, bundle in bundles.items()
+        }
         (difference,) = found.differences
         assert (difference.run_id, difference.against) == (ids["snn"], ids["cnn"])
         assert difference.energy_ratio == pytest.approx(energy["snn"] / energy["cnn"])

@@ -112,7 +112,7 @@ def test_the_plot_carries_what_a_reader_needs_to_price_it(finisher, client: Test
     (point,) = plot(client, mode="memory").points
     catalog = Catalog.model_validate_json(client.get("/api/v1/catalog").content)
     profile = next(one for one in catalog.profiles if one.name == "horowitz-45nm")
-    prices = {one.name: one.pj for one in profile.constants}
+    prices = {one.name: one.pj for one in profile.constants.values()}
     expected = point.acs * profile.ac_pj + point.macs * profile.mac_pj
     # Nothing but memory and addresses has a price of its own here: this profile has no whole neuron update.
     expected += sum(

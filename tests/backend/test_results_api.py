@@ -22,6 +22,7 @@ from core.analysis.findings import diagnostic_findings
 from core.bundle import FILES, LATER_FILES, Bundle
 from core.datasets.catalog import DATASETS
 from core.energy.modes import MODES
+from core.energy.price import other_pj
 from core.energy.profiles import profiles
 from core.schemas.bill import Layers
 from core.schemas.catalog import Catalog
@@ -289,7 +290,7 @@ def test_the_pareto_plot_reprices_stored_tallies_and_draws_the_front(finisher, c
         for kind in ("snn", "cnn"):
             tally = MODES[mode].tally(counts[kind])
             prices = profiles()["horowitz-45nm"]
-            other = sum(n * prices.other_pj(name) for name, n in tally.other.items())
+            other = sum(n * other_pj(prices, name) for name, n in tally.other.items())
             assert (other > 0) == (mode == "memory")
             energy[kind] = 0.9 * tally.acs + 4.6 * tally.macs + other
             assert points[kind].energy_pj == pytest.approx(energy[kind]) and points[kind].run_id == ids[kind]

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, save
 
-from backend.catalog.service import profile_info
 from backend.shares.blind import OWN_PROFILE, names, renamed, renamed_plot, without_metadata, without_own_profile
 from core.energy.profiles import shipped_profiles
 from core.errors import NotFound
@@ -63,7 +62,7 @@ def test_a_run_that_was_not_shared_has_no_name() -> None:
 
 def test_of_a_profile_of_ones_own_the_prices_stay_and_the_words_go() -> None:
     shipped = shipped_profiles()
-    info = profile_info(shipped["loihi"]).model_dump(mode="json") | {"name": "mine", "title": "Mallory's chip"}
+    info = shipped["loihi"].model_dump(mode="json") | {"name": "mine", "title": "Mallory's chip"}
     info["constants"] += [{"name": "mallory-add", "pj": 1.0, "source": "Mallory"}]
     content = {
         "prices": info | {"mac_from": "mallory-host"},

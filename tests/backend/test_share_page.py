@@ -7,7 +7,6 @@ from html.parser import HTMLParser
 
 import pytest
 
-from backend.catalog.service import profile_info
 from backend.shares import layout as sheets
 from backend.shares import page
 from core.energy.modes import MODES
@@ -276,7 +275,7 @@ def test_the_comparison_is_the_same_from_the_cnn_s_side():
 
 
 def test_without_an_interval_the_page_says_why():
-    other = page.render(shared(prices=profile_info(profiles()["horowitz-45nm"])))
+    other = page.render(shared(prices=profiles()["horowitz-45nm"]))
     assert "(other test images, so no interval)" in Elements(other).print
     assert "(no interval was stored with this link)" in Elements(page.render(shared(prices=None))).print
 

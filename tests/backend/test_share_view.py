@@ -40,7 +40,7 @@ def on_explore(client: TestClient, view: View, *, dataset: str, steps=None, mode
     told = ParetoColumns.model_validate_json(client.get("/api/v1/pareto", params=query).content)
     catalog = Catalog.model_validate_json(client.get("/api/v1/catalog").content)
     info = next(one for one in catalog.profiles if one.name == profile)
-    lens = priced.Lens(runs=priced.runs_of(told), profile=priced.profile_of(info), factors=Factors(**prices))
+    lens = priced.Lens(runs=priced.runs_of(told), profile=info, factors=Factors(**prices))
     seen = priced.seen(lens, view)
     found = Audit.model_validate_json(client.get("/api/v1/audit").content).findings
     figure = pareto.figure(

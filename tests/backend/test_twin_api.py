@@ -7,6 +7,8 @@ from fastapi.testclient import TestClient
 
 from core.analysis.twin import twin_energy
 from core.bundle import Bundle
+from core.energy.modes import MODES
+from core.energy.profiles import profiles
 from core.schemas.runs import Run
 from core.schemas.twin import RunTwin
 
@@ -25,7 +27,10 @@ def test_either_twin_gives_the_same_figures_and_they_are_the_counts_priced(
     assert one.status_code == 200 and one.json() == other.json()
     found = RunTwin.model_validate_json(one.content)
     assert (found.snn_id, found.cnn_id) == (snn, cnn)
-    assert found.model_dump(exclude={"snn_id", "cnn_id"}) == twin_energy(*counts(finisher), mode, profile).model_dump()
+    assert (
+        found.model_dump(exclude={"snn_id", "cnn_id"})
+        == twin_energy(*counts(finisher), MODES[mode], profiles()[profile]).model_dump()
+    )
     for run_id, energy in ((snn, found.snn_pj), (cnn, found.cnn_pj)):
         bill = client.get(f"/api/v1/runs/{run_id}/layers", params=asked).json()
         assert bill["total_energy_pj"] == pytest.approx(energy)

@@ -1,7 +1,5 @@
 """Prices that somebody moves, and how sure a place on the front is."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +7,7 @@ from hypothesis import strategies as st
 
 from core.analysis.certainty import accuracy_spread, front_probability
 from core.analysis.pareto import front, history, hypervolume
-from core.analysis.reprice import energies, memory_energies, moved
+from core.analysis.reprice import moved
 from core.energy.price import energy_pj
 from core.energy.profiles import profiles
 from core.schemas.prices import Factors
@@ -26,8 +24,8 @@ counts = st.floats(0, 1e9)
 def test_many_runs_cost_what_each_costs_alone(rows, name):
     acs, macs, reads, updates = (np.array(column) for column in zip(*rows, strict=True))
     other = {"sram-8k@event": reads, "lif-update": updates}
-    alone = [energy_pj(a, m, name, {"sram-8k@event": r, "lif-update": u}) for a, m, r, u in rows]
-    assert energies(acs, macs, other, profiles()[name]) == pytest.approx(alone)
+    alone = [energy_pj(a, m, profiles()[name], {"sram-8k@event": r, "lif-update": u}) for a, m, r, u in rows]
+    assert energy_pj(acs, macs, profiles()[name], other) == pytest.approx(alone)
 
 
 def test_each_slider_moves_its_own_operations():
@@ -40,8 +38,7 @@ def test_each_slider_moves_its_own_operations():
         (Factors(mac=0.5), 0.9 + 2.3 + 2 * read),
         (Factors(memory=0), 0.9 + 4.6),
     ):
-        assert energies(one, one, other, moved(HOROWITZ, factors)) == pytest.approx(expected)
-    assert memory_energies(1, other | {"host-add": one}, HOROWITZ) == pytest.approx(2 * read)
+        assert energy_pj(one, one, moved(HOROWITZ, factors), other) == pytest.approx(expected)
 
 
 def test_a_price_that_was_moved_has_no_published_range_any_more():
@@ -88,7 +85,7 @@ def test_a_range_of_prices_makes_a_close_race_unsure_and_the_same_question_gets_
     share = np.log(9.2 / 2.5) / np.log(26 / 2.5)
     assert found == pytest.approx([share, 1 - share], abs=4 * 0.5 / 400**0.5)
     assert found.tolist() == probability([0.8, 0.8], [0, 0], [10, 0], truenorth, macs=[0, 20]).tolist()
-    fixed = replace(truenorth, ac_range=(26, 26))
+    fixed = truenorth.model_copy(update={"ac_range": (26, 26)})
     assert probability([0.8, 0.8], [0, 0], [10, 0], fixed, macs=[0, 20]).tolist() == [0, 1]
 
 

@@ -9,6 +9,7 @@ from core.analysis.confusion import accuracy, confusion, f1_macro
 from core.analysis.predictions import answer_confidences, confidences, predict
 from core.backbones.catalog import FIRE_MASKS
 from core.energy.price import energy_pj
+from core.energy.profiles import profiles
 from core.paper.printed import published, published_masks
 from core.schemas.run import Kind
 
@@ -119,7 +120,7 @@ def test_the_rows_whose_energy_does_not_follow_from_their_counts_are_the_known_o
     for dataset in ("cifar10", "cifar100", "tiny_imagenet"):
         for point in published(dataset):
             if point.acs is not None and point.macs is not None:
-                own = energy_pj(point.acs, point.macs, "horowitz-45nm")
+                own = energy_pj(point.acs, point.macs, profiles()["horowitz-45nm"])
                 if abs(own - point.energy_pj) > 0.005 * own + 0.00005e9:
                     odd.add((point.model, dataset))
     assert odd == {("MixNet", "cifar100"), ("MixNet", "tiny_imagenet")}

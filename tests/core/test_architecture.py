@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from core.backbones.catalog import BACKBONES, layout_of, parse_mask, plan_for
 from core.backbones.naming import network_name
 from core.backbones.options import widened, words
-from core.energy.modes import static_macs
+from core.energy.modes import MODES, static_macs
 from core.engine.count import Counter
 from core.engine.network import Network, observe
 from core.errors import BadValue, UnknownName
@@ -170,7 +170,7 @@ def test_whatever_is_chosen_every_convolution_but_the_stem_reads_spikes_and_the_
 
 
 def test_a_classifier_with_a_neuron_makes_the_pools_macs_accumulates():
-    spiking = [static_macs(plan(classifier=which), Kind.SNN, "paper", 1) for which in ("plain", "neuron")]
+    spiking = [static_macs(plan(classifier=which), Kind.SNN, MODES["paper"], 1) for which in ("plain", "neuron")]
     assert spiking == [4_466_848, 4_466_848 - 10 * 4 * 4]  # both print as 4.47 M
     assert plan(classifier="neuron").params == plan().params == 736_458
 

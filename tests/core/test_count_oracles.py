@@ -20,6 +20,7 @@ from core.backbones.plan import PlanBuilder
 from core.energy.memory import traffic
 from core.energy.modes import MODES
 from core.energy.price import energy_pj, memory_pj, price
+from core.energy.profiles import profiles
 from core.engine.count import Counter
 from core.engine.network import Network
 from core.oracles import macs as adapters_macs
@@ -28,7 +29,7 @@ from core.oracles.syops_counts import PlainNetwork, measure
 from core.schemas.run import NeuronConfig, RunConfig
 
 SIDE, N, T = 32, 2, 2
-HOROWITZ = "horowitz-45nm"
+HOROWITZ = profiles()["horowitz-45nm"]
 
 
 def images(n=N, shape=(3, SIDE, SIDE), seed=0):

@@ -14,7 +14,7 @@ from core.errors import UnknownLayer, UnknownName
 from core.schemas.results import Counts, LayerCounts
 from core.schemas.run import Kind
 
-HOROWITZ = "horowitz-45nm"
+HOROWITZ = profiles()["horowitz-45nm"]
 KB = 1024
 
 
@@ -148,8 +148,9 @@ def test_on_a_chip_spikes_cost_the_same_with_and_without_memory():
     conv = LayerCounts(**SHAPE, input_is_spikes=True, ac=(300, 180), mac=(0, 0), input_nonzero=(7, 5))
     memory, without = (MODES[mode].tally(of(Kind.SNN, conv)) for mode in ("memory", "exact+neuron"))
     for name in ("loihi", "truenorth", "seneca"):
-        assert profiles()[name].synop_with_memory
-        assert price(memory, name) == price(without, name) > 0
+        chip = profiles()[name]
+        assert chip.synop_with_memory
+        assert price(memory, chip) == price(without, chip) > 0
 
 
 def test_spikes_that_nobody_counted_have_no_traffic_to_price():

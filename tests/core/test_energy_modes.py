@@ -38,17 +38,17 @@ def plan(mask=BLOCKS, geometry=CIFAR10, definition="small"):
 )
 def test_paper_macs_are_those_of_the_printed_table(mask, geometry, macs):
     """The printed 4.47M, 17.88M, 4.23M and 16.92M; SqueezeNet-P's MACs are those of its mask, without F5."""
-    assert static_macs(plan(mask, geometry), Kind.SNN, "paper", T) == macs
+    assert static_macs(plan(mask, geometry), Kind.SNN, MODES["paper"], T) == macs
 
 
 def test_the_macs_of_a_mask_with_f5_are_not_the_printed_ones():
     """The paper's parameters of P need F5, its MACs exclude it."""
     assert plan(("F4", "F5", "F6", "F8", "F9")).params == 599_130
-    assert static_macs(plan(("F4", "F5", "F6", "F8", "F9")), Kind.SNN, "paper", T) != 4_227_232
+    assert static_macs(plan(("F4", "F5", "F6", "F8", "F9")), Kind.SNN, MODES["paper"], T) != 4_227_232
 
 
 def test_the_cnn_twins_macs_and_energy_are_the_printed_ones():
-    macs = static_macs(plan(), Kind.CNN, "paper", 1)
+    macs = static_macs(plan(), Kind.CNN, MODES["paper"], 1)
     assert macs == 54_754_624
     assert round(macs * 4.6 / 1e9, 3) == 0.252  # mJ, table 2
 
@@ -58,30 +58,30 @@ def test_the_paper_macs_of_the_small_net_are_stem_plus_normalisation_plus_mean()
     normalised = 128 * 32 * 32
     for _, squeeze, expand, side in (("F4", 32, 128, 16), ("F6", 48, 192, 8), ("F8", 64, 256, 8), ("F9", 64, 256, 4)):
         normalised += (squeeze + 2 * expand) * side * side
-    assert static_macs(plan(P), Kind.SNN, "paper", T) == stem + 2 * normalised + 10 * 4 * 4
+    assert static_macs(plan(P), Kind.SNN, MODES["paper"], T) == stem + 2 * normalised + 10 * 4 * 4
 
 
 def test_paper_counts_one_step_so_time_does_not_matter():
-    assert static_macs(plan(), Kind.SNN, "paper", 1) == static_macs(plan(), Kind.SNN, "paper", 64)
+    assert static_macs(plan(), Kind.SNN, MODES["paper"], 1) == static_macs(plan(), Kind.SNN, MODES["paper"], 64)
 
 
 def test_exact_charges_the_constant_stem_once_and_skips_the_padding():
     # each of 3 taps a side misses the border once: 3 * 32 - 2 of them are inside
     inside = (3 * 32 - 2) ** 2
-    assert static_macs(plan(), Kind.SNN, "exact", T) == inside * 3 * 128
-    assert static_macs(plan(), Kind.SNN, "exact", 64) == inside * 3 * 128
+    assert static_macs(plan(), Kind.SNN, MODES["exact"], T) == inside * 3 * 128
+    assert static_macs(plan(), Kind.SNN, MODES["exact"], 64) == inside * 3 * 128
 
 
 def test_syops_charges_the_printed_macs_at_every_step_and_a_cnn_once():
-    assert static_macs(plan(), Kind.SNN, "syops", T) == 4 * 4_466_848
-    assert static_macs(plan(), Kind.SNN, "syops", 1) == 4_466_848
-    assert static_macs(plan(), Kind.CNN, "syops", T) == 54_754_624  # a CNN makes one pass, whatever T is
+    assert static_macs(plan(), Kind.SNN, MODES["syops"], T) == 4 * 4_466_848
+    assert static_macs(plan(), Kind.SNN, MODES["syops"], 1) == 4_466_848
+    assert static_macs(plan(), Kind.CNN, MODES["syops"], T) == 54_754_624  # a CNN makes one pass, whatever T is
 
 
 def test_an_if_network_has_no_leak_and_so_no_mac_beside_the_stem():
     """LIF: 1 MAC a neuron and step; IF: an add and a comparison. PLIF leaks as LIF does."""
     stem = (3 * 32 - 2) ** 2 * 3 * 128
-    macs = {name: static_macs(plan(), Kind.SNN, "exact+neuron", T, name) for name in ("lif", "plif", "if")}
+    macs = {name: static_macs(plan(), Kind.SNN, MODES["exact+neuron"], T, name) for name in ("lif", "plif", "if")}
     assert macs == {"lif": stem + T * plan().neurons, "plif": stem + T * plan().neurons, "if": stem}
 
 
@@ -115,14 +115,14 @@ def test_exact_with_neurons_adds_a_mac_per_neuron_and_step_to_the_stem():
                                   (64, 256, 8), (64, 256, 4)):  # fmt: skip
         neurons += (squeeze + 2 * expand) * side * side
     assert plan().neurons == neurons  # the small classifier has none
-    assert static_macs(plan(), Kind.SNN, "exact+neuron", T) == stem + 4 * neurons
+    assert static_macs(plan(), Kind.SNN, MODES["exact+neuron"], T) == stem + 4 * neurons
     layers = static_layer_macs(plan(), Kind.SNN, MODES["exact+neuron"], T)
     assert layers["stem.act"] == 4 * 128 * 32 * 32  # its input is constant, its membrane is not
     assert layers["stem.conv"] == stem and layers["F2.squeeze.bn"] == 0
 
 
 def test_a_relu_multiplies_nothing_so_the_cnns_static_macs_are_those_of_exact():
-    assert static_macs(plan(), Kind.CNN, "exact+neuron", 1) == static_macs(plan(), Kind.CNN, "exact", 1)
+    assert static_macs(plan(), Kind.CNN, MODES["exact+neuron"], 1) == static_macs(plan(), Kind.CNN, MODES["exact"], 1)
 
 
 def test_exact_charges_every_layer_of_a_cnn():
@@ -137,7 +137,7 @@ def test_a_real_input_that_changes_is_charged_at_every_step():
     spikes = builder.act("a", builder.conv("c1", "input", 2, kernel=1))
     builder.conv("c2", builder.global_avgpool("mean", spikes), 3, kernel=1)
     net = builder.finish(backbone="x", definition="small", blocks=(), mask=())
-    assert static_macs(net, Kind.SNN, "exact", 5) == 2 * 2 * 16 + 5 * (2 * 3)
+    assert static_macs(net, Kind.SNN, MODES["exact"], 5) == 2 * 2 * 16 + 5 * (2 * 3)
 
 
 @given(
@@ -411,4 +411,4 @@ def test_modes_say_what_they_are_and_an_unknown_one_suggests_a_near_one():
     for name, mode in MODES.items():
         assert mode.name == name and mode.title and mode.description
     with pytest.raises(UnknownName, match="Did you mean exact"):
-        static_macs(plan(), Kind.SNN, "exakt", 4)
+        static_macs(plan(), Kind.SNN, MODES["exakt"], 4)

@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 from core.energy.break_even import break_even, mean_firing_rate, silenced
 from core.energy.modes import MODES
 from core.energy.price import price
-from core.energy.quantised import equivalent_bits, integer_pj, integer_status, quantised_cnn_energy_pj, quantised_twin
+from core.energy.profiles import profiles
+from core.energy.quantised import equivalent_bits, integer_pj, integer_status, quantised_twin
 from core.errors import BadValue
 from core.schemas.results import Counts, LayerCounts
 from core.schemas.run import Kind
 
-HOROWITZ, INT8 = "horowitz-45nm", "horowitz-45nm-int8"
+HOROWITZ, INT8 = profiles()["horowitz-45nm"], profiles()["horowitz-45nm-int8"]
 
 
 def snn(scale=1, stem=1000, n=2):
@@ -64,7 +65,7 @@ def test_integer_prices_go_through_the_printed_ones_and_a_multiplier_grows_about
 
 
 def test_eight_bits_cost_the_printed_mac_and_are_marked_published():
-    twin = quantised_twin(cnn(5000), 255, HOROWITZ, "exact")
+    twin = quantised_twin(cnn(5000), 255, HOROWITZ, MODES["exact"])
     assert (twin.bits, twin.status) == (8, "published")
     assert twin.energy_pj == pytest.approx(5000 * 0.23)
     assert twin.energy_pj == pytest.approx(price(MODES["exact"].tally(cnn(5000)), INT8))
@@ -73,48 +74,49 @@ def test_eight_bits_cost_the_printed_mac_and_are_marked_published():
 def test_four_steps_are_three_bits_by_hand():
     mac = 0.03 * (3 / 8) ** math.log(0.1 / 0.03, 4) + 0.2 * (3 / 8) ** math.log(3.1 / 0.2, 4)
     assert mac == pytest.approx(0.0416, abs=1e-4)
-    assert quantised_cnn_energy_pj(cnn(5000), 4, HOROWITZ, "exact") == pytest.approx(5000 * mac)
-    assert quantised_twin(cnn(5000), 4, HOROWITZ, "exact").status == "extrapolated"
+    assert quantised_twin(cnn(5000), 4, HOROWITZ, MODES["exact"]).energy_pj == pytest.approx(5000 * mac)
+    assert quantised_twin(cnn(5000), 4, HOROWITZ, MODES["exact"]).status == "extrapolated"
 
 
 def test_wider_weights_cost_more_and_at_equal_bits_nothing_changes():
-    narrow, wide = (quantised_twin(cnn(5000), 4, HOROWITZ, "exact", weight_bits=bits) for bits in (3, 8))
-    assert narrow == quantised_twin(cnn(5000), 4, HOROWITZ, "exact")
+    narrow, wide = (quantised_twin(cnn(5000), 4, HOROWITZ, MODES["exact"], weight_bits=bits) for bits in (3, 8))
+    assert narrow == quantised_twin(cnn(5000), 4, HOROWITZ, MODES["exact"])
     assert wide.mac_pj == pytest.approx(0.03 + 0.2 * (24 / 64) ** (math.log(3.1 / 0.2, 4) / 2))
     assert narrow.energy_pj < wide.energy_pj < 5000 * 0.23
 
 
-@pytest.mark.parametrize("profile", [HOROWITZ, INT8, "horowitz-45nm-fp16", "loihi"])
+@pytest.mark.parametrize("profile", ["horowitz-45nm", "horowitz-45nm-int8", "horowitz-45nm-fp16", "loihi"])
 def test_an_access_moves_as_many_bits_as_a_word_has_whatever_the_profile_is_for(profile):
     """At 8 bits the mode memory costs what the int8 profile says, up to its ACs and MACs."""
-    twin = quantised_twin(cnn(5000), 255, profile, "memory")
+    twin = quantised_twin(cnn(5000), 255, profiles()[profile], MODES["memory"])
     assert twin.energy_pj == pytest.approx(price(MODES["memory"].tally(cnn(5000)), INT8))
 
 
 def test_only_a_cnn_has_a_quantised_twin():
     with pytest.raises(BadValue, match="those of a cnn"):
-        quantised_twin(snn(), 4, HOROWITZ, "exact")
+        quantised_twin(snn(), 4, HOROWITZ, MODES["exact"])
 
 
 def test_break_even_by_hand():
     """Rate 20 / 50. E_0 is the stem's 1000 MACs, the spikes cost 4 x 200 ACs; the twin has 1100 MACs."""
-    found = break_even(snn(), cnn(1100), "exact", HOROWITZ)
+    found = break_even(snn(), cnn(1100), MODES["exact"], HOROWITZ)
     assert (found.constant_pj, found.snn_pj, found.cnn_pj) == pytest.approx((4600, 4600 + 720, 5060))
     assert found.measured == pytest.approx(0.4) == mean_firing_rate(snn())
     assert found.rate == pytest.approx(0.4 * 460 / 720)
     assert "dearer" in found.reason
-    assert "cheaper" in break_even(snn(), cnn(1200), "exact", HOROWITZ).reason
+    assert "cheaper" in break_even(snn(), cnn(1200), MODES["exact"], HOROWITZ).reason
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("profile", [HOROWITZ, "loihi"])
+@pytest.mark.parametrize("profile", ["horowitz-45nm", "loihi"])
 @given(scale=st.integers(1, 2), macs=st.integers(1, 20_000), stem=st.integers(0, 500))
 def test_at_the_break_even_rate_both_cost_the_same(mode, profile, scale, macs, stem):
     """Energy is affine in the scale, so the two measured points give that of any rate."""
     once, none = snn(scale, stem), silenced(snn(scale, stem))
+    mode, profile = MODES[mode], profiles()[profile]
     found = break_even(once, cnn(macs), mode, profile)
-    high, low = (price(MODES[mode].tally(counts), profile) for counts in (once, none))
-    assert price(MODES[mode].tally(snn(2 * scale, stem)), profile) == pytest.approx(2 * high - low)
+    high, low = (price(mode.tally(counts), profile) for counts in (once, none))
+    assert price(mode.tally(snn(2 * scale, stem)), profile) == pytest.approx(2 * high - low)
     if found.rate is not None:
         share = found.rate / found.measured
         assert low + share * (high - low) == pytest.approx(found.cnn_pj)
@@ -122,22 +124,22 @@ def test_at_the_break_even_rate_both_cost_the_same(mode, profile, scale, macs, s
 
 
 def test_there_is_none_where_the_network_is_dearer_without_a_spike():
-    found = break_even(snn(), cnn(900), "exact", HOROWITZ)
+    found = break_even(snn(), cnn(900), MODES["exact"], HOROWITZ)
     assert found.rate is None and "even if no neuron fires" in found.reason
 
 
 def test_there_is_none_where_it_is_cheaper_at_every_rate():
-    found = break_even(snn(), cnn(1_000_000), "exact", HOROWITZ)
+    found = break_even(snn(), cnn(1_000_000), MODES["exact"], HOROWITZ)
     assert found.rate is None and "at every rate" in found.reason
 
 
 def test_there_is_none_where_nothing_fired():
-    found = break_even(silenced(snn()), cnn(2000), "exact", HOROWITZ)
+    found = break_even(silenced(snn()), cnn(2000), MODES["exact"], HOROWITZ)
     assert found.rate is None and found.measured == 0 and "No spike" in found.reason
 
 
 def test_the_two_must_be_a_spiking_network_and_a_cnn():
     with pytest.raises(BadValue, match="cnn is 'snn'"):
-        break_even(snn(), snn(), "exact", HOROWITZ)
+        break_even(snn(), snn(), MODES["exact"], HOROWITZ)
     with pytest.raises(BadValue, match="snn is 'cnn'"):
-        break_even(cnn(1), cnn(1), "exact", HOROWITZ)
+        break_even(cnn(1), cnn(1), MODES["exact"], HOROWITZ)

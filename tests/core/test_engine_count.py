@@ -12,6 +12,7 @@ from core.backbones.plan import Node, Plan, PlanBuilder
 from core.backbones.squeezenet import BLOCKS
 from core.energy.modes import MODES, static_macs
 from core.energy.price import price
+from core.energy.profiles import profiles
 from core.engine.count import Counter, nonzero_map
 from core.engine.network import Network, observe
 from core.errors import UnknownLayer
@@ -185,14 +186,14 @@ def test_exact_with_neurons_adds_what_the_plan_says_whatever_fires():
     assert tally.acs - exact.acs == pytest.approx(stem + steps * (biases - stem) + steps * plan.neurons)
     assert tally.macs - exact.macs == steps * plan.neurons
     # no pixel of these images is 0, so the arithmetic beforehand is not only a bound
-    assert tally.macs == static_macs(plan, network.config.kind, "exact+neuron", steps)
-    assert MODES["syops"].tally(counts).macs == static_macs(plan, network.config.kind, "syops", steps)
+    assert tally.macs == static_macs(plan, network.config.kind, MODES["exact+neuron"], steps)
+    assert MODES["syops"].tally(counts).macs == static_macs(plan, network.config.kind, MODES["syops"], steps)
 
 
 @pytest.mark.parametrize("kind", ["snn", "cnn"])
 def test_a_shift_of_normalisation_costs_the_same_with_and_without_a_bias_to_take_it(kind):
     """Folding puts it into the bias where there is one; else it is an add of its own."""
-    added = []
+    added, loihi = [], profiles()["loihi"]
     for bias in (True, False):
         b = PlanBuilder((2, 4, 4))
         x = b.act("a1", b.bn("n1", b.conv("c1", "input", 3, kernel=3, bias=bias)))
@@ -204,7 +205,7 @@ def test_a_shift_of_normalisation_costs_the_same_with_and_without_a_bias_to_take
         shifts = 3 * 4 + passes * 5 * 4  # 3 and 5 channels of 2 x 2; the first input is constant
         compared = passes * 3 * 4
         assert both.acs - exact.acs == pytest.approx(shifts + compared)
-        added.append(price(both, "loihi") - price(exact, "loihi"))  # on the host or on the chip alike
+        added.append(price(both, loihi) - price(exact, loihi))  # on the host or on the chip alike
     assert added[0] == pytest.approx(added[1]) and added[0] > 0
 
 

@@ -11,7 +11,7 @@ import torch
 from core.backbones.catalog import BACKBONES, Backbone, layout_of, parse_mask, plan_for
 from core.backbones.options import words
 from core.datasets.catalog import DATASETS
-from core.energy.modes import static_macs
+from core.energy.modes import MODES, static_macs
 from core.engine.network import Network
 from core.paper.printed import printed_rows
 from core.schemas.architecture import ArchitectureConfig
@@ -38,7 +38,7 @@ def short(count):
 def table_row(backbone, dataset):
     plan, title = full(backbone, dataset), BACKBONES[backbone].title
     printed = printed_rows()[f"table1/{dataset}/{title}"]
-    macs = {kind: static_macs(plan, kind, "paper", 4) for kind in Kind}
+    macs = {kind: static_macs(plan, kind, MODES["paper"], 4) for kind in Kind}
     cells = [
         f"`{backbone}`",
         DATASETS[dataset].title,
@@ -106,7 +106,7 @@ def test_the_recovered_definitions_stand_beside_the_printed_figures(definition, 
         definition=definition,
     )
     printed = printed_rows()[f"table1/{dataset}/MnasNet"]
-    snn, cnn = (static_macs(plan, kind, "paper", 4) for kind in Kind)
+    snn, cnn = (static_macs(plan, kind, MODES["paper"], 4) for kind in Kind)
     twin = "24.57M" if dataset == "cifar10" else ""
     assert (
         f"| `{definition}` | {spec.title} | {plan.params:,} | {printed.params:,.0f} ({plan.params / printed.params - 1:+.1%}) "
@@ -175,7 +175,7 @@ def test_what_the_page_says_of_printed_and_own_macs():
 
     small, large = growth("shufflenetv2")
     assert large > 4 * small
-    snn, cnn = (static_macs(full("shufflenetv2", "cifar10"), kind, "paper", 4) for kind in Kind)
+    snn, cnn = (static_macs(full("shufflenetv2", "cifar10"), kind, MODES["paper"], 4) for kind in Kind)
     assert cnn * MAC_PJ == pytest.approx(printed["table2/cifar10/ShuffleNetV2"].energy_pj, rel=0.05)
     assert 0.1 < 1 - snn / small < 0.13
     for name, ratio in (("MixNet", 20), ("Xception", 5.5)):

@@ -4,7 +4,7 @@ import pytest
 
 from core.backbones.catalog import BACKBONES, layout_of, parse_mask, plan_for
 from core.datasets.catalog import DATASETS
-from core.energy.modes import static_macs
+from core.energy.modes import MODES, static_macs
 from core.paper.printed import printed_rows
 from core.schemas.run import Kind
 from core.units import mj_to_pj
@@ -24,7 +24,7 @@ def plan(definition, dataset="cifar10", mask="Full"):
 
 
 def macs(definition, dataset, kind=Kind.SNN):
-    return static_macs(plan(definition, dataset), kind, "paper", 1)
+    return static_macs(plan(definition, dataset), kind, MODES["paper"], 1)
 
 
 @pytest.mark.parametrize(

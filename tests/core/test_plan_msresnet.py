@@ -133,5 +133,5 @@ def test_the_first_sum_of_constant_and_changing_current_changes():
 
 
 def test_a_cnn_of_it_has_the_macs_of_a_resnet():
-    macs = static_macs(plan(), Kind.CNN, "exact", 1)
+    macs = static_macs(plan(), Kind.CNN, MODES["exact"], 1)
     assert 0.85 * plan().dense_ops < macs < plan().dense_ops  # padding is read for nothing

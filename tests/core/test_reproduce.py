@@ -13,6 +13,7 @@ from core.cli.commands.table import page, static_part
 from core.cli.main import main
 from core.datasets.catalog import DATASETS
 from core.energy.modes import MODES
+from core.energy.profiles import profiles
 from core.errors import BundleCorrupt, NotFound
 from core.measured import Bill, largest_group, read_runs
 from core.paper.measured import measured_rows, network_name
@@ -103,7 +104,9 @@ def test_a_row_shows_printed_recomputed_and_measured(reproduced):
     assert energy["measured"] == pytest.approx(37_880_128 * 4.6) == pytest.approx(energy["recomputed"])
     assert energy["printed"] == pytest.approx(0.168e9) and "does not round to 0.168" in energy["note"]
     assert f"x{37_880_128 * 4.6 / 0.168e9:.2f}" in energy["note"]
-    runs = {run.config.kind: run for run in read_runs([folder], modes=MODES, profile=DEFAULT_PROFILE)}
+    runs = {
+        run.config.kind: run for run in read_runs([folder], modes=MODES.values(), profile=profiles()[DEFAULT_PROFILE])
+    }
     assert set(runs) == {Kind.CNN, Kind.SNN} and len(content["bundles"]) == len(content["commands"]) == 2
     assert found["accuracy"]["measured"] == runs[Kind.CNN].summary.accuracy and found["accuracy"]["printed"] == 0.82
     assert found["SNN accuracy"]["measured"] == runs[Kind.SNN].summary.accuracy
@@ -132,7 +135,11 @@ def test_a_row_of_table_1_explains_its_counts(reproduced):
     from core.paper.reproduce import figures
 
     folder, _, _ = reproduced
-    run = next(r for r in read_runs([folder], modes=MODES, profile=DEFAULT_PROFILE) if r.config.kind is Kind.SNN)
+    run = next(
+        r
+        for r in read_runs([folder], modes=MODES.values(), profile=profiles()[DEFAULT_PROFILE])
+        if r.config.kind is Kind.SNN
+    )
     row = printed_rows()["table1/cifar10/SqueezeNet-P"]
     found = {figure.name: figure for figure in figures(row, run)}
     params, macs, acs = found["params"], found["macs, one step"], found["acs, one step"]
@@ -196,7 +203,7 @@ def test_every_backbone_kind_and_data_set_has_a_row():
 
 def test_measured_rows_join_seeds_and_explain_each_mode(reproduced):
     folder, _, _ = reproduced
-    runs = read_runs([folder], modes=MODES, profile=DEFAULT_PROFILE)
+    runs = read_runs([folder], modes=MODES.values(), profile=profiles()[DEFAULT_PROFILE])
     snn = next(run for run in runs if run.config.kind is Kind.SNN)
     bills = {mode: Bill(acs=3 * b.acs, macs=b.macs, energy_pj=3 * b.energy_pj) for mode, b in snn.bills.items()}
     other = dataclasses.replace(
@@ -253,18 +260,22 @@ def test_equal_runs_count_once_and_broken_ones_are_named(reproduced, tmp_path):
 
     folder, _, _ = reproduced
     shutil.copytree(folder, tmp_path / "copy")
-    assert len(read_runs([folder, tmp_path / "copy"], modes=["exact"], profile=DEFAULT_PROFILE)) == 2
+    assert len(read_runs([folder, tmp_path / "copy"], modes=[MODES["exact"]], profile=profiles()[DEFAULT_PROFILE])) == 2
     broken = next((tmp_path / "copy").rglob("counts.json"))
     broken.write_text("{}")
     with pytest.raises(BundleCorrupt, match=str(broken)):
-        read_runs([tmp_path / "copy"], modes=["exact"], profile=DEFAULT_PROFILE)
+        read_runs([tmp_path / "copy"], modes=[MODES["exact"]], profile=profiles()[DEFAULT_PROFILE])
     with pytest.raises(NotFound):
-        read_runs([tmp_path / "nothing"], modes=["exact"], profile=DEFAULT_PROFILE)
+        read_runs([tmp_path / "nothing"], modes=[MODES["exact"]], profile=profiles()[DEFAULT_PROFILE])
 
 
 def test_only_runs_that_share_all_but_mask_and_seed_are_compared(reproduced):
     folder, _, _ = reproduced
-    snn = next(r for r in read_runs([folder], modes=["exact"], profile=DEFAULT_PROFILE) if r.config.kind is Kind.SNN)
+    snn = next(
+        r
+        for r in read_runs([folder], modes=[MODES["exact"]], profile=profiles()[DEFAULT_PROFILE])
+        if r.config.kind is Kind.SNN
+    )
 
     def like(**changes):
         return dataclasses.replace(snn, config=snn.config.model_copy(update=changes))

@@ -6,6 +6,8 @@ import pytest
 
 from core.bundle import Bundle
 from core.cli.main import main
+from core.energy.modes import MODES
+from core.energy.profiles import profiles
 from core.measured import read_runs
 from core.recipes.build import build_config, plan_of
 from core.schemas.request import RunRequest
@@ -85,7 +87,9 @@ def test_too_few_comparable_runs_are_said_and_nothing_is_predicted(spikefront, t
 def test_next_names_untrained_masks_with_reasons(spikefront, runs):
     code, out, _ = spikefront("next", "--dataset", "digits", "--runs", str(runs), "-n", "2", "--json")
     content = json.loads(out)
-    trained = {run.config.mask for run in read_runs([runs], modes=["exact"], profile="horowitz-45nm")}
+    trained = {
+        run.config.mask for run in read_runs([runs], modes=[MODES["exact"]], profile=profiles()["horowitz-45nm"])
+    }
     assert code == 0 and len(content["suggestions"]) == 2 and len(trained) == 5
     for row in content["suggestions"]:
         assert tuple(row["mask"]) not in trained and row["gain"] > 0 and row["cost_s"] > 0 and row["reason"]

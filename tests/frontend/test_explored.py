@@ -14,7 +14,7 @@ from core.report.charts.axes import X_AXES, x_of
 from core.report.charts.pareto_marks import MANY, Spread, drawn, marks
 from core.report.tables import csv_rows as tables
 from core.schemas.pareto import Pareto, ParetoColumns, ParetoPoint, PublishedPoint, View
-from core.schemas.prices import AS_PUBLISHED, Factors
+from core.schemas.prices import AS_PUBLISHED, Factors, Profile
 from core.schemas.run import Kind
 
 HOROWITZ = profiles()["horowitz-45nm"]
@@ -64,11 +64,10 @@ def trace(figure, name):
 
 
 def test_every_profile_prices_here_as_it_does_in_the_api():
-    from backend.catalog.service import profile_info
-
     other = {"sram-8k@event": 3e6, "sram-32k": 1e5, "lif-update": 2e4, "host-add": 500.0}
     for name, profile in profiles().items():
-        here = explored.profile_of(profile_info(profile))
+        here = Profile.model_validate_json(profile.model_dump_json())
+        assert here == profile
         (point,) = explored.priced(lens(run("a", acs=1e6, macs=2e6, other=other), profile=here))
         assert point.energy_pj == pytest.approx(energy_pj(1e6, 2e6, profile, other)), name
 

@@ -15,6 +15,8 @@ from core.cli.console import EXIT_FAILED, print_json, say
 from core.cli.recount_screen import print_recount
 from core.datasets.catalog import DATASETS
 from core.datasets.load import load
+from core.energy.modes import MODES
+from core.energy.profiles import profiles
 from core.errors import BadValue
 from core.paper.measured import network_name
 from core.recipes.build import command
@@ -40,7 +42,7 @@ def show(
     config, summary, files = bundle.config(), bundle.summary(), bundle.files()
     predictions, counts = bundle.predictions(), bundle.counts()
     scores = calibration(predictions.label, predictions.outputs)
-    priced = {"mode": summary.mode, "profile": summary.profile}
+    priced = {"mode": MODES[summary.mode], "profile": profiles()[summary.profile]}
     stopped = steps.curve(predictions, counts, **priced)
     left = exits.curve(predictions, counts, bundle.counts_per_sample(), **priced)
     diagnostics = bundle.diagnostics()
@@ -114,6 +116,7 @@ def twin(
     as_json: bool = typer.Option(False, "--json", help="Print as JSON."),
 ) -> None:
     """A spiking network beside its CNN twin: energies, the CNN at few bits, the break-even firing rate."""
+    accounting, prices = MODES[mode], profiles()[profile]
     configs, counts = [], []
     for name, folder, kind in (("SNN_FOLDER", snn_folder, Kind.SNN), ("CNN_FOLDER", cnn_folder, Kind.CNN)):
         with whole_paths(folder):
@@ -125,7 +128,7 @@ def twin(
     if other.twin_hash != config.twin_hash:
         expected = f"the twin of {snn_folder}: the same network, data, training and seed"
         raise BadValue(field="CNN_FOLDER", value=str(cnn_folder), expected=expected)
-    found = twin_energy(*counts, mode, profile)
+    found = twin_energy(*counts, accounting, prices)
     if as_json:
         print_json(found.model_dump(mode="json"))
         return

@@ -12,6 +12,7 @@ from core.cli.commands.train import parse_settings
 from core.cli.console import print_json
 from core.cli.train_here import train_here
 from core.energy.modes import MODES
+from core.energy.profiles import profiles
 from core.errors import BadValue
 from core.measured import MeasuredRun, read_run
 from core.paper.printed import PrintedRow, printed_rows
@@ -63,7 +64,7 @@ def reproduce(
             config, out=place, data_dir=data or Settings().data, device=device, threads=threads, teacher=None,
             stream=None, as_json=False,
         )  # fmt: skip
-        runs.append(read_run(place, modes=MODES, profile=DEFAULT_PROFILE))
+        runs.append(read_run(place, modes=MODES.values(), profile=profiles()[DEFAULT_PROFILE]))
     compared, said = figures(printed, *runs), caveats(printed, runs[0])
     if as_json:
         print_json({

@@ -208,9 +208,9 @@ def _run(wanted: Search, *, out: Path, trials: int, data: Path, device: str, thr
 
 def _comparable(folders: list[Path], base: RunConfig, mode: str, profile: str) -> list[MeasuredRun]:
     """The largest group of runs of this network and data set that differ in mask and seed only."""
-    MODES[mode], profiles()[profile]  # raises UnknownName, without any runs too
+    accounting, prices = MODES[mode], profiles()[profile]  # raises UnknownName, without any runs too
     wanted = ("backbone", "definition", "architecture", "kind", "dataset")
-    runs = read_runs(folders, modes=[mode], profile=profile)
+    runs = read_runs(folders, modes=[accounting], profile=prices)
     return largest_group(
         run for run in runs if all(getattr(run.config, name) == getattr(base, name) for name in wanted)
     )

@@ -15,6 +15,7 @@ from core.bundle import write_atomic
 from core.cli.console import print_json
 from core.datasets.catalog import DATASETS
 from core.energy.modes import MODES
+from core.energy.profiles import profiles
 from core.errors import BadValue
 from core.measured import read_runs
 from core.paper.measured import MeasuredRow, measured_rows
@@ -48,7 +49,7 @@ def table(
     if keep and not (out and out.is_file()):
         raise BadValue(field="--keep", value=True, expected="given with --out and a page that is there")
     networks = network_rows()
-    measured = measured_rows(read_runs(runs, modes=MODES, profile=profile), profile)
+    measured = measured_rows(read_runs(runs, modes=MODES.values(), profile=profiles()[profile]), profile)
     if as_json:
         print_json({"networks": [asdict(row) for row in networks], "measured": [_json(row) for row in measured]})
     elif as_csv:

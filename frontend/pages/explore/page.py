@@ -11,8 +11,9 @@ from core.report.charts import hypervolume
 from core.report.charts import pareto as pareto_chart
 from core.report.charts.axes import X_AXES, Y_AXES
 from core.report.tables import csv_rows as tables
-from core.schemas.catalog import Catalog, ProfileInfo
+from core.schemas.catalog import Catalog
 from core.schemas.pareto import Pareto
+from core.schemas.prices import Profile
 from core.schemas.run import RunState
 from core.schemas.runs import RunPage
 from core.schemas.share import ShareTarget, ShareView
@@ -89,7 +90,7 @@ def _picture(catalog: Catalog, polling: bool) -> None:
         _meanwhile(catalog, wanted)
         return
     profile = next(item for item in catalog.profiles if item.name == wanted.lens.profile)
-    priced = explored.Lens(runs=runs, profile=explored.profile_of(profile), factors=wanted.factors)
+    priced = explored.Lens(runs=runs, profile=profile, factors=wanted.factors)
     try:
         seen = explored.seen(priced, wanted.view)
     except SpikefrontError as error:  # a profile of the user's own may lack a price
@@ -176,7 +177,7 @@ def _under_way(active: RunPage, *, first: bool) -> None:
             st.caption(f"and {hidden} more")
 
 
-def _explain(catalog: Catalog, pareto: Pareto, wanted: Wanted, profile: ProfileInfo) -> None:
+def _explain(catalog: Catalog, pareto: Pareto, wanted: Wanted, profile: Profile) -> None:
     mode = next(item for item in catalog.modes if item.name == wanted.lens.mode)
     ac_pj, mac_pj = profile.ac_pj * wanted.factors.ac, profile.mac_pj * wanted.factors.mac
     prices = f"{ac_pj:.3g} pJ per AC and {mac_pj:.3g} pJ per MAC"

@@ -8,8 +8,9 @@ from html import escape
 
 import streamlit as st
 
-from core.schemas.catalog import Catalog, DatasetInfo, ProfileInfo
+from core.schemas.catalog import Catalog, DatasetInfo
 from core.schemas.installation import Installation
+from core.schemas.prices import Profile
 from core.schemas.workers import WorkerInfo
 from frontend.client.connection import api, part, plain
 from frontend.keys import Key
@@ -68,7 +69,7 @@ def _lens(catalog: Catalog) -> None:
         st.caption("A chip that publishes no price of a MAC has its MACs done by a host, whose price stands here.")
 
 
-def _prices(profiles: Sequence[ProfileInfo]) -> str:
+def _prices(profiles: Sequence[Profile]) -> str:
     rows = "".join(
         f'<tr><th scope="row">{escape(item.title)}<br><span class="sf-dim">{escape(_basis(item))}</span></th>'
         f"<td>{item.ac_pj:g}</td><td>{item.mac_pj:g}</td></tr>"
@@ -78,7 +79,7 @@ def _prices(profiles: Sequence[ProfileInfo]) -> str:
     return f'<table class="sf-table"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
 
 
-def _basis(profile: ProfileInfo) -> str:
+def _basis(profile: Profile) -> str:
     """Such as `Pre-silicon simulation. Davies et al., IEEE Micro 38(1), 2018`."""
     return f"{profile.status[:1].upper()}{profile.status[1:]}. {profile.source}" if profile.status else profile.source
 
