@@ -280,6 +280,6 @@ def test_the_same_counts_re_price_in_another_mode():
 @pytest.mark.parametrize("profile", ["horowitz-45nm", "loihi"])
 def test_a_layer_s_bill_says_what_its_macs_and_its_memory_cost(mode, profile):
     prices = profiles()[profile]
-    for bill in layers(COUNTS, {}, mode, profile).layers:
+    for bill in layers(COUNTS, {}, MODES[mode], prices).layers:
         assert bill.mac_energy_pj == bill.macs * prices.mac_pj
         assert bill.mac_energy_pj + bill.memory_energy_pj <= bill.energy_pj * (1 + 1e-12)

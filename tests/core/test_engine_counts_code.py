@@ -16,6 +16,7 @@ from core.backbones.readout import readout
 from core.bundle import Bundle
 from core.energy.modes import MODES, static_macs
 from core.energy.price import layers as priced
+from core.energy.profiles import profiles
 from core.energy.rules import in_bounds_ops
 from core.engine.count import Counter, reached_outputs
 from core.engine.diagnose import FiringRate
@@ -34,7 +35,7 @@ from core.schemas.run import NeuronConfig, RunConfig
 
 D = 4
 COUNT = NeuronConfig(model="count", v_threshold=0.5)
-PROFILE = "horowitz-45nm"
+PROFILE = profiles()["horowitz-45nm"]
 every_backbone = pytest.mark.parametrize("backbone", list(BACKBONES))
 
 
@@ -289,7 +290,7 @@ def test_static_macs_are_those_that_are_counted_where_no_real_value_is_zero(back
         for layer, node in zip(counts.layers, network.plan.nodes[1:], strict=True)
     )
     bound = MODES["exact"].tally(counts.model_copy(update={"layers": every_input})).macs
-    assert static_macs(network.plan, network.config.kind, "exact", D, "count") == bound
+    assert static_macs(network.plan, network.config.kind, MODES["exact"], D, "count") == bound
     assert MODES["exact"].tally(counts).macs <= bound
 
 
@@ -444,9 +445,9 @@ def test_an_early_answer_costs_what_the_last_one_does():
         network(images(5))
     counts, per_sample = counter.counts(5), counter.per_sample()
     assert counts.layer_synchronous
-    whole = priced(counts, {}, "exact", PROFILE).total_energy_pj
-    assert [priced(steps.spent(counts, t), {}, "exact", PROFILE).total_energy_pj for t in (1, D)] == [whole, whole]
-    energy = exits.image_energy(counts, per_sample, mode="exact", profile=PROFILE).energy_pj
+    whole = priced(counts, {}, MODES["exact"], PROFILE).total_energy_pj
+    assert [priced(steps.spent(counts, t), {}, MODES["exact"], PROFILE).total_energy_pj for t in (1, D)] == [whole, whole]
+    energy = exits.image_energy(counts, per_sample, mode=MODES["exact"], profile=PROFILE).energy_pj
     assert not energy[..., 1:].any() and energy.sum((1, 2)).mean() == pytest.approx(whole)
 
 
