@@ -15,7 +15,7 @@ import uvicorn
 
 from core.connections import BoundedConnection
 
-HEADERS_S, BODY_S = 0.6, 0.8
+HEADERS_S, BODY_S = 1.5, 2.0  # long enough for a busy machine to send what is due in time
 LONG_S = 30.0  # within which a busy machine has done what is due
 
 

@@ -446,7 +446,10 @@ def test_an_early_answer_costs_what_the_last_one_does():
     counts, per_sample = counter.counts(5), counter.per_sample()
     assert counts.layer_synchronous
     whole = priced(counts, {}, MODES["exact"], PROFILE).total_energy_pj
-    assert [priced(steps.spent(counts, t), {}, MODES["exact"], PROFILE).total_energy_pj for t in (1, D)] == [whole, whole]
+    assert [priced(steps.spent(counts, t), {}, MODES["exact"], PROFILE).total_energy_pj for t in (1, D)] == [
+        whole,
+        whole,
+    ]
     energy = exits.image_energy(counts, per_sample, mode=MODES["exact"], profile=PROFILE).energy_pj
     assert not energy[..., 1:].any() and energy.sum((1, 2)).mean() == pytest.approx(whole)
 
