@@ -125,8 +125,8 @@ class InferProcess:
         # killing it is what ends a write or a read that waits for ever
         watch = threading.Timer(limit_s, kill_group, args=(child.pid,))
         watch.daemon = True
+        started = time.monotonic()  # before the watch begins to count: what it ended took the whole limit
         watch.start()
-        started = time.monotonic()
         try:
             if line:
                 child.stdin.write(line)
