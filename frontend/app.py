@@ -1,4 +1,4 @@
-"""The dashboard's script: navigation only. Streamlit runs it at each interaction."""
+"""The dashboard: navigation only. `main` is run at each interaction."""
 
 from __future__ import annotations
 
@@ -27,5 +27,5 @@ def main() -> None:
     chosen.run()
 
 
-if __name__ == "__main__":  # so does Streamlit run it
+if __name__ == "__main__":  # as a script of its own, in tests
     main()

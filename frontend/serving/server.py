@@ -24,7 +24,7 @@ from frontend.serving.guard import Guard
 
 log = logging.getLogger(__name__)
 
-SCRIPT = Path(__file__).parents[1] / "app.py"
+SCRIPT = Path(__file__).with_name("script.py")
 
 LIGHT = {
     "primaryColor": "#0b6b8f",

@@ -18,6 +18,8 @@ from keptalive import DELAYED_S, quickest_answer_s
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from frontend.serving.server import SCRIPT
+
 
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -166,3 +168,8 @@ def test_a_taken_port_is_a_sentence(dashboard, tmp_path):
     assert ended.returncode == 1
     assert ended.stderr.strip().endswith("Choose another: SPIKEFRONT_DASHBOARD_PORT=<port>.")
     assert "Traceback" not in ended.stderr
+
+
+def test_no_folder_of_pages_lies_beside_the_script():
+    """Streamlit would take it for its own, and answer a first visit to any page's address with "Page not found"."""
+    assert SCRIPT.is_file() and not (SCRIPT.parent / "pages").exists()
