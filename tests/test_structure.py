@@ -53,6 +53,13 @@ def test_package_markers_are_empty_and_tests_have_none():
     assert not list((ROOT / "tests").rglob("__init__.py"))
 
 
+def test_every_folder_of_modules_is_a_package():
+    """One without a marker is in no built distribution, and in none of import-linter's rooms."""
+    for package in ("core", "backend", "worker", "frontend"):
+        folders = {module.parent for module in (ROOT / package).rglob("*.py")}
+        assert [str(folder) for folder in sorted(folders) if not (folder / "__init__.py").is_file()] == []
+
+
 def test_no_module_is_called_utils():
     for package in ("core", "backend", "worker", "frontend", "benchmarks"):
         assert not list((ROOT / package).rglob("utils.py"))

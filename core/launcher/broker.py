@@ -6,37 +6,21 @@ aside rather than repaired: the worker's reaper sends again what was in it.
 
 from __future__ import annotations
 
-import hashlib
 import os
-import re
 import socket
 import stat
-import tempfile
 from pathlib import Path
 
+from core.addresses import broker_place
 from core.errors import HomeUnusable, ServiceFailed
 from core.home.lock import make_folder
 from core.host.processes import Service
 from core.settings import Settings
 
-#: sun_path holds 108 bytes on Linux and 104 on macOS, the closing zero included (unix(7), unix(4)).
-SOCKET_PATH_LIMIT = 100
-#: What stands in a URL as it is; a folder with other characters gets a socket elsewhere.
-_PLAIN_PATH = re.compile(r"[A-Za-z0-9/._~+-]+")
-
 
 def socket_path(settings: Settings) -> Path:
-    """Where the socket can stand: in SPIKEFRONT_HOME, or in a private folder for temporary files when that is too long."""
-    path = settings.broker_socket
-    if len(os.fsencode(path)) <= SOCKET_PATH_LIMIT and _PLAIN_PATH.fullmatch(str(path)):
-        return path
-    name = hashlib.sha256(os.fsencode(settings.home.resolve())).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"spikefront-{os.getuid()}-{name}" / "valkey.sock"
-
-
-def broker_url(path: Path) -> str:
-    """The address of a socket in the form that Celery takes."""
-    return f"redis+socket://{path}?virtual_host=0"
+    """Where the server of this data folder has its socket, for every process of an installation."""
+    return broker_place(settings.home)
 
 
 def binary() -> Path:
@@ -94,14 +78,7 @@ def set_aside(settings: Settings) -> bool:
 
 def empty(path: Path, *, timeout_s: float = 2.0) -> bool:
     """Remove every message of the server behind the socket; whether it did."""
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.settimeout(timeout_s)
-            connection.connect(str(path))
-            connection.sendall(b"FLUSHALL\r\n")
-            return connection.recv(64).startswith(b"+OK")
-    except OSError:
-        return False
+    return _answer(path, b"FLUSHALL", timeout_s=timeout_s).startswith(b"+OK")
 
 
 def leave(settings: Settings) -> None:
@@ -116,14 +93,19 @@ def leave(settings: Settings) -> None:
 
 def answers(path: Path, *, timeout_s: float = 0.5) -> bool:
     """Whether a server behind the socket answers PING with PONG. It loads its file first and says so until then."""
+    return _answer(path, b"PING", timeout_s=timeout_s).startswith(b"+PONG")
+
+
+def _answer(path: Path, command: bytes, *, timeout_s: float) -> bytes:
+    """The beginning of what the server behind the socket answers; nothing where none answers in time."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(timeout_s)
             connection.connect(str(path))
-            connection.sendall(b"PING\r\n")
-            return connection.recv(64).startswith(b"+PONG")
+            connection.sendall(command + b"\r\n")
+            return connection.recv(64)
     except OSError:
-        return False
+        return b""
 
 
 def _make_private(folder: Path) -> None:

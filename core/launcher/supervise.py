@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from core.addresses import origin
+from core.addresses import broker_url, origin
 from core.errors import BadValue, ServiceFailed
 from core.home.lock import HomeLock, make_folder
 from core.home.notes import write_notes
@@ -107,7 +107,7 @@ class Launcher:
         }
         if self.settings.broker_url_override is None:
             path = broker.socket_path(self.settings)
-            env["SPIKEFRONT_BROKER_URL"] = broker.broker_url(path)
+            env["SPIKEFRONT_BROKER_URL"] = broker_url(path)
             self._add(broker.service(self.settings, log=logs / "broker.log"), lambda _: health.broker_waits(path))
         python = [sys.executable, "-m"]
         self._add(

@@ -1,7 +1,7 @@
 """Lets nobody into the dashboard without its key: pages, files and the websocket alike.
 
 The dashboard acts with its owner's rights, so every request but the health check needs a cookie, and
-the cookie, the id of a session (`frontend.sessions`), is given for the key alone. What is checked, in this order:
+the cookie, the id of a session (`frontend.serving.sessions`), is given for the key alone. What is checked, in this order:
 
 1. Host: a name that is not ours means DNS rebinding (an outside page that points its own name at us).
 2. Origin: a websocket or a changing request that comes from another page is refused.
@@ -22,7 +22,7 @@ from typing import Any
 from urllib.parse import parse_qs, parse_qsl, quote, urlencode, urlsplit
 
 from frontend.serving.door import bounce, door, notice
-from frontend.sessions import Sessions, cookie_values
+from frontend.serving.sessions import Sessions, cookie_values
 
 log = logging.getLogger(__name__)
 

@@ -116,7 +116,7 @@ def test_an_address_that_names_no_folder_is_refused_under_its_setting(address):
 def test_a_worker_of_its_own_asks_the_broker_that_up_starts(tmp_path, name):
     settings = Settings(home=tmp_path / name)
     assert broker_place(settings.home) == broker.socket_path(settings)
-    assert settings.broker_url == broker.broker_url(broker.socket_path(settings))
+    assert settings.broker_url == broker_url(broker.socket_path(settings))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from core.addresses import broker_url
 from core.forecast import STORAGE_MARGIN
 from core.home.lock import HomeLock, running
 from core.host.machine import Gpu
@@ -202,4 +203,4 @@ def test_a_folder_whose_name_fits_no_socket_gets_a_private_one_elsewhere(tmp_pat
 def test_a_short_plain_folder_holds_its_own_socket():
     settings = Settings(home=Path("/srv/spikefront"))
     assert broker.socket_path(settings) == settings.broker_socket
-    assert broker.broker_url(settings.broker_socket) == settings.broker_url
+    assert broker_url(settings.broker_socket) == settings.broker_url

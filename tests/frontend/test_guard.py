@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from frontend.serving.guard import WAITING_LIMIT, Guard
-from frontend.sessions import MOST, Sessions
+from frontend.serving.sessions import MOST, Sessions
 
 KEY = "the-right-key"
 

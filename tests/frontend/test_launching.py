@@ -21,10 +21,9 @@ from core.schemas.request import RunRequest
 from core.schemas.run import Kind
 from core.schemas.runs import RunProgress
 from frontend.client.connection import plain
-from frontend.elements import architecture
 from frontend.pages.launch import advanced, network_stages, presets
 from frontend.pages.launch import form as launching
-from frontend.parts import examples
+from frontend.parts import architecture, examples
 from frontend.parts import run_state as state
 
 

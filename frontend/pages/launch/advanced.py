@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from operator import attrgetter
-from typing import Any, Literal, NamedTuple, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 import streamlit as st
 
@@ -13,15 +13,7 @@ from core.schemas.run import RunConfig
 from frontend.client.api import ApiProblem
 from frontend.client.connection import plain
 from frontend.keys import Key
-
-
-class Field(NamedTuple):
-    """One field: dotted name, title, and what it is in words."""
-
-    name: str
-    title: str
-    meaning: str
-
+from frontend.parts.field import Field
 
 FIELDS: dict[str, tuple[Field, ...]] = {
     "Training": (

@@ -17,11 +17,10 @@ from core.schemas.sweep import SweepPreview, SweepRequest
 from core.units import format_about
 from frontend.client.api import ApiProblem
 from frontend.client.connection import api, plain, show_problem
-from frontend.elements import architecture
 from frontend.keys import Key
 from frontend.pages.launch import advanced, mask_editor, network_stages, presets, preview, suggestions, sweep_form
 from frontend.pages.launch import form as launching
-from frontend.parts import add_data
+from frontend.parts import add_data, architecture
 from frontend.places import open_place, open_run
 
 KIND_TITLES = {"snn": "SNN", "cnn": "CNN", launching.TWINS: "Both twins"}

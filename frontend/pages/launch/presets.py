@@ -11,10 +11,10 @@ from core.schemas.catalog import BackboneInfo, Catalog
 from core.schemas.run import Kind
 from core.units import format_count, format_energy
 from frontend.client.connection import plain
-from frontend.elements import architecture
 from frontend.keys import Key
 from frontend.pages.launch import advanced, mask_editor, sweep_form
 from frontend.pages.launch import form as launching
+from frontend.parts import architecture
 
 RECIPE = "paper"
 ADDRESS = "row"  # /launch?row=table1/cifar10/SqueezeNet-P

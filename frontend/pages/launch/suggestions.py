@@ -16,10 +16,9 @@ from core.schemas.suggestion import MaskSuggestion, MaskSuggestions
 from core.units import format_count
 from frontend.client.api import ApiProblem
 from frontend.client.connection import api, plain, show_problem
-from frontend.elements import architecture
 from frontend.keys import Key
 from frontend.pages.launch import advanced, mask_editor, sweep_form
-from frontend.parts import lens
+from frontend.parts import architecture, lens
 
 
 def draw(catalog: Catalog, backbone: BackboneInfo, *, definition: str, kind: Kind, dataset: str) -> None:

@@ -9,10 +9,11 @@ import streamlit as st
 
 from core.schemas.catalog import BackboneInfo
 from core.schemas.runs import OptionInfo
-from frontend.elements import architecture
 from frontend.keys import Key
 from frontend.pages.launch import advanced, mask_editor
 from frontend.pages.launch import form as launching
+from frontend.parts import architecture
+from frontend.parts.field import Field
 
 WHOLE = "Full"  # the one mask that every backbone has
 
@@ -121,7 +122,7 @@ def add_masks(masks: Sequence[str]) -> None:
     memory[Key.LAUNCH_SWEEP_MASKS] = list(dict.fromkeys([*(memory.get(Key.LAUNCH_SWEEP_MASKS) or []), *masks]))
 
 
-def _values(field: advanced.Field, choices: tuple[str, ...], column) -> tuple[str, ...]:
+def _values(field: Field, choices: tuple[str, ...], column) -> tuple[str, ...]:
     key = Key.LAUNCH_SWEEP_VALUES.of(field.name)
     shared = {"key": key, "help": f"`{field.name}`. {field.meaning}", "persist_state": "session"}
     if choices:

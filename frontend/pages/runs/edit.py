@@ -17,9 +17,9 @@ from core.schemas.run import Kind, RunConfig
 from core.schemas.runs import Run, RunChange
 from frontend.client.api import ApiDown, ApiProblem
 from frontend.client.connection import DOWN_TITLE, api, plain, show_problem
-from frontend.elements import architecture
 from frontend.keys import Key
 from frontend.parts import actions as acts
+from frontend.parts import architecture
 from frontend.parts import run_state as state
 from frontend.places import open_run
 

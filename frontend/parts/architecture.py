@@ -12,7 +12,7 @@ from core.schemas.runs import OptionInfo
 from frontend.client.api import ApiProblem
 from frontend.client.connection import plain
 from frontend.keys import Key
-from frontend.pages.launch.advanced import Field
+from frontend.parts.field import Field
 
 FIELDS = (
     Field("architecture.depth", "Depth", "Layers with weights."),
