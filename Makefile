@@ -3,6 +3,14 @@
 VENV := .venv
 BIN := $(VENV)/bin
 
+define LINT
+$(BIN)/ruff check .
+$(BIN)/ruff format --check .
+$(BIN)/lint-imports
+$(BIN)/deptry .
+$(BIN)/mypy
+endef
+
 .PHONY: help install run test bench lint clean
 
 help:  ## list the targets
@@ -21,10 +29,9 @@ $(VENV)/.installed-test: $(VENV)/.installed
 run: install  ## start everything; ARGS="--no-demo" and the like are passed on
 	@exec $(BIN)/spikefront up $(ARGS)
 
-test: $(VENV)/.installed-test  ## every check: style, structure, docs, unit, system and browser tests
+test: $(VENV)/.installed-test  ## every check: style, structure, types, docs, unit, system and browser tests
 	@scripts/need-chromium
-	$(BIN)/ruff check .
-	$(BIN)/lint-imports
+	$(LINT)
 ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
 else
@@ -36,9 +43,8 @@ bench: $(VENV)/.installed-test  ## the benchmarks, small
 	@scripts/need-chromium
 	$(BIN)/python -m benchmarks --small $(ARGS)
 
-lint: $(VENV)/.installed-test  ## style and structure only
-	$(BIN)/ruff check .
-	$(BIN)/lint-imports
+lint: $(VENV)/.installed-test  ## style, structure, declared packages and types only
+	$(LINT)
 
 clean:  ## remove the environment and caches (never your data)
-	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache .mypy_cache

@@ -47,6 +47,7 @@ def main() -> int:
             access_log=False,  # it prints addresses; the Gate logs requests by route
             server_header=False,
             timeout_graceful_shutdown=GRACE_S,
+            forwarded_allow_ips=settings.forwarded_allow_ips,
         )
     )
     for number in (signal.SIGINT, signal.SIGTERM):

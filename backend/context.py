@@ -6,12 +6,16 @@ from dataclasses import dataclass
 
 from fastapi import Request
 
+from backend.data_work import DataWorks
 from backend.inference import InferProcess
+from backend.measuring import Measurements
 from backend.store.artifacts import Artifacts, SignedUrls
-from backend.store.db import Database
+from backend.store.db import Database, opened
+from backend.store.fleet import Fleet, look
 from backend.store.lifecycle import Lifecycle
 from backend.store.queue import Queue
 from backend.store.views import ViewCounts
+from backend.traffic import Traffic
 from core.settings import Settings, read_token
 
 
@@ -26,27 +30,38 @@ class Context:
     artifacts: Artifacts
     urls: SignedUrls
     inference: InferProcess
+    measurements: Measurements
     views: ViewCounts
+    data_works: DataWorks
+    traffic: Traffic
     token: str
+
+    def fleet(self) -> Fleet:
+        """The workers that live, and what they have."""
+        return look(self.database, self.settings.data)
 
 
 def build_context(settings: Settings) -> Context:
     """Open what the API needs; the schema must be up to date already (`backend.store.db.migrate`)."""
     token = read_token(settings)
-    database = Database(settings.database_url)
+    database = opened(settings)
+    lifecycle = Lifecycle(settings, database=database)
     return Context(
         settings=settings,
         database=database,
-        lifecycle=Lifecycle(settings, database=database),
+        lifecycle=lifecycle,
         queue=Queue(settings),
-        artifacts=Artifacts(settings),
+        artifacts=lifecycle.artifacts,
         urls=SignedUrls(token=token, public_url=settings.public_url),
         inference=InferProcess(),
+        measurements=Measurements(),
         views=ViewCounts(database),
+        data_works=DataWorks(),
+        traffic=Traffic(),
         token=token,
     )
 
 
-def of(request: Request) -> Context:
-    """Dependency: the process's context."""
+async def of(request: Request) -> Context:
+    """Dependency: the process's context. Asynchronous, so that it waits for no thread."""
     return request.app.state.context

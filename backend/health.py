@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Response
+from anyio import CapacityLimiter, to_thread
+from fastapi import APIRouter, Depends, Response
 from sqlalchemy import select
 
 from backend.context import Context, of
-from backend.security import has_token
+from backend.problems import HEADERS
+from backend.security import asking
+from backend.store.actors import Actor
 from backend.store.db import HEAD, schema_version, utc_now
 from backend.store.models import WorkerRow
 from backend.store.signs import seen_lately
-from core.errors import SpikefrontError
+from core.errors import DatabaseDown, SpikefrontError
 from core.forecast import STORAGE_MARGIN
 from core.home.notes import read_notes
 from core.room import lack
@@ -24,27 +27,38 @@ router = APIRouter(prefix="/health", tags=["health"])
 OK = "ok"
 
 
+#: Threads of their own: those of the other routes may all be waiting for a database that hangs.
+THREADS = CapacityLimiter(4)
+
+
 @router.get("/live")
-def live() -> dict[str, str]:
+async def live() -> dict[str, str]:
     """The process answers."""
     return {"status": OK}
 
 
 @router.get("/ready", responses={503: {"model": ReadyCheck}})
-def ready(request: Request, response: Response, context: Annotated[Context, Depends(of)]) -> ReadyCheck:
+async def ready(
+    response: Response, context: Annotated[Context, Depends(of)], actor: Annotated[Actor | None, Depends(asking)]
+) -> ReadyCheck:
     """Whether the database and the broker answer: 200, or 503 with a sentence about what does not.
 
-    `workers` lists those that gave a sign of life lately: their names with the bearer token,
+    `workers` lists those that gave a sign of life lately: their names with a bearer token,
     else only a number each. A missing worker is no fault of the API, so `ok` does not depend on it, and neither on
     `training`, which says why no run starts.
     """
+    check = await to_thread.run_sync(_check, context, actor is not None, limiter=THREADS)
+    response.status_code = 200 if check.ok else 503
+    if not check.ok:
+        response.headers.update(HEADERS[DatabaseDown])
+    return check
+
+
+def _check(context: Context, names_shown: bool) -> ReadyCheck:
     database, workers = _database(context)
     broker = _broker(context)
     ok = database == OK and broker == OK
-    response.status_code = 200 if ok else 503
-    names = [worker.name for worker in workers]
-    if not has_token(request, context.token):
-        names = [f"worker {number}" for number in range(1, len(names) + 1)]
+    names = [worker.name if names_shown else f"worker {number}" for number, worker in enumerate(workers, 1)]
     training = why_nothing_starts(context, workers) or OK
     return ReadyCheck(ok=ok, database=database, broker=broker, workers=names, training=training)
 

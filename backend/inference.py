@@ -8,7 +8,6 @@ the child's standard input closes and it ends by itself. Pictures from outside a
 from __future__ import annotations
 
 import logging
-import os
 import subprocess
 import sys
 import threading
@@ -19,8 +18,10 @@ from pydantic import ValidationError
 
 from core import errors
 from core.errors import InferenceFailed, SpikefrontError
+from core.host.child_env import child_env
 from core.host.processes import kill_group
 from core.schemas.inference import INFER_ANSWER, Inferred, InferRequest, NotInferred
+from core.schemas.results import RunError
 
 log = logging.getLogger("spikefront.tryit")
 
@@ -29,8 +30,6 @@ START_S = 120.0  # torch, and on a new machine the kernels' compilation
 ANSWER_S = 30.0
 IDLE_S = 300.0
 GRACE_S = 2.0
-#: The child needs none of these, and what a process does not have it cannot leak.
-WITHHELD = ("SPIKEFRONT_BROKER_URL", "SPIKEFRONT_DATABASE_URL", "SPIKEFRONT_ARTIFACTS_URL")
 #: What the child may refuse in the domain's own words: such a refusal stands, however often somebody asks.
 REFUSALS = {
     error.code: error
@@ -77,7 +76,7 @@ class InferProcess:
         if isinstance(answer, NotInferred):
             log.warning("tryit.refused", extra={"code": answer.code, "reason": answer.message})
             if answer.code in REFUSALS:
-                raise _made_anew(REFUSALS[answer.code], answer)
+                raise made_anew(answer)
             raise InferenceFailed(why=answer.message)
         return answer
 
@@ -95,33 +94,37 @@ class InferProcess:
         if self._child is not None and self._child.poll() is not None:
             log.warning("tryit.child_gone", extra={"status": self._child.returncode})
             self._end(grace_s=0.0)
-        if self._child is None:
-            self._start()
-        answer = self._say(line, self._answer_s)
+        child = self._child if self._child is not None else self._start()
+        answer = self._say(child, line, self._answer_s)
         try:
             return INFER_ANSWER.validate_json(answer)
         except ValidationError:
             self._end(grace_s=0.0)
             raise InferenceFailed(why="The process that runs networks gave no readable answer.") from None
 
-    def _start(self) -> None:
+    def _start(self) -> subprocess.Popen[bytes]:
         if self._closed:
             raise InferenceFailed(why="The API is stopping.")
         started = time.monotonic()
         try:
-            self._child = subprocess.Popen(
-                self._argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=_environment(), start_new_session=True
+            self._child = child = subprocess.Popen(
+                self._argv,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=child_env(threads=1, device=None),  # a single image needs no more, and both belong to training
+                start_new_session=True,
             )
         except OSError as error:
             raise InferenceFailed(why=f"The process that runs networks did not start: {error.strerror}.") from None
         if self._closed:  # since the look above
-            kill_group(self._child.pid)
-        self._say(b"", self._start_s)  # its first line says that it is ready
-        log.info("tryit.started", extra={"pid": self._child.pid, "wall_s": round(time.monotonic() - started, 2)})
+            kill_group(child.pid)
+        self._say(child, b"", self._start_s)  # its first line says that it is ready
+        log.info("tryit.started", extra={"pid": child.pid, "wall_s": round(time.monotonic() - started, 2)})
+        return child
 
-    def _say(self, line: bytes, limit_s: float) -> bytes:
+    def _say(self, child: subprocess.Popen[bytes], line: bytes, limit_s: float) -> bytes:
         """Send `line`, if any, and wait for one line. A child that is too slow or ends is gone afterwards."""
-        child = self._child
+        assert child.stdin is not None and child.stdout is not None, "it is started with pipes"
         # killing it is what ends a write or a read that waits for ever
         watch = threading.Timer(limit_s, kill_group, args=(child.pid,))
         watch.daemon = True
@@ -166,6 +169,7 @@ class InferProcess:
         child, self._child = self._child, None
         if child is None:
             return
+        assert child.stdin is not None and child.stdout is not None, "it is started with pipes"
         try:
             child.stdin.close()
         except OSError:  # what was buffered for a reader that is gone
@@ -179,16 +183,10 @@ class InferProcess:
         child.stdout.close()
 
 
-def _made_anew(kind: type[SpikefrontError], answer: NotInferred) -> SpikefrontError:
-    """The child's error, here. Not by its constructor, which makes a message from more than the fields."""
+def made_anew(answer: RunError) -> SpikefrontError:
+    """The child's error, here. Not by its constructor, which makes a message from more than the fields. `answer.code` is
+    in REFUSALS."""
+    kind = REFUSALS[answer.code]
     error = kind.__new__(kind)
     SpikefrontError.__init__(error, answer.message, **answer.fields)
     return error
-
-
-def _environment() -> dict[str, str]:
-    """One thread, no GPU: a single image needs neither, and both belong to training."""
-    env = {name: value for name, value in os.environ.items() if name not in WITHHELD}
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
-        env[name] = "1"
-    return env | {"CUDA_VISIBLE_DEVICES": "", "PYTHONSAFEPATH": "1"}

@@ -14,10 +14,13 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
 from core import errors
 from core.errors import SpikefrontError
+from core.request_ids import current
 from core.schemas.problem import Problem
 from core.schemas.wording import expected
 
@@ -37,6 +40,13 @@ class UploadCorrupt(errors.BundleCorrupt):
     """A bundle that was sent to us and is damaged, or does not agree with itself."""
 
     code = "upload-corrupt"
+
+    @classmethod
+    def of(cls, error: errors.BundleCorrupt) -> UploadCorrupt:
+        """The same of a bundle that is not here yet; its fields are fit to be shown already."""
+        made = cls(file=error.fields["file"], why=error.fields["why"])
+        made.fields = error.fields
+        return made
 
 
 class HostNotAllowed(SpikefrontError):
@@ -58,13 +68,13 @@ STATUS: dict[type[SpikefrontError], tuple[int, str]] = {
     errors.BadValue: (422, "Value not allowed"),
     errors.NoClassFolders: (422, "No class folders"),
     errors.ImpossibleMask: (422, "Impossible mask"),
-    errors.UnknownLayer: (500, "No counting rule"),
+    errors.UnknownLayer: (409, "No counting rule"),
     errors.DatasetMissing: (409, "Data set not there"),
     errors.DatasetCorrupt: (409, "Data set damaged"),
     errors.UnsafeArchive: (422, "Unsafe archive"),
     errors.ChecksumMismatch: (409, "Checksum mismatch"),
     errors.FetchFailed: (502, "Download failed"),
-    errors.BundleCorrupt: (500, "Bundle damaged"),
+    errors.BundleCorrupt: (409, "Bundle damaged"),
     UploadCorrupt: (422, "Uploaded bundle damaged"),
     errors.BundleBusy: (409, "Bundle in use"),
     errors.RunFolderGone: (409, "Run's folder gone"),
@@ -76,6 +86,10 @@ STATUS: dict[type[SpikefrontError], tuple[int, str]] = {
     errors.NotReady: (409, "Not ready"),
     errors.IdempotencyConflict: (409, "Key used before"),
     errors.Unauthorised: (401, "Bearer token needed"),
+    errors.Forbidden: (403, "Not allowed"),
+    errors.NotYours: (403, "Somebody else's"),
+    errors.SignInFailed: (401, "Sign-in failed"),
+    errors.TooManyTries: (429, "Too many tries"),
     errors.ShareGone: (404, "Link gone"),
     errors.QueueDown: (503, "Queue down"),
     errors.HomeUnusable: (503, "Data folder unusable"),
@@ -83,10 +97,16 @@ STATUS: dict[type[SpikefrontError], tuple[int, str]] = {
     errors.ServiceFailed: (503, "Service failed"),
     errors.LeaseLost: (409, "Lease lost"),
     errors.InferenceFailed: (503, "Inference failed"),
+    errors.MeasurementBusy: (409, "Measurement under way"),
+    errors.MeasurementFailed: (503, "Measurement failed"),
     errors.PackageMissing: (501, "Package not installed"),
     errors.NotExpressible: (422, "Not expressible in this format"),
     errors.StorageFull: (507, "Disk full"),
+    errors.ArtifactsDown: (503, "Store of the bundles down"),
     errors.DatabaseDown: (503, "Database down"),
+    errors.CopyFailed: (409, "Database not copied"),
+    errors.BackupFailed: (409, "Backup not made"),
+    errors.RestoreFailed: (409, "Backup not restored"),
     BodyTooLarge: (413, "Body too large"),
     HostNotAllowed: (421, "Unknown host name"),
 }
@@ -100,10 +120,20 @@ ROUTING: dict[int, tuple[str, str, str]] = {
         "There is nothing at this address; /api/v1/openapi.json lists what is there.",
     ),
     405: ("method-not-allowed", "Method not allowed", "This address does not take this method."),
+    416: (
+        "range-not-satisfiable",
+        "Range not satisfiable",
+        "The file ends before the range that was asked for begins.",
+    ),
 }
+
+#: Fields of requests whose values no answer repeats.
+SECRET = frozenset({"password", "current", "new"})
 
 HEADERS: dict[type[SpikefrontError], dict[str, str]] = {
     errors.Unauthorised: {"WWW-Authenticate": 'Bearer realm="spikefront"'},
+    errors.SignInFailed: {"WWW-Authenticate": 'Bearer realm="spikefront"'},
+    errors.ArtifactsDown: {"Retry-After": "5"},
     errors.DatabaseDown: {"Retry-After": "2"},
     errors.QueueDown: {"Retry-After": "2"},
 }
@@ -111,7 +141,10 @@ HEADERS: dict[type[SpikefrontError], dict[str, str]] = {
 
 def problem(error: SpikefrontError, *, instance: str | None = None) -> Response:
     """The response for a domain error; a class without a row is a fault of ours."""
-    return _response(describe(error, instance=instance), HEADERS.get(type(error)))
+    headers = HEADERS.get(type(error))
+    if isinstance(error, errors.TooManyTries):
+        headers = {"Retry-After": str(error.fields["wait_s"])}
+    return _response(describe(error, instance=instance), headers)
 
 
 def describe(error: SpikefrontError, *, instance: str | None = None) -> Problem:
@@ -128,6 +161,11 @@ def internal(*, instance: str | None = None) -> Response:
     return _response(_internal(instance), None)
 
 
+def internal_problem() -> Problem:
+    """The same, as a part of an answer."""
+    return _internal(None)
+
+
 def _internal(instance: str | None) -> Problem:
     detail = "Something went wrong here; the log of the API says more."
     return _problem(500, "internal", "Internal error", detail, {}, instance)
@@ -142,9 +180,10 @@ def install(app: FastAPI) -> None:
 
     async def routing(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        fallback = ("refused", "Refused", "This request cannot be served.")
-        code, title, detail = ROUTING.get(error.status_code, fallback)
-        return _response(_problem(error.status_code, code, title, detail, {}, request.url.path), error.headers)
+        headers = error.headers
+        if error.status_code == 405:  # the router names the methods of one route; an address may have several
+            headers = {**(headers or {}), "Allow": ", ".join(_methods(app, request.url.path))}
+        return routed(error.status_code, instance=request.url.path, headers=headers)
 
     async def validation(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
@@ -158,6 +197,24 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, validation)
 
 
+def routed(status: int, *, instance: str, headers: Mapping[str, str] | None = None, detail: str = "") -> Response:
+    """The problem of a status that no route gave: the router's, or that of a file's ranges."""
+    code, title, words = ROUTING.get(status, ("refused", "Refused", "This request cannot be served."))
+    return _response(_problem(status, code, title, detail or words, {}, instance), headers)
+
+
+def _methods(app: FastAPI, path: str) -> list[str]:
+    """All methods that an address takes."""
+    return sorted(
+        {
+            method
+            for context in iter_route_contexts(app.routes)
+            if context.path is not None and compile_path(context.path)[0].match(path)
+            for method in context.methods or ()
+        }
+    )
+
+
 def _problem(status: int, code: str, title: str, detail: str, fields: dict[str, Any], instance: str | None) -> Problem:
     return Problem(
         type=f"urn:spikefront:problem:{code}",
@@ -166,6 +223,7 @@ def _problem(status: int, code: str, title: str, detail: str, fields: dict[str, 
         detail=detail,
         instance=instance,
         code=code,
+        request_id=current(),
         fields=_json_ready(fields),
     )
 
@@ -183,7 +241,7 @@ def _fault(entry: Mapping[str, Any]) -> dict[str, Any]:
     wanted = expected(entry)
     if entry["type"] == "json_invalid":
         where, wanted = [], f"JSON ({entry.get('ctx', {}).get('error', 'unreadable')})"
-    given = entry["type"] not in ("missing", "json_invalid")
+    given = entry["type"] not in ("missing", "json_invalid") and not SECRET & set(where)
     return {
         "field": ".".join(where) or place,
         "value": _short(entry.get("input")) if given else None,

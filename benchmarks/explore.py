@@ -47,7 +47,6 @@ from benchmarks.explore_places import (
 )
 from benchmarks.harness import machine
 
-MEASURES = ("cold", "warm", "reprice")
 SLOW_MS = 120_000
 SETTLE_S = 3  # a server that answers may still be busy with its start
 

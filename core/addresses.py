@@ -8,7 +8,7 @@ import os
 import re
 import tempfile
 from pathlib import Path
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from core.errors import BadValue
 from core.homes import expanded
@@ -17,6 +17,10 @@ from core.homes import expanded
 SOCKET_PATH_LIMIT = 100
 #: The folder of a socket of any other characters is another one, as `core.launcher.broker` starts its server.
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9/._~+-]+")
+_BASE_PATH = re.compile(r"(/[A-Za-z0-9._~-]+){1,8}")
+_HOST_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,252}")
+#: First parts of the API's own addresses, which a path of the installation may not begin with.
+OURS = ("api", "s")
 
 
 def sqlite_url(file: Path) -> str:
@@ -68,6 +72,52 @@ def folder_of(address: str, *, setting: str) -> Path:
     return path
 
 
+def has_password(url: str) -> bool:
+    """Whether an address holds a password; what is no address at all holds none."""
+    try:
+        return urlsplit(url).password is not None
+    except ValueError:
+        return False
+
+
+def with_password(url: str, password: str) -> str:
+    """`url` with a password in it, whatever signs it holds."""
+    parts = urlsplit(url)
+    user, _, place = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=f"{user}:{quote(password, safe='')}@{place}"))
+
+
+def below(path: str, base: str) -> str:
+    """What of a path stands below `base`; the path itself where it does not, as behind a proxy that takes the base off."""
+    if base and (path == base or path.startswith(f"{base}/")):
+        return path[len(base) :] or "/"
+    return path
+
+
+def as_base_path(text: str) -> str:
+    """`/lab/spikefront`, without a slash at its end; raises ValueError with what would be right."""
+    path = text.strip().rstrip("/")
+    first = path[1:].partition("/")[0]
+    if path and (not _BASE_PATH.fullmatch(path) or first in OURS or {".", ".."} & set(path.split("/"))):
+        raise ValueError(f"a path such as /spikefront, not one below /{' or /'.join(OURS)}")
+    return path
+
+
+def as_host_name(text: str) -> str:
+    """A host name as it stands in a Host header, in small letters; raises ValueError with what would be right."""
+    if not _HOST_NAME.fullmatch(text):
+        raise ValueError("names such as lab.example, with commas or spaces between them and without ports")
+    return text.lower().rstrip(".")
+
+
+def as_network(text: str) -> str:
+    """An address or a network; raises ValueError with what would be right."""
+    try:
+        return str(ipaddress.ip_network(text) if "/" in text else ipaddress.ip_address(text))
+    except ValueError:
+        raise ValueError("addresses and networks such as 10.0.0.5 or 172.16.0.0/12") from None
+
+
 def reachable(host: str) -> str:
     """The host to connect to for one that is bound: all addresses of this machine are reached through loopback."""
     try:
@@ -97,4 +147,15 @@ def is_web_address(text: str) -> bool:
             and not parts.fragment
         )
     except ValueError:  # brackets that do not close, a port that is no number
+        return False
+
+
+def on_this_machine_alone(url: str) -> bool:
+    """Whether a web address means the machine of whoever opens it: `localhost` or a loopback address."""
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
         return False

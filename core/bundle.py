@@ -14,7 +14,8 @@
     recount.json            the network counted again by SpikingJelly, unless that is off (core.schemas.recount.Recount)
     manifest.json           written last: a folder without it is unfinished
 
-Bundles from before a file of LATER_FILES was introduced are whole without it.
+Bundles from before a file of LATER_FILES was introduced are whole without it. What is measured of a finished run later,
+`robustness.json` (core.analysis.robustness), lies beside these files and is no part of the manifest.
 
 `checkpoint/` stands beside them only while the run is unfinished. Nothing is pickled. Every file is
 written beside its place, synced and renamed, so a reader sees the old content or the new, never half.
@@ -28,7 +29,6 @@ import io
 import json
 import os
 import shutil
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -37,7 +37,20 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 from pydantic import Field, ValidationError
+from pydantic_core import from_json
 
+from core.bundle_checks import (
+    EXAMPLES,
+    PER_SAMPLE,
+    PREDICTIONS,
+    arrays_of,
+    check_agree,
+    check_answers,
+    check_counts,
+    check_examples,
+    check_per_sample,
+    texts,
+)
 from core.errors import BadValue, BundleCorrupt, HomeUnusable, StorageFull
 from core.schemas.base import Frozen
 from core.schemas.diagnostics import Diagnostics
@@ -49,6 +62,8 @@ from core.showing import clipped
 
 FULL = (errno.ENOSPC, errno.EDQUOT)  # no room on the disk, or none left of this user's share of it
 MANIFEST = "manifest.json"
+#: Of every file in a zip of a bundle, so that the same bundle gives the same zip whenever its files were written.
+ZIP_MOMENT = (1980, 1, 1, 0, 0, 0)
 CHECKPOINT = "checkpoint"
 TEACHER = "teacher"  # the bundle of the CNN twin that a run trained first: beside its own, and no part of its manifest
 #: What every finished bundle has, beside the manifest itself.
@@ -98,7 +113,11 @@ class ExampleImages:
     """Test images kept with the run."""
 
     index: np.ndarray  # [M] int64, position in the test set, rising
-    image: np.ndarray  # [M, H, W, 3] uint8
+    image: np.ndarray  # [M, H, W, 3] uint8; H = W = 0 where a bundle travels without its data set's images
+
+    @property
+    def has_pixels(self) -> bool:
+        return self.image.size > 0 or len(self.index) == 0
 
 
 def write_atomic(path: Path, content: bytes | bytearray) -> None:
@@ -175,19 +194,21 @@ class Bundle:
             )
 
     def config(self) -> RunConfig:
-        return self._model("config.json", RunConfig)
+        return self.model("config.json", RunConfig)
 
     def summary(self) -> Summary:
-        return self._model("summary.json", Summary)
+        return self.model("summary.json", Summary)
 
     def counts(self) -> Counts:
-        return self._model("counts.json", Counts)
+        counts = self.model("counts.json", Counts)
+        check_counts(counts)
+        return counts
 
     def metrics(self) -> Metrics:
-        return self._model("metrics.json", Metrics)
+        return self.model("metrics.json", Metrics)
 
     def gradients(self) -> Gradients:
-        return self._model("gradients.json", Gradients)
+        return self.model("gradients.json", Gradients)
 
     def diagnostics(self) -> Diagnostics | None:
         """None for a run from before they were measured."""
@@ -199,34 +220,43 @@ class Bundle:
 
     def _later(self, name: str, model: type[Model]) -> Model | None:
         """A file of LATER_FILES; None where the manifest does not list it."""
-        return self._model(name, model) if any(entry.name == name for entry in self.files()) else None
+        return self.model(name, model) if any(entry.name == name for entry in self.files()) else None
 
     def environment(self) -> dict[str, Any]:
         try:
-            value = json.loads(self.read("environment.json"))
+            # refuses what no answer could carry: endless nesting, halves of characters, NaN
+            value = from_json(self.read("environment.json"), allow_inf_nan=False)
         except ValueError as error:
             raise BundleCorrupt(file="environment.json", why=f"it is not JSON ({error}).") from None
         if not isinstance(value, dict):
             raise BundleCorrupt(file="environment.json", why="it is not a JSON object.")
         return value
 
-    def predictions(self) -> Predictions:
-        arrays = self._arrays("predictions.npz", index=1, label=1, outputs=3, classes=1)
-        index, label, outputs, classes = (arrays[name] for name in ("index", "label", "outputs", "classes"))
-        if not len(index) == len(label) == len(outputs) or outputs.shape[2] != len(classes):
-            raise BundleCorrupt(file="predictions.npz", why="its arrays have unequal lengths.")
-        if len(label) and not (0 <= label.min() and label.max() < len(classes)):
-            raise BundleCorrupt(file="predictions.npz", why="a label names no class.")
-        return Predictions(index=index, label=label, outputs=outputs, classes=[str(name) for name in classes])
+    def predictions(self, counts: Counts | None = None) -> Predictions:
+        """With `counts`, the run's, also held against them."""
+        wanted = {"index": (1, "iu"), "label": (1, "iu"), "outputs": (3, "f"), "classes": (1, "U")}
+        arrays = arrays_of(PREDICTIONS, self.read(PREDICTIONS), **wanted)
+        index, label, outputs = (arrays[name] for name in ("index", "label", "outputs"))
+        classes = texts(PREDICTIONS, "classes", arrays["classes"][: outputs.shape[2] + 1])
+        check_answers(index, label, outputs, classes)
+        if counts is not None:
+            check_agree(outputs, counts)
+        return Predictions(index=index.astype(np.int64), label=label.astype(np.int64), outputs=outputs, classes=classes)
 
     def examples(self) -> ExampleImages:
-        arrays = self._arrays("examples.npz", index=1, image=4)
-        if len(arrays["index"]) != len(arrays["image"]):
-            raise BundleCorrupt(file="examples.npz", why="its arrays have unequal lengths.")
-        return ExampleImages(index=arrays["index"], image=arrays["image"])
+        arrays = arrays_of(EXAMPLES, self.read(EXAMPLES), index=(1, "iu"), image=(4, "iu"))
+        check_examples(arrays["index"], arrays["image"])
+        return ExampleImages(index=arrays["index"].astype(np.int64), image=arrays["image"])
 
-    def counts_per_sample(self) -> dict[str, np.ndarray]:
-        return self._arrays("counts_per_sample.npz")
+    def counts_per_sample(self, counts: Counts | None = None) -> dict[str, np.ndarray]:
+        """With `counts`, the run's, all of them are there and held against those."""
+        if counts is None:
+            return arrays_of(PER_SAMPLE, self.read(PER_SAMPLE))
+        wanted = {"layers": (1, "U"), "neuron_layers": (1, "U")}
+        wanted |= dict.fromkeys(("ac", "mac", "input_nonzero", "spikes"), (3, "iu"))
+        arrays = arrays_of(PER_SAMPLE, self.read(PER_SAMPLE), **wanted)
+        check_per_sample(arrays, counts)
+        return arrays
 
     def weights(self) -> dict[str, np.ndarray]:
         """Parameters and running statistics by name."""
@@ -235,12 +265,16 @@ class Bundle:
 
         try:
             return load(self.read("weights.safetensors"))
-        except SafetensorError as error:
+        except (SafetensorError, ValueError, TypeError) as error:
             raise BundleCorrupt(file="weights.safetensors", why=f"{error}.") from None
+        except KeyError as error:  # of a type that numpy has not
+            raise BundleCorrupt(
+                file="weights.safetensors", field="the type of a tensor", value=str(error.args[0]), expected="float32"
+            ) from None
 
     def files(self) -> list[ManifestEntry]:
         """The manifest's rows, in its order."""
-        return list(self._model(MANIFEST, Manifest).files)
+        return list(self.model(MANIFEST, Manifest).files)
 
     @property
     def weights_sha256(self) -> str:
@@ -264,33 +298,37 @@ class Bundle:
             if hashlib.sha256(content).hexdigest() != entry.sha256:
                 raise BundleCorrupt(file=entry.name, why="its SHA-256 differs from the manifest's.")
 
+    @property
+    def name(self) -> str:
+        """Of the run."""
+        return self.path.name
+
+    def file(self, name: str) -> Path:
+        """Where a file of the bundle lies on this machine; it need not be there."""
+        return self.path / name
+
+    def beside(self, name: str) -> Path:
+        """The same of a file that lies beside the bundle's, and is no part of its manifest."""
+        return self.path / name
+
     def read(self, name: str) -> bytes:
         """The bytes of one file of the bundle."""
         try:
-            return (self.path / name).read_bytes()
+            return self.file(name).read_bytes()
         except FileNotFoundError:
             raise BundleCorrupt(file=name, why="it is missing.") from None
         except OSError as error:
             raise BundleCorrupt(file=name, why=f"{error.strerror}.") from None
 
-    def _model(self, name: str, model: type[Model]) -> Model:
+    def model(self, name: str, model: type[Model]) -> Model:
+        """A JSON file of the folder."""
         try:
             return model.model_validate_json(self.read(name))
         except ValidationError as error:
-            field, _, wanted = fault_of(error.errors()[0])
-            raise BundleCorrupt(file=name, why=f"{clipped(field) or 'the whole'} must be {wanted}.") from None
-
-    def _arrays(self, name: str, **dimensions: int) -> dict[str, np.ndarray]:
-        """The arrays of an npz file; those named must be there with that many dimensions."""
-        try:
-            with np.load(io.BytesIO(self.read(name)), allow_pickle=False) as file:
-                arrays = {key: file[key] for key in file.files}
-        except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
-            raise BundleCorrupt(file=name, why=f"it holds no readable arrays ({error}).") from None
-        for key, ndim in dimensions.items():
-            if key not in arrays or arrays[key].ndim != ndim:
-                raise BundleCorrupt(file=name, why=f"it has no array {key!r} of {ndim} dimensions.")
-        return arrays
+            field, value, wanted = fault_of(error.errors(include_url=False)[0])
+            field = clipped(field) or "the whole"
+            why = f"{field} must be {wanted}." if value is None else ""
+            raise BundleCorrupt(file=name, why=why, field=field, value=value, expected=wanted) from None
 
     # Writing
 

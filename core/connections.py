@@ -26,6 +26,7 @@ class BoundedConnection(H11Protocol):
         super().__init__(*args, **kwargs)
         self._owed: str | None = None  # what the client is to send: "headers", "body" or "rest"
         self._timer: asyncio.TimerHandle | None = None
+        self._waited_for_us = False  # when the time began
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -67,12 +68,16 @@ class BoundedConnection(H11Protocol):
             self._timer.cancel()
             self._timer = None
         self._owed = owed
+        self._waited_for_us = self._waits_for_us()
         if owed is not None:
             self._timer = self.loop.call_later(self.body_s if owed == "body" else self.headers_s, self._overdue)
 
+    def _waits_for_us(self) -> bool:
+        return self.flow.read_paused or self.conn.they_are_waiting_for_100_continue
+
     def _overdue(self) -> None:
-        ours = self.flow.read_paused or self.conn.they_are_waiting_for_100_continue
-        if self._owed == "body" and ours:  # the client waits for us
+        # A client that waited for us at either end of this time has not had all of it: we may have let it go on just now.
+        if self._owed == "body" and (self._waited_for_us or self._waits_for_us()):
             self._wait_for("body")
         else:
             self.transport.abort()  # not close, which would wait until the client has read all

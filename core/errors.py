@@ -35,7 +35,7 @@ class UnknownName(SpikefrontError):
     code = "unknown-name"
 
     def __init__(self, *, kind: str, name: str, known: Iterable[str]) -> None:
-        known = sorted(known)
+        known = sorted(set(known))
         name = clipped(name)
         near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
         hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(known)}."
@@ -140,12 +140,17 @@ class FetchFailed(SpikefrontError):
 
 
 class BundleCorrupt(SpikefrontError):
-    """A bundle with a missing or altered file."""
+    """A bundle with a missing or altered file: `why` as a sentence, and where one value is at fault, which and what
+    would be right."""
 
     code = "bundle-corrupt"
 
-    def __init__(self, *, file: str, why: str) -> None:
-        super().__init__(f"The bundle's {file} cannot be used: {why}", file=file, why=why)
+    def __init__(
+        self, *, file: str, why: str = "", field: str | None = None, value: Any = None, expected: str = ""
+    ) -> None:
+        at = {} if field is None else {"field": field, "value": plain(value), "expected": expected}
+        why = why or f"{field} is {shown(value)}; it must be {expected}."
+        super().__init__(f"The bundle's {file} cannot be used: {why}", file=file, why=why, **at)
 
 
 class BundleBusy(SpikefrontError):
@@ -251,8 +256,55 @@ class Unauthorised(SpikefrontError):
 
     def __init__(self) -> None:
         super().__init__(
-            "A bearer token is needed: send 'Authorization: Bearer <token>' (the file 'token' in SPIKEFRONT_HOME)."
+            "A bearer token is needed: send 'Authorization: Bearer <token>' (an account's token that has not ended, or "
+            "the file 'token' in SPIKEFRONT_HOME)."
         )
+
+
+class Forbidden(SpikefrontError):
+    """A request that this credential does not cover."""
+
+    code = "forbidden"
+
+    def __init__(self, *, needed: str, given: str) -> None:
+        super().__init__(
+            f"This needs the scope {needed!r}; what was shown gives {given!r}. Whoever administers this installation "
+            "can change the account's role; a token gives what it was made for.",
+            needed=needed,
+            given=given,
+        )
+
+
+class NotYours(SpikefrontError):
+    """What belongs to another person, or to nobody by name, and is changed by an administrator alone."""
+
+    code = "not-yours"
+
+    def __init__(self, *, what: str, owner: str | None) -> None:
+        whose = f"belongs to {owner}" if owner else "belongs to nobody by name"
+        super().__init__(
+            f"The {what} {whose}: its owner changes it, or whoever administers this installation.",
+            what=what,
+            owner=owner,
+        )
+
+
+class SignInFailed(SpikefrontError):
+    """A name and a password that do not go together; which of them is wrong is not told."""
+
+    code = "sign-in-failed"
+
+    def __init__(self) -> None:
+        super().__init__("There is no account with this name and this password.")
+
+
+class TooManyTries(SpikefrontError):
+    """Too many failed sign-ins of one name or from one address."""
+
+    code = "too-many-tries"
+
+    def __init__(self, *, wait_s: int) -> None:
+        super().__init__(f"Too many sign-ins have failed. Try again in {wait_s} seconds.", wait_s=wait_s)
 
 
 class ShareGone(SpikefrontError):
@@ -320,6 +372,27 @@ class InferenceFailed(SpikefrontError):
         super().__init__(f"The network could not be run on the image: {why}", why=why)
 
 
+class MeasurementBusy(SpikefrontError):
+    """Another measurement is under way, and one at a time is enough for a machine that trains."""
+
+    code = "measurement-busy"
+
+    def __init__(self, *, run_id: str) -> None:
+        super().__init__(
+            f"The robustness of another run is being measured, {run_id}. Please wait until it has ended, and ask again.",
+            run_id=run_id,
+        )
+
+
+class MeasurementFailed(SpikefrontError):
+    """The robustness of a run could not be measured."""
+
+    code = "measurement-failed"
+
+    def __init__(self, *, why: str) -> None:
+        super().__init__(f"The robustness could not be measured: {why}", why=why)
+
+
 class PackageMissing(SpikefrontError):
     """An optional package that a command needs is not installed."""
 
@@ -352,6 +425,42 @@ class StorageFull(SpikefrontError):
             "The disk is full, so nothing was written. Free some space, then try again. Deleted runs keep theirs for a "
             "day: remove them for good under Runs, Deleted."
         )
+
+
+class BackupFailed(SpikefrontError):
+    """A backup that cannot be made, or none that can be restored; the installation is as it was."""
+
+    code = "backup-failed"
+
+    def __init__(self, *, why: str) -> None:
+        super().__init__(f"No backup: {why}", why=why)
+
+
+class RestoreFailed(SpikefrontError):
+    """A backup that cannot be restored, or no empty place to restore it into; nothing of it stays."""
+
+    code = "restore-failed"
+
+    def __init__(self, *, why: str) -> None:
+        super().__init__(f"Nothing was restored: {why}", why=why)
+
+
+class CopyFailed(SpikefrontError):
+    """A database that cannot be copied, or a copy that is not whole; the target is as it was."""
+
+    code = "copy-failed"
+
+    def __init__(self, *, why: str) -> None:
+        super().__init__(f"Nothing was copied: {why}", why=why)
+
+
+class ArtifactsDown(SpikefrontError):
+    """The store of the bundles cannot be read or written now; what was stored there stays."""
+
+    code = "artifacts-down"
+
+    def __init__(self, *, place: str, why: str) -> None:
+        super().__init__(f"The store of the bundles, {place}, cannot be used: {why}", place=place, why=why)
 
 
 class DatabaseDown(SpikefrontError):

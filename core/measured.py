@@ -64,7 +64,7 @@ def read_run(path: Path, *, modes: Iterable[Mode], profile: Profile) -> Measured
     return MeasuredRun(path=path, config=config, summary=summary, bills=bills)
 
 
-def same_run(run: MeasuredRun) -> tuple[str, tuple[int, ...]]:
+def same_run(run: MeasuredRun) -> tuple[str, tuple[int | str, ...]]:
     """Equal for runs that give the same numbers."""
     return run.config.config_hash, images_there(run.summary)
 

@@ -7,13 +7,15 @@ from core.schemas.results import Summary
 from core.schemas.run import RunConfig
 
 #: Changes whenever the rule below does, so that a key stored under another rule is seen as one and made anew.
-RULE = "2:"
+RULE = "3:"
 LENGTH = 64
 
 
-def images_there(summary: Summary) -> tuple[int, ...]:
-    """What of the data decided the result: a part of a data set makes another run of an equal config."""
-    return summary.n_train, summary.n_train_available, summary.n_validation, summary.n_test
+def images_there(summary: Summary) -> tuple[int | str, ...]:
+    """What of the data decided the result: a part of a data set, or other images under its name, make another run of an
+    equal config."""
+    sizes = summary.n_train, summary.n_train_available, summary.n_validation, summary.n_test
+    return *sizes, summary.data_digest or ""  # none was noted once: as of a whole published set
 
 
 def repeat_key(config: RunConfig, summary: Summary | None) -> str:

@@ -20,6 +20,9 @@ from core.errors import BundleBusy, RunFolderGone
 
 LOCK = ".lock"
 ATTEMPT = ".attempt"
+#: Beside the bundle, and no part of it: what the worker noted of the run while it trained, and the trainer's log.
+HISTORY = "history.json"
+LOG = "trainer.log"
 LOOK_S = 1.0
 
 

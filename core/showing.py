@@ -1,4 +1,5 @@
-"""What may be shown of text that came from elsewhere: nothing that steers a terminal, and not all of a long one."""
+"""What may be shown of text that came from elsewhere: nothing that steers a terminal or a spreadsheet, and not all of a
+long one."""
 
 from __future__ import annotations
 
@@ -12,6 +13,9 @@ LIMIT = 200  # characters of one value in a message
 _STEERING = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
 )
+
+#: What begins a formula, or is passed over before one, in one spreadsheet or another; the last four are full-width.
+_FORMULA = frozenset("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 
 
 def printable(text: str) -> str:
@@ -46,3 +50,8 @@ def plain(value: Any) -> str | int | float | bool | None:
     if isinstance(value, float | bool | None) or (isinstance(value, int) and abs(value) < 2**63):
         return value
     return shown(value)
+
+
+def inert(value: Any) -> Any:
+    """A table's cell that starts no formula: text marked as text where it would be read as one, numbers as they are."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in _FORMULA else value

@@ -1,5 +1,7 @@
 """Units. Energy is pJ everywhere inside; only this file converts it."""
 
+from collections.abc import Iterable, Sequence
+
 PJ_PER_MJ = 1e9  # 1 mJ = 1e-3 J = 1e9 pJ
 PJ_PER_UJ = 1e6
 PJ_PER_NJ = 1e3
@@ -31,6 +33,36 @@ def format_energy(energy_pj: float) -> str:
     """Energy with a fitting unit and three significant digits, for people: `29.5 µJ`."""
     factor, unit = energy_scale(energy_pj)
     return f"{energy_pj / factor:.3g} {unit}"
+
+
+def common_energy_scale(energies_pj: Iterable[float]) -> tuple[float, str]:
+    """(pJ in the unit, its name) of energies that stand together in a table or plot: what fits the middle one.
+
+    What costs nothing has no say; pJ where nothing costs anything.
+    """
+    costs = sorted(energy for energy in energies_pj if energy > 0)
+    return energy_scale(costs[len(costs) // 2]) if costs else (1.0, "pJ")
+
+
+def energy_in(energy_pj: float, unit: tuple[float, str]) -> str:
+    """Energy in a unit that others share, three significant digits: `0.0289 mJ`, `5,120 µJ`."""
+    factor, name = unit
+    value = energy_pj / factor
+    return f"{value:,.0f} {name}" if abs(value) >= ROUNDS_UP * 1000 else f"{value:.3g} {name}"
+
+
+def format_energies(energies_pj: Sequence[float]) -> list[str]:
+    """Energies that are read side by side, all in one unit."""
+    unit = common_energy_scale(energies_pj)
+    return [energy_in(energy, unit) for energy in energies_pj]
+
+
+def format_joules(joules: float) -> str:
+    """Energy of a machine, three significant digits: `12.3 kJ`."""
+    for factor, unit in ((1e9, "GJ"), (1e6, "MJ"), (1e3, "kJ")):
+        if joules >= ROUNDS_UP * factor:
+            return f"{joules / factor:.3g} {unit}"
+    return f"{joules:.3g} J"
 
 
 def format_count(count: float) -> str:

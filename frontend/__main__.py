@@ -6,14 +6,14 @@ import logging
 import sys
 
 from core.errors import SpikefrontError
-from core.loglines import LineFormatter, to_stderr
+from core.loglines import refuse, service_formatter, to_stderr
 from core.settings import Settings
 from core.showing import printable
 
 
 def main() -> int:
     """Exit status 0 after a clean stop, 1 with a sentence on stderr when it cannot start."""
-    to_stderr(LineFormatter(), level=logging.INFO)
+    to_stderr(service_formatter(), level=logging.INFO)
     for noisy in ("uvicorn", "httpx", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
@@ -22,7 +22,7 @@ def main() -> int:
 
         serve(settings)
     except SpikefrontError as error:
-        sys.stderr.write(f"{printable(error.message)}\n")
+        refuse("dashboard", code=error.code, sentence=printable(error.message))
         return 1
     return 0
 

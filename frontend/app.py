@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from frontend import style
-from frontend.places import PLACES, page
+from frontend.places import PLACES, PRODUCT, page
 
 # A picture of our own: Streamlit's icons for the browser tab would be fetched from another site.
 ICON = (
@@ -16,14 +15,13 @@ ICON = (
 
 def main() -> None:
     st.set_page_config(
-        page_title="Spikefront",
+        page_title=PRODUCT,
         page_icon=ICON,
         layout="wide",
         # An entry of our own keeps the menu, and with it the choice of light or dark.
         menu_items={"About": "**Spikefront**: how much accuracy a light spiking network buys for its energy."},
     )
     chosen = st.navigation([page(name) for name in PLACES], position="top")
-    style.apply()
     chosen.run()
 
 

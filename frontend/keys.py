@@ -29,6 +29,12 @@ class Key(StrEnum):
     EXPLORE_CLEAR = "explore_clear"
     EXPLORE_COMPARE = "explore_compare"
     EXPLORE_PAGE = "explore_page"
+    EXPLORE_FILTER = "explore_filter_"  # of: kind, backbone, recipe, tag, mask
+    EXPLORE_ARCHIVED = "explore_archived"
+    EXPLORE_HIDDEN = "explore_hidden"  # names of the legend that are not drawn
+    EXPLORE_ARCHIVE = "explore_archive"
+    EXPLORE_CHANGED = "explore_changed"
+    EXPLORE_VIEW = "explore_view_"  # of: chosen, name, save, open, forget
 
     LAUNCH_BACKBONE = "launch_backbone"
     LAUNCH_KIND = "launch_kind"
@@ -43,8 +49,12 @@ class Key(StrEnum):
     LAUNCH_SPENT = "launch_spent"
     LAUNCH_DEFINITION = "launch_definition"
     LAUNCH_ROW = "launch_row"
-    LAUNCH_ROW_SEEN = "launch_row_seen"
+    LAUNCH_ADDRESS = "launch_address"  # the row as the address bar had it last
+    LAUNCH_FROM = "launch_from"  # the run that the form was filled from, as the address bar had it last
     LAUNCH_REPEAT = "launch_repeat"
+    LAUNCH_PRIORITY = "launch_priority"
+    LAUNCH_PROJECT = "launch_project"
+    LAUNCH_LONG = "launch_long"  # the long launch that was asked for once
     LAUNCH_SWEEP_BACKBONES = "launch_sweep_backbones"
     LAUNCH_SWEEP_MASKS = "launch_sweep_masks"
     LAUNCH_SWEEP_FIELDS = "launch_sweep_fields"
@@ -53,6 +63,7 @@ class Key(StrEnum):
     LAUNCH_ADD_MASK = "launch_add_mask"
     LAUNCH_SUGGEST = "launch_suggest"
     LAUNCH_USE = "launch_use_"
+    LAUNCH_NEURON = "launch_neuron"
 
     RUNS_STATE = "runs_state"
     RUNS_DATASET = "runs_dataset"
@@ -64,8 +75,17 @@ class Key(StrEnum):
     RUNS_RECIPE = "runs_recipe"
     RUNS_TAG = "runs_tag"
     RUNS_SWEEP = "runs_sweep"
+    RUNS_SUBMITTER = "runs_submitter"
+    RUNS_PROJECT = "runs_project"
     RUNS_ADDRESS = "runs_address"  # the filters as the address bar had them last
     RUNS_CURSORS = "runs_cursors"
+    RUNS_AS = "runs_as"  # table or cards
+    RUNS_GROUP = "runs_group"
+    RUNS_COLUMNS = "runs_columns"
+    RUNS_ARCHIVED = "runs_archived"
+    RUNS_TABLE = "runs_table_"
+    RUNS_KEPT = "runs_kept"  # the table's rows as they were read last
+    RUNS_TURN = "runs_turn"  # rises with each act of this tab, which the table then shows
     RUNS_CHOSEN = "runs_chosen"  # run id -> label, in the order of choosing
     RUNS_CHOOSE = "runs_choose_"
     RUNS_CHOOSE_PAGE = "runs_choose_page"
@@ -80,12 +100,19 @@ class Key(StrEnum):
     RUNS_IMPORT = "runs_import"
     RUNS_UPLOAD = "runs_upload"
 
+    RUN_ADDRESS = "run_address"  # the lens as the address bar had it last
+    RUN_ACT = "run_act_"
     RUN_CANCEL = "run_cancel"
+    RUN_PRIORITY = "run_priority_"
     RUN_RETRY = "run_retry"
     RUN_EXAMPLES = "run_examples"
     RUN_CHART = "run_chart_"
     RUN_SECTION = "section"  # stands in the address as it is
-    RUN_TRACE = "run_trace"  # losses seen while a run is watched
+    RUN_SMOOTHING = "run_smoothing"
+    RUN_LOG_Y = "run_log_y"
+    RUN_LOG = "run_log"
+    RUN_NOTIFY = "run_notify_"
+    RUN_NOTIFIES = "run_notifies"  # ids of runs whose end is to be told of
     RUN_TRUTH = "run_truth"
     RUN_ANSWER = "run_answer"
     RUN_CELL = "run_cell"
@@ -93,9 +120,8 @@ class Key(StrEnum):
     RUN_IMAGE = "run_image"
     RUN_QUANTITY = "run_quantity"
     RUN_EPOCH = "run_epoch"
+    RUN_ROBUST = "run_robust_"  # of: images, measure, csv
     RUN_FILE = "run_file_"
-    RUN_FIGURE = "run_figure"
-    FIGURE_FORMAT = "figure_format"
 
     TRY_RUN = "try_run"
     TRY_SOURCE = "try_source"
@@ -113,15 +139,27 @@ class Key(StrEnum):
     TRY_STEP = "try_step"
     TRY_NETWORK = "try_network"
     TRY_CHART = "try_chart_"
+    TRY_MEMBRANE = "try_membrane"
+    TRY_NEURON = "try_neuron_"
+    TRY_TRACE = "try_trace"
+
+    SWEEP_CHART = "sweep_chart_"
+    SWEEP_QUANTITY = "sweep_quantity"
+    SWEEP_ACT = "sweep_act_"
+    SWEEP_CHOSEN = "sweep_chosen"  # places of the groups to compare
 
     COMPARE_ADDRESS = "compare_address"  # the lens as the address bar had it last
+    COMPARE_ADDRESS_RUNS = "compare_address_runs"  # the runs as the address bar had them last
     COMPARE_RUNS = "compare_runs"  # ids in order; the first is what the others are held against
     COMPARE_PICK = "compare_pick"
     COMPARE_FIND = "compare_find"
     COMPARE_BASE = "compare_base"
     COMPARE_EPOCH = "compare_epoch"
     COMPARE_OTHER = "compare_other"
+    COMPARE_FIRST = "compare_first"  # of two that answer together: the one that answers first
+    COMPARE_SECOND = "compare_second"
     COMPARE_CHART = "compare_chart_"
+    COMPARE_FIGURES = "compare_figures"
 
     AUDIT_TABLE = "audit_table"
     AUDIT_VERDICT = "audit_verdict"
@@ -130,6 +168,7 @@ class Key(StrEnum):
     AUDIT_PAGE = "audit_page"
     AUDIT_FILE = "audit_file"
     AUDIT_CHART = "audit_chart_"
+    AUDIT_EXPORT = "audit_export"
 
     SHARE_DAYS = "share_days"
     SHARE_FROZEN = "share_frozen"
@@ -138,6 +177,7 @@ class Key(StrEnum):
     SHARE_WEIGHTS = "share_weights"
     SHARE_TWIN = "share_twin"
     SHARE_CREATE = "share_create"
+    SHARE_FREEZE = "share_freeze"
     SHARE_LINK = "share_link"
     SHARE_REVOKE = "share_revoke_"
     SHARE_OVER = "share_over"
@@ -149,6 +189,28 @@ class Key(StrEnum):
     SHARE_NEW_DATASET = "share_new_dataset"
 
     TAKE_UP = "take_up"
+
+    ACCOUNT_CHANGE = "account_change_"  # a password; of: form, current, new, again
+    ACCOUNT_ISSUE = "account_issue_"  # a token; of: form, name, scope, days, owner
+    ACCOUNT_REVOKE = "account_revoke_"
+    ACCOUNT_NEW = "account_new_"  # of: form, name, password, role
+    ACCOUNT_ROLE = "account_role_"
+    ACCOUNT_DISABLE = "account_disable_"
+    ACCOUNT_LOG = "account_log"  # the cursor of the page of the audit log that is shown
+    ACCOUNT_OLDER = "account_older"
+    ACCOUNT_NEWEST = "account_newest"
+
+    DATA_FILE = "data_file"
+    DATA_NAME = "data_name"
+    DATA_SIZE = "data_size"
+    DATA_MIRRORS = "data_mirrors"
+    DATA_ADD = "data_add"
+    DATA_ADDED = "data_added"  # what was added last, until a page has told of it
+    DATA_CLASS = "data_class_"
+    DATA_FETCH = "data_fetch_"
+    DATA_CANCEL = "data_cancel_"
+    DATA_OPEN = "data_open"
+    DATA_WALL = "data_wall_"
 
     def of(self, name: str) -> str:
         """The key of one of several like things: `Key.LAUNCH_BLOCK.of("F4")`."""

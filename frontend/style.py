@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import streamlit as st
-
 # `--line` and `--wash` are mixed from the text colour, which Streamlit sets per theme.
 CSS = """
 <style>
@@ -25,6 +23,7 @@ button[role="radio"][data-selected="true"],[role="tab"][aria-selected="true"]{co
 [data-testid="stPageLink-NavLink"] :is(p,span,div){white-space:normal;overflow:visible}
 a:focus-visible{outline:2px solid var(--chosen)!important;outline-offset:2px}
 .st-key-run_head{row-gap:.2rem!important}
+.sf-way{color:var(--chosen)}
 .sf-dim{opacity:.72;font-size:.86rem;line-height:1.45}
 .sf-state{display:inline-flex;align-items:center;gap:.4em;font-weight:600;font-size:.9rem;padding:.15em .7em;
 border:1px solid var(--line);border-radius:999px;background:var(--wash);white-space:nowrap}
@@ -70,7 +69,7 @@ padding:.2rem .35rem;font-size:.74rem;line-height:1.2;opacity:.85;background:var
 .sf-examples{display:grid;grid-template-columns:repeat(auto-fill,minmax(170px,1fr));gap:.7rem}
 .sf-example{border:1px solid var(--line);border-radius:.6rem;padding:.6rem;font-size:.84rem;line-height:1.35;min-width:0}
 .sf-example img{width:100%;aspect-ratio:1;image-rendering:pixelated;border-radius:.35rem;display:block;margin-bottom:.45rem;
-background:var(--wash)}
+background:var(--wash);outline:1px solid var(--line);outline-offset:-1px}
 .sf-example .truth{font-weight:600;margin-bottom:.2rem;overflow-wrap:anywhere}
 .sf-answer{display:flex;gap:.4em;align-items:baseline;flex-wrap:wrap}
 .sf-answer .net{opacity:.7;min-width:2.4em}
@@ -80,6 +79,11 @@ background:var(--wash)}
 .sf-answer.right .sign{color:var(--right);font-weight:700}
 .sf-steps{display:flex;gap:2px;align-items:flex-end;height:16px;margin:.15rem 0 .1rem 2.8em}
 .sf-steps i{flex:1;background:currentColor;opacity:.35;border-radius:1px;min-height:1px}
+/* pictures of each class of a data set */
+.sf-wall{display:grid;grid-template-columns:repeat(auto-fill,minmax(270px,1fr));gap:.8rem 1.2rem}
+.sf-wall section{min-width:0}.sf-wall h4{margin:0;padding:0;font-size:.9rem;overflow-wrap:anywhere}.sf-wall p{margin:0 0 .2rem}
+.sf-wall div{display:flex;flex-wrap:wrap;gap:4px}
+.sf-wall img{width:56px;height:56px;image-rendering:pixelated;border-radius:.25rem;border:1px solid var(--line);background:var(--wash)}
 /* one image through a network */
 .st-key-try_gallery{gap:.4rem!important}
 .st-key-try_gallery button{width:72px;min-height:88px;padding:66px 2px 2px;background-size:60px 60px;
@@ -87,7 +91,7 @@ background-position:center 5px;background-repeat:no-repeat;image-rendering:pixel
 .st-key-try_gallery button p{font-size:.74rem;line-height:1.2;max-width:66px;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
 .st-key-try_controls [data-testid="stSlider"]{flex:1;min-width:9rem}
 .sf-seen{display:flex;gap:1rem;flex-wrap:wrap}.sf-seen figure{margin:0;font-size:.84rem;line-height:1.35}
-.sf-seen img{display:block;border-radius:.35rem;background:var(--wash)}
+.sf-seen img{display:block;border-radius:.35rem;background:var(--wash);outline:1px solid var(--line);outline-offset:-1px}
 .sf-seen img.small{width:132px;height:132px;image-rendering:pixelated}
 .sf-seen .whole{position:relative;overflow:hidden;border-radius:.35rem;width:max-content}
 .sf-seen .whole img{height:132px;width:auto;max-width:200px}
@@ -113,14 +117,17 @@ background:var(--wash)}
 .sf-legend{display:flex;flex-wrap:wrap;gap:.15rem 1rem;list-style:none;margin:.2rem 0 .1rem;padding:0!important;font-size:.82rem;line-height:1.5}
 .sf-legend li{display:flex;align-items:center;gap:.4em;margin:0!important;padding:0;min-width:0;overflow-wrap:anywhere}
 .sf-legend img{flex:none}
-/* a figure for print is as wide as its picture, on a phone too */
-.st-key-print_figure{overflow-x:auto}.st-key-print_figure>div{width:960px!important;max-width:none}
+.sf-save{display:flex;align-items:center;gap:.8rem}.sf-save span{font-size:.86rem}
+.sf-save button{font:inherit;font-weight:600;color:#fff;background:#0b6b8f;border:0;border-radius:.5rem;padding:.4rem 1.1rem;cursor:pointer}
+.sf-save button:disabled{opacity:.88}.sf-save button:focus-visible{outline:2px solid var(--chosen);outline-offset:2px}
 /* comparisons and audits */
 .sf-compare td,.sf-audit td{white-space:nowrap}.sf-compare th:first-child{min-width:11rem}
 .sf-audit th{font-weight:600}.sf-audit .both{text-align:center}.sf-audit .sf-verdicts{white-space:normal;min-width:11rem;
 text-align:left;width:34%}
 .sf-verdict{font-size:.86rem;font-weight:600;white-space:nowrap;margin-right:.9em}.sf-verdict.wrong{color:var(--wrong)}
 .sf-verdict.open{font-weight:400;opacity:.8}summary.sf-verdict{cursor:pointer}
+.sf-said tr:first-child>:is(th,td){padding-bottom:0}.sf-said tbody tr:first-child>*{border-bottom:0}
+.sf-said tbody :is(th,.sf-sum){white-space:normal}.sf-said tr+tr td:first-child{text-align:left;opacity:1}.sf-said .sf-verdict{margin-right:0}
 .sf-rest{padding:.45rem 0 .2rem}.sf-rest summary{white-space:normal}
 .sf-sum{font-size:.84rem;line-height:1.45;padding:.25rem 0 .2rem;overflow-wrap:anywhere}
 /* a run under way, small cards, long tables */
@@ -130,17 +137,16 @@ text-align:left;width:34%}
 .sf-phases .past::before{content:"✓ "}
 .sf-small{grid-template-columns:repeat(auto-fill,minmax(118px,1fr))}
 .sf-tall{max-height:26rem;overflow-y:auto}
-@media(max-width:640px){.sf-audit :is(th,td){padding-left:.3rem;padding-right:.3rem}.sf-audit .sf-verdicts{min-width:7.6rem;padding-right:0}
+/* a narrow window: all tabs in sight, the open one too */
+@media(max-width:640px){[role="tablist"]{flex-wrap:wrap;overflow:visible}
+.sf-groups :is(th,td):first-child{white-space:normal;min-width:8.5rem}
+.sf-audit :is(th,td){padding-left:.3rem;padding-right:.3rem}.sf-audit .sf-verdicts{min-width:7.6rem;padding-right:0}
 .sf-audit .sf-verdict{margin-right:0}
 .st-key-try_gallery{flex-wrap:nowrap!important;overflow-x:auto;padding:4px}
 .sf-maps{grid-template-columns:repeat(auto-fill,minmax(76px,1fr))}
 .stMainBlockContainer{padding-left:1rem;padding-right:1rem}
 .sf-examples{grid-template-columns:repeat(2,1fr)}}
-@media(prefers-reduced-motion:reduce){*{transition:none!important;animation-duration:.01ms!important}}
+@media(prefers-reduced-motion:reduce){*{transition:none!important;animation-duration:.01ms!important;
+animation-iteration-count:1!important}}
 </style>
 """
-
-
-def apply() -> None:
-    """Put the CSS into the page; once a script run."""
-    st.html(CSS)

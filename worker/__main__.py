@@ -1,16 +1,16 @@
-"""`python -m worker`: take runs from the queue and train them, until SIGTERM or Ctrl-C."""
+"""`python -m worker`: claim runs and train them, until SIGTERM or Ctrl-C."""
 
 from __future__ import annotations
 
 import argparse
 import logging
 import os
-import socket
 import sys
 import threading
 import time
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 
 from celery.platforms import SecurityWarning
 from celery.signals import worker_ready, worker_shutting_down
@@ -19,12 +19,15 @@ from backend.store.lifecycle import Lifecycle
 from backend.store.logs import configure
 from backend.store.queue import Queue
 from core.errors import SpikefrontError
+from core.host.child_env import child_env
+from core.loglines import refuse
 from core.settings import Settings, prepare_home
 from worker.app import QueueLength, QuietWorker, build_app
-from worker.options import LEASE_S, QUEUES, Options, choose
+from worker.measure import Measure
+from worker.options import LEASE_S, QUEUES, Options, choose, name_of
 from worker.standby import Standby
 from worker.supervisor import GRACE_S, Supervisor
-from worker.trainer_process import Trainer, trainer_env
+from worker.trainer_process import Trainer
 from worker.upkeep import Upkeep
 
 log = logging.getLogger("spikefront.worker")
@@ -38,39 +41,46 @@ def main(args: Sequence[str] | None = None) -> int:
     configure()
     warnings.simplefilter("ignore", SecurityWarning)  # of root and pickle: only JSON is taken here
     try:
-        options = _parse(args)
         settings = Settings()
+        options = _parse(args, settings)
         prepare_home(settings)
         return _serve(settings, options)
     except SpikefrontError as error:
-        print(f"spikefront worker: {error.message}", file=sys.stderr)
+        refuse("worker", code=error.code, sentence=f"spikefront worker: {error.message}")
         return 1
 
 
-def _parse(args: Sequence[str] | None) -> Options:
+def _parse(args: Sequence[str] | None, settings: Settings) -> Options:
     parser = argparse.ArgumentParser(prog="python -m worker", description="Trains the runs of the queue.")
-    parser.add_argument("-Q", "--queue", choices=QUEUES, default="cpu", help="which runs to take (default: cpu)")
-    parser.add_argument("--slots", type=int, help="runs side by side (default: one a core up to 4, or one a GPU)")
+    parser.add_argument(
+        "-Q",
+        "--queue",
+        choices=QUEUES,
+        default="auto",
+        help="what to train on (default: the GPUs that are here, else the CPU)",
+    )
+    parser.add_argument("--slots", type=int, help="runs side by side (default: by the cores, or one a GPU)")
     parser.add_argument(
         "--lease", type=float, default=LEASE_S, metavar="SECONDS", help="silence after which others may take a run over"
     )
     parser.add_argument("--no-standby", action="store_true", help="keep no trainer waiting: less memory, slower starts")
     parsed = parser.parse_args(args)
-    return choose(queue=parsed.queue, slots=parsed.slots, lease_s=parsed.lease, standby=not parsed.no_standby)
+    slots = settings.slots if parsed.slots is None else parsed.slots
+    return choose(queue=parsed.queue, slots=slots, lease_s=parsed.lease, standby=not parsed.no_standby)
 
 
 def _serve(settings: Settings, options: Options) -> int:
-    name = f"{socket.gethostname()}:{os.getpid()}"
     stopping, hearing, deaf = threading.Event(), threading.Event(), threading.Event()
     lifecycle = Lifecycle(settings)
+    name = name_of(settings.worker_name, taken=lambda name: name in {row.name for row in lifecycle.workers()})
     standby = Standby(
-        lambda device: Trainer(env=trainer_env(threads=options.threads, device=device)),
+        lambda device: Trainer(env=child_env(threads=options.threads, device=device)),
         devices=sorted(set(options.devices), key=str) if options.standby else (),
     )
     supervisor = Supervisor(
         lifecycle, name=name, options=options, standby=standby, data=settings.data, stopping=stopping
     )
-    app = build_app(settings, train=supervisor.run)
+    app = build_app(settings, ring=supervisor.ring)
     length = QueueLength(app, options.queue)
 
     def on_deaf() -> None:
@@ -82,7 +92,6 @@ def _serve(settings: Settings, options: Options) -> int:
         queue=Queue(settings),
         queue_length=length,
         supervisor=supervisor,
-        room=supervisor.room,
         standby=standby,
         options=options,
         name=name,
@@ -93,7 +102,11 @@ def _serve(settings: Settings, options: Options) -> int:
 
     def on_ready(**_: object) -> None:
         log.info("worker.ready", extra={"worker": name, "queue": options.queue, "slots": options.slots})
+        log.info("worker.offer", extra={"worker": name, "can": supervisor.ability.offer().words})
         hearing.set()
+        supervisor.start()
+        if settings.measure == "on":
+            Measure(supervisor, options=options, stopping=stopping).start()
 
     def on_stop(**_: object) -> None:
         stopping.set()
@@ -109,7 +122,7 @@ def _serve(settings: Settings, options: Options) -> int:
         concurrency=options.slots,
         queues=[options.queue],
         loglevel="WARNING",
-        without_heartbeat=True,
+        without_heartbeat=settings.events == "off",  # of Celery's events: the signs of life are in the database
         without_mingle=True,
         without_gossip=True,
     )
@@ -118,9 +131,12 @@ def _serve(settings: Settings, options: Options) -> int:
         asked = stopping.is_set()
     finally:
         stopping.set()
+        supervisor.join()
         upkeep.join()
         standby.close()
         length.close()
+        with suppress(SpikefrontError):  # else it is not shown any more in half a minute
+            lifecycle.worker_gone(name)
         lifecycle.close()
     log.info("worker.stopped", extra={"worker": name})
     if deaf.is_set():

@@ -1,8 +1,7 @@
-"""The Celery application: one task, one queue, threads that wait for trainer processes.
+"""The Celery application: one task, which is a bell.
 
-A message is only a hint, so it is acknowledged when a thread takes it, and nothing is kept of its
-result: the database knows what is queued, running and done. Threads suffice, because a task only
-waits, and they allow what Celery's own child processes do not: children of their own.
+A message says that something waits. It is acknowledged when it is taken, the task wakes a slot and ends at once, and nothing
+is kept of its result: the database knows what is queued, running and done. The slots are threads of the supervisor.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from kombu import Connection
 from kombu.exceptions import ChannelError, OperationalError
 from redis.exceptions import RedisError
 
-from backend.store.queue import TASK
+from backend.store.queue import TASK, transport_options
 from core.errors import QueueDown
 from core.settings import Settings
 from worker.messages import GuardedAMQP
@@ -26,22 +25,22 @@ CONNECT_TIMEOUT_S = 3.0
 VISIBILITY_TIMEOUT_S = 300  # a message that died between receipt and acknowledgement comes back after this
 
 
-class TrainTask(Task):
-    """Takes a run's id; all else is the supervisor's."""
+class RingTask(Task):
+    """Wakes a slot; all else is the supervisor's."""
 
     name = TASK
     ignore_result = True
     acks_late = False
 
-    def __init__(self, train: Callable[[str], None]) -> None:
-        self._train = train
+    def __init__(self, ring: Callable[[], None]) -> None:
+        self._ring = ring
 
-    def run(self, run_id: str) -> None:
-        self._train(run_id)
+    def run(self) -> None:
+        self._ring()
 
 
-def build_app(settings: Settings, *, train: Callable[[str], None]) -> Celery:
-    """The application with the one task that calls `train(run_id)`."""
+def build_app(settings: Settings, *, ring: Callable[[], None]) -> Celery:
+    """The application with the one task that calls `ring()`."""
     app = Celery("spikefront", broker=settings.broker_url, amqp=GuardedAMQP, set_as_current=False)
     app.conf.update(
         accept_content=["json"],
@@ -50,9 +49,8 @@ def build_app(settings: Settings, *, train: Callable[[str], None]) -> Celery:
         task_ignore_result=True,
         task_acks_late=False,
         worker_prefetch_multiplier=1,
-        worker_disable_prefetch=True,  # a run that this worker has no slot for is another's
-        worker_enable_remote_control=False,
-        worker_send_task_events=False,
+        worker_enable_remote_control=True,  # `celery inspect`, Flower; worker/messages.py lets questions through alone
+        worker_send_task_events=settings.events == "on",
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
         worker_cancel_long_running_tasks_on_connection_loss=False,
@@ -61,9 +59,10 @@ def build_app(settings: Settings, *, train: Callable[[str], None]) -> Celery:
         broker_connection_max_retries=None,  # for ever: runs go on without a broker
         broker_channel_error_retry=True,  # a broker that refuses, such as one whose disk is full, is waited for too
         broker_connection_timeout=CONNECT_TIMEOUT_S,
-        broker_transport_options={"visibility_timeout": VISIBILITY_TIMEOUT_S, "health_check_interval": 10},
+        broker_transport_options=transport_options(settings)
+        | {"visibility_timeout": VISIBILITY_TIMEOUT_S, "health_check_interval": 10},
     )
-    app.register_task(TrainTask(train))
+    app.register_task(RingTask(ring))
     return app
 
 

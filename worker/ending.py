@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import signal
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from core.host.processes import signal_name
-from core.schemas.results import Summary
+from core.host.processes import exit_words, signal_name
+from core.schemas.results import RunError, Summary
 
 TRAINER_DIED = "trainer-died"
 TRAINER_SILENT = "trainer-silent"
@@ -41,14 +41,17 @@ class Ending:
 
     end: End
     summary: Summary | None = None
-    code: str = ""
-    message: str = ""
-    fields: dict[str, Any] = field(default_factory=dict)
+    error: RunError | None = None  # why, where it did not succeed and nobody asked it to stop
     pause_s: float = 0.0  # of a run that is released: before it is sent again
 
+    @property
+    def code(self) -> str:
+        """Of its error; empty where it has none."""
+        return "" if self.error is None else self.error.code
 
-def failed(*, code: str, message: str, fields: dict[str, Any] | None = None) -> Ending:
-    return Ending(end=End.FAILED, code=code, message=message, fields=fields or {})
+
+def failed(error: RunError) -> Ending:
+    return Ending(end=End.FAILED, error=error)
 
 
 def died(status: int, last_words: list[str], *, while_starting: bool) -> Ending:
@@ -58,8 +61,7 @@ def died(status: int, last_words: list[str], *, while_starting: bool) -> Ending:
     """
     lines = scrub("\n".join(last_words)).splitlines()[-LAST_LINES:]
     when = "before it could start training" if while_starting else "while it trained"
-    cause = f"was ended by {signal_name(-status)}" if status < 0 else f"ended with exit code {status}"
-    message = f"The trainer {cause} {when}."
+    message = f"The trainer ended with {exit_words(status)} {when}."
     if status == -signal.SIGKILL:
         message += " Often the machine ran out of memory: try a smaller training.batch_size."
     if lines:
@@ -68,7 +70,7 @@ def died(status: int, last_words: list[str], *, while_starting: bool) -> Ending:
     if status < 0:
         fields["signal"] = signal_name(-status)
     end = End.LOST if -status in FROM_OUTSIDE else End.FAILED
-    return Ending(end=end, code=TRAINER_DIED, message=message, fields=fields)
+    return Ending(end=end, error=RunError(code=TRAINER_DIED, message=message, fields=fields))
 
 
 def scrub(text: str) -> str:

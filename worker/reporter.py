@@ -15,6 +15,7 @@ log = logging.getLogger("spikefront.reporter")
 PROGRESS_INTERVAL_S = 0.25
 KEPT_LIMIT = 10_000
 FLUSH_LIMIT_S = 0.5
+TOLD_EVERY_S = 60.0  # of an outage
 
 
 class Reporter:
@@ -30,6 +31,7 @@ class Reporter:
         self._kept: list[Event] = []
         self._progress: Progress | None = None
         self._next_progress = 0.0
+        self._next_told = float("-inf")
 
     def report(self, event: Event) -> None:
         """Take an event; it is written now or at a later `flush`."""
@@ -57,4 +59,6 @@ class Reporter:
                 self._lifecycle.record(self._claim, self._progress)
                 self._progress = None
         except (DatabaseDown, StorageFull) as error:
-            log.warning("report.delayed", extra={"run_id": self._claim.run_id, "why": error.code})
+            if self._clock() >= self._next_told:
+                self._next_told = self._clock() + TOLD_EVERY_S
+                log.warning("report.delayed", extra={"run_id": self._claim.run_id, "why": error.code})

@@ -1,8 +1,7 @@
 """Whether this worker can take a run: the disk has room, and a trainer can be started.
 
 What hinders a worker would hinder it with every run of the queue, so no run is failed for it: the worker waits,
-says why, and looks again. A message that it holds meanwhile stands in nobody's way, since the run stays queued and
-any other worker may take it.
+says why, and looks again. The run stays queued meanwhile, and any other worker may take it.
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ from core.schemas.run import RunConfig
 
 log = logging.getLogger("spikefront.room")
 
-LOOK_S = 2.0
 FREE_EVERY_S = 10.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 15.0, 300.0  # after a run had to be given back
 
@@ -29,20 +27,13 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 15.0, 300.0  # after a run had to be given back
 class Room:
     """Shared by all slots of a worker."""
 
-    def __init__(
-        self,
-        lifecycle: Lifecycle,
-        *,
-        data: Path,
-        stopping: threading.Event,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, lifecycle: Lifecycle, *, data: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._lifecycle = lifecycle
         self._runs, self._home, self._data = lifecycle.runs, lifecycle.home, data
-        self._stopping = stopping
+        self._artifacts = lifecycle.artifacts
         self._clock = clock
         self._lock = threading.Lock()
-        self._waiting: dict[str, str] = {}  # run id -> why it cannot start
+        self._waiting: tuple[str, str] | None = None  # the run whose turn it is, and why it cannot start here
         self._trouble = ""
         self._pause_s, self._until = 0.0, 0.0
         self._free_at = 0.0
@@ -53,34 +44,21 @@ class Room:
         with self._lock:
             if self._clock() < self._until:
                 return self._trouble
-            return next(iter(self._waiting.values()), None)
+            return None if self._waiting is None else self._waiting[1]
 
-    def wait(self, run_id: str) -> bool:
-        """Until the queued run can start here; False when the worker stops or the run is not queued any more.
-
-        Raises DatabaseDown.
-        """
-        try:
-            while not self._stopping.is_set():
-                config = self._lifecycle.waiting(run_id)
-                if config is None:
-                    log.info("run.dropped", extra={"run_id": run_id})
-                    return False
-                why = self._why_not(config)
-                if why is None:
-                    return True
-                with self._lock:
-                    if self._waiting.get(run_id) != why:
-                        log.warning("run.waits", extra={"run_id": run_id, "why": why})
-                    self._waiting[run_id] = why
-                self._stopping.wait(LOOK_S)
-            return False
-        finally:
-            with self._lock:
-                self._waiting.pop(run_id, None)
+    def holds(self, found: tuple[str, RunConfig] | None) -> bool:
+        """Whether the run whose turn it is can start here now; noted for readers while it cannot. False where none waits."""
+        why = None if found is None else self._why_not(found[1])
+        with self._lock:
+            before, self._waiting = self._waiting, None if found is None or why is None else (found[0], why)
+            if self._waiting is not None and self._waiting != before:
+                log.warning("run.waits", extra={"run_id": found[0], "why": why})
+        return found is not None and why is None
 
     def lack(self, config: RunConfig) -> str | None:
         """Why a run cannot be written here, in a sentence; None when it can."""
+        if (why := self._artifacts.why_not()) is not None:
+            return why
         if _other_disk(self._home, self._runs) and (why := lack(self._home, STORAGE_MARGIN, try_it=True)):
             return why
         return lack(self._runs, needed_bytes(config, self._data), try_it=True)
@@ -102,7 +80,7 @@ class Room:
             if self._clock() < self._until:
                 return self._trouble
         why = self.lack(config)
-        if why is None or not self._may_free():
+        if why is None or self._artifacts.why_not() is not None or not self._may_free():
             return why
         try:
             self._lifecycle.space.make_room(lambda: self.lack(config) is None)

@@ -7,9 +7,7 @@ as long as this worker lives; when the worker dies the pipe closes, and the trai
 
 from __future__ import annotations
 
-import json
 import logging
-import os
 import queue
 import signal
 import subprocess
@@ -18,33 +16,21 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from core.host.processes import kill_group, wait_group_gone
-from core.schemas.results import EVENTS, Event
-from core.schemas.run import RunConfig
+from core.request_ids import of_run
+from core.schemas.results import EVENTS, Event, Ready
+from core.schemas.training import TrainRequest
+from worker.diary import RunLog
 
 log = logging.getLogger("spikefront.trainer")
 
 TRAINER_ARGV = (sys.executable, "-m", "core.cli", "trainer")
 STDERR_LINES = 40
 LINE_LIMIT = 1 << 20
-#: A trainer needs none of these, and what a process does not have it cannot leak.
-WITHHELD = ("SPIKEFRONT_BROKER_URL", "SPIKEFRONT_DATABASE_URL", "SPIKEFRONT_ARTIFACTS_URL")
-
-
-def trainer_env(*, threads: int, device: str | None) -> dict[str, str]:
-    """The environment of a trainer. `device` is a GPU's index, or None for the CPU alone."""
-    env = {name: value for name, value in os.environ.items() if name not in WITHHELD}
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
-        env[name] = str(threads)
-    env["CUDA_VISIBLE_DEVICES"] = "" if device is None else device
-    env["PYTHONUNBUFFERED"] = "1"
-    env["PYTHONSAFEPATH"] = "1"
-    return env
 
 
 class Trainer:
@@ -64,6 +50,7 @@ class Trainer:
         self._ended: int | None = None
         self._events: queue.Queue[Event] = queue.Queue()
         self._stderr: deque[str] = deque(maxlen=STDERR_LINES)
+        self._log: RunLog | None = None
         self._ready = threading.Event()
         self._readers = [
             threading.Thread(target=self._read_stdout, name=f"trainer-{self.pid}-events", daemon=True),
@@ -87,31 +74,12 @@ class Trainer:
         """None while it runs; below zero is a signal, as in `subprocess`."""
         return self._process.poll()
 
-    def begin(
-        self,
-        *,
-        config: RunConfig,
-        out: Path,
-        data: Path,
-        threads: int,
-        device: str,
-        teacher: Path | None = None,
-        attempt: int | None = None,
-        start: Path | None = None,
-    ) -> None:
+    def begin(self, request: TrainRequest) -> None:
         """Hand it its run. A trainer that is already gone shows in `exit_status`, not here."""
-        order = {
-            "config": config.model_dump(mode="json"),
-            "out": str(out),
-            "data": str(data),
-            "threads": threads,
-            "device": device,
-            "teacher": None if teacher is None else str(teacher),
-            "attempt": attempt,
-            "start": None if start is None else str(start),
-        }
+        self._log = RunLog(request.out)
+        request = request.model_copy(update={"request_id": of_run(request.out.name)})
         try:
-            self._process.stdin.write(json.dumps(order).encode() + b"\n")
+            self._process.stdin.write(request.model_dump_json().encode() + b"\n")
             self._process.stdin.flush()
         except OSError:
             pass
@@ -172,20 +140,24 @@ class Trainer:
     def _read_stdout(self) -> None:
         for line in _lines(self._process.stdout):
             try:
-                if not self._ready.is_set() and _is_ready(line):
-                    self._ready.set()
-                    continue
-                self._events.put(EVENTS.validate_json(line))
-            except (ValidationError, ValueError) as error:
+                event = EVENTS.validate_json(line)
+            except ValidationError as error:
                 # A library that prints must not end a run; what is missing shows when the process ends.
                 log.warning("trainer.line_unreadable", extra={"pid": self.pid, "error": type(error).__name__})
                 self._stderr.append(line.decode(errors="replace").rstrip()[:500])
+                continue
+            if isinstance(event, Ready):
+                self._ready.set()
+            else:
+                self._events.put(event)
 
     def _read_stderr(self) -> None:
         for line in _lines(self._process.stderr):
             text = line.decode(errors="replace").rstrip()[:500]
             if text:
                 self._stderr.append(text)
+                if self._log is not None:
+                    self._log.write(text)
                 log.debug("trainer.stderr", extra={"pid": self.pid, "line": text})
 
 
@@ -193,8 +165,3 @@ def _lines(stream: Any) -> Any:
     """Lines until the end of a pipe. An endless line comes in pieces, so that memory stays bounded."""
     while line := stream.readline(LINE_LIMIT):
         yield line
-
-
-def _is_ready(line: bytes) -> bool:
-    value = json.loads(line)
-    return isinstance(value, dict) and value.get("type") == "ready"

@@ -1,7 +1,7 @@
-"""What a worker does beside its runs: signs of life, stale leases, forgotten messages, deleted runs, its own hearing.
+"""What a worker does beside its runs: signs of life, stale leases, bells that nobody heard, deleted runs, its own hearing.
 
 A worker can live and hear nothing after its broker has restarted (celery/celery#10302). The proof of
-hearing is that messages do not pile up while a slot is free; a deaf worker ends, to be started anew.
+hearing is that bells do not pile up, since each is taken at once; a deaf worker ends, to be started anew.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from backend.store.lifecycle import Lifecycle
 from backend.store.queue import Queue
 from core.errors import SpikefrontError
 from worker.options import Options
-from worker.room import Room
 from worker.standby import Standby
 from worker.supervisor import Supervisor
 
@@ -23,7 +22,6 @@ log = logging.getLogger("spikefront.upkeep")
 
 TICK_S = 0.5
 ROUND_S = 5.0
-SENT_LATELY_S = 20.0
 DEAF_ROUNDS = 5
 
 
@@ -37,7 +35,6 @@ class Upkeep:
         queue: Queue,
         queue_length: Callable[[], int],
         supervisor: Supervisor,
-        room: Room | None = None,
         standby: Standby,
         options: Options,
         name: str,
@@ -49,7 +46,6 @@ class Upkeep:
         self._queue = queue
         self._queue_length = queue_length
         self._supervisor = supervisor
-        self._room = room
         self._standby = standby
         self._options = options
         self._name = name
@@ -57,7 +53,7 @@ class Upkeep:
         self._stopping = stopping
         self._on_deaf = on_deaf
         self._silent_rounds = 0
-        self._messages_seen = 0
+        self._bells_seen = 0
         self._thread = threading.Thread(target=self._work, name="upkeep", daemon=True)
 
     def start(self) -> None:
@@ -81,7 +77,8 @@ class Upkeep:
         if self._hearing.is_set() and not self._safely("seen", self._seen):
             self._lifecycle.silence.forget()  # what we cannot write, an owner could not write either
         self._safely("reap", self._reap)
-        self._safely("resend", self._resend)
+        self._supervisor.wake()  # what was asked for while the broker was away, or rung for another worker
+        self._safely("listen", self._listen)
         self._safely("purge", self._lifecycle.purge)
 
     def _seen(self) -> None:
@@ -90,34 +87,21 @@ class Upkeep:
             queue=self._options.queue,
             slots=self._options.slots,
             busy=self._supervisor.busy,
-            paused=self._room.paused if self._room is not None else None,
+            paused=self._supervisor.room.paused,
+            offer=self._supervisor.ability.offer(),
         )
 
     def _reap(self) -> None:
-        for run_id in self._lifecycle.reap().requeued:
-            self._send(run_id)
+        """What is queued again this worker hears of by the ring of the same round, others by theirs or by the bell."""
+        if found := self._lifecycle.reap().requeued:
+            for queue, slots in self._lifecycle.queues().items():
+                self._queue.ring(queue, times=min(len(found), slots))
 
-    def _resend(self) -> None:
-        """Send runs whose message was lost; only while the queue is empty, so that messages do not pile up.
-
-        With a GPU worker about, that is its part: what waits for a GPU is not lost to a CPU.
-        """
-        waiting = self._queue_length()
-        self._listen(waiting)
-        if waiting == 0 and self._lifecycle.preferred_queue() == self._options.queue:
-            for run_id in self._lifecycle.stranded(older_than_s=SENT_LATELY_S):
-                self._send(run_id)
-
-    def _send(self, run_id: str) -> None:
-        self._queue.send(run_id, queue=self._lifecycle.preferred_queue())
-        self._lifecycle.mark_sent(run_id)
-        log.info("run.sent_again", extra={"run_id": run_id})
-
-    def _listen(self, waiting: int) -> None:
-        """Deaf is: messages wait, a slot is free, and not one was taken, round after round."""
-        taken = self._supervisor.messages
-        hears = waiting == 0 or taken != self._messages_seen or self._supervisor.busy >= self._options.slots
-        self._messages_seen = taken
+    def _listen(self) -> None:
+        """Deaf is: bells wait, and not one was taken, round after round."""
+        waiting, taken = self._queue_length(), self._supervisor.bells
+        hears = waiting == 0 or taken != self._bells_seen
+        self._bells_seen = taken
         self._silent_rounds = 0 if hears else self._silent_rounds + 1
         if self._silent_rounds >= DEAF_ROUNDS:
             log.error("worker.deaf", extra={"waiting": waiting})

@@ -9,6 +9,8 @@ from fastapi import APIRouter, Depends, Query, Request
 
 from backend.audits.service import measured
 from backend.context import Context, of
+from backend.contract import may
+from core.errors import BadValue, BundleCorrupt, UnknownLayer, UnknownName
 from core.paper.own_table import content_audit
 from core.paper.tables import paper_audit_of
 from core.schemas.audit import Audit, MeasuredAudit
@@ -21,20 +23,20 @@ CSV_BODY = {
 TableName = Annotated[str, Query(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
-@router.get("/audit")
+@router.get("/audit", responses=may(UnknownName))
 def get_audit(dataset: str | None = None) -> Audit:
     """Every printed figure of Kabir et al. with the arithmetic that confirms or contradicts it; one data set or all."""
     return paper_audit_of(dataset)
 
 
-@router.post("/audit", openapi_extra=CSV_BODY)
+@router.post("/audit", openapi_extra=CSV_BODY, responses=may(BadValue))
 async def audit_table(request: Request, name: TableName = "table.csv") -> Audit:
     """The energies of another paper's table, recomputed: a CSV of at most 1 MB, judged by the same rule."""
     content = await request.body()  # the gate has bounded it
     return await to_thread.run_sync(content_audit, content, name)
 
 
-@router.get("/audit/measured")
+@router.get("/audit/measured", responses=may(BundleCorrupt, UnknownLayer))
 def get_measured(context: Annotated[Context, Depends(of)]) -> MeasuredAudit:
     """Succeeded runs of the networks that the tables name, seeds together, at the paper's prices."""
     return measured(context)

@@ -8,7 +8,10 @@ from fastapi import APIRouter, Depends
 
 from backend.catalog.service import CatalogService
 from backend.context import Context, of
+from backend.contract import may
+from backend.runs.endpoints import ASKED
 from core.datasets.catalog import DATASETS
+from core.errors import DatasetCorrupt, UnknownName
 from core.paper.printed import published
 from core.schemas.catalog import Catalog
 from core.schemas.pareto import PublishedPoint
@@ -31,13 +34,13 @@ def get_catalog(catalog: Service) -> Catalog:
     return catalog.catalog()
 
 
-@router.post("/preview")
+@router.post("/preview", responses=may(*ASKED))
 def preview(request: RunRequest, catalog: Service) -> Preview:
     """What a run would be: network, memory, time here, and an equal run if there is one. Nothing is queued."""
     return catalog.preview(request)
 
 
-@router.get("/published")
+@router.get("/published", responses=may(UnknownName, DatasetCorrupt))
 def get_published(dataset: str) -> list[PublishedPoint]:
     """The printed points of Kabir et al. for a data set; none for one that the paper does not use."""
     return published(DATASETS[dataset].name)

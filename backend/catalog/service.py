@@ -5,18 +5,21 @@ from __future__ import annotations
 from backend.catalog.estimate import Estimator
 from backend.context import Context
 from backend.runs import sources
+from backend.runs.new_runs import images_for
 from backend.runs.repository import RunRepository
+from backend.store.turns import Need, why_not
 from core.backbones.catalog import BACKBONES, Backbone, layout_of, mask_name
 from core.backbones.naming import config_label
 from core.datasets.catalog import DATASETS
-from core.datasets.load import status
-from core.energy.modes import MODES, layer_kind, static_macs
+from core.datasets.load import info
+from core.energy.modes import MODES, static_macs
 from core.energy.profiles import profiles
+from core.energy.rules import layer_kind
 from core.forecast import training_memory_bytes
 from core.host.versions import program_version
 from core.recipes.build import build_config, plan_of
 from core.recipes.catalog import RECIPES
-from core.schemas.catalog import BackboneInfo, Catalog, DatasetInfo, DefinitionInfo, ModeInfo, RecipeInfo
+from core.schemas.catalog import BackboneInfo, Catalog, DefinitionInfo, ModeInfo, RecipeInfo
 from core.schemas.preview import EqualRun, LayerPreview, Preview
 from core.schemas.prices import DEFAULT_MODE, DEFAULT_PROFILE
 from core.schemas.request import RunRequest
@@ -40,6 +43,7 @@ class CatalogService:
         self._context = context
 
     def catalog(self) -> Catalog:
+        fleet, data = self._context.fleet(), self._context.settings.data
         return Catalog(
             version=program_version(),
             backbones=[
@@ -53,7 +57,9 @@ class CatalogService:
                 )
                 for b in BACKBONES.values()
             ],
-            datasets=[self._dataset(name) for name in DATASETS],
+            datasets=[
+                info(name, data).model_copy(update={"workers": fleet.holders.get(name, [])}) for name in DATASETS
+            ],
             recipes=[
                 RecipeInfo(name=r.name, title=r.title, description=r.description, expected_minutes=r.expected_minutes)
                 for r in RECIPES.values()
@@ -67,11 +73,20 @@ class CatalogService:
 
     def preview(self, request: RunRequest) -> Preview:
         """The network and the cost of a request. Raises what `build_config` raises."""
+        fleet = self._context.fleet()  # first: it says which data sets there are
         config = build_config(request.model_copy(update={"overrides": sources.named(self._context, request.overrides)}))
         sources.require_here(self._context, [config])
         plan = plan_of(config)
         estimator = Estimator(self._context)
         found = estimator.dataset(config.dataset)
+        there = not found.ready and config.dataset in fleet.holders
+        memory = training_memory_bytes(plan, config)
+        need = Need(
+            dataset=config.dataset,
+            device=request.device,
+            memory_cpu=memory,
+            memory_gpu=training_memory_bytes(plan, config, fused=False),
+        )
         return Preview(
             config=config,
             config_hash=config.config_hash,
@@ -93,36 +108,20 @@ class CatalogService:
                 for node in plan.nodes
                 if node.op != "input"
             ],
-            training_memory_bytes=training_memory_bytes(plan, config),
-            dataset_ready=found.ready,
-            dataset_note=found.note,
-            n_train=estimator.sizes(config).n_train if found.ready else None,
+            training_memory_bytes=memory,
+            dataset_ready=found.ready or there,
+            dataset_note=f"The data set is {fleet.where(config.dataset)}." if there else found.note,
+            n_train=estimator.sizes(config).n_train if found.ready or there else None,
             time=estimator.time(config),
-            equal_run=self._equal_run(config),
-        )
-
-    def _dataset(self, name: str) -> DatasetInfo:
-        spec = DATASETS[name]
-        found = status(name, self._context.settings.data)
-        return DatasetInfo(
-            name=spec.name,
-            title=spec.title,
-            n_classes=spec.n_classes,
-            image_shape=spec.image_shape,
-            ready=found.ready,
-            complete=found.complete,
-            n_train=found.n_train,
-            n_test=found.n_test,
-            note=found.note,
-            citation=spec.citation,
-            licence=spec.licence,
+            equal_run=self._equal_run(config, images_for(config.dataset, self._context.settings.data, fleet)),
+            waits=why_not(need, fleet.ables),
         )
 
     def _former_datasets(self) -> list[str]:
         with self._context.database.read() as session:
             return [name for name in RunRepository(session).datasets() if name not in DATASETS]
 
-    def _equal_run(self, config: RunConfig) -> EqualRun | None:
+    def _equal_run(self, config: RunConfig, images: str) -> EqualRun | None:
         with self._context.database.read() as session:
-            row = RunRepository(session).equal(config.config_hash)
+            row = RunRepository(session).equal(config.config_hash, images)
         return None if row is None else EqualRun(id=row.id, state=RunState(row.state), accuracy=row.accuracy)

@@ -6,6 +6,8 @@ from backend.context import Context
 from backend.pareto.service import weight_bytes
 from backend.runs.repository import RunRepository
 from backend.store.models import RunRow
+from backend.store.outcome import figures
+from core.analysis import ensemble as ensembles
 from core.analysis.compare import INTERVAL, paired, ratio
 from core.analysis.reprice import moved
 from core.backbones.naming import known_mask
@@ -15,6 +17,7 @@ from core.energy.price import price
 from core.energy.profiles import profiles
 from core.errors import BadValue
 from core.schemas.compare import FEWEST, MOST, ComparedRun, Comparison, Difference, TwinRatio
+from core.schemas.ensemble import ComparedEnsemble
 from core.schemas.prices import AS_PUBLISHED, Factors
 from core.schemas.run import Kind, RunConfig
 
@@ -52,7 +55,7 @@ class ComparisonService:
                 TwinRatio(
                     snn_id=snn.id,
                     cnn_id=cnn.id,
-                    accuracy=snn.accuracy - cnn.accuracy,
+                    accuracy=figures(snn).accuracy - figures(cnn).accuracy,
                     energy_ratio=ratio(energy[snn.id], energy[cnn.id]),
                     paired=paired(self._answers(cnn), self._answers(snn)),
                 )
@@ -60,25 +63,46 @@ class ComparisonService:
             ],
         )
 
+    def ensemble(
+        self, first_id: str, second_id: str, *, mode: str, profile: str, factors: Factors = AS_PUBLISHED
+    ) -> ComparedEnsemble:
+        """Two succeeded runs that answer together. Raises as `compare`, BadValue also where their test images differ."""
+        if first_id == second_id:
+            raise BadValue(field="second", value=second_id, expected="another run than first")
+        accounting, prices = MODES[mode], moved(profiles()[profile], factors)
+        with self._context.database.read() as session:
+            rows = [
+                RunRepository(session).require_succeeded(run_id, what="answers") for run_id in (first_id, second_id)
+            ]
+        first, second = ((row.dataset, row.data_digest) for row in rows)
+        ensembles.require_same_data(first, second, names=(first_id, second_id))
+        bundles = [self._context.artifacts.bundle(row.id) for row in rows]
+        found = ensembles.of_bundles(*bundles, mode=accounting, profile=prices)
+        return ComparedEnsemble(first_id=first_id, second_id=second_id, **found.model_dump(), **factors.model_dump())
+
     def _run(self, row: RunRow, acs: float, macs: float, energy: float) -> ComparedRun:
         bundle, config = self._context.artifacts.bundle(row.id), RunConfig.model_validate(row.config)
+        own = figures(row)
         return ComparedRun(
             id=row.id,
             label=row.label,
+            differs=row.differs or "",
+            own_name=row.name,
             kind=Kind(row.kind),
             mask_name=known_mask(config.backbone, config.mask, config.definition, config.architecture),
             config=config,
-            accuracy=row.accuracy,
-            f1_macro=row.f1_macro,
-            params=row.params,
-            model_bytes=weight_bytes(row.params),
+            accuracy=own.accuracy,
+            f1_macro=own.f1_macro,
+            params=own.params,
+            model_bytes=weight_bytes(own.params),
             firing_rate=row.firing_rate,
             acs=acs,
             macs=macs,
             energy_pj=energy,
-            n_train=row.n_train,
-            n_test=row.n_test,
-            dataset_complete=row.dataset_complete,
+            n_train=own.n_train,
+            n_test=own.n_test,
+            dataset_complete=own.dataset_complete,
+            data_digest=row.data_digest,
             metrics=bundle.metrics(),
             gradients=bundle.gradients(),
         )
@@ -90,10 +114,12 @@ class ComparisonService:
             Difference(
                 run_id=row.id,
                 against=first.id,
-                accuracy=row.accuracy - first.accuracy,
-                f1_macro=row.f1_macro - first.f1_macro,
+                accuracy=figures(row).accuracy - figures(first).accuracy,
+                f1_macro=figures(row).f1_macro - figures(first).f1_macro,
                 energy_ratio=ratio(energy[row.id], energy[first.id]),
-                paired=paired(answers[first.id], answers[row.id]) if row.dataset == first.dataset else None,
+                paired=paired(answers[first.id], answers[row.id])
+                if (row.dataset, row.data_digest) == (first.dataset, first.data_digest)
+                else None,
             )
             for row in others
         ]

@@ -7,8 +7,13 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 
 from backend.context import Context, of
+from backend.contract import may
 from backend.imports.service import ImportService
+from backend.problems import UploadCorrupt
 from backend.runs.found import take_up
+from backend.security import acting
+from backend.store.actors import Actor
+from core.errors import BadValue, DatasetCorrupt, HomeUnusable, ImpossibleMask, StorageFull, UnknownName, UnsafeArchive
 from core.schemas.runs import Run, TakenUp
 
 router = APIRouter(tags=["runs"])
@@ -21,15 +26,18 @@ ZIP_BODY = {
 }
 
 
-def service(context: Annotated[Context, Depends(of)]) -> ImportService:
-    return ImportService(context)
+def service(context: Annotated[Context, Depends(of)], actor: Annotated[Actor, Depends(acting)]) -> ImportService:
+    return ImportService(context, actor)
 
 
 @router.post(
     "/imports",
     status_code=201,
     openapi_extra=ZIP_BODY,
-    responses={200: {"model": Run, "description": "this bundle is here already"}},
+    responses=may(
+        UploadCorrupt, UnsafeArchive, UnknownName, BadValue, ImpossibleMask, DatasetCorrupt, StorageFull, HomeUnusable
+    )
+    | {200: {"model": Run, "description": "this bundle is here already"}},
 )
 async def import_bundle(
     request: Request, response: Response, imports: Annotated[ImportService, Depends(service)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import zipfile
 import zlib
 from collections.abc import AsyncIterator, Iterator
@@ -13,21 +12,22 @@ from pathlib import Path, PurePosixPath
 
 from anyio import open_file
 
+from backend.imports import figures, training
+from backend.imports.refusals import require
 from backend.problems import BodyTooLarge, UploadCorrupt
 from backend.store.artifacts import NAMES
-from core.analysis.confusion import accuracy, confusion, f1_macro
-from core.analysis.predictions import predict
 from core.bundle import MANIFEST, Bundle
 from core.datasets.archive import Damaged, extract
-from core.energy.modes import MODES
-from core.energy.price import price
-from core.energy.profiles import profiles
-from core.errors import BundleCorrupt, UnsafeArchive
+from core.errors import BundleCorrupt, UnknownLayer, UnsafeArchive
 from core.recipes.build import plan_of
-from core.schemas.results import Counts, Summary
+from core.schemas.results import Summary
 from core.schemas.run import RunConfig
 
 MAX_UNPACKED = 1 << 30
+#: Bytes of the files that grow with epochs, layers and steps, and of the others.
+MAX_COLUMNS, MAX_FACTS = 64 << 20, 1 << 20
+MAX_FIELDS = 20_000  # of one file; the counts of the deepest network have some thousand
+COLUMNS = frozenset({"metrics.json", "gradients.json", "diagnostics.json", "counts.json", "recount.json"})
 MAX_MEMBERS = 1000
 ARCHIVE = "upload.zip"
 
@@ -61,6 +61,7 @@ def unpack(archive: Path, into: Path) -> Upload:
             extract(archive, _place, into)
         except Damaged as error:
             raise UploadCorrupt(file=ARCHIVE, why=f"{error}.") from None
+        _check_texts(into)
         bundle = Bundle(into)
         if not bundle.complete:
             raise UploadCorrupt(file=MANIFEST, why="it is missing.")
@@ -82,7 +83,9 @@ def _as_upload() -> Iterator[None]:
     except UploadCorrupt:
         raise
     except BundleCorrupt as error:
-        raise UploadCorrupt(**error.fields) from None
+        raise UploadCorrupt.of(error) from None
+    except UnknownLayer as error:
+        raise UploadCorrupt(file="counts.json", why=error.message) from None
     except MemoryError:
         raise UploadCorrupt(file=ARCHIVE, why="an array in it claims more than this machine's memory.") from None
     except (zlib.error, RuntimeError) as error:  # an encrypted or broken member of an inner archive, endless nesting
@@ -112,83 +115,48 @@ def _check_members(archive: Path) -> None:
         raise UploadCorrupt(file=archive.name, why="the bundle's files must be at its top or in one folder.")
 
 
+def _check_texts(into: Path) -> None:
+    """Bounds on JSON before it is read: its size, and how many lists and fields its size can hold."""
+    for path in into.glob("*.json"):
+        size, most = path.stat().st_size, MAX_COLUMNS if path.name in COLUMNS else MAX_FACTS
+        require(path.name, "the size", size, size <= most, f"at most {most:,} bytes")
+        content = path.read_bytes()
+        for what, sign, most in (("fields", b":", MAX_FIELDS), ("lists", b"[", MAX_FIELDS + size // 8)):
+            n = content.count(sign)
+            require(path.name, f"the number of {what}", n, n <= most, f"at most {most:,}")
+
+
+def _unpacked_bytes(path: Path) -> int:
+    if path.suffix != ".npz":
+        return path.stat().st_size
+    with zipfile.ZipFile(path) as zipped:
+        return sum(member.file_size for member in zipped.infolist())
+
+
 def _agreeing(bundle: Bundle) -> Upload:
-    """Every file read, and every figure of the summary recomputed from what it was made of."""
+    """Every file read, and every figure recomputed from what it was made of or held against what the trainer can give."""
     config, summary, counts = bundle.config(), bundle.summary(), bundle.counts()
-    plan = plan_of(config)
-    _same(
-        "summary.json",
-        {
-            "config_hash": (summary.config_hash, config.config_hash),
-            "backbone": (summary.backbone, config.backbone),
-            "kind": (summary.kind, config.kind),
-            "mask": (summary.mask, config.mask),
-            "dataset": (summary.dataset, config.dataset),
-            "recipe": (summary.recipe, config.recipe),
-            "seed": (summary.seed, config.seed),
-            "time_steps": (summary.time_steps, config.steps),
-            "params": (summary.params, plan.params),
-            "n_test": (summary.n_test, counts.n_samples),
-        },
-    )
-    _same(
-        "counts.json",
-        {
-            "kind": (counts.kind, config.kind),
-            "time_steps": (counts.time_steps, config.steps),
-            "params": (sum(layer.params for layer in counts.layers), plan.params),
-            "dense_ops": (sum(layer.dense_ops for layer in counts.layers), plan.dense_ops),
-        },
-    )
-    _check_energy(counts, summary)
-    _check_answers(bundle, config, summary)
-    for read in (
-        bundle.metrics,
-        bundle.gradients,
-        bundle.diagnostics,
-        bundle.environment,
-        bundle.examples,
-        bundle.weights,
-    ):
-        read()
-    bundle.counts_per_sample()
-    recount = bundle.recount()
-    names = [layer.name for layer in counts.layers]  # a share may show them
-    if recount is not None and recount.failure is None and [layer.name for layer in recount.layers] != names:
-        raise UploadCorrupt(file="recount.json", why="its layers are not those of counts.json.")
+    spec, plan = figures.trained_on(config), plan_of(config)
+    figures.check_config(config, plan)
+    figures.check_summary(summary, counts, config, plan, spec)
+    figures.check_counts(counts, config, plan)
+    figures.check_energy(counts, summary)
+    for file, most in figures.most_bytes(config, plan, counts.n_samples).items():
+        size = _unpacked_bytes(bundle.path / file)  # bounded by what the run can have written, before it is read
+        of = f"{counts.n_samples:,} images, {config.steps} steps and {plan.n_classes} classes"
+        require(file, "the size, unpacked", size, size <= most, f"at most {most:,} bytes, for {of}")
+    figures.check_answers(bundle.predictions(counts), summary, plan, spec)
+    figures.check_examples(bundle, summary, spec)
+    bundle.counts_per_sample(counts)
+    metrics = bundle.metrics()
+    training.check_epochs(metrics, summary, config)
+    training.check_gradients(bundle.gradients(), metrics, plan)
+    if (diagnostics := bundle.diagnostics()) is not None:
+        training.check_diagnostics(diagnostics, metrics, summary, config, plan)
+    if (recount := bundle.recount()) is not None:
+        figures.check_recount(recount, counts)
+    training.check_weights(bundle, config, plan)
+    bundle.environment()
     return Upload(
         bundle=bundle, digest=hashlib.sha256(bundle.read(MANIFEST)).hexdigest(), config=config, summary=summary
     )
-
-
-def _check_energy(counts: Counts, summary: Summary) -> None:
-    """What the summary says of energy is recomputed from the integers."""
-    tally = MODES[summary.mode].tally(counts)
-    energy = price(tally, profiles()[summary.profile])
-    told = {
-        "acs": (summary.acs, tally.acs),
-        "macs": (summary.macs, tally.macs),
-        "energy_pj": (summary.energy_pj, energy),
-    }
-    _close("summary.json", told, "counts.json gives")
-
-
-def _check_answers(bundle: Bundle, config: RunConfig, summary: Summary) -> None:
-    answers = bundle.predictions()
-    n, steps, _ = answers.outputs.shape
-    _same("predictions.npz", {"images": (n, summary.n_test), "steps": (steps, config.steps)})
-    table = confusion(answers.label, predict(answers.outputs), answers.classes)
-    scores = {"accuracy": (summary.accuracy, accuracy(table)), "f1_macro": (summary.f1_macro, f1_macro(table))}
-    _close("summary.json", scores, "predictions.npz gives")
-
-
-def _same(file: str, pairs: dict[str, tuple[object, object]]) -> None:
-    for name, (said, true) in pairs.items():
-        if said != true:
-            raise UploadCorrupt(file=file, why=f"{name} is {said}, where the rest of the bundle gives {true}.")
-
-
-def _close(file: str, pairs: dict[str, tuple[float, float]], source: str) -> None:
-    for name, (said, true) in pairs.items():
-        if not math.isclose(said, true, rel_tol=1e-9, abs_tol=1e-9):
-            raise UploadCorrupt(file=file, why=f"{name} is {said:g}, where {source} {true:g}.")

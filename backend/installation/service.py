@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import os
+import logging
 import platform
 import shutil
-from pathlib import Path
-
-from sqlalchemy import make_url
 
 from backend.context import Context
 from backend.runs.found import unlisted
 from backend.runs.repository import RunRepository, RunWhere
 from backend.shares.frozen import FOLDER
+from backend.store.artifacts import folder_bytes
+from backend.store.db import database_file
 from core.energy.profiles import faulty_profiles
+from core.errors import ArtifactsDown
 from core.host.versions import installed
 from core.schemas.installation import Installation, Stored
+
+log = logging.getLogger("spikefront.installation")
 
 PACKAGES = ("spikefront", "torch", "spikingjelly", "syops", "fastapi", "streamlit", "plotly", "celery")
 
@@ -26,12 +28,20 @@ def installation(context: Context) -> Installation:
     with context.database.read() as session:
         repository = RunRepository(session)
         n_runs, n_in_bin = repository.count(RunWhere()), repository.count(RunWhere(deleted=True))
-    root = context.artifacts.root
-    frozen = root / FOLDER  # lies among the bundles, and is told apart from them
-    stored = [Stored(name="Bundles of runs", path=str(root), bytes=folder_bytes(root, but=frozen))]
+    place, stored = context.artifacts.place, []
+    unlisted_here: list[str] = []
+    try:
+        bundles, frozen = context.artifacts.sizes(apart=FOLDER)  # these lie among the bundles
+        stored = [
+            Stored(name="Bundles of runs", path=place, bytes=bundles),
+            Stored(name="Frozen shares", path=f"{place}/{FOLDER}", bytes=frozen),
+        ]
+        unlisted_here = unlisted(context)
+    except ArtifactsDown as error:  # the rest of the page is worth showing
+        log.warning("installation.unmeasured", extra={"why": error.message})
     stored += [
         Stored(name=name, path=str(path), bytes=folder_bytes(path))
-        for name, path in (("Frozen shares", frozen), ("Data sets", settings.data), ("Logs", settings.home / "logs"))
+        for name, path in (("Data sets", settings.data), ("Logs", settings.home / "logs"))
     ]
     if (file := database_file(settings.database_url)) is not None:
         parts = [file.with_name(file.name + end) for end in ("", "-wal", "-shm")]
@@ -43,32 +53,10 @@ def installation(context: Context) -> Installation:
         stored=stored,
         free_bytes=shutil.disk_usage(settings.home).free,
         n_runs=n_runs,
-        n_unlisted=len(unlisted(context)),
+        n_unlisted=len(unlisted_here),
         n_in_bin=n_in_bin,
         faulty_profiles=faulty_profiles(settings.home),
     )
-
-
-def database_file(url: str) -> Path | None:
-    """The file of a SQLite database; None of one that is served, or lies in memory."""
-    parts = make_url(url)
-    if parts.get_backend_name() != "sqlite" or parts.database in (None, "", ":memory:"):
-        return None
-    return Path(parts.database)
-
-
-def folder_bytes(folder: Path, *, but: Path | None = None) -> int:
-    """Length of all files below, links not followed, without those below `but`. What vanishes meanwhile counts as
-    nothing."""
-    total = 0
-    for where, below, names in os.walk(folder):
-        below[:] = [name for name in below if Path(where, name) != but]
-        for name in names:
-            try:
-                total += os.lstat(os.path.join(where, name)).st_size
-            except FileNotFoundError:
-                continue
-    return total
 
 
 def _versions() -> dict[str, str]:

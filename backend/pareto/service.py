@@ -12,6 +12,7 @@ from sqlalchemy import Row
 from backend.context import Context
 from backend.pareto.stepwise import Stopped, stopped
 from backend.runs.repository import TAG_END, RunRepository
+from backend.store.identity import on_same_images
 from backend.store.models import RunTallyRow
 from core.analysis.pareto import front
 from core.analysis.reprice import moved
@@ -55,19 +56,21 @@ def pareto(
     profile: str,
     steps: int | None = None,
     factors: Factors = AS_PUBLISHED,
+    archived: bool = False,
 ) -> Plot:
     """All succeeded runs on a data set with their energy per inference, and which are on the front.
 
     Only measured runs form the front; the printed points stand beside them, at the paper's own prices.
-    With `steps`, each run that has more time steps is stopped after so many, and one whose figures then are
-    not known is left out. `factors` move the profile's prices. Raises UnknownName, or BadValue for a profile that lacks
-    a price of the mode.
+    Runs on other images than those that the name stands for now are left out. With `steps`, each run that has more
+    time steps is stopped after so many, and one whose figures then are not known is left out. `factors` move the
+    profile's prices; `archived` runs are left out unless they are asked for. Raises UnknownName, or BadValue for a profile that lacks a price of the mode.
     """
     accounting, prices = MODES[mode], moved(profiles()[profile], factors)
     with context.database.read() as session:
         runs = RunRepository(session)
         runs.require_dataset(dataset)
-        stored = runs.measured(dataset, accounting.name)
+        every = runs.measured(dataset, accounting.name, archived=archived)
+    stored = on_same_images(every, dataset, context.settings.data)
     early = {} if steps is None else stopped(context, dataset=dataset, mode=accounting.name, steps=steps)
     shown = []
     for row in stored:
@@ -78,7 +81,7 @@ def pareto(
     value = np.array([of.accuracy for _, of in shown], dtype=np.float64)
     on_front = front(cost, value) if shown else np.zeros(0, dtype=bool)
     rows = []
-    named: dict[tuple, tuple[tuple[str, ...], str | None, str]] = {}
+    named: dict[tuple[Any, ...], tuple[tuple[str, ...], str | None, str]] = {}
     for (row, of), energy, is_on in zip(shown, cost.tolist(), on_front.tolist(), strict=True):
         key = (row.kind, row.backbone, row.mask, row.definition, *(row.architecture or {}).values())
         if key not in named:
@@ -88,6 +91,9 @@ def pareto(
             {
                 "run_id": row.id,
                 "label": words,
+                "differs": row.differs or "",
+                "own_name": row.name,
+                "archived": row.archived,
                 "backbone": row.backbone,
                 "kind": Kind(row.kind),
                 "mask": mask,
@@ -126,19 +132,20 @@ def pareto(
         "published": published(dataset),
         "steps": steps,
         "missing": len(stored) - len(rows),
+        "exchanged": len(every) - len(stored),
     }
     return Plot(rows=rows, told=told)
 
 
-def _named(row: Row) -> tuple[tuple[str, ...], str | None, str]:
+def _named(row: Row[*tuple[Any, ...]]) -> tuple[tuple[str, ...], str | None, str]:
     """(the mask, its name if it has one, the run's label)."""
-    mask, definition = tuple(row.mask.split(",")), row.definition or "small"
+    mask, definition = row.mask, row.definition or "small"
     options = ArchitectureConfig.model_validate(row.architecture or {})
     words = network_label(kind=row.kind, backbone=row.backbone, mask=mask, definition=definition, architecture=options)
     return mask, known_mask(row.backbone, mask, definition, options), words
 
 
-def _whole(row: Row) -> Stopped:
+def _whole(row: Row[*tuple[Any, ...]]) -> Stopped:
     """A run after all its steps."""
     return Stopped(
         accuracy=row.accuracy,

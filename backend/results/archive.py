@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterator
-from pathlib import Path
 
-from core.bundle import MANIFEST, Bundle
+from core.bundle import MANIFEST, ZIP_MOMENT, Bundle
 
 PIECE = 1 << 20
-#: The same bundle gives the same zip, whenever its files were written.
-MOMENT = (1980, 1, 1, 0, 0, 0)
 
 
 class _Written:
@@ -26,6 +23,9 @@ class _Written:
     def flush(self) -> None:
         pass
 
+    def close(self) -> None:
+        pass
+
     def take(self) -> bytes:
         content, self._parts = b"".join(self._parts), []
         return content
@@ -33,17 +33,16 @@ class _Written:
 
 def stream(bundle: Bundle) -> Iterator[bytes]:
     """The files of the manifest and the manifest, stored as they are: weights and arrays hardly shrink."""
-    paths = [bundle.path / entry.name for entry in bundle.files()] + [bundle.path / MANIFEST]
-    return _pieces(paths)
+    return _pieces(bundle, [entry.name for entry in bundle.files()] + [MANIFEST])
 
 
-def _pieces(paths: list[Path]) -> Iterator[bytes]:
+def _pieces(bundle: Bundle, names: list[str]) -> Iterator[bytes]:
     written = _Written()
     with zipfile.ZipFile(written, "w", zipfile.ZIP_STORED) as archive:
-        for path in paths:
+        for name in names:  # each is looked for when its turn comes
             with (
-                archive.open(zipfile.ZipInfo(path.name, MOMENT), "w", force_zip64=True) as into,
-                path.open("rb") as file,
+                archive.open(zipfile.ZipInfo(name, ZIP_MOMENT), "w", force_zip64=True) as into,
+                bundle.file(name).open("rb") as file,
             ):
                 while piece := file.read(PIECE):
                     into.write(piece)

@@ -5,26 +5,36 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import APIRouter, Depends, Path, Query
 from fastapi.responses import FileResponse, StreamingResponse
 from pydantic import Field
 from starlette.responses import Response
 
 from backend.context import Context, of
-from backend.results.service import Cell, ResultService, Which
+from backend.contract import files, may, routing
+from backend.results.images import Cell, Which
+from backend.results.ranged import RangedFile
+from backend.results.service import ResultService
 from backend.runs.endpoints import RunId
-from backend.security import has_token
+from backend.security import asking
+from backend.store.actors import Actor
 from backend.store.artifacts import BUNDLE_ZIP, MEDIA_TYPES
-from core.errors import Unauthorised
+from core.errors import BadValue, BundleCorrupt, NotFound, NotReady, Unauthorised, UnknownLayer, UnknownName
 from core.schemas.base import Frozen
 from core.schemas.bill import Layers
 from core.schemas.diagnostics import Calibration, Confusion, DiagnosticsReport, Exits, Steps
+from core.schemas.history import RunHistory, RunLog
 from core.schemas.images import Examples, SeenImage
-from core.schemas.prices import DEFAULT_MODE, DEFAULT_PROFILE
+from core.schemas.prices import PriceQuery
 from core.schemas.results import Environment, Gradients, Metrics
 from core.schemas.twin import RunTwin
 
-router = APIRouter(prefix="/runs/{run_id}", tags=["results"])
+router = APIRouter(
+    prefix="/runs/{run_id}",
+    tags=["results"],
+    responses=may(NotFound, NotReady, BundleCorrupt, UnknownLayer, UnknownName, BadValue),
+)
+FILE_TYPES = (*MEDIA_TYPES.values(), "application/octet-stream")
 
 
 def service(context: Annotated[Context, Depends(of)]) -> ResultService:
@@ -32,11 +42,6 @@ def service(context: Annotated[Context, Depends(of)]) -> ResultService:
 
 
 Service = Annotated[ResultService, Depends(service)]
-
-
-class LayersQuery(Frozen):
-    mode: str = DEFAULT_MODE
-    profile: str = DEFAULT_PROFILE
 
 
 class ExamplesQuery(Frozen):
@@ -47,7 +52,7 @@ class ExamplesQuery(Frozen):
     answer: int | None = Field(default=None, ge=0, description="only images that the run took for this class")
 
 
-class ExitsQuery(LayersQuery):
+class ExitsQuery(PriceQuery):
     threshold: float | None = Field(default=None, ge=0, le=1, description="also say where each image stops at it")
 
 
@@ -57,8 +62,20 @@ def metrics(run_id: RunId, results: Service) -> Metrics:
     return results.metrics(run_id)
 
 
+@router.get("/history")
+def history(run_id: RunId, results: Service) -> RunHistory:
+    """The loss of steps, evenly thinned, and what the trainer took of the machine; also while the run goes on."""
+    return results.history(run_id)
+
+
+@router.get("/log")
+def log(run_id: RunId, results: Service) -> RunLog:
+    """The end of the trainer's log, without folders and secrets; also while the run goes on."""
+    return results.log(run_id)
+
+
 @router.get("/layers")
-def layers(run_id: RunId, query: Annotated[LayersQuery, Query()], results: Service) -> Layers:
+def layers(run_id: RunId, query: Annotated[PriceQuery, Query()], results: Service) -> Layers:
     """Operations, energy and firing rate of each layer per inference, in any mode and profile."""
     return results.layers(run_id, mode=query.mode, profile=query.profile)
 
@@ -80,7 +97,7 @@ def examples(run_id: RunId, query: Annotated[ExamplesQuery, Query()], results: S
 def image(
     run_id: RunId,
     index: Annotated[int, Path(ge=0, lt=2**31, description="position in the test set")],
-    query: Annotated[LayersQuery, Query()],
+    query: Annotated[PriceQuery, Query()],
     results: Service,
 ) -> SeenImage:
     """One test image: confidences, spikes of each layer and energy after each step, of the run and of its twin."""
@@ -94,7 +111,7 @@ def calibration(run_id: RunId, results: Service) -> Calibration:
 
 
 @router.get("/steps")
-def steps(run_id: RunId, query: Annotated[LayersQuery, Query()], results: Service) -> Steps:
+def steps(run_id: RunId, query: Annotated[PriceQuery, Query()], results: Service) -> Steps:
     """Accuracy, firing rate and energy of the network stopped after each T' <= T."""
     return results.steps(run_id, mode=query.mode, profile=query.profile)
 
@@ -106,7 +123,7 @@ def exits(run_id: RunId, query: Annotated[ExitsQuery, Query()], results: Service
 
 
 @router.get("/twin")
-def twin(run_id: RunId, query: Annotated[LayersQuery, Query()], results: Service) -> RunTwin:
+def twin(run_id: RunId, query: Annotated[PriceQuery, Query()], results: Service) -> RunTwin:
     """The spiking network beside its CNN twin: energies, the CNN at few bits, the break-even firing rate."""
     return results.twin(run_id, mode=query.mode, profile=query.profile)
 
@@ -129,21 +146,29 @@ def environment(run_id: RunId, results: Service) -> Environment:
     return results.environment(run_id)
 
 
-@router.get("/artifacts/{name}", response_class=FileResponse)
+@router.get(
+    "/artifacts/{name}",
+    response_class=FileResponse,
+    responses=routing(400, 416)
+    | {
+        200: files(*FILE_TYPES, what="the file"),
+        206: files(*FILE_TYPES, "multipart/byteranges", what="the ranges of it that were asked for"),
+    },
+)
 def artifact(
-    request: Request,
     run_id: RunId,
     name: str,
     results: Service,
     context: Annotated[Context, Depends(of)],
+    actor: Annotated[Actor | None, Depends(asking)],
     expires: int | None = None,
     signature: str | None = None,
 ) -> Response:
     """One file of the bundle, whole or in ranges, or all as `bundle.zip`.
 
-    Opened by the bearer token, or by the signed address of the run's answer.
+    Opened by a bearer token, or by the signed address of the run's answer.
     """
-    if not has_token(request, context.token):
+    if actor is None:
         if expires is None or signature is None:
             raise Unauthorised()
         context.urls.check(run_id, name, expires=expires, signature=signature)
@@ -152,4 +177,4 @@ def artifact(
         return StreamingResponse(results.archive(run_id), media_type="application/zip", headers=headers)
     path = results.artifact(run_id, name)
     media_type = MEDIA_TYPES.get(PurePath(name).suffix, "application/octet-stream")
-    return FileResponse(path, media_type=media_type, filename=f"{run_id}-{name}")
+    return RangedFile(path, media_type=media_type, filename=f"{run_id}-{name}")

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from core.analysis import exits, steps
-from core.analysis.predictions import answer_confidences, confidences, disagreement, predict
+from core.analysis.predictions import answer_confidences, confidences, predict, right_alone
 from core.bundle import Bundle, Predictions
+from core.bundle_checks import check_agree
 from core.datasets.picture import png_uri
 from core.energy import price
 from core.energy.modes import MODES, Mode
 from core.energy.profiles import profiles
 from core.errors import NotFound
+from core.gallery.pictures import example_images
 from core.schemas.images import Answer, Example, Examples, ImageAnswer, LayerSpikes, SeenImage
 from core.schemas.prices import Profile
 from core.schemas.run import Kind
 
-Which = Literal["first", "wrong", "disagree"]
+Which = Literal["first", "spread", "wrong", "disagree"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +33,9 @@ class Measured:
 
     name: str
     kind: Kind
+    images: tuple[str, str | None]  # the data set and its digest
     bundle: Bundle
+    data: Path  # folder of the data sets: images that the bundle left out are looked for there
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,27 +49,43 @@ class Cell:
         return self.truth in (None, truth) and self.answer in (None, answer)
 
 
+def alike(one: Measured, other: Measured) -> bool:
+    """Whether both were tested on the same images, as is noted of them and as far as their bundles show: where both
+    answered an image it has one label, and where both kept it one picture."""
+    if one.images != other.images:
+        return False
+    answers = [run.bundle.predictions() for run in (one, other)]
+    _, *at = np.intersect1d(answers[0].index, answers[1].index, assume_unique=True, return_indices=True)
+    labels = [[run.classes[k] for k in run.label[place]] for run, place in zip(answers, at, strict=True)]
+    kept = [run.bundle.examples() for run in (one, other)]
+    _, *at = np.intersect1d(kept[0].index, kept[1].index, assume_unique=True, return_indices=True)
+    return labels[0] == labels[1] and np.array_equal(kept[0].image[at[0]], kept[1].image[at[1]])
+
+
 def examples_of(
     run: Measured, twin: Measured | None, *, which: Which, limit: int, lost_only: bool = False, cell: Cell | None = None
 ) -> Examples:
-    """Test images kept with the runs: the first ones, those `run` got wrong, or those the twins disagree on.
+    """Test images kept with the runs: the first ones, one of each class in turn and of a class its mistakes first
+    (`spread`), those `run` got wrong, or those the twins disagree on.
 
     `lost_only`: of these, the ones that `twin` got right and `run` did not. `cell`: of these, the ones in that cell of
     the run's confusion matrix.
     """
     own = Answers(run)
     other = Answers(twin) if twin is not None else None
-    images = kept_images([measured.bundle for measured in (run, twin) if measured is not None])
+    images = kept_images(measured for measured in (run, twin) if measured is not None)
     known = [index for index in sorted(images) if index in own.position]
     if which == "wrong":
         known = [index for index in known if not own.correct(index)]
     elif which == "disagree":
         known = [index for index in known if other is not None and other.differs(own, index)]
     if lost_only and other is not None:
-        lost = set(disagreement(other.given, own.given).only_a.tolist())
+        lost = set(right_alone(other.given, own.given).tolist())
         known = [index for index in known if index in lost]
     if cell is not None:
         known = [index for index in known if cell.holds(*own.cell(index))]
+    if which == "spread":
+        known = _in_turn(known, own)
     return Examples(
         items=[
             Example(
@@ -81,6 +103,15 @@ def examples_of(
     )
 
 
+def _in_turn(known: list[int], own: Answers) -> list[int]:
+    """A round through the classes takes one image of each; a data set may lie class by class."""
+    by_class: dict[int, list[int]] = {}
+    for index in sorted(known, key=lambda index: (own.correct(index), index)):
+        by_class.setdefault(own.cell(index)[0], []).append(index)
+    rounds = zip_longest(*(by_class[label] for label in sorted(by_class)))
+    return [index for one_round in rounds for index in one_round if index is not None]
+
+
 def image_of(run: Measured, twin: Measured | None, index: int, *, mode: str, profile: str) -> SeenImage:
     """One test image: answers, spikes and energy, step by step.
 
@@ -91,7 +122,7 @@ def image_of(run: Measured, twin: Measured | None, index: int, *, mode: str, pro
     if index not in own.position:
         raise NotFound(kind="test image", id=str(index))
     other = Answers(twin) if twin is not None else None
-    picture = kept_images([measured.bundle for measured in (run, twin) if measured is not None]).get(index)
+    picture = kept_images(measured for measured in (run, twin) if measured is not None).get(index)
     return SeenImage(
         index=index,
         label=own.label(index),
@@ -107,7 +138,9 @@ def image_of(run: Measured, twin: Measured | None, index: int, *, mode: str, pro
 
 def _image_answer(run: Measured, answers: Answers, index: int, *, mode: Mode, profile: Profile) -> ImageAnswer:
     place = answers.position[index]
-    counts, per_sample = run.bundle.counts(), run.bundle.counts_per_sample()
+    counts = run.bundle.counts()
+    per_sample = run.bundle.counts_per_sample(counts)
+    check_agree(answers.given.outputs, counts)
     one = {name: array if array.ndim == 1 else array[place : place + 1] for name, array in per_sample.items()}
     numel = {layer.name: layer.output_numel for layer in counts.layers}
     energy = None
@@ -169,10 +202,10 @@ class Answers:
         )
 
 
-def kept_images(bundles: Iterable[Bundle]) -> dict[int, np.ndarray]:
+def kept_images(runs: Iterable[Measured]) -> dict[int, np.ndarray]:
     """Position in the test set -> [H, W, 3] uint8."""
     found: dict[int, np.ndarray] = {}
-    for bundle in bundles:
-        kept = bundle.examples()
+    for run in runs:
+        kept = example_images(run.bundle, run.data)
         found.update(zip(kept.index.tolist(), kept.image, strict=True))
     return found

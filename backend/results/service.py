@@ -10,7 +10,8 @@ from pathlib import Path
 
 from backend.context import Context
 from backend.results import archive
-from backend.results.images import Cell, Measured, Which, examples_of, image_of
+from backend.results.images import Cell, Measured, Which, alike, examples_of, image_of
+from backend.results.noted import history_in, log_in
 from backend.runs.repository import RunRepository
 from backend.store.models import RunRow
 from core.analysis import exits, steps
@@ -24,10 +25,12 @@ from core.datasets.catalog import DATASETS
 from core.energy import price
 from core.energy.modes import MODES
 from core.energy.profiles import profiles
-from core.errors import BadValue, NotReady
+from core.errors import BadValue, ImpossibleMask, NotReady
 from core.recipes.build import plan_of
+from core.run_folder import HISTORY, LOG
 from core.schemas.bill import Layers
 from core.schemas.diagnostics import Calibration, Confusion, DiagnosticsReport, Exits, Steps
+from core.schemas.history import RunHistory, RunLog
 from core.schemas.images import Examples, SeenImage
 from core.schemas.results import Environment, Gradients, Metrics
 from core.schemas.run import Kind, RunConfig, RunState
@@ -40,10 +43,14 @@ def layers_of(bundle: Bundle, *, mode: str, profile: str) -> Layers:
 
 
 def _blocks(config: RunConfig) -> dict[str, str | None]:
-    """Layer -> removable block. Empty where the user took the data set away: what was counted is there all the same."""
+    """Layer -> removable block. Empty where the user took the data set away, or replaced it by one of images on which
+    there is no such network: what was counted is there all the same."""
     if config.dataset not in DATASETS:
         return {}
-    return {node.name: node.block for node in plan_of(config).nodes}
+    try:
+        return {node.name: node.block for node in plan_of(config).nodes}
+    except ImpossibleMask:
+        return {}
 
 
 def confusion_of(bundle: Bundle) -> Confusion:
@@ -58,13 +65,14 @@ def calibration_of(bundle: Bundle) -> Calibration:
 
 def steps_of(bundle: Bundle, *, mode: str, profile: str) -> Steps:
     """Raises UnknownName for a mode or profile."""
-    return steps.curve(bundle.predictions(), bundle.counts(), mode=MODES[mode], profile=profiles()[profile])
+    counts = bundle.counts()
+    return steps.curve(bundle.predictions(counts), counts, mode=MODES[mode], profile=profiles()[profile])
 
 
 def exits_of(bundle: Bundle, *, mode: str, profile: str, threshold: float | None = None) -> Exits:
     """Raises UnknownName for a mode or profile, BadValue for a mode without an energy of one image."""
-    accounting, prices = MODES[mode], profiles()[profile]
-    predictions, counts, per_sample = bundle.predictions(), bundle.counts(), bundle.counts_per_sample()
+    accounting, prices, counts = MODES[mode], profiles()[profile], bundle.counts()
+    predictions, per_sample = bundle.predictions(counts), bundle.counts_per_sample(counts)
     return exits.curve(predictions, counts, per_sample, mode=accounting, profile=prices, threshold=threshold)
 
 
@@ -83,6 +91,18 @@ class ResultService:
         if row.state == RunState.SUCCEEDED:
             return self._context.artifacts.bundle(run_id).metrics()
         return Metrics.model_validate({column: [epoch[column] for epoch in epochs] for column in Metrics.model_fields})
+
+    def history(self, run_id: str) -> RunHistory:
+        """Empty for a run that no worker here has trained."""
+        return history_in(self._beside_bundle(run_id, HISTORY))
+
+    def log(self, run_id: str) -> RunLog:
+        return log_in(self._beside_bundle(run_id, LOG))
+
+    def _beside_bundle(self, run_id: str, name: str) -> Path:
+        with self._context.database.read() as session:
+            RunRepository(session).require(run_id)
+        return self._context.artifacts.bundle(run_id).beside(name)
 
     def layers(self, run_id: str, *, mode: str, profile: str) -> Layers:
         return layers_of(self._measured(run_id, "layer counts").bundle, mode=mode, profile=profile)
@@ -115,8 +135,8 @@ class ResultService:
                 why = f"the newest one is {states[0]}" if states else "none has been launched"
                 raise NotReady(run_id=run_id, state=row.state, what=f"finished {twin.value.upper()} twin", why=why)
         snn, cnn = (row, other) if row.kind == Kind.SNN else (other, row)
-        counts = [measured(self._context, one).bundle.counts() for one in (snn, cnn)]
-        found = twin_energy(*counts, MODES[mode], profiles()[profile])
+        snn_counts, cnn_counts = (measured(self._context, one).bundle.counts() for one in (snn, cnn))
+        found = twin_energy(snn_counts, cnn_counts, MODES[mode], profiles()[profile])
         return RunTwin(snn_id=snn.id, cnn_id=cnn.id, **found.model_dump())
 
     def diagnostics(self, run_id: str) -> DiagnosticsReport:
@@ -144,13 +164,12 @@ class ResultService:
                 other = repository.require_succeeded(against, what="examples")
                 if other.dataset != row.dataset:
                     raise BadValue(field="against", value=against, expected=f"a run on {row.dataset}")
+        beside = self._beside(row, other)
+        if against is not None and beside is None:
+            expected = f"a run on the same images: {row.dataset} was replaced between the two"
+            raise BadValue(field="against", value=against, expected=expected)
         return examples_of(
-            measured(self._context, row),
-            measured(self._context, other) if other else None,
-            which=which,
-            limit=limit,
-            lost_only=against is not None,
-            cell=cell,
+            measured(self._context, row), beside, which=which, limit=limit, lost_only=against is not None, cell=cell
         )
 
     def image(self, run_id: str, index: int, *, mode: str, profile: str) -> SeenImage:
@@ -159,7 +178,7 @@ class ResultService:
             repository = RunRepository(session)
             row = repository.require_succeeded(run_id, what="images")
             other = repository.succeeded_twin(row)
-        twin = measured(self._context, other) if other else None
+        twin = self._beside(row, other)
         return image_of(measured(self._context, row), twin, index, mode=mode, profile=profile)
 
     def environment(self, run_id: str) -> Environment:
@@ -174,6 +193,13 @@ class ResultService:
         self._measured(run_id, "artifacts")
         return self._context.artifacts.file(run_id, name)
 
+    def _beside(self, row: RunRow, other: RunRow | None) -> Measured | None:
+        """The other run's answers to the same images; None where it has none."""
+        if other is None:
+            return None
+        own, beside = measured(self._context, row), measured(self._context, other)
+        return beside if alike(own, beside) else None
+
     def _measured(self, run_id: str, what: str) -> Measured:
         with self._context.database.read() as session:
             row = RunRepository(session).require_succeeded(run_id, what=what)
@@ -182,4 +208,10 @@ class ResultService:
 
 def measured(context: Context, row: RunRow, *, name: str | None = None) -> Measured:
     """A succeeded run's bundle, shown as `name`, or as its id."""
-    return Measured(name=name or row.id, kind=Kind(row.kind), bundle=context.artifacts.bundle(row.id))
+    return Measured(
+        name=name or row.id,
+        kind=Kind(row.kind),
+        images=(row.dataset, row.data_digest),
+        bundle=context.artifacts.bundle(row.id),
+        data=context.settings.data,
+    )

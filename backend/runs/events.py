@@ -1,37 +1,51 @@
 """A run's events as server-sent events: resumable by id, ending with the run.
 
 Each event is `id`, `event` (started, progress, epoch, state) and one JSON object as `data`. A reader that
-comes back sends the last id it saw and gets what came since; of progress only the newest is kept. After
+comes back sends the last id it saw and gets what came since. Of progress only the newest is kept; it has no id, and an
+active run tells it again to whoever comes back. After
 the `state` event of a final state the stream ends; asked again beyond it the answer is 204, which
-tells a browser's EventSource to stay away.
+tells a browser's EventSource to stay away. FastAPI frames the events and sends a quiet reader a comment every 15 s.
 """
 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import datetime
 
 from anyio import sleep, to_thread
+from fastapi.sse import ServerSentEvent
 
-from backend.runs.repository import RunRepository
+from backend.runs.repository import PROGRESS, RunRepository
 from backend.store.db import Database
 from backend.store.models import RunEventRow
 from core.errors import BadValue, NotFound
 from core.schemas.run import RunState
 
 POLL_S = 0.25  # progress comes at most four times a second
-HEARTBEAT_S = 15.0
 RETRY_MS = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Events since an id, and whether the run may still get more."""
+    """Events since an id, the newest progress at its place among them, and whether the run may still get more."""
 
     rows: list[RunEventRow]
+    progress: RunEventRow | None
     ended: bool
+
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing more to tell, now or later."""
+        return self.ended and not self.rows
+
+    def told(self, last: datetime | None) -> list[RunEventRow]:
+        """All in order; progress of the time `last` has been told already."""
+        if self.progress is None or self.over or self.progress.created_at == last:
+            return self.rows
+        before = sum(row.created_at <= self.progress.created_at for row in self.rows)
+        return [*self.rows[:before], self.progress, *self.rows[before:]]
 
 
 def read_last_event_id(value: str | None) -> int:
@@ -49,23 +63,28 @@ def read_batch(database: Database, run_id: str, after: int) -> Batch:
         repository = RunRepository(session)
         row = repository.require(run_id)
         # the state is read in the same transaction, so a final state comes with all its events
-        return Batch(rows=repository.events_after(run_id, after), ended=RunState(row.state).is_final)
+        return Batch(
+            progress=repository.progress(run_id),
+            rows=repository.events_after(run_id, after),
+            ended=RunState(row.state).is_final,
+        )
 
 
-async def stream(database: Database, run_id: str, first: Batch, after: int) -> AsyncIterator[bytes]:
+async def stream(database: Database, run_id: str, first: Batch, after: int) -> AsyncIterator[ServerSentEvent]:
     """The events of `first`, then those that follow until the run ends or is deleted."""
-    yield f"retry: {RETRY_MS}\n\n".encode()
-    batch, said = first, time.monotonic()
+    yield ServerSentEvent(retry=RETRY_MS)
+    batch, progress_at = first, None
     while True:
-        for row in batch.rows:
-            yield _message(row)
-            after, said = row.id, time.monotonic()
-        if batch.ended and not batch.rows:
+        told = batch.told(progress_at)
+        for row in told:
+            yield _event(row)
+            if row.type == PROGRESS:
+                progress_at = row.created_at
+            else:
+                after = row.id
+        if batch.over:
             return
-        if not batch.rows:
-            if time.monotonic() - said >= HEARTBEAT_S:
-                yield b": still here\n\n"
-                said = time.monotonic()
+        if not told:
             await sleep(POLL_S)
         try:
             batch = await to_thread.run_sync(read_batch, database, run_id, after)
@@ -73,6 +92,6 @@ async def stream(database: Database, run_id: str, first: Batch, after: int) -> A
             return
 
 
-def _message(row: RunEventRow) -> bytes:
+def _event(row: RunEventRow) -> ServerSentEvent:
     data = json.dumps(row.payload, allow_nan=False, separators=(",", ":"))
-    return f"id: {row.id}\nevent: {row.type}\ndata: {data}\n\n".encode()
+    return ServerSentEvent(id=None if row.type == PROGRESS else str(row.id), event=row.type, raw_data=data)

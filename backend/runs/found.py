@@ -7,10 +7,7 @@ this happens by itself only over an empty database: beside other runs, a folder 
 from __future__ import annotations
 
 import logging
-import re
 import threading
-from datetime import UTC, datetime
-from pathlib import Path
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
@@ -18,51 +15,50 @@ from sqlalchemy.exc import IntegrityError
 from backend.context import Context
 from backend.runs.new_runs import new_row
 from backend.store.db import utc_now
+from backend.store.identity import images_now, images_of
 from backend.store.lifecycle import add_state_event, plain
 from backend.store.models import Base, RunRow
 from backend.store.outcome import outcome
-from core.bundle import MANIFEST, Bundle
+from core.bundle import MANIFEST
 from core.errors import SpikefrontError
-from core.run_folder import is_held
+from core.schemas.results import RunError, RunProgress
 from core.schemas.run import RunState
-from core.schemas.runs import RunError, RunProgress
 
 log = logging.getLogger("spikefront.found")
 
-RUN_ID = re.compile(r"[0-9a-f]{16}")
 UNFINISHED = RunError(
     code="database-lost",
     message="The database was deleted before this run had ended. Launched again, it goes on from its last checkpoint.",
 )
 
 
-def unlisted(context: Context) -> list[Bundle]:
-    """Folders of runs that no row tells of, finished or with a checkpoint, by name."""
-    root = context.artifacts.root
-    try:
-        names = [path.name for path in root.iterdir() if RUN_ID.fullmatch(path.name) and not path.is_symlink()]
-    except OSError:
-        return []
+def unlisted(context: Context) -> list[str]:
+    """Ids of the folders of runs that no row tells of, finished or with a checkpoint, by name."""
+    artifacts = context.artifacts
+    names = artifacts.run_ids()
     with context.database.read() as session:
         known = set(session.scalars(select(RunRow.id)))
-    bundles = [context.artifacts.bundle(name) for name in sorted(set(names) - known)]
-    return [one for one in bundles if one.complete or (one.checkpoint.is_dir() and not is_held(one.path))]
+    return [
+        run_id
+        for run_id in sorted(set(names) - known)
+        if artifacts.bundle(run_id).complete or (artifacts.has_unfinished(run_id) and not artifacts.in_training(run_id))
+    ]
 
 
 def take_up(context: Context, *, stopping: threading.Event | None = None) -> list[str]:
     """Make the rows of what is unlisted; the ids. A bundle that is damaged is left as it is and logged."""
     taken = []
-    for bundle in unlisted(context):
+    for run_id in unlisted(context):
         if stopping is not None and stopping.is_set():
             break
         try:
-            _store(context, bundle)
+            _store(context, run_id)
         except SpikefrontError as error:
-            log.warning("run.not_taken_up", extra={"run_id": bundle.path.name, "why": error.message})
+            log.warning("run.not_taken_up", extra={"run_id": run_id, "why": error.message})
         except IntegrityError:  # another process was quicker
             continue
         else:
-            taken.append(bundle.path.name)
+            taken.append(run_id)
     if taken:
         log.info("runs.taken_up", extra={"runs": len(taken)})
     return taken
@@ -79,7 +75,7 @@ class AtStart:
     def start(self) -> None:
         with self._context.database.read() as session:
             is_empty = session.scalars(select(RunRow.id).limit(1)).first() is None
-        if is_empty and self._context.artifacts.root.is_dir():
+        if is_empty:
             self._thread.start()
 
     def stop(self) -> None:
@@ -94,18 +90,21 @@ class AtStart:
             log.exception("found.failed")
 
 
-def _store(context: Context, bundle: Bundle) -> None:
-    run_id, config = bundle.path.name, bundle.config()
-    row = new_row(config, now=_changed(bundle.path / "config.json"))
+def _store(context: Context, run_id: str) -> None:
+    artifacts = context.artifacts
+    bundle = artifacts.bundle(run_id)
+    config = bundle.config()
+    data = context.settings.data
+    row = new_row(config, now=artifacts.changed(run_id, "config.json"), data=images_now(config.dataset, data))
     row.id, row.started_at = run_id, row.created_at
     others: list[Base] = []
     if bundle.complete:
         bundle.verify()
         summary = bundle.summary()
-        values, others = outcome(run_id, bundle, config, summary)
+        values, others = outcome(run_id, bundle, config, summary, images_of(bundle, data))
         for name, value in values.items():
             setattr(row, name, value)
-        row.state, row.finished_at = RunState.SUCCEEDED, _changed(bundle.path / MANIFEST)
+        row.state, row.finished_at = RunState.SUCCEEDED, artifacts.changed(run_id, MANIFEST)
         done = RunProgress(phase="done", epoch=summary.epochs_run, max_epochs=config.training.max_epochs)
         row.progress = plain(done)
     else:
@@ -115,7 +114,3 @@ def _store(context: Context, bundle: Bundle) -> None:
         session.flush()
         session.add_all(others)
         add_state_event(session, run_id, RunState(row.state), now=row.finished_at)
-
-
-def _changed(path: Path) -> datetime:
-    return datetime.fromtimestamp(path.stat().st_mtime, UTC)

@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, TypeVarTuple
 
 from sqlalchemy import Row, Select, and_, case, delete, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from backend.paging import Cursor, older_than
+from backend.store.db import rows_changed
 from backend.store.models import OPTIONS, RunEventRow, RunRow, RunStepRow, RunTagRow, RunTallyRow, SweepRunRow
 from core.datasets.catalog import DATASETS
+from core.datasets.identity import WHOLE
 from core.errors import NotFound, NotReady
 from core.schemas.run import Kind, RunState
+
+Columns = TypeVarTuple("Columns")
 
 FINAL = [state for state in RunState if state.is_final]
 HOPELESS = (RunState.FAILED, RunState.CANCELLED, RunState.CANCELLING)
 EVENTS_AT_ONCE = 500
+PROGRESS = "progress"
 TAG_END = "\n"  # no tag has one
 LIVE = RunRow.deleted_at.is_(None)
+SHOWN = RunRow.archived.is_(False)  # in lists and plots that do not ask for archived runs
 #: What a plot of many runs says of each.
 PLOTTED = (
     RunRow.id, RunRow.backbone, RunRow.kind, RunRow.mask, RunRow.dataset, RunRow.recipe, RunRow.seed, RunRow.time_steps,
     RunRow.accuracy, RunRow.f1_macro, RunRow.params, RunRow.firing_rate, RunRow.n_train, RunRow.n_test,
-    RunRow.dataset_complete, RunRow.finished_at, RunRow.repeat_hash, RunRow.twin_hash,
+    RunRow.dataset_complete, RunRow.name, RunRow.differs, RunRow.archived, RunRow.finished_at, RunRow.repeat_hash, RunRow.twin_hash, RunRow.data_digest,
     RunTallyRow.acs, RunTallyRow.macs, RunTallyRow.other, *OPTIONS,
 )  # fmt: skip
 
@@ -37,20 +44,27 @@ class RunWhere:
     kind: Kind | None = None
     dataset: str | None = None
     backbone: str | None = None
-    masks: Sequence[str] = ()
+    masks: Sequence[tuple[str, ...]] = ()
     recipe: str | None = None
     tag: str | None = None
+    submitter: str | None = None
+    project: str | None = None
     q: str | None = None
     sweep: str | None = None
     deleted: bool = False
+    archived: bool = False  # those too
 
-    def apply(self, statement: Select) -> Select:
+    def apply(self, statement: Select[*Columns]) -> Select[*Columns]:
         statement = statement.where(~LIVE if self.deleted else LIVE)
+        if not self.archived and not self.deleted:
+            statement = statement.where(SHOWN)
         for column, value in (
             (RunRow.kind, self.kind),
             (RunRow.dataset, self.dataset),
             (RunRow.backbone, self.backbone),
             (RunRow.recipe, self.recipe),
+            (RunRow.submitter, self.submitter),
+            (RunRow.project, self.project),
         ):
             if value is not None:
                 statement = statement.where(column == value)
@@ -68,6 +82,8 @@ class RunWhere:
             statement = statement.where(
                 or_(
                     RunRow.label.icontains(self.q, autoescape=True),
+                    RunRow.differs.icontains(self.q, autoescape=True),
+                    RunRow.name.icontains(self.q, autoescape=True),
                     RunRow.note.icontains(self.q, autoescape=True),
                     RunRow.id.istartswith(self.q, autoescape=True),
                     tagged.where(RunTagRow.tag.icontains(self.q, autoescape=True)).exists(),
@@ -86,8 +102,10 @@ class RunRepository:
         row = self._session.get(RunRow, run_id)
         return row if row is not None and row.deleted_at is None else None
 
-    def require(self, run_id: str) -> RunRow:
-        """The run; raises NotFound."""
+    def require(self, run_id: str, *, to_change: bool = False) -> RunRow:
+        """The run, no one else's to change until the end of the transaction if it is so asked; raises NotFound."""
+        if to_change:  # SQLite, where one writes at a time, has no such words and leaves them out
+            self._session.get(RunRow, run_id, with_for_update=True, populate_existing=True)
         row = self.get(run_id)
         if row is None:
             raise NotFound(kind="run", id=run_id)
@@ -110,7 +128,7 @@ class RunRepository:
     def count(self, where: RunWhere) -> int:
         return self._session.scalar(where.apply(select(func.count()).select_from(RunRow))) or 0
 
-    def twins(self, twin_hashes: Iterable[str]) -> list[Row[tuple[str, str, str, str]]]:
+    def twins(self, twin_hashes: Iterable[str]) -> list[Row[str, str, str, str]]:
         """(id, kind, state, twin_hash) of all runs with these hashes, newest first."""
         return list(
             self._session.execute(
@@ -121,7 +139,7 @@ class RunRepository:
         )
 
     def succeeded_twin(self, row: RunRow) -> RunRow | None:
-        """The newest succeeded run of the other kind with the same config."""
+        """The newest succeeded run of the other kind with the same config on the same images."""
         return self._session.scalars(
             select(RunRow)
             .where(
@@ -134,20 +152,21 @@ class RunRepository:
             .limit(1)
         ).first()
 
-    def equal(self, config_hash: str) -> RunRow | None:
-        """A run with this config that has succeeded, or else one that still may."""
-        return self.equals([config_hash]).get(config_hash)
+    def equal(self, config_hash: str, images: str) -> RunRow | None:
+        """A run with this config on these images that has succeeded, or else one that still may."""
+        return self.equals({config_hash: images}).get(config_hash)
 
-    def equals(self, config_hashes: Iterable[str]) -> dict[str, RunRow]:
-        """The same for many: config hash -> run, where there is one."""
+    def equals(self, images: Mapping[str, str]) -> dict[str, RunRow]:
+        """The same for many, of config hash -> digest of the images: config hash -> run, where there is one."""
         rows = self._session.scalars(
             select(RunRow)
-            .where(RunRow.config_hash.in_(set(config_hashes)), RunRow.state.not_in(HOPELESS), LIVE)
+            .where(RunRow.config_hash.in_(set(images)), RunRow.state.not_in(HOPELESS), LIVE)
             .order_by(case((RunRow.state == RunState.SUCCEEDED, 0), else_=1), RunRow.created_at.desc())
         )
         found: dict[str, RunRow] = {}
         for row in rows:
-            found.setdefault(row.config_hash, row)
+            if (row.data_digest or WHOLE) == images[row.config_hash]:
+                found.setdefault(row.config_hash, row)
         return found
 
     def like(self, *, kind: Kind, dataset: str, backbone: str) -> RunRow | None:
@@ -169,18 +188,18 @@ class RunRepository:
     def put_in_bin(self, run_id: str, *, now: datetime) -> bool:
         """Hide a run in a final state until it is restored or purged; False when there is none such."""
         gone = update(RunRow).where(RunRow.id == run_id, RunRow.state.in_(FINAL), LIVE).values(deleted_at=now)
-        return self._session.execute(gone).rowcount == 1
+        return rows_changed(self._session, gone) == 1
 
     def restore(self, run_id: str) -> None:
         """Take a run out of the bin; one that is not in it stays as it is. Raises NotFound."""
         back = update(RunRow).where(RunRow.id == run_id).values(deleted_at=None)
-        if self._session.execute(back).rowcount != 1:
+        if rows_changed(self._session, back) != 1:
             raise NotFound(kind="run", id=run_id)
 
     def tags(self, run_ids: Iterable[str]) -> dict[str, list[str]]:
         """Run -> its tags, sorted."""
         wanted = select(RunTagRow.run_id, RunTagRow.tag).where(RunTagRow.run_id.in_(set(run_ids)))
-        return _gathered(self._session.execute(wanted.order_by(RunTagRow.tag)))
+        return _gathered(self._session.execute(wanted))
 
     def set_tags(self, run_id: str, tags: Iterable[str]) -> None:
         self._session.execute(delete(RunTagRow).where(RunTagRow.run_id == run_id))
@@ -190,7 +209,7 @@ class RunRepository:
     def sweeps(self, run_ids: Iterable[str]) -> dict[str, list[str]]:
         """Run -> the sweeps that it is in."""
         wanted = select(SweepRunRow.run_id, SweepRunRow.sweep_id).where(SweepRunRow.run_id.in_(set(run_ids)))
-        return _gathered(self._session.execute(wanted.order_by(SweepRunRow.sweep_id)))
+        return _gathered(self._session.execute(wanted))
 
     def tallies(self, run_ids: Iterable[str], mode: str) -> dict[str, RunTallyRow]:
         """Run -> its operations in a mode; a run without results has none."""
@@ -198,14 +217,20 @@ class RunRepository:
         return {row.run_id: row for row in self._session.scalars(wanted)}
 
     def events_after(self, run_id: str, event_id: int) -> list[RunEventRow]:
+        """What happened after an event, in order; progress, whose one row changes, is not among it."""
         return list(
             self._session.scalars(
                 select(RunEventRow)
-                .where(RunEventRow.run_id == run_id, RunEventRow.id > event_id)
+                .where(RunEventRow.run_id == run_id, RunEventRow.id > event_id, RunEventRow.type != PROGRESS)
                 .order_by(RunEventRow.id)
                 .limit(EVENTS_AT_ONCE)
             )
         )
+
+    def progress(self, run_id: str) -> RunEventRow | None:
+        """The newest; None before the first."""
+        newest = select(RunEventRow).where(RunEventRow.run_id == run_id, RunEventRow.type == PROGRESS)
+        return self._session.scalars(newest.order_by(RunEventRow.id.desc()).limit(1)).first()
 
     def epochs(self, run_id: str) -> list[RunEventRow]:
         return list(
@@ -218,14 +243,14 @@ class RunRepository:
 
     def datasets(self) -> list[str]:
         """Names of the data sets of all runs, in alphabetical order."""
-        return list(self._session.scalars(select(RunRow.dataset).where(LIVE).distinct().order_by(RunRow.dataset)))
+        return sorted(self._session.scalars(select(RunRow.dataset).where(LIVE).distinct()))
 
     def require_dataset(self, name: str) -> None:
         """Raises UnknownName for a data set that is in no table and that no run is on: runs outlive theirs."""
         if name not in DATASETS and name not in self.datasets():
             DATASETS[name]  # says which there are
 
-    def measured(self, dataset: str, mode: str) -> Sequence[Row]:
+    def measured(self, dataset: str, mode: str, *, archived: bool = False) -> Sequence[Row[*tuple[Any, ...]]]:
         """All succeeded runs on a data set with their operations in a mode, oldest first, in one statement.
 
         A row has the columns of PLOTTED, and `sweeps` and `tags`, joined by TAG_END; None where there is none. Columns
@@ -236,7 +261,7 @@ class RunRepository:
         return self._session.execute(
             select(*PLOTTED, swept.scalar_subquery().label("sweeps"), tagged.scalar_subquery().label("tags"))
             .join(RunTallyRow, and_(RunTallyRow.run_id == RunRow.id, RunTallyRow.mode == mode))
-            .where(RunRow.dataset == dataset, RunRow.state == RunState.SUCCEEDED, LIVE)
+            .where(RunRow.dataset == dataset, RunRow.state == RunState.SUCCEEDED, LIVE, *(() if archived else (SHOWN,)))
             .order_by(RunRow.created_at, RunRow.id)
         ).all()
 
@@ -263,8 +288,9 @@ class RunRepository:
         return list(self._session.scalars(wanted.order_by(RunRow.created_at.desc()).limit(limit)))
 
 
-def _gathered(pairs: Iterable[Row[tuple[str, str]]]) -> dict[str, list[str]]:
+def _gathered(pairs: Iterable[Row[str, str]]) -> dict[str, list[str]]:
+    """Sorted here: each server sorts words by a language of its own."""
     found: dict[str, list[str]] = {}
-    for run_id, value in pairs:
+    for run_id, value in sorted((run_id, value) for run_id, value in pairs):
         found.setdefault(run_id, []).append(value)
     return found

@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 
 from safetensors.numpy import load, save
 
-from core.energy.profiles import Profile
 from core.errors import NotFound
 from core.schemas.base import Frozen
 from core.schemas.pareto import Pareto
+from core.schemas.prices import Profile
 
 ID = re.compile(r'"[0-9a-f]{16}"')  # of a run, and the hashes that say which are alike
 OWN_PROFILE = "own-profile"
@@ -23,8 +23,8 @@ OWN_PROFILE = "own-profile"
 #: What a double-blind share leaves out, wherever it stands, and what stands in its place.
 IDENTIFYING: dict[str, Any] = {
     "device": None, "train_wall_s": None, "train_images_per_s": None, "evaluate_wall_s": None, "wall_s": [],
-    "shared_at": None, "expires_at": None, "finished_at": None, "version": None, "title": None,
-    "counter_version": None, "recounted_images": None, "recounted_equal": None,
+    "shared_at": None, "expires_at": None, "finished_at": None, "version": None, "title": None, "data_digest": None,
+    "counter_version": None, "own_name": None, "recounted_images": None, "recounted_equal": None,
 }  # fmt: skip
 
 Model = TypeVar("Model", bound=Frozen)
@@ -49,7 +49,7 @@ def without_own_profile(content: Any, name: str, *, known: Mapping[str, Profile]
         return [without_own_profile(part, name, known=known) for part in content]
     if not isinstance(content, dict):
         return content
-    blank = {
+    blank: dict[str, Any] = {
         key: OWN_PROFILE if key == "profile" and value == name else without_own_profile(value, name, known=known)
         for key, value in content.items()
     }

@@ -9,23 +9,29 @@ from typing import Any
 from backend.comparisons.service import ComparisonService
 from backend.context import Context
 from backend.pareto.service import pareto
-from backend.results.service import Measured, confusion_of, examples_of, layers_of, measured
+from backend.results.images import Measured, alike, examples_of
+from backend.results.service import confusion_of, layers_of, measured
 from backend.runs.repository import RunRepository
 from backend.shares.blind import names, renamed, renamed_plot, without_identity, without_metadata, without_own_profile
 from backend.store.models import RunRow, ShareRow
 from backend.sweeps.repository import SweepRepository
 from backend.sweeps.service import SweepService
+from core.analysis import robustness
 from core.analysis.compare import paired
+from core.analysis.ensemble import default_pair
+from core.energy.modes import MODES
 from core.energy.profiles import profiles, shipped_profiles
+from core.errors import BadValue
 from core.host.versions import program_version
 from core.paper.tables import paper_audit_of
 from core.report import recount_words
 from core.report.faults import faults
 from core.schemas.base import Frozen
 from core.schemas.compare import Comparison, Paired
-from core.schemas.images import Examples
+from core.schemas.ensemble import ComparedEnsemble
+from core.schemas.images import Example, Examples
 from core.schemas.run import Kind, RunConfig, RunState
-from core.schemas.share import SHARED, AnyShared, ChangedImages, SharedFile, ShareRequest, ShareView
+from core.schemas.share import SHARED, AnyShared, ChangedImages, SharedFile, ShareRequest
 from core.schemas.sweep import SweepGroup
 
 EXAMPLES_SHOWN = 24
@@ -84,9 +90,11 @@ def _run(context: Context, share: ShareRow, request: ShareRequest) -> dict[str, 
     twin = twins[0] if twins else None
     own = measured(context, row, name=THIS)
     other = measured(context, twin, name=TWIN) if twin is not None else None
-    recount = own.bundle.recount()
+    if other is not None and not alike(own, other):  # linked before a data set could be told from its earlier images
+        twin = other = None
+    recount, stands = own.bundle.recount(), robustness.kept(own.bundle)
     return {
-        "label": row.label,
+        **_called(row),
         "config": RunConfig.model_validate(row.config),
         "summary": row.summary,
         "metrics": own.bundle.metrics(),
@@ -96,10 +104,18 @@ def _run(context: Context, share: ShareRow, request: ShareRequest) -> dict[str, 
         "gradients": own.bundle.gradients(),
         # why a recount failed may name a path
         "recount": recount_words.shared(recount) if recount is not None and recount.failure is None else None,
+        "robustness": None
+        if stands is None
+        else robustness.priced(stands, MODES[request.mode], profiles()[request.profile]),
         "twin": None
-        if other is None
-        else {"label": twin.label, "summary": twin.summary, "paired": _dumped(_paired(own, other))},
+        if twin is None or other is None
+        else {**_called(twin), "summary": twin.summary, "paired": _dumped(_paired(own, other))},
     }
+
+
+def _called(row: RunRow) -> dict[str, Any]:
+    """The fields of `core.schemas.named`."""
+    return {"label": row.label, "differs": row.differs or "", "own_name": row.name}
 
 
 def _paired(own: Measured, twin: Measured) -> Paired | None:
@@ -114,36 +130,54 @@ def _telling_examples(own: Measured, twin: Measured | None, *, limit: int) -> Ex
         found = examples_of(own, twin, which=which, limit=limit)
         if found.items:
             return found
-    return examples_of(own, twin, which="first", limit=limit)
+    return examples_of(own, twin, which="spread", limit=limit)
 
 
 def _comparison(context: Context, share: ShareRow, request: ShareRequest) -> dict[str, Any]:
     found = ComparisonService(context).compare(
-        list(request.runs), mode=request.mode, profile=request.profile, factors=request.factors
+        request.run_ids, mode=request.mode, profile=request.profile, factors=request.factors
     )
     named = names(run.id for run in found.runs)
     # a twin that exists beside the runs was not shared
     inside = [pair for pair in found.twins if pair.snn_id in named and pair.cnn_id in named]
-    found = renamed(Comparison, found.model_copy(update={"twins": inside}), named)
-    return {"comparison": found, "images": _changed(context, share, request) if request.with_images else []}
+    shown = renamed(Comparison, found.model_copy(update={"twins": inside}), named)
+    return {
+        "comparison": shown,
+        "images": _changed(context, share, request) if request.with_images else [],
+        "ensemble": _ensemble(context, request, found),
+    }
+
+
+def _ensemble(context: Context, request: ShareRequest, found: Comparison) -> ComparedEnsemble | None:
+    pair = request.pair or default_pair(found.runs)
+    if pair is None:
+        return None
+    first, second = pair
+    try:
+        together = ComparisonService(context).ensemble(
+            first, second, mode=request.mode, profile=request.profile, factors=request.factors
+        )
+    except BadValue:  # on as many images, and not the same ones
+        return None
+    return renamed(ComparedEnsemble, together, names(run.id for run in found.runs))
 
 
 def _changed(context: Context, share: ShareRow, request: ShareRequest) -> list[ChangedImages]:
     rows = _rows(context, share, request)
     first, *others = [measured(context, row, name=f"run-{place}") for place, row in enumerate(rows, 1)]
-    options = {"which": "first", "limit": CHANGED_SHOWN, "lost_only": True}
+
+    def lost(one: Measured, other: Measured) -> list[Example]:
+        return examples_of(one, other, which="first", limit=CHANGED_SHOWN, lost_only=True).items
+
     return [
-        ChangedImages(
-            run_id=other.name,
-            gained=examples_of(first, other, **options).items,
-            lost=examples_of(other, first, **options).items,
-        )
-        for row, other in zip(rows[1:], others, strict=True)
-        if row.dataset == rows[0].dataset
+        ChangedImages(run_id=other.name, gained=lost(first, other), lost=lost(other, first))
+        for other in others
+        if alike(first, other)
     ]
 
 
 def _sweep(context: Context, share: ShareRow, request: ShareRequest) -> dict[str, Any]:
+    assert request.sweep_id is not None, "the share is of a sweep"
     found = SweepService(context).show(request.sweep_id, mode=request.mode, profile=request.profile)
     named = names(run_id for group in found.groups for run_id in group.run_ids)
     groups = [renamed(SweepGroup, group, named) for group in found.groups]
@@ -152,7 +186,8 @@ def _sweep(context: Context, share: ShareRow, request: ShareRequest) -> dict[str
 
 
 def _view(context: Context, share: ShareRow, request: ShareRequest) -> dict[str, Any]:
-    view: ShareView = request.view
+    view = request.view
+    assert view is not None, "the share is of a view"
     plot = pareto(
         context,
         dataset=view.dataset,
@@ -161,8 +196,13 @@ def _view(context: Context, share: ShareRow, request: ShareRequest) -> dict[str,
         steps=view.steps,
         factors=request.factors,
     ).points()
+    if view.narrowed:  # here, since a link has no tags to look at
+        points = [point for point in plot.points if view.lets(point)]
+        kept = {point.run_id for point in points}
+        front = [run_id for run_id in plot.front if run_id in kept]
+        plot = plot.model_copy(update={"points": points, "front": front})
     return {
-        "view": view,
+        "view": view.model_copy(update={"tag": None}),
         "plot": renamed_plot(plot, with_sweeps="sweep" in (view.colour, view.shape)),
         "faults": faults(paper_audit_of(view.dataset).findings, view.dataset) if plot.published else {},
     }
@@ -176,7 +216,7 @@ def _rows(context: Context, share: ShareRow, request: ShareRequest) -> list[RunR
             sweeps = SweepRepository(session)
             sweeps.require(request.sweep_id)
             return [row for row in sweeps.runs(request.sweep_id) if row.state == RunState.SUCCEEDED]
-        found = [runs.require_succeeded(run_id, what="results to share") for run_id in request.runs or [request.run_id]]
+        found = [runs.require_succeeded(run_id, what="results to share") for run_id in request.run_ids]
         twin = runs.get(share.twin_run_id) if share.twin_run_id is not None else None
         return [*found, twin] if twin is not None else found
 

@@ -9,7 +9,22 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from backend.context import Context, of
+from backend.contract import files, may
+from backend.security import asking
 from backend.shares.service import ShareService
+from backend.store.actors import GUEST, Actor
+from core.errors import (
+    BadValue,
+    BundleCorrupt,
+    HomeUnusable,
+    NotFound,
+    NotReady,
+    NotYours,
+    ShareGone,
+    StorageFull,
+    UnknownLayer,
+    UnknownName,
+)
 from core.schemas.share import AnyShared, NewShare, SharePage, ShareRequest
 
 router = APIRouter(prefix="/shares", tags=["shares"])
@@ -22,16 +37,19 @@ PRIVATE = {"X-Robots-Tag": "noindex", "Referrer-Policy": "no-referrer", "Cache-C
 Token = Annotated[str, Path(max_length=128)]
 FileName = Annotated[str, Query(max_length=200, description="a file of the share instead of its page")]
 MEDIA_TYPES = {"html": "text/html; charset=utf-8", "json": "application/json"}
+#: What can be wrong with what is shown.
+SHOWN = (BundleCorrupt, UnknownLayer, UnknownName, BadValue)
 
 
-def service(context: Annotated[Context, Depends(of)]) -> ShareService:
-    return ShareService(context)
+def service(context: Annotated[Context, Depends(of)], actor: Annotated[Actor | None, Depends(asking)]) -> ShareService:
+    """For whoever opens a link, who is nobody here, too: that changes nothing that is anybody's."""
+    return ShareService(context, actor or GUEST)
 
 
 Service = Annotated[ShareService, Depends(service)]
 
 
-@router.post("", status_code=201)
+@router.post("", status_code=201, responses=may(NotFound, NotReady, *SHOWN, StorageFull, HomeUnusable))
 def create_share(request: ShareRequest, shares: Service) -> NewShare:
     """A read-only link to a run, a comparison, a sweep or a view; its token is shown this once."""
     return shares.create(request)
@@ -43,20 +61,25 @@ def list_shares(shares: Service) -> SharePage:
     return shares.all()
 
 
-@router.delete("/{share_id}", status_code=204)
+@router.delete("/{share_id}", status_code=204, responses=may(NotFound, NotYours, StorageFull))
 def revoke_share(share_id: str, shares: Service) -> None:
     """Withdraw a link."""
     shares.revoke(share_id)
 
 
-@opened.get("/{token}")
+@opened.get("/{token}", responses=may(ShareGone, *SHOWN))
 def open_share(token: Token, response: Response, shares: Service) -> AnyShared:
     """What a link shows; needs no bearer token."""
     response.headers.update(PRIVATE)
     return shares.open(token)
 
 
-@opened.get("/{token}/files/{name}")
+@opened.get(
+    "/{token}/files/{name}",
+    response_class=Response,
+    responses=may(ShareGone, NotFound, BundleCorrupt)
+    | {200: files("application/json", "text/html", "application/octet-stream", what="the file")},
+)
 def open_shared_file(token: Token, name: str, shares: Service) -> Response:
     """A file that a link gives: weights, and of a frozen one its content, its manifest and its page in one file."""
     return _file(shares, token, name)

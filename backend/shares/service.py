@@ -9,18 +9,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
+from pydantic import ValidationError
+
 from backend.context import Context
 from backend.runs.repository import RunRepository
 from backend.shares.contents import content_of, request_of, weights_of
 from backend.shares.frozen import OFFLINE, RESULTS, FrozenShares, entry
 from backend.shares.repository import ShareRepository
+from backend.store import audit_log
+from backend.store.actors import OWNER, Actor
 from backend.store.db import utc_now
 from backend.store.models import RunRow, ShareRow
+from backend.store.models import title_of as called
 from backend.sweeps.repository import SweepRepository
+from core.bundle import ManifestEntry
 from core.datasets.catalog import title_of
 from core.energy.modes import MODES
 from core.energy.profiles import profiles
-from core.errors import BadValue, NotFound, NotReady, ShareGone, UnknownName
+from core.errors import BadValue, BundleCorrupt, NotFound, NotReady, ShareGone, UnknownName
 from core.schemas.share import SHARED, AnyShared, NewShare, Share, SharedFile, SharePage, ShareRequest, ShareTarget
 
 log = logging.getLogger("spikefront.shares")
@@ -48,10 +54,11 @@ class Asset:
 
 
 class ShareService:
-    """Stateless; one is made for each request."""
+    """Stateless; one is made for each request, for whoever asks."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, actor: Actor = OWNER) -> None:
         self._context = context
+        self._actor = actor
         self._database = context.database
         self._frozen = FrozenShares(context.artifacts)
 
@@ -63,7 +70,7 @@ class ShareService:
         """
         now, token = utc_now(), secrets.token_urlsafe(TOKEN_BYTES)
         share = self._new_row(request, token=token)
-        share.created_at = now
+        share.created_at, share.made_by = now, self._actor.name
         if request.expires_in_days is not None:
             share.expires_at = now + timedelta(days=request.expires_in_days)
         if request.type != "run" or request.frozen:
@@ -73,6 +80,7 @@ class ShareService:
         try:
             with self._database.write() as session:
                 ShareRepository(session).add(share)
+                audit_log.note(session, self._actor, "share.made", share.id, shows=share.label[:200])
                 over = ShareRepository(session).frozen_and_over(now=now)
         except BaseException:
             self._frozen.delete(share.id)
@@ -89,10 +97,17 @@ class ShareService:
         return SharePage(items=[self._present(share, run) for share, run in found])
 
     def revoke(self, share_id: str) -> None:
-        """Withdraw a link for good, stored content included; doing it twice changes nothing. Raises NotFound."""
+        """Withdraw a link for good, stored content included; doing it twice changes nothing.
+
+        Raises NotFound or NotYours.
+        """
         with self._database.write() as session:
+            share = session.get(ShareRow, share_id)
+            if share is not None:
+                self._actor.require_own(share.made_by, what=f"link {share_id}")
             if not ShareRepository(session).revoke(share_id, now=utc_now()):
                 raise NotFound(kind="share", id=share_id)
+            audit_log.note(session, self._actor, "share.removed", share_id)
         self._frozen.delete(share_id)
         log.info("share.revoked", extra={"share_id": share_id})
 
@@ -149,11 +164,10 @@ class ShareService:
                 runs.require_dataset(request.view.dataset)
                 label = f"Explore: {title_of(request.view.dataset)}"
             else:
-                wanted = request.runs or [request.run_id]
-                rows = [runs.require_succeeded(run_id, what="results to share") for run_id in wanted]
+                rows = [runs.require_succeeded(run_id, what="results to share") for run_id in request.run_ids]
                 places = " and ".join(dict.fromkeys(title_of(row.dataset) for row in rows))
                 seeds = ", ".join(dict.fromkeys(str(row.seed) for row in rows))
-                networks = ", ".join(dict.fromkeys(row.label for row in rows))
+                networks = ", ".join(dict.fromkeys(called(row) for row in rows))
                 label = f"{networks} on {places}, seed{'' if seeds.isdecimal() else 's'} {seeds}"[:640]
                 twin = runs.succeeded_twin(rows[0]) if request.type == "run" and request.with_twin else None
         if request.with_weights and (request.type == "view" or n_runs > MOST_WEIGHTS):
@@ -184,7 +198,10 @@ class ShareService:
 
     def _content(self, share: ShareRow) -> AnyShared:
         if share.frozen:
-            content = SHARED.validate_json(self._frozen.read(share.id, RESULTS))
+            try:
+                content = SHARED.validate_json(self._frozen.read(share.id, RESULTS))
+            except ValidationError:  # frozen before such figures were refused
+                raise BundleCorrupt(file=RESULTS, why="it holds figures that do not fit each other.") from None
             return content.model_copy(update={"files": [_shown(file) for file in self._frozen.files(share.id)]})
         try:
             return content_of(self._context, share)
@@ -212,16 +229,17 @@ class ShareService:
             with_weights=request.with_weights,
             frozen=share.frozen,
             blind=request.blind,
-            bytes=sum(file.bytes for file in self._frozen.files(share.id)) if kept else 0,
+            bytes=self._frozen.size(share.id) if kept else 0,
             created_at=share.created_at,
             expires_at=share.expires_at,
             revoked_at=share.revoked_at,
             views=share.views + unwritten,
             last_viewed_at=last_viewed or share.last_viewed_at,
+            made_by=share.made_by,
         )
 
 
-def _shown(file: object) -> SharedFile:
+def _shown(file: ManifestEntry) -> SharedFile:
     return SharedFile(name=file.name, bytes=file.bytes, sha256=file.sha256)
 
 

@@ -13,19 +13,17 @@ from sqlalchemy.orm import Session
 
 from backend.store.artifacts import Artifacts
 from backend.store.models import RunRow
-from core.bundle import Bundle
 from core.errors import BundleCorrupt
 from core.schemas.run import RunConfig, RunState
 
 
 def wanted(config: RunConfig) -> dict[str, str]:
     """The weights that a config is made from, by the field that names them."""
-    found = {}
-    if config.start == "bundle":
-        found["start_bundle"] = config.start_bundle
-    if config.has_given_teacher:
-        found["training.teacher"] = config.training.teacher
-    return found
+    found = {
+        "start_bundle": config.start_bundle if config.start == "bundle" else None,
+        "training.teacher": config.training.teacher if config.has_given_teacher else None,
+    }
+    return {field: weights for field, weights in found.items() if weights is not None}
 
 
 def given(session: Session, artifacts: Artifacts, config: RunConfig) -> dict[str, Path]:
@@ -38,16 +36,15 @@ def holder(session: Session, artifacts: Artifacts, weights: str) -> Path | None:
     """The folder of the newest succeeded run whose weights have that digest."""
     succeeded = select(RunRow.id).where(RunRow.state == RunState.SUCCEEDED, RunRow.deleted_at.is_(None))
     for run_id in session.scalars(succeeded.order_by(RunRow.created_at.desc(), RunRow.id.desc())):
-        folder = artifacts.folder(run_id)
         try:
-            if _weights(folder) == weights:
-                return folder
+            if _weights(artifacts, run_id) == weights:
+                return artifacts.folder(run_id)
         except BundleCorrupt:  # it is said where that run is looked at
             continue
     return None
 
 
 @lru_cache(maxsize=20_000)
-def _weights(folder: Path) -> str:
+def _weights(artifacts: Artifacts, run_id: str) -> str:
     """A succeeded run's bundle does not change, so its manifest is read once."""
-    return Bundle(folder).weights_sha256
+    return artifacts.bundle(run_id).weights_sha256

@@ -1,4 +1,4 @@
-"""A run's moves from state to state. The database is the truth; a message on the queue is only a hint.
+"""A run's moves from state to state. The database is the truth; a message on the queue is only a bell.
 
 Every move is one UPDATE that names the state (and, for an owner, the attempt) it starts from; when no
 row matches, another process moved first. Only the moves of `core.schemas.run.TRANSITIONS` exist. Every
@@ -17,31 +17,36 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from backend.store.artifacts import Artifacts
-from backend.store.db import Database, migrate, utc_now
+from backend.store.artifacts import artifacts_of
+from backend.store.claims import count_turn, take
+from backend.store.db import Database, migrate, opened, rows_changed, utc_now
 from backend.store.holders import given as given_bundles
+from backend.store.identity import images_now, images_of
 from backend.store.models import RunEventRow, RunRow, WorkerRow
 from backend.store.outcome import outcome
-from backend.store.signs import seen_lately
+from backend.store.signs import alive
 from backend.store.silence import Silence
 from backend.store.space import Space
+from backend.store.turns import ANYTHING, OWNED, Able, Need, next_runs
+from backend.store.webhook import Webhook
+from core import request_ids
+from core.bundle import Bundle
 from core.errors import LeaseLost, NotFound, StateConflict
 from core.schemas.base import Frozen
-from core.schemas.results import EpochDone, Event, Progress, Started, Summary
+from core.schemas.results import EpochDone, Event, Progress, RunError, RunProgress, Started, Summary
 from core.schemas.run import TRANSITIONS, RunConfig, RunState
-from core.schemas.runs import RunError, RunProgress
+from core.schemas.workers import Offer
 from core.settings import Settings
 
 log = logging.getLogger("spikefront.runs")
 
-OWNED = (RunState.RUNNING, RunState.CANCELLING)  # the states in which an attempt holds a lease
 WAITING = RunProgress(phase="waiting")
 MAX_ATTEMPTS = 3
 LEASE_S = 30.0  # of a run whose owner said none
-SENT_AHEAD_S = 900.0  # a message dated further ahead was sent before the clock was set back
+WORKER_KEPT_S = 7 * 24 * 3600.0  # the row of a worker that is gone: its name does not come back
 BIN_S = 24 * 3600.0  # how long a deleted run can be restored
 
 
@@ -56,7 +61,9 @@ class Claim:
     run_id: str
     attempt: int
     config: RunConfig
+    stored: dict[str, Any]  # the config as its row has it, which goes to the trainer as it is
     out: Path
+    memory_bytes: int = 0  # by the forecast; 0 where there is none
     teacher: Path | None = None
     start: Path | None = None
 
@@ -98,7 +105,7 @@ def move(
         statement = statement.where(RunRow.lease_until == if_lease)
     if to.is_final:
         values |= {"finished_at": now, "lease_until": None}
-    done = session.execute(statement.values(state=to, **values)).rowcount == 1
+    done = rows_changed(session, statement.values(state=to, **values)) == 1
     if done:
         add_state_event(session, run_id, to, now=now)
     return done
@@ -106,8 +113,21 @@ def move(
 
 def add_state_event(session: Session, run_id: str, state: RunState, *, now: datetime) -> None:
     payload = {"type": "state", "state": str(state)}
+    if (request_id := request_ids.current()) is not None:
+        payload["request_id"] = request_id
     session.add(RunEventRow(run_id=run_id, type="state", payload=payload, created_at=now))
     session.flush()
+
+
+def _asked_by(session: Session, run_id: str) -> str | None:
+    """The request that queued a run last; None where none is known, as of a run from before they were kept."""
+    told = select(RunEventRow.payload).where(RunEventRow.run_id == run_id, RunEventRow.type == "state")
+    found = (
+        payload.get("request_id")
+        for payload in session.scalars(told.order_by(RunEventRow.id.desc()))
+        if payload.get("state") == RunState.QUEUED
+    )
+    return next((request_id for request_id in found if request_id is not None), None)
 
 
 def plain(model: Frozen) -> dict[str, Any]:
@@ -132,57 +152,77 @@ class Lifecycle:
     ) -> None:
         if database is None:
             migrate(settings)
-        self._database = database or Database(settings.database_url)
-        self._artifacts = Artifacts(settings)
-        self.runs, self.home = self._artifacts.root, settings.home
+        self._database = database or opened(settings)
+        self._webhook = Webhook(settings, self._database)
+        self.artifacts = artifacts_of(settings)
+        self.runs, self.home = self.artifacts.root, settings.home
+        self._data = settings.data
         self._clock = clock
         self.silence = Silence(ticks)
-        self.space = Space(self._database, self._artifacts, clock=clock, ticks=ticks)
+        self.space = Space(self._database, self.artifacts, clock=clock, ticks=ticks)
 
     def close(self) -> None:
+        self._webhook.close()
         self._database.close()
 
     # An owner's moves
 
-    def waiting(self, run_id: str) -> RunConfig | None:
-        """The config of a queued run; None for any other."""
+    def next_run(self, able: Able = ANYTHING) -> tuple[str, RunConfig] | None:
+        """The run that a worker would claim now, and its config; None where nothing waits that it can do."""
+        wanted = next_runs(able, now=self._clock()).add_columns(RunRow.config).limit(1)
         with self._database.read() as session:
-            config = session.scalars(
-                select(RunRow.config).where(RunRow.id == run_id, RunRow.state == RunState.QUEUED)
-            ).one_or_none()
-        return None if config is None else RunConfig.model_validate(config)
+            found = session.execute(wanted).first()
+        return None if found is None else (found[0], RunConfig.model_validate(found[1]))
 
-    def claim(self, run_id: str, *, worker: str, lease_s: float) -> Claim | None:
-        """queued -> running, as the next attempt. None when the run is not queued, or another was quicker."""
+    def claim(
+        self,
+        run_id: str | None = None,
+        *,
+        worker: str,
+        lease_s: float,
+        able: Able = ANYTHING,
+        free_bytes: int | None = None,
+        known: tuple[str, RunConfig] | None = None,
+    ) -> Claim | None:
+        """queued -> running, as the next attempt: of the run whose turn it is among those that the worker can do.
+
+        None when none waits, or while the one whose turn it is needs more memory than `free_bytes`: others do not pass it
+        by, or it would wait for ever. `run_id`: that run or none, whatever it needs and whosever turn it is.
+        `known`: what `next_run` gave, so that its config is not read twice.
+        """
         now = self._clock()
         with self._database.write() as session:
-            row = session.get(RunRow, run_id)
-            if row is None:
-                return None
-            attempt = row.attempt + 1
-            moved = move(
+            row = take(
                 session,
                 run_id,
-                RunState.RUNNING,
+                able=able,
+                free_bytes=free_bytes,
                 now=now,
-                if_attempt=row.attempt,
-                attempt=attempt,
                 worker=worker,
                 lease_until=now + timedelta(seconds=lease_s),
                 lease_s=lease_s,
-                started_at=row.started_at or now,
                 progress=plain(RunProgress(phase="starting")),
             )
-            if not moved:
+            if row is None:
                 return None
-            config = RunConfig.model_validate(row.config)
-            named = given_bundles(session, self._artifacts, config)
+            add_state_event(session, row.id, RunState.RUNNING, now=now)
+            stored, attempt = row.config, row.attempt
+            config = known[1] if known and known[0] == row.id else RunConfig.model_validate(stored)
+            named = given_bundles(session, self.artifacts, config)
             teacher = named.get("training.teacher") or self._teacher(session, config)
-        log.info("run.claimed", extra={"run_id": run_id, "attempt": attempt, "worker": worker})
+            count_turn(session, row.submitter)
+            request_ids.remember(row.id, _asked_by(session, row.id))
+        log.info("run.claimed", extra={"run_id": row.id, "attempt": attempt, "worker": worker})
         return Claim(
-            run_id=run_id, attempt=attempt, config=config, out=self._artifacts.folder(run_id), teacher=teacher,
+            run_id=row.id,
+            attempt=attempt,
+            config=config,
+            stored=stored,
+            out=self.artifacts.folder(row.id),
+            memory_bytes=Need.of(row).memory(able.device) or 0,
+            teacher=teacher,
             start=named.get("start_bundle"),
-        )  # fmt: skip
+        )
 
     def heartbeat(self, claim: Claim, *, lease_s: float) -> RunState:
         """Renew the lease; the answer is `running`, or `cancelling` when the owner shall stop."""
@@ -191,7 +231,7 @@ class Lifecycle:
             return RunState(session.scalars(select(RunRow.state).where(RunRow.id == claim.run_id)).one())
 
     def record(self, claim: Claim, event: Event) -> None:
-        """Keep an event for readers. Of progress only the newest stays; an epoch replaces its older self.
+        """Keep an event for readers. Of progress only the newest stays, in one row; an epoch replaces its older self.
 
         A run that starts again forgets the epochs that it will train anew, and one that is told twice is told once.
         Epochs of a teacher are no epochs of the run: only its progress is kept.
@@ -202,24 +242,18 @@ class Lifecycle:
         if isinstance(event, EpochDone) and event.part == "teacher":
             return
         payload = plain(event)
-        progress: RunProgress | None = None
-        if isinstance(event, Started):
-            progress = RunProgress(
-                phase="training",
-                epoch=event.resumed_epoch or 1,
-                max_epochs=event.max_epochs,
-                step=event.resumed_step or 0,
-                steps=event.steps_per_epoch,
-                part=event.part,
-            )
-        elif isinstance(event, Progress):
-            progress = RunProgress.model_validate(event.model_dump(exclude={"type"}))
+        progress = None if isinstance(event, EpochDone) else event.progress
         older = delete(RunEventRow).where(RunEventRow.run_id == claim.run_id, RunEventRow.type == event.type)
         epoch = event.epoch if isinstance(event, EpochDone) else None
         if epoch is not None:
             older = older.where(RunEventRow.epoch == epoch)
         with self._database.write() as session:
             self._owned(session, claim, **({"progress": plain(progress)} if progress else {}))
+            if isinstance(event, Progress):
+                mine = (RunEventRow.run_id == claim.run_id) & (RunEventRow.type == event.type)
+                again = update(RunEventRow).where(mine).values(payload=payload, created_at=self._clock())
+                if rows_changed(session, again):
+                    return
             if epoch is not None:
                 known = select(RunEventRow.payload).where(
                     RunEventRow.run_id == claim.run_id, RunEventRow.epoch == epoch
@@ -241,30 +275,33 @@ class Lifecycle:
 
         Raises BundleCorrupt, before anything is changed, when the bundle cannot be read.
         """
-        values, tallies = outcome(claim.run_id, self._artifacts.bundle(claim.run_id), claim.config, summary)
+        bundle = Bundle(claim.out)
+        values, tallies = outcome(claim.run_id, bundle, claim.config, summary, images_of(bundle, self._data))
         with self._database.write() as session:
             done = RunProgress(phase="done", epoch=summary.epochs_run, max_epochs=claim.config.training.max_epochs)
             self._end(session, claim, RunState.SUCCEEDED, progress=plain(done), error=None, **values)
             session.add_all(tallies)
+        self._webhook.tell(claim.run_id)
         log.info("run.succeeded", extra={"run_id": claim.run_id, "attempt": claim.attempt})
 
-    def fail(self, claim: Claim, *, code: str, message: str, fields: dict[str, Any] | None = None) -> None:
+    def fail(self, claim: Claim, error: RunError) -> None:
         """running | cancelling -> failed."""
-        error = plain(RunError(code=code, message=message, fields=fields or {}))
         with self._database.write() as session:
-            self._end(session, claim, RunState.FAILED, error=error)
-        log.info("run.failed", extra={"run_id": claim.run_id, "attempt": claim.attempt, "code": code})
+            self._end(session, claim, RunState.FAILED, error=plain(error))
+        self._webhook.tell(claim.run_id)
+        log.info("run.failed", extra={"run_id": claim.run_id, "attempt": claim.attempt, "code": error.code})
 
     def cancelled(self, claim: Claim) -> None:
         """cancelling -> cancelled; to be called once the trainer's process is gone."""
         with self._database.write() as session:
             self._end(session, claim, RunState.CANCELLED)
+        self._webhook.tell(claim.run_id)
         log.info("run.cancelled", extra={"run_id": claim.run_id, "attempt": claim.attempt})
 
     def release(self, claim: Claim, *, pause_s: float = 0.0) -> None:
         """A worker that cannot go on gives its run back: running -> lost -> queued; one being cancelled is cancelled.
 
-        This is no loss: it does not count against the run's attempts. It is sent again after `pause_s`.
+        This is no loss: it does not count against the run's attempts. For `pause_s` nobody claims it.
         """
         with self._database.write() as session:
             now = self._clock()
@@ -272,19 +309,19 @@ class Lifecycle:
                 session, claim.run_id, RunState.LOST, now=now, among=OWNED, if_attempt=claim.attempt, lease_until=None
             ):
                 self._requeue(session, claim.run_id, now=now)
-                if pause_s:  # counts as sent until then
-                    sent_at = now + timedelta(seconds=pause_s)
-                    session.execute(update(RunRow).where(RunRow.id == claim.run_id).values(sent_at=sent_at))
+                if pause_s:
+                    later = now + timedelta(seconds=pause_s)
+                    session.execute(update(RunRow).where(RunRow.id == claim.run_id).values(not_before=later))
             else:
                 self._end(session, claim, RunState.CANCELLED)
+        self._webhook.tell(claim.run_id)  # says nothing of a run that goes on
         log.info("run.released", extra={"run_id": claim.run_id, "attempt": claim.attempt})
 
-    def lose(self, claim: Claim, *, code: str, message: str, fields: dict[str, Any] | None = None) -> None:
+    def lose(self, claim: Claim, error: RunError) -> None:
         """running -> lost, as a loss: the reaper queues it again, or fails it with these words if it was the last one.
 
         One that is being cancelled is cancelled.
         """
-        error = plain(RunError(code=code, message=message, fields=fields or {}))
         with self._database.write() as session:
             if not move(
                 session,
@@ -294,10 +331,11 @@ class Lifecycle:
                 if_attempt=claim.attempt,
                 lease_until=None,
                 losses=RunRow.losses + 1,
-                error=error,
+                error=plain(error),
             ):
                 self._end(session, claim, RunState.CANCELLED)
-        log.warning("run.lost", extra={"run_id": claim.run_id, "attempt": claim.attempt, "code": code})
+        self._webhook.tell(claim.run_id)
+        log.warning("run.lost", extra={"run_id": claim.run_id, "attempt": claim.attempt, "code": error.code})
 
     # A reader's move
 
@@ -308,9 +346,8 @@ class Lifecycle:
         """
         now = self._clock()
         with self._database.write() as session:
-            if move(session, run_id, RunState.CANCELLED, now=now, among=(RunState.QUEUED, RunState.LOST)) or move(
-                session, run_id, RunState.CANCELLING, now=now
-            ):
+            at_once = move(session, run_id, RunState.CANCELLED, now=now, among=(RunState.QUEUED, RunState.LOST))
+            if at_once or move(session, run_id, RunState.CANCELLING, now=now):
                 log.info("run.cancel_asked", extra={"run_id": run_id})
             here = select(RunRow.state).where(RunRow.id == run_id, RunRow.deleted_at.is_(None))
             state = session.scalars(here).one_or_none()
@@ -318,7 +355,9 @@ class Lifecycle:
                 raise NotFound(kind="run", id=run_id)
             if state not in (RunState.CANCELLED, RunState.CANCELLING):
                 raise StateConflict(run_id=run_id, state=state, wanted="cancelling it")
-            return RunState(state)
+        if at_once:
+            self._webhook.tell(run_id)
+        return RunState(state)
 
     # The reaper's moves
 
@@ -334,7 +373,7 @@ class Lifecycle:
         now = self._clock()
         with self._database.write() as session:
             for run_id, state, attempt, lease in silent:
-                mine = {"now": now, "if_attempt": attempt, "if_lease": lease}
+                mine: dict[str, Any] = {"now": now, "if_attempt": attempt, "if_lease": lease}
                 if state == RunState.CANCELLING:
                     if move(session, run_id, RunState.CANCELLED, **mine):
                         reaped.cancelled.append(run_id)
@@ -344,12 +383,12 @@ class Lifecycle:
                 row = session.get(RunRow, run_id, populate_existing=True)
                 if row is None or row.state != RunState.LOST:
                     continue
-                if row.losses < max_attempts:
-                    self._requeue(session, run_id, now=now)
-                    reaped.requeued.append(run_id)
-                else:
-                    error = plain(_given_up(row))
-                    move(session, run_id, RunState.FAILED, now=now, among=(RunState.LOST,), error=error)
+                if row.losses < max_attempts:  # another reaper may be quicker with either
+                    if self._requeue(session, run_id, now=now):
+                        reaped.requeued.append(run_id)
+                elif move(
+                    session, run_id, RunState.FAILED, now=now, among=(RunState.LOST,), error=plain(_given_up(row))
+                ):
                     reaped.failed.append(run_id)
         for outcome_name, ids in (
             ("requeued", reaped.requeued),
@@ -358,26 +397,8 @@ class Lifecycle:
         ):
             for run_id in ids:
                 log.warning("run.reaped", extra={"run_id": run_id, "outcome": outcome_name})
+                self._webhook.tell(run_id)
         return reaped
-
-    def stranded(self, *, older_than_s: float) -> list[str]:
-        """Queued runs that were not sent within the last `older_than_s` seconds, oldest first."""
-        now = self._clock()
-        sent = func.coalesce(RunRow.sent_at, RunRow.created_at)
-        long_ago, ahead = now - timedelta(seconds=older_than_s), now + timedelta(seconds=SENT_AHEAD_S)
-        with self._database.read() as session:
-            return list(
-                session.scalars(
-                    select(RunRow.id)
-                    .where(RunRow.state == RunState.QUEUED, or_(sent < long_ago, sent > ahead))
-                    .order_by(RunRow.created_at, RunRow.id)
-                )
-            )
-
-    def mark_sent(self, *run_ids: str) -> None:
-        """Note that a message for each of these runs was put on the queue now."""
-        with self._database.write() as session:
-            session.execute(update(RunRow).where(RunRow.id.in_(run_ids)).values(sent_at=self._clock()))
 
     def purge(self, *, older_than_s: float = BIN_S) -> list[str]:
         """Remove for good what has been in the bin that long, rows and bundles; the ids of these runs.
@@ -389,30 +410,54 @@ class Lifecycle:
         with self._database.read() as session:
             if session.scalars(select(RunRow.id).where(due).limit(1)).first() is None:
                 return []  # the usual case takes no turn to write
+        self.artifacts.require()
         with self._database.write() as session:
             gone = list(session.scalars(delete(RunRow).where(due).returning(RunRow.id)))
         for run_id in gone:
             # after the commit: a bundle without a row is only lost space, a row without its bundle a broken run
-            self._artifacts.delete(run_id)
+            self.artifacts.delete(run_id)
             log.info("run.purged", extra={"run_id": run_id})
         return gone
 
-    def worker_seen(self, name: str, *, queue: str, slots: int, busy: int, paused: str | None = None) -> None:
-        """A worker's sign of life, for the health page; `paused` says why it starts nothing."""
-        row = WorkerRow(name=name, queue=queue, slots=slots, busy=busy, seen_at=self._clock(), paused=paused)
+    def worker_seen(
+        self, name: str, *, queue: str, slots: int, busy: int, paused: str | None = None, offer: Offer | None = None
+    ) -> None:
+        """A worker's sign of life, for readers and for other workers. `paused` says why it starts nothing; `offer` what it
+        can do, unless it says nothing of that."""
+        row = WorkerRow(
+            name=name,
+            queue=queue,
+            slots=slots,
+            busy=busy,
+            seen_at=self._clock(),
+            paused=paused,
+            offer=None if offer is None else plain(offer),
+        )
+        forgotten = self._clock() - timedelta(seconds=WORKER_KEPT_S)
         with self._database.write() as session:
             session.merge(row)
+            session.execute(delete(WorkerRow).where(WorkerRow.seen_at < forgotten))
 
-    def preferred_queue(self) -> str:
-        """Where a run is sent: `gpu` while a worker of that queue gave a sign of life lately, else `cpu`."""
-        lately = seen_lately(self._clock())
+    def worker_gone(self, name: str) -> None:
+        """A worker that ends of its own accord is not waited for."""
+        with self._database.write() as session:
+            session.execute(delete(WorkerRow).where(WorkerRow.name == name))
+
+    def workers(self) -> list[WorkerRow]:
+        """Those that gave a sign of life lately, by name."""
         with self._database.read() as session:
-            alive = select(WorkerRow.name).where(WorkerRow.queue == "gpu", lately).limit(1)
-            return "cpu" if session.scalars(alive).first() is None else "gpu"
+            return alive(session, self._clock())
+
+    def queues(self) -> dict[str, int]:
+        """Where bells are heard -> slots of the workers there that gave a sign of life lately; `cpu` while there is none."""
+        found: dict[str, int] = {}
+        for row in self.workers():
+            found[row.queue] = found.get(row.queue, 0) + row.slots
+        return found or {"cpu": 1}
 
     # Parts
 
-    def _left_alone(self) -> tuple[list[tuple[str, str, int, datetime]], list[str]]:
+    def _left_alone(self) -> tuple[list[tuple[str, str, int, datetime | None]], list[str]]:
         """Owned runs (id, state, attempt, lease) whose owner was silent too long, and ids of lost ones."""
         with self._database.read() as session:
             owned = session.execute(
@@ -422,18 +467,20 @@ class Lifecycle:
             ).all()
             lost = list(session.scalars(select(RunRow.id).where(RunRow.state == RunState.LOST)))
         silent_s = self.silence.look({row.id: (row.attempt, row.lease_until) for row in owned})
-        return [tuple(row[:4]) for row in owned if silent_s[row.id] >= (row.lease_s or LEASE_S)], lost
+        silent = [row for row in owned if silent_s[row.id] >= (row.lease_s or LEASE_S)]
+        return [(row.id, row.state, row.attempt, row.lease_until) for row in silent], lost
 
     def _teacher(self, session: Session, config: RunConfig) -> Path | None:
         if not config.needs_teacher:
             return None
         twins = select(RunRow.id).where(
             RunRow.config_hash == config.twin().config_hash,
+            RunRow.data_digest == images_now(config.dataset, self._data),
             RunRow.state == RunState.SUCCEEDED,
             RunRow.deleted_at.is_(None),
         )
         newest = session.scalars(twins.order_by(RunRow.created_at.desc(), RunRow.id.desc()).limit(1)).first()
-        return None if newest is None else self._artifacts.folder(newest)
+        return None if newest is None else self.artifacts.folder(newest)
 
     def _owned(self, session: Session, claim: Claim, **values: Any) -> None:
         """Change columns of a run that `claim` still owns; else LeaseLost."""
@@ -441,7 +488,7 @@ class Lifecycle:
             RunRow.id == claim.run_id, RunRow.attempt == claim.attempt, RunRow.state.in_(OWNED)
         )
         # With nothing to change the row is still written, which takes its lock.
-        if session.execute(owned.values(**(values or {"attempt": claim.attempt}))).rowcount != 1:
+        if rows_changed(session, owned.values(**(values or {"attempt": claim.attempt}))) != 1:
             raise LeaseLost(run_id=claim.run_id, attempt=claim.attempt)
 
     def _end(self, session: Session, claim: Claim, to: RunState, **values: Any) -> None:
@@ -449,15 +496,14 @@ class Lifecycle:
         if not move(session, claim.run_id, to, now=now, among=OWNED, if_attempt=claim.attempt, **values):
             raise LeaseLost(run_id=claim.run_id, attempt=claim.attempt)
 
-    def _requeue(self, session: Session, run_id: str, *, now: datetime) -> None:
-        move(
+    def _requeue(self, session: Session, run_id: str, *, now: datetime) -> bool:
+        return move(
             session,
             run_id,
             RunState.QUEUED,
             now=now,
             worker=None,
             lease_until=None,
-            sent_at=None,
             error=None,
             progress=plain(WAITING),
         )

@@ -2,31 +2,57 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 
-from backend.store.models import Base, RunStepRow, RunTallyRow
+from backend.store.identity import hashes
+from backend.store.models import Base, RunRow, RunStepRow, RunTallyRow
 from core.analysis.confusion import confusion, f1_macro
 from core.analysis.predictions import predict
-from core.analysis.steps import firing_rate, truncated
+from core.analysis.steps import truncated
 from core.bundle import Bundle
 from core.energy.modes import MODES
+from core.energy.price import firing_rate
 from core.errors import UnknownName
 from core.forecast import training_ops
 from core.recipes.build import plan_of
-from core.repeats import repeat_key
 from core.schemas.results import Counts, Summary
 from core.schemas.run import RunConfig
 
 
-def outcome(run_id: str, bundle: Bundle, config: RunConfig, summary: Summary) -> tuple[dict[str, Any], list[Base]]:
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """The columns that every succeeded run has."""
+
+    accuracy: float
+    f1_macro: float
+    params: int
+    n_train: int
+    n_test: int
+    dataset_complete: bool
+
+
+def figures(row: RunRow) -> Figures:
+    """Of a run that has succeeded: they are written with its state."""
+    found = {field.name: getattr(row, field.name) for field in fields(Figures)}
+    assert None not in found.values(), f"run {row.id} has not succeeded"
+    return Figures(**found)
+
+
+def outcome(
+    run_id: str, bundle: Bundle, config: RunConfig, summary: Summary, images: str
+) -> tuple[dict[str, Any], list[Base]]:
     """What to store of a run: its row's result columns, and rows of one tally a mode and of its steps.
 
+    `images`: their digest (`backend.store.identity.images_of`).
     Raises BundleCorrupt.
     """
     values = {
-        "summary": summary.model_dump(mode="json"),
+        **hashes(config, images, summary),
+        "summary": json.loads(summary.model_dump_json()),  # strict JSON: a NaN is the word "NaN"
         "accuracy": summary.accuracy,
         "f1_macro": summary.f1_macro,
         "params": summary.params,
@@ -36,7 +62,6 @@ def outcome(run_id: str, bundle: Bundle, config: RunConfig, summary: Summary) ->
         "dataset_complete": summary.dataset_complete,
         "device": summary.device,
         "ops_per_s": throughput(config, summary),
-        "repeat_hash": repeat_key(config, summary),
     }
     return values, [*tallies(run_id, bundle.counts(), MODES), *step_rows(run_id, bundle)]
 
@@ -60,7 +85,7 @@ def step_rows(run_id: str, bundle: Bundle) -> list[RunStepRow]:
     counts = bundle.counts()
     if counts.time_steps == 1 or counts.layer_synchronous:
         return []
-    predictions = bundle.predictions()
+    predictions = bundle.predictions(counts)
     rows = []
     for steps in range(1, counts.time_steps):
         answers = predict(predictions.outputs[:, :steps])

@@ -1,9 +1,9 @@
-"""The producer's side of the queue: names and ids only. A message is a hint; the database decides."""
+"""The producer's side of the queue: a bell. A message says that something waits, and nothing else; the database decides."""
 
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from core.errors import QueueDown
 from core.settings import Settings
@@ -11,25 +11,35 @@ from core.settings import Settings
 if TYPE_CHECKING:
     from celery import Celery
 
-TASK = "spikefront.train"
+TASK = "spikefront.ring"
+#: What earlier versions send, with the id of a run: a bell like any other.
+FORMER_TASK = "spikefront.train"
+MOST_RINGS = 64  # at once: a worker that has work and more beside it wakes its other slots by itself
 CONNECT_TIMEOUT_S = 1.0
 
 
+def transport_options(settings: Settings) -> dict[str, Any]:
+    """With a prefix of its own each installation on a server has its own keys, channels too."""
+    return {"global_keyprefix": settings.broker_prefix} if settings.broker_prefix else {}
+
+
 class Queue:
-    """Sends runs to workers. Celery is imported at the first use, so that the API starts in a blink."""
+    """Rings for workers. Celery is imported at the first use, so that the API starts in a blink."""
 
     def __init__(self, settings: Settings) -> None:
         self._url = settings.broker_url
+        self._options = transport_options(settings)
         self._app: Celery | None = None
         self._lock = threading.Lock()
 
-    def send(self, run_id: str, *, queue: str = "cpu") -> None:
-        """Put the id of a queued run on `queue`. Raises QueueDown when the broker does not answer."""
+    def ring(self, queue: str = "cpu", *, times: int = 1) -> None:
+        """Wake that many slots of the workers that listen on `queue`. Raises QueueDown when the broker does not answer."""
         from kombu.exceptions import OperationalError
         from redis.exceptions import RedisError
 
         try:
-            self._celery().send_task(TASK, args=[run_id], queue=queue, retry=False, ignore_result=True)
+            for _ in range(min(times, MOST_RINGS)):
+                self._celery().send_task(TASK, queue=queue, retry=False, ignore_result=True)
         except (OperationalError, RedisError, OSError) as error:
             raise QueueDown() from error
 
@@ -55,7 +65,8 @@ class Queue:
                 self._app.conf.update(
                     broker_connection_timeout=CONNECT_TIMEOUT_S,
                     broker_connection_retry=False,
-                    broker_transport_options={
+                    broker_transport_options=self._options
+                    | {
                         "socket_connect_timeout": CONNECT_TIMEOUT_S,
                         "socket_timeout": CONNECT_TIMEOUT_S,
                         "max_retries": 0,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, and_
+from sqlalchemy import ColumnElement, and_, select
+from sqlalchemy.orm import Session
 
 from backend.store.models import WorkerRow
 
@@ -19,3 +20,8 @@ def seen_lately(now: datetime) -> ColumnElement[bool]:
     return and_(
         WorkerRow.seen_at > now - timedelta(seconds=LATELY_S), WorkerRow.seen_at < now + timedelta(seconds=AHEAD_S)
     )
+
+
+def alive(session: Session, now: datetime) -> list[WorkerRow]:
+    """Those that gave a sign of life lately, by name."""
+    return list(session.scalars(select(WorkerRow).where(seen_lately(now)).order_by(WorkerRow.name)))

@@ -38,6 +38,8 @@ class Space:
 
     def make_room(self, enough: Callable[[], bool]) -> bool:
         """Free checkpoints of ended runs, then empty the bin, oldest first, until `enough`; whether it is."""
+        if self._artifacts.free_here():
+            return enough()
         for run_id in self._with_checkpoint(older_than_s=0.0):
             if enough():
                 return True
@@ -53,6 +55,7 @@ class Space:
         if self._ticks() < self._next_tidy:
             return
         self._next_tidy = self._ticks() + TIDY_EVERY_S
+        self._artifacts.clear_work()
         for run_id in self._with_checkpoint(older_than_s=CHECKPOINT_S):
             self._drop_checkpoint(run_id)
 

@@ -8,7 +8,9 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import Field
 
 from backend.context import Context, of
+from backend.contract import may
 from backend.suggestions.service import suggestions
+from core.errors import BadValue, DatasetCorrupt, UnknownName
 from core.schemas.base import Frozen
 from core.schemas.prices import DEFAULT_MODE, DEFAULT_PROFILE
 from core.schemas.run import Kind
@@ -27,7 +29,7 @@ class SuggestionQuery(Frozen):
     n: int = Field(default=3, ge=1, le=10)
 
 
-@router.get("/suggestions")
+@router.get("/suggestions", responses=may(UnknownName, BadValue, DatasetCorrupt))
 def get_suggestions(
     query: Annotated[SuggestionQuery, Query()], context: Annotated[Context, Depends(of)]
 ) -> MaskSuggestions:

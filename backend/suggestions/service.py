@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from functools import lru_cache
-
-from sqlalchemy import select
+from typing import Any
 
 from backend.context import Context
-from backend.pareto.service import tally_pj
-from backend.runs.repository import LIVE, RunRepository
+from backend.pareto.measured import measured_runs
+from backend.runs.repository import RunRepository
 from backend.store.models import RunRow
 from core.backbones.catalog import layout_of
 from core.datasets.catalog import DATASETS
 from core.energy.modes import MODES
 from core.energy.profiles import profiles
-from core.measured import Bill, MeasuredRun, largest_group, same_run
-from core.schemas.results import Summary
-from core.schemas.run import Kind, RunConfig, RunState
+from core.measured import MeasuredRun, largest_group, same_run
+from core.schemas.run import Kind, RunConfig
 from core.schemas.suggestion import MaskSuggestion, MaskSuggestions
 from core.search.masks import MaskTable, mask_table
 from core.search.predict import MIN_MASKS, Predictions, known, predict
@@ -32,7 +30,13 @@ def suggestions(
     wanted = {"backbone": backbone, "kind": kind, "dataset": dataset}
     runs = largest_group(_measured(context, wanted, definition=definition, mode=mode, profile=profile))
     masks = {run.config.mask for run in runs}
-    shared = {"mode": mode, "profile": profile, "n_runs": len(runs), "n_masks": len(masks), "needed": MIN_MASKS}
+    shared: dict[str, Any] = {
+        "mode": mode,
+        "profile": profile,
+        "n_runs": len(runs),
+        "n_masks": len(masks),
+        "needed": MIN_MASKS,
+    }
     predictions = predict(_table(runs).points, known(runs, mode)) if len(masks) >= MIN_MASKS else None
     if predictions is None:
         note = (
@@ -62,27 +66,9 @@ def _measured(
     context: Context, wanted: dict[str, str], *, definition: str, mode: str, profile: str
 ) -> list[MeasuredRun]:
     """Succeeded runs, equal ones once, priced from their stored tallies."""
-    prices = profiles()[profile]
     same = [getattr(RunRow, name) == value for name, value in wanted.items()]
-    with context.database.read() as session:
-        rows = session.scalars(
-            select(RunRow).where(*same, RunRow.state == RunState.SUCCEEDED, LIVE).order_by(RunRow.created_at)
-        ).all()
-        tallies = RunRepository(session).tallies([row.id for row in rows], mode)
-    found: dict[object, MeasuredRun] = {}
-    for row in rows:
-        config, tally = RunConfig.model_validate(row.config), tallies.get(row.id)
-        if config.definition != definition or tally is None:
-            continue
-        bill = Bill(acs=tally.acs, macs=tally.macs, energy_pj=tally_pj(tally, prices))
-        run = MeasuredRun(
-            path=context.artifacts.folder(row.id),
-            config=config,
-            summary=Summary.model_validate(row.summary),
-            bills={mode: bill},
-        )
-        found[same_run(run)] = run
-    return list(found.values())
+    found = measured_runs(context, *same, modes=[mode], profile=profile, images_of=wanted["dataset"]).values()
+    return list({same_run(run): run for run in found if run.config.definition == definition}.values())
 
 
 def _table(runs: list[MeasuredRun]) -> MaskTable:
@@ -105,9 +91,9 @@ def _stored_table(
 def _note(predictions: Predictions, candidates: int) -> str:
     """How far to trust it, in words."""
     trust = (
-        f"On masks that it had not seen the prediction was off by {predictions.accuracy_error:.1%} of accuracy "
-        f"(the mean of the other masks: {predictions.accuracy_error_of_mean:.1%}) and by "
-        f"{predictions.energy_error:.0%} of energy"
+        f"On masks that it had not seen the prediction was off by {100 * predictions.accuracy_error:.1f} % of accuracy "
+        f"(the mean of the other masks: {100 * predictions.accuracy_error_of_mean:.1f} %) and by "
+        f"{100 * predictions.energy_error:.0f} % of energy"
     )
     if predictions.accuracy_error >= predictions.accuracy_error_of_mean:
         trust += ": no better than the mean, so take the order with care"

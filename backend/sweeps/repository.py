@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from backend.paging import Cursor, older_than
 from backend.runs.repository import LIVE
+from backend.store.db import rows_changed
 from backend.store.models import RunRow, SweepRow, SweepRunRow
 from core.errors import NotFound
 from core.schemas.run import RunState
@@ -71,5 +72,5 @@ class SweepRepository:
 
     def delete(self, sweep_id: str) -> None:
         """Remove the grouping, not the runs; raises NotFound."""
-        if self._session.execute(delete(SweepRow).where(SweepRow.id == sweep_id)).rowcount != 1:
+        if rows_changed(self._session, delete(SweepRow).where(SweepRow.id == sweep_id)) != 1:
             raise NotFound(kind="sweep", id=sweep_id)

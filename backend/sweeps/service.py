@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import secrets
+from collections.abc import Mapping
+from datetime import timedelta
 
 from sqlalchemy.exc import IntegrityError
 
@@ -12,9 +14,11 @@ from backend.catalog.estimate import Estimator, total
 from backend.context import Context
 from backend.paging import read_cursor, write_cursor
 from backend.runs import sources
-from backend.runs.new_runs import new_row, require_dataset, send
+from backend.runs.new_runs import Wish, images_for, queued_row, require_dataset, send
 from backend.runs.repository import RunRepository
-from backend.store.db import utc_now
+from backend.store.actors import OWNER, Actor
+from backend.store.db import alone, utc_now
+from backend.store.fleet import Fleet
 from backend.store.lifecycle import add_state_event
 from backend.store.models import RunRow, SweepRow
 from backend.sweeps.groups import groups, label_of
@@ -27,6 +31,7 @@ from core.recipes.sweep import Point, expand
 from core.schemas.base import digest
 from core.schemas.preview import EqualRun
 from core.schemas.prices import DEFAULT_MODE, DEFAULT_PROFILE
+from core.schemas.request import told
 from core.schemas.run import RunConfig, RunState
 from core.schemas.sweep import Combination, Sweep, SweepDetail, SweepPage, SweepPreview, SweepRequest
 
@@ -34,18 +39,20 @@ log = logging.getLogger("spikefront.sweeps")
 
 
 class SweepService:
-    """Stateless; one is made for each request."""
+    """Stateless; one is made for each request, for whoever asks."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, actor: Actor = OWNER) -> None:
         self._context = context
+        self._actor = actor
         self._database = context.database
 
     def preview(self, request: SweepRequest) -> SweepPreview:
         """How many runs and how long. Raises what `expand` raises."""
+        fleet = self._context.fleet()  # first: it says which data sets there are
         points, estimator = expand(self._resolved(request)), Estimator(self._context)
         by_hash = _unique(points)
         with self._database.read() as session:
-            known = {} if request.repeat else RunRepository(session).equals(by_hash)
+            known = {} if request.repeat else RunRepository(session).equals(self._images(by_hash, fleet))
         times = {config_hash: estimator.time(config) for config_hash, config in by_hash.items()}
         return SweepPreview(
             n_combinations=len(points),
@@ -64,21 +71,24 @@ class SweepService:
 
         An equal run that has succeeded or still may is taken into the sweep, unless `repeat` is asked for.
         """
+        fleet = self._context.fleet()
         resolved = self._resolved(request)
         by_hash = _unique(expand(resolved))
         sources.require_here(self._context, by_hash.values())
         for dataset in {config.dataset for config in by_hash.values()}:
-            require_dataset(dataset, self._context.settings.data)
+            require_dataset(dataset, self._context.settings.data, fleet)
         if key is not None:
             idempotency.check_key(key)
-        body_hash = digest({"sweep": request.model_dump(mode="json")})
+        kept = idempotency.owned(key, self._actor.name)
+        images = self._images(by_hash, fleet)
+        body_hash = digest({"sweep": request.model_dump(mode="json") | {"base": told(request.base)}})
         try:
-            sweep_id, new = self._insert(resolved, by_hash, body_hash=body_hash, key=key)
+            sweep_id, new = self._insert(resolved, by_hash, images, body_hash=body_hash, key=kept)
         except IntegrityError:  # two requests with one key at the same time: the other one was stored
-            sweep_id, new = self._insert(resolved, by_hash, body_hash=body_hash, key=key)
+            sweep_id, new = self._insert(resolved, by_hash, images, body_hash=body_hash, key=kept)
         if new is not None:
             log.info("sweep.created", extra={"sweep_id": sweep_id, "runs": len(by_hash), "new": len(new)})
-            send(self._context, new)
+            send(self._context, len(new))
         return self.show(sweep_id, mode=DEFAULT_MODE, profile=DEFAULT_PROFILE), new is not None
 
     def _resolved(self, request: SweepRequest) -> SweepRequest:
@@ -117,12 +127,16 @@ class SweepService:
         )
 
     def cancel(self, sweep_id: str) -> SweepDetail:
-        """Cancel every run of the sweep that has not ended, those it took over from others too."""
+        """Cancel every run of the sweep that has not ended, those it took over too; of other people's only whoever
+        administers. Raises NotFound, or NotYours where nothing of what is active is one's own."""
         with self._database.read() as session:
             repository = SweepRepository(session)
             repository.require(sweep_id)
-            active = [row.id for row in repository.runs(sweep_id) if RunState(row.state).is_active]
-        for run_id in active:
+            active = [row for row in repository.runs(sweep_id) if RunState(row.state).is_active]
+        own = [row.id for row in active if self._actor.may_change(row.submitter)]
+        if active and not own:
+            self._actor.require_own(active[0].submitter, what=f"sweep {sweep_id}")
+        for run_id in own:
             try:
                 self._context.lifecycle.cancel(run_id)
             except StateConflict:  # it ended meanwhile
@@ -130,13 +144,27 @@ class SweepService:
         return self.show(sweep_id, mode=DEFAULT_MODE, profile=DEFAULT_PROFILE)
 
     def delete(self, sweep_id: str) -> None:
-        """Forget the grouping; its runs stay. Raises NotFound."""
+        """Forget the grouping; its runs stay. Raises NotFound or NotYours."""
         with self._database.write() as session:
+            row = SweepRepository(session).require(sweep_id)
+            self._actor.require_own(row.submitter, what=f"sweep {sweep_id}")
             SweepRepository(session).delete(sweep_id)
         log.info("sweep.deleted", extra={"sweep_id": sweep_id})
 
+    def _images(self, by_hash: Mapping[str, RunConfig], fleet: Fleet) -> dict[str, str]:
+        """Config hash -> digest of the images that a run of it is on."""
+        data = self._context.settings.data
+        now = {name: images_for(name, data, fleet) for name in {c.dataset for c in by_hash.values()}}
+        return {config_hash: now[config.dataset] for config_hash, config in by_hash.items()}
+
     def _insert(
-        self, request: SweepRequest, by_hash: dict[str, RunConfig], *, body_hash: str, key: str | None
+        self,
+        request: SweepRequest,
+        by_hash: dict[str, RunConfig],
+        images: dict[str, str],
+        *,
+        body_hash: str,
+        key: str | None,
     ) -> tuple[str, list[str] | None]:
         """The sweep's id and its new runs; None for a sweep that was there."""
         now = utc_now()
@@ -144,14 +172,31 @@ class SweepService:
             if key is not None and (made := idempotency.find(session, key, body_hash)) is not None:
                 assert made.sweep_id is not None, "the digest of a run's body is no sweep's"
                 return made.sweep_id, None
-            known = {} if request.repeat else RunRepository(session).equals(by_hash)
-            new = {config_hash: new_row(c, now=now) for config_hash, c in by_hash.items() if config_hash not in known}
+            if not request.repeat:  # of equal sweeps at once one makes the runs, the others find them
+                alone(session, images)
+            known = {} if request.repeat else RunRepository(session).equals(images)
+            new = {
+                # a microsecond apart, so that lists keep the sweep's order
+                config_hash: queued_row(
+                    config,
+                    Wish.of(request.base, submitter=self._actor.name),
+                    now=now + timedelta(microseconds=place),
+                    data=images[config_hash],
+                    place=place,
+                )
+                for place, (config_hash, config) in enumerate(by_hash.items())
+                if config_hash not in known
+            }
             session.add_all(new.values())
             session.flush()
             for row in new.values():
                 add_state_event(session, row.id, RunState.QUEUED, now=now)
             sweep = SweepRow(
-                id=secrets.token_hex(8), name=request.name, request=request.model_dump(mode="json"), created_at=now
+                id=secrets.token_hex(8),
+                name=request.name,
+                request=request.model_dump(mode="json"),
+                created_at=now,
+                submitter=self._actor.name,
             )
             SweepRepository(session).add(sweep, [(known | new)[config_hash].id for config_hash in by_hash])
             if key is not None:
@@ -188,4 +233,5 @@ def _present(row: SweepRow, states: dict[RunState, int]) -> Sweep:
         request=SweepRequest.model_validate(row.request),
         n_runs=sum(states.values()),
         states=states,
+        submitter=row.submitter,
     )

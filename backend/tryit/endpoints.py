@@ -9,10 +9,21 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import Field
 
 from backend.context import Context, of
+from backend.contract import may
 from backend.runs.endpoints import RunId
 from backend.tryit.service import TryService
+from core.errors import (
+    BadValue,
+    BundleCorrupt,
+    DatasetCorrupt,
+    DatasetMissing,
+    InferenceFailed,
+    NotFound,
+    NotReady,
+    UnknownName,
+)
 from core.schemas.base import Frozen
-from core.schemas.inference import Tried
+from core.schemas.inference import NeuronPlace, Tried
 from core.schemas.prices import DEFAULT_MODE, DEFAULT_PROFILE
 
 router = APIRouter(prefix="/runs/{run_id}", tags=["results"])
@@ -35,11 +46,28 @@ def service(context: Annotated[Context, Depends(of)]) -> TryService:
 class TryQuery(Frozen):
     index: int | None = Field(default=None, ge=0, lt=2**31, description="a kept test image, instead of a body")
     invert: bool = Field(default=False, description="take the negative, where the data set is light on dark")
+    layer: str | None = Field(default=None, max_length=100, description="with channel, y and x: whose membrane to tell")
+    channel: int = Field(default=0, ge=0, lt=2**31)
+    y: int = Field(default=0, ge=0, lt=2**31)
+    x: int = Field(default=0, ge=0, lt=2**31)
     mode: str = DEFAULT_MODE
     profile: str = DEFAULT_PROFILE
 
+    @property
+    def neuron(self) -> NeuronPlace | None:
+        """Whose membrane is asked for, if any."""
+        if self.layer is None:
+            return None
+        return NeuronPlace(layer=self.layer, channel=self.channel, y=self.y, x=self.x)
 
-@router.post("/try", openapi_extra=PICTURE_BODY)
+
+@router.post(
+    "/try",
+    openapi_extra=PICTURE_BODY,
+    responses=may(
+        NotFound, NotReady, BundleCorrupt, UnknownName, BadValue, DatasetMissing, DatasetCorrupt, InferenceFailed
+    ),
+)
 async def try_image(
     request: Request, run_id: RunId, query: Annotated[TryQuery, Query()], tryit: Annotated[TryService, Depends(service)]
 ) -> Tried:
@@ -48,7 +76,13 @@ async def try_image(
 
     def take() -> Tried:
         return tryit.take(
-            run_id, picture=picture, index=query.index, invert=query.invert, mode=query.mode, profile=query.profile
+            run_id,
+            picture=picture,
+            index=query.index,
+            invert=query.invert,
+            neuron=query.neuron,
+            mode=query.mode,
+            profile=query.profile,
         )
 
     return await to_thread.run_sync(take)

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 
 import numpy as np
 
 from backend.context import Context
 from backend.runs.repository import RunRepository
-from backend.store.models import RunRow
+from backend.runs.same_data import require_same_data
+from backend.store.models import RunRow, title_of
 from core.analysis.predictions import confidences
 from core.analysis.steps import spent
 from core.bundle import Bundle
-from core.datasets.catalog import find
 from core.datasets.picture import png
 from core.energy import price
 from core.energy.modes import MODES, Mode
 from core.energy.profiles import profiles
-from core.errors import BadValue, DatasetMissing, NotFound, UnknownName
-from core.schemas.inference import Inference, InferRequest, Pass, Tried
+from core.errors import BadValue, NotFound
+from core.gallery.pictures import example_images
+from core.schemas.inference import Inference, InferRequest, NeuronPlace, Pass, Tried
 from core.schemas.prices import Profile
 from core.schemas.run import Kind
 
@@ -29,7 +31,17 @@ class TryService:
     def __init__(self, context: Context) -> None:
         self._context = context
 
-    def take(self, run_id: str, *, picture: bytes, index: int | None, invert: bool, mode: str, profile: str) -> Tried:
+    def take(
+        self,
+        run_id: str,
+        *,
+        picture: bytes,
+        index: int | None,
+        invert: bool,
+        mode: str,
+        profile: str,
+        neuron: NeuronPlace | None = None,
+    ) -> Tried:
         """The answers to `picture`, or to the kept test image `index` where that is given.
 
         Raises NotFound for a run or a test image that is not there, NotReady, UnknownName for a mode or profile,
@@ -38,24 +50,28 @@ class TryService:
         """
         accounting, prices = MODES[mode], profiles()[profile]  # an unknown name is said before anything runs
         if (index is None) == (not picture):
-            given = "both" if picture else "neither"
-            raise BadValue(field="index", value=given, expected="given, or a picture in the body; one of the two")
+            if picture:
+                raise BadValue(field="index", value=index, expected="left out where a picture is sent as the body")
+            expected = "a PNG, JPEG or WebP file as the body; or left out, with the index of a kept test image"
+            raise BadValue(field="picture", value="empty", expected=expected)
         with self._context.database.read() as session:
             repository = RunRepository(session)
             row = repository.require_succeeded(run_id, what="trained network")
             other = repository.succeeded_twin(row)
-        self._require_dataset(row.dataset)
+        lost = "how a picture is brought to the network"
+        require_same_data(row, self._context.settings.data, what="network to try", lost=lost)
         rows = [row] if other is None else [row, other]
         bundles = [self._context.artifacts.bundle(each.id) for each in rows]
         truth = None
         if index is not None:
-            picture, truth = _kept(bundles, index)
+            picture, truth = _kept(bundles, index, self._context.settings.data)
         answered = self._context.inference.ask(
             InferRequest(
-                folders=tuple(bundle.path for bundle in bundles),
+                folders=tuple(self._context.artifacts.whole(each.id) for each in rows),
                 data=self._context.settings.data,
                 picture=base64.b64encode(picture).decode(),
                 invert=invert,
+                neuron=neuron,
             )
         )
         answers = [
@@ -73,25 +89,16 @@ class TryService:
             twin=answers[1] if other is not None else None,
         )
 
-    def _require_dataset(self, name: str) -> None:
-        """Its table says how pixels are normalised, so without it the network sees nothing that it knows."""
-        data = self._context.settings.data
-        try:
-            find(name, data)
-        except UnknownName:
-            how = f"It was taken away, and its networks with it; to try one, add it again as it was: data add {name}."
-            raise DatasetMissing(name=name, folder=str(data), how=how) from None
 
-
-def _kept(bundles: list[Bundle], index: int) -> tuple[bytes, str]:
+def _kept(bundles: list[Bundle], index: int, data: Path) -> tuple[bytes, str]:
     """A test image that a run or its twin kept, as a PNG, and its class. Raises NotFound."""
     for bundle in bundles:
-        kept = bundle.examples()
+        kept = example_images(bundle, data)
         at = np.flatnonzero(kept.index == index)
         if len(at):
             answers = bundle.predictions()
-            label = answers.label[np.flatnonzero(answers.index == index)[0]]
-            return png(kept.image[at[0]]), answers.classes[label]
+            if len(place := np.flatnonzero(answers.index == index)):
+                return png(kept.image[at[0]]), answers.classes[answers.label[place[0]]]
     raise NotFound(kind="kept test image", id=str(index))
 
 
@@ -102,11 +109,12 @@ def _inference(row: RunRow, bundle: Bundle, done: Pass, mode: Mode, profile: Pro
     return Inference(
         run_id=row.id,
         kind=Kind(row.kind),
-        label=row.label,
+        label=title_of(row),
         time_steps=counts.time_steps,
         classes=bundle.predictions().classes,
         confidence=confidences(outputs)[0].tolist(),
         energy_pj=[price.layers(spent(counts, t), {}, mode, profile).total_energy_pj for t in steps],
         encoding=bundle.config().encoding if row.kind == Kind.SNN else "direct",
         layers=done.layers,
+        membrane=done.membrane,
     )

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import heapq
+from collections import Counter
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backend.catalog.estimate import Estimator
 from backend.context import Context
 from backend.health import why_nothing_starts
 from backend.store.db import utc_now
-from backend.store.lifecycle import OWNED
-from backend.store.models import RunRow, WorkerRow
-from backend.store.signs import seen_lately
+from backend.store.fleet import Fleet
+from backend.store.models import RunRow, TurnRow, title_of
+from backend.store.signs import alive
+from backend.store.turns import ANYTHING, OWNED, Shares, Slot, Waiting, foreseen, offer_of
 from core.errors import DatasetCorrupt, UnknownName
 from core.schemas.run import RunConfig, RunState
 from core.schemas.workers import QueuedRun, RunBrief, WaitingRuns, WorkerInfo, Workers
@@ -29,9 +30,9 @@ class WorkerService:
         self._context = context
 
     def workers(self) -> Workers:
-        """Workers that gave a sign of life lately, with the runs they hold."""
+        """Workers that gave a sign of life lately, with what they can do and the runs they hold."""
         with self._context.database.read() as session:
-            workers, held = _alive(session, utc_now()), _held(session)
+            workers, held = alive(session, utc_now()), _held(session)
         return Workers(
             items=[
                 WorkerInfo(
@@ -41,8 +42,9 @@ class WorkerService:
                     busy=worker.busy,
                     seen_at=worker.seen_at,
                     paused=worker.paused,
+                    offer=offer_of(worker),
                     runs=[
-                        RunBrief(id=run.id, label=run.label, state=RunState(run.state), started_at=run.started_at)
+                        RunBrief(id=run.id, label=title_of(run), state=RunState(run.state), started_at=run.started_at)
                         for run in held
                         if run.worker == worker.name
                     ],
@@ -52,46 +54,67 @@ class WorkerService:
         )
 
     def queue(self) -> WaitingRuns:
-        """What waits, oldest first, and when each would start if every run took as long as it is forecast to.
+        """What waits in the order in which it will be claimed, and when, if every run takes as long as it is forecast to.
 
-        Runs are sent to one queue, `gpu` while it has a worker; the slots of the others are not reckoned with.
+        The order is `backend.store.turns`', as that of the claims is. What no worker can do comes last, oldest first.
         """
-        now, name = utc_now(), self._context.lifecycle.preferred_queue()
+        now, fleet = utc_now(), self._context.fleet()
         with self._context.database.read() as session:
-            workers = [worker for worker in _alive(session, now) if worker.queue == name]
-            held = [run for run in _held(session) if run.worker in {worker.name for worker in workers}]
+            held = _held(session)
+            turns = {row.submitter: row.turn for row in session.scalars(select(TurnRow))}
             waiting = (RunRow.state == RunState.QUEUED, RunRow.deleted_at.is_(None))
-            total = session.scalar(select(func.count()).select_from(RunRow).where(*waiting)) or 0
-            rows = list(session.scalars(select(RunRow).where(*waiting).order_by(RunRow.created_at, RunRow.id)))
-        estimator, slots = Estimator(self._context), sum(worker.slots for worker in workers)
-        lasts = [_lasts(row, estimator) for row in rows]
-        starts = _starts([_left(run, estimator, now) for run in held], slots, lasts)
-        paused = why_nothing_starts(self._context, workers)
+            rows = {row.id: row for row in session.scalars(select(RunRow).where(*waiting))}
+        estimator = Estimator(self._context)
+        runs = [Waiting.of(row, lasts_s=_lasts(row, estimator)) for row in rows.values()]
+        shares = Shares(held=dict(Counter(run.submitter or "" for run in held)), turns=turns)
+        slots = _slots(fleet, held, estimator, now)
+        order: list[tuple[Waiting, float | None]] = [*foreseen(runs, slots or [NOBODY], shares)]
+        beside = {run.id for run, _ in order}
+        order += [(run, None) for run in sorted(runs, key=lambda run: run.age) if run.id not in beside]
+        paused = why_nothing_starts(self._context, fleet.workers)
         starting = slots and paused is None
+        ends = [at_s + run.lasts_s for run, at_s in order if at_s is not None]
         return WaitingRuns(
-            queue=name,
-            slots=slots,
-            total=total,
+            queue="+".join(sorted({worker.queue for worker in fleet.workers})) or "cpu",
+            slots=len(slots),
+            total=len(rows),
             paused=paused,
-            ends_in_s=max((s + run for s, run in zip(starts, lasts, strict=True)), default=0.0) if starting else None,
+            ends_in_s=max(ends, default=0.0) if starting else None,
             items=[
-                QueuedRun(
-                    position=place,
-                    id=row.id,
-                    label=row.label,
-                    created_at=row.created_at,
-                    waiting_s=max(0.0, (now - row.created_at).total_seconds()),
-                    run_s=last,
-                    starts_in_s=start if starting else None,
-                )
-                for place, (row, last, start) in enumerate(zip(rows, lasts, starts, strict=True), start=1)
-                if place <= SHOWN
+                _queued(rows[run.id], run, place, at_s if starting else None, fleet, now)
+                for place, (run, at_s) in enumerate(order[:SHOWN], start=1)
             ],
         )
 
 
-def _alive(session: Session, now: datetime) -> list[WorkerRow]:
-    return list(session.scalars(select(WorkerRow).where(seen_lately(now)).order_by(WorkerRow.name)))
+#: Stands for the workers while there is none: the order is that of one slot which can do anything.
+NOBODY = Slot(able=ANYTHING)
+
+
+def _queued(row: RunRow, run: Waiting, place: int, starts_in_s: float | None, fleet: Fleet, now: datetime) -> QueuedRun:
+    return QueuedRun(
+        position=place,
+        id=row.id,
+        label=title_of(row),
+        created_at=row.created_at,
+        waiting_s=max(0.0, (now - row.created_at).total_seconds()),
+        run_s=run.lasts_s,
+        starts_in_s=starts_in_s,
+        priority=row.priority,
+        submitter=row.submitter,
+        waits=fleet.waits(row),
+    )
+
+
+def _slots(fleet: Fleet, held: list[RunRow], estimator: Estimator, now: datetime) -> list[Slot]:
+    """Every slot of the workers that live, those in use until their run ends."""
+    slots = []
+    for worker in fleet.workers:
+        able = fleet.ables[worker.name]
+        mine = [run for run in held if run.worker == worker.name]
+        slots += [Slot(able=able, busy_s=_left(run, estimator, now), person=run.submitter or "") for run in mine]
+        slots += [Slot(able=able)] * max(0, worker.slots - len(mine))
+    return slots
 
 
 def _held(session: Session) -> list[RunRow]:
@@ -113,14 +136,3 @@ def _left(run: RunRow, estimator: Estimator, now: datetime) -> float:
     whole = _lasts(run, estimator)
     passed = now - run.started_at if run.started_at is not None else timedelta()
     return max(0.0, whole - passed.total_seconds())
-
-
-def _starts(busy: list[float], slots: int, lasts: list[float]) -> list[float]:
-    """When each waiting run starts, if each in turn takes the slot that is free first."""
-    free = sorted(busy + [0.0] * max(0, slots - len(busy))) or [0.0]
-    heapq.heapify(free)
-    starts = []
-    for last in lasts:
-        starts.append(heapq.heappop(free))
-        heapq.heappush(free, starts[-1] + last)
-    return starts

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from core.analysis.predictions import confidences, predict, running_mean
+from core.analysis.predictions import last_mean, predict, softmax
 from core.schemas.diagnostics import Calibration, ReliabilityBin
 
 BINS = 15  # as in Guo et al. 2017, section 3
@@ -21,7 +21,7 @@ def calibration(labels: np.ndarray, outputs: np.ndarray, bins: int = BINS) -> Ca
       Brier = 1/N sum_i sum_k (p_ik - [k = y_i])^2     (Brier 1950, eq. 2), in [0, 2]
       NLL   = -1/N sum_i ln p_iy_i                     (Guo et al., eq. 6), in nats
     """
-    shares = confidences(outputs)[:, -1]
+    shares = softmax(last_mean(outputs))
     answers = predict(outputs)
     rows = np.arange(len(labels))
     confidence, right = shares[rows, answers], answers == labels
@@ -50,7 +50,7 @@ def calibration(labels: np.ndarray, outputs: np.ndarray, bins: int = BINS) -> Ca
 
 def _nll(labels: np.ndarray, outputs: np.ndarray) -> float:
     """From the outputs, not from the softmax: ln 0 would be infinite where a large output underflows."""
-    mean = running_mean(outputs)[:, -1]
+    mean = last_mean(outputs)
     top = mean.max(axis=1)
     log_sum = top + np.log(np.exp(mean - top[:, None]).sum(1))
     return float((log_sum - mean[np.arange(len(labels)), labels]).mean())

@@ -6,7 +6,7 @@ import numpy as np
 
 from core.analysis.predictions import predict
 from core.bundle import Predictions
-from core.schemas.compare import Paired
+from core.schemas.compare import Gain, Paired
 
 Z = 1.959963984540054  # 97.5 % quantile of the normal distribution
 INDICES_SHOWN = 100
@@ -26,30 +26,39 @@ def paired(first: Predictions, second: Predictions) -> Paired | None:
         d' -+ z sqrt(b' + c' - (b' - c')^2 / N') / N',  z = 1.96, cut at -1 and 1
     SOURCE: Agresti and Min, Statistics in Medicine 24 (2005) 729-740, the adjusted Wald interval for matched pairs.
     """
+    orders = same_images(first, second)
+    if orders is None:
+        return None
+    one, other = orders
+    index, label = first.index[one], first.label[one]
+    was = predict(first.outputs)[one] == label
+    now = predict(second.outputs)[other] == label
+    return Paired(
+        **gain(was, now).model_dump(),
+        gained_indices=index[now & ~was][:INDICES_SHOWN].tolist(),
+        lost_indices=index[was & ~now][:INDICES_SHOWN].tolist(),
+    )
+
+
+def same_images(first: Predictions, second: Predictions) -> tuple[np.ndarray, np.ndarray] | None:
+    """Orders of the rows, [N] int64 each, that bring both to the same images, rising by their place in the test set.
+
+    None where images, labels or classes differ, and where there is no image.
+    """
     one, other = np.argsort(first.index), np.argsort(second.index)
     same = (
         first.classes == second.classes
         and np.array_equal(first.index[one], second.index[other])
         and np.array_equal(first.label[one], second.label[other])
     )
-    n = len(first.index)
-    if not same or n == 0:
-        return None
-    index, label = first.index[one], first.label[one]
-    was = predict(first.outputs)[one] == label
-    now = predict(second.outputs)[other] == label
-    gained, lost = index[now & ~was], index[was & ~now]
-    low, high = interval(gained=len(gained), lost=len(lost), n=n)
-    return Paired(
-        n=n,
-        accuracy=(len(gained) - len(lost)) / n,
-        low=low,
-        high=high,
-        gained=len(gained),
-        lost=len(lost),
-        gained_indices=gained[:INDICES_SHOWN].tolist(),
-        lost_indices=lost[:INDICES_SHOWN].tolist(),
-    )
+    return (one, other) if same and len(one) else None
+
+
+def gain(was: np.ndarray, now: np.ndarray) -> Gain:
+    """What answering another way changes, with the interval of `paired`: [N], [N] bool, right or not, N >= 1."""
+    n, gained, lost = len(was), int((now & ~was).sum()), int((was & ~now).sum())
+    low, high = interval(gained=gained, lost=lost, n=n)
+    return Gain(n=n, accuracy=(gained - lost) / n, low=low, high=high, gained=gained, lost=lost)
 
 
 def interval(*, gained: int, lost: int, n: int) -> tuple[float, float]:

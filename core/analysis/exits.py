@@ -11,15 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.analysis.predictions import confidences
-from core.analysis.steps import PER_STEP, right_after_each_step, truncated
+from core.analysis.predictions import confidences_in_parts
+from core.analysis.steps import right_after_each_step, truncated
 from core.bundle import Predictions
 from core.energy import price
 from core.energy.modes import Mode
 from core.errors import BadValue
 from core.schemas.diagnostics import ExitPoint, Exits, ExitSteps
 from core.schemas.prices import Profile
-from core.schemas.results import Counts
+from core.schemas.results import PER_STEP, Counts
 
 #: From "stop at once" to "nearly never": finer towards 1, where trained networks' confidences lie.
 THRESHOLDS = (0.0, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1.0)
@@ -83,7 +83,19 @@ def _with_one(silent: Counts, quantity: str, t: int) -> Counts:
 
 def exit_steps(outputs: np.ndarray, threshold: float) -> np.ndarray:
     """Steps after which each image stops: outputs [N, T, C] -> [N] int64 in 1..T."""
-    sure = confidences(outputs).max(axis=-1) >= threshold
+    return _first_sure(_surest(outputs), threshold)
+
+
+def _surest(outputs: np.ndarray) -> np.ndarray:
+    """The highest confidence after each step: [N, T, C] -> [N, T] float64."""
+    found = np.empty(outputs.shape[:2])
+    for part, shares in confidences_in_parts(outputs):
+        found[part] = shares.max(axis=-1)
+    return found
+
+
+def _first_sure(surest: np.ndarray, threshold: float) -> np.ndarray:
+    sure = surest >= threshold
     sure[:, -1] = True
     return sure.argmax(axis=1) + 1
 
@@ -102,10 +114,10 @@ def curve(
     Raises as `image_energy`.
     """
     spent = image_energy(counts, per_sample, mode=mode, profile=profile).energy_pj.sum(axis=1).cumsum(axis=1)
-    right = right_after_each_step(predictions)
+    right, surest = right_after_each_step(predictions), _surest(predictions.outputs)
     points = []
     for theta in THRESHOLDS:
-        at = exit_steps(predictions.outputs, theta)
+        at = _first_sure(surest, theta)
         last = (np.arange(len(at)), at - 1)
         points.append(
             ExitPoint(
@@ -118,7 +130,7 @@ def curve(
         )
     images = None
     if threshold is not None:
-        step = exit_steps(predictions.outputs, threshold).tolist()
+        step = _first_sure(surest, threshold).tolist()
         images = ExitSteps(threshold=threshold, index=predictions.index.tolist(), step=step)
     return Exits(
         mode=mode.name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from statistics import median
 
 from core.schemas.diagnostics import Diagnostics
@@ -17,6 +18,24 @@ DEAD = 0.25
 SATURATED = 0.25
 #: Of a layer's neurons at its liveliest step: with fewer in the active zone nearly all of the gradient is cut there.
 INACTIVE = 0.05
+
+
+def chance_finding(accuracy: float, labels: Sequence[int]) -> str | None:
+    """Where an accuracy is no better than always giving the test set's most frequent answer; None where it is better.
+
+    labels: images of each class in the test set. Better means above that share by more than 1.96 standard errors of a
+    share of so many images (normal approximation of the binomial).
+    """
+    n = sum(labels)
+    if n == 0:
+        return None
+    chance = max(labels) / n
+    if accuracy > chance + 1.96 * math.sqrt(chance * (1 - chance) / n):
+        return None
+    return (
+        f"{100 * accuracy:.2f} % is no better than chance: always answering the most frequent of {len(labels)} classes gives "
+        f"{100 * chance:.2f} % (n = {n:,}). Nothing was learned that holds on the test set."
+    )
 
 
 def gradient_findings(gradients: Gradients) -> list[str]:

@@ -6,11 +6,13 @@ after t steps the network's opinion is the mean of steps 1..t. Confidences are s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import numpy as np
 
 from core.bundle import Predictions
+
+NUMBERS_AT_ONCE = 1 << 22  # float64s of one of several arrays that a softmax takes
 
 
 def running_mean(outputs: np.ndarray) -> np.ndarray:
@@ -19,11 +21,29 @@ def running_mean(outputs: np.ndarray) -> np.ndarray:
     return np.cumsum(outputs, axis=1, dtype=np.float64) / steps
 
 
+def last_mean(outputs: np.ndarray) -> np.ndarray:
+    """The network's opinion after all T steps: [N, T, C] -> [N, C] float64. The last of `running_mean`, to the bit."""
+    return outputs.sum(axis=1, dtype=np.float64) / outputs.shape[1]
+
+
+def softmax(mean: np.ndarray) -> np.ndarray:
+    """[..., C] float64, each row summing to 1."""
+    exponent = np.exp(mean - mean.max(axis=-1, keepdims=True))  # shifted: a large output must not overflow
+    exponent /= exponent.sum(axis=-1, keepdims=True)
+    return exponent
+
+
 def confidences(outputs: np.ndarray) -> np.ndarray:
     """Softmax of the running mean over steps 1..t: [N, T, C] -> [N, T, C] float64, each row summing to 1."""
-    mean = running_mean(outputs)
-    exponent = np.exp(mean - mean.max(axis=-1, keepdims=True))  # shifted: a large output must not overflow
-    return exponent / exponent.sum(axis=-1, keepdims=True)
+    return softmax(running_mean(outputs))
+
+
+def confidences_in_parts(outputs: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    """The same, some images at a time: of a large test set, T steps and many classes all at once take gigabytes."""
+    at_once = max(1, NUMBERS_AT_ONCE // max(1, outputs[:1].size))
+    for low in range(0, len(outputs), at_once):
+        part = slice(low, low + at_once)
+        yield part, confidences(outputs[part])
 
 
 def predict(outputs: np.ndarray) -> np.ndarray:
@@ -33,35 +53,21 @@ def predict(outputs: np.ndarray) -> np.ndarray:
 
 def answer_confidences(outputs: np.ndarray) -> np.ndarray:
     """Confidence in the final answer's class after 1..T steps: [N, T, C] -> [N, T] float64 in [0, 1]."""
-    answers = predict(outputs)[:, None, None]
-    return np.take_along_axis(confidences(outputs), answers, axis=-1)[..., 0]
+    answers, found = predict(outputs)[:, None, None], np.empty(outputs.shape[:2])
+    for part, shares in confidences_in_parts(outputs):
+        found[part] = np.take_along_axis(shares, answers[part], axis=-1)[..., 0]
+    return found
 
 
-@dataclass(frozen=True, kw_only=True)
-class Disagreement:
-    """Two runs on the test images that both answered. Arrays: positions in the test set, int64, rising."""
+def right_alone(a: Predictions, b: Predictions) -> np.ndarray:
+    """Positions in the test set of the images that run `a` got right and run `b` did not: int64, rising.
 
-    n: int
-    only_a: np.ndarray  # a got them right, b did not
-    only_b: np.ndarray
-    both: np.ndarray
-    neither: np.ndarray
-
-
-def disagreement(a: Predictions, b: Predictions) -> Disagreement:
-    """Which images run `a` got right and run `b` did not, and the other way round.
-
-    Images are paired by `index`. Raises ValueError where a shared index has two labels: other data sets.
+    Images are paired by `index`; one that only one of them answered is left out. Raises ValueError where a shared index
+    has two labels: other data sets.
     """
     index, at_a, at_b = np.intersect1d(a.index, b.index, assume_unique=True, return_indices=True)
     labels_a, labels_b = ([run.classes[k] for k in run.label[at]] for run, at in ((a, at_a), (b, at_b)))
     if labels_a != labels_b:
         raise ValueError("the two runs have other labels for the same images")
     right_a, right_b = (predict(run.outputs[at]) == run.label[at] for run, at in ((a, at_a), (b, at_b)))
-    return Disagreement(
-        n=len(index),
-        only_a=index[right_a & ~right_b],
-        only_b=index[right_b & ~right_a],
-        both=index[right_a & right_b],
-        neither=index[~right_a & ~right_b],
-    )
+    return index[right_a & ~right_b]

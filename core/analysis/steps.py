@@ -16,12 +16,10 @@ from core.analysis.predictions import predict
 from core.bundle import Predictions
 from core.energy import price
 from core.energy.modes import Mode
+from core.energy.price import firing_rate
 from core.schemas.diagnostics import StepPoint, Steps
 from core.schemas.prices import Profile
-from core.schemas.results import Counts
-
-#: Fields of LayerCounts with an entry for each time step.
-PER_STEP = ("ac", "mac", "input_nonzero", "spikes")
+from core.schemas.results import PER_STEP, Counts
 
 
 def truncated(counts: Counts, steps: int) -> Counts:
@@ -44,13 +42,6 @@ def spent(counts: Counts, steps: int) -> Counts:
     so an early answer is charged as the last.
     """
     return counts if counts.layer_synchronous else truncated(counts, steps)
-
-
-def firing_rate(counts: Counts) -> float | None:
-    """Spikes / (neurons x T) over all neuron layers and samples, in [0, 1]; None for a network without spikes."""
-    neurons = [layer for layer in counts.layers if layer.spikes]
-    places = sum(layer.output_numel for layer in neurons) * counts.time_steps * counts.n_samples
-    return sum(sum(layer.spikes) for layer in neurons) / places if places else None
 
 
 def curve(predictions: Predictions, counts: Counts, *, mode: Mode, profile: Profile) -> Steps:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from math import prod
-from typing import Any, Literal, NamedTuple, NoReturn, get_args
+from typing import Any, Literal, NamedTuple, NoReturn
 
 from core.schemas.architecture import AS_DEFINED, ArchitectureConfig
 
@@ -25,8 +25,23 @@ OpKind = Literal[
 
 #: Nodes that hold weights and are charged synaptic operations.
 SYNAPTIC: frozenset[str] = frozenset({"conv"})
-#: Nodes that cost no synaptic operation; a node in neither set is refused by the counter.
-FREE: frozenset[str] = frozenset(get_args(OpKind)) - SYNAPTIC
+#: Nodes that cost no synaptic operation, each by name; a node in neither set is refused by the counter.
+FREE: frozenset[str] = frozenset(
+    {
+        "input",
+        "bn",
+        "act",
+        "maxpool",
+        "global_avgpool",
+        "concat",
+        "dropout",
+        "split",
+        "shuffle",
+        "add",
+        "sigmoid",
+        "scale",
+    }
+)
 #: What passes spikes on as spikes: they move them, drop them or (the maximum) join them by OR.
 _KEEPS_SPIKES: frozenset[str] = frozenset({"maxpool", "concat", "dropout", "split", "shuffle"})
 
@@ -79,6 +94,20 @@ class Node:
     def fan_in(self) -> int:
         """Weights per output element of a convolution: K x K x C_in / groups."""
         return self.kernel * self.kernel * self.in_shape[0] // self.groups
+
+    @property
+    def convolution(self) -> dict[str, Any]:
+        """Of a convolution: the arguments with which torch, and what builds on it, makes the layer."""
+        return {
+            "in_channels": self.in_shape[0],
+            "out_channels": self.shape[0],
+            "kernel_size": self.kernel,
+            "stride": self.stride,
+            "padding": self.padding,
+            "dilation": self.dilation,
+            "groups": self.groups,
+            "bias": self.bias,
+        }
 
     @property
     def dense_ops(self) -> int:

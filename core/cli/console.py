@@ -1,17 +1,16 @@
-"""What every command shares: how results and errors are printed, and the exit codes."""
+"""What every command shares: how results and errors are printed, and how it ends when it failed."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from core.errors import SpikefrontError
 from core.showing import printable, printable_json
 
 EXIT_FAILED = 1  # a domain error, told in one sentence
-EXIT_ORPHANED = 3  # the supervisor died: nothing more was saved
-EXIT_INTERRUPTED = 75  # EX_TEMPFAIL of sysexits.h: stopped on request, a checkpoint is kept
 
 
 def print_json(value: Any) -> None:
@@ -27,6 +26,15 @@ def print_json(value: Any) -> None:
 def say(text: str) -> None:
     """A line on standard output, in which names from files may stand."""
     print(printable(text))
+
+
+def say_columns(rows: Sequence[Sequence[str]]) -> None:
+    """Rows as lines of equally wide cells: the first of each to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for first, *others in rows:
+        cells = [first.ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
+        say("  ".join(cells).rstrip())
 
 
 def print_error(error: SpikefrontError, *, as_json: bool) -> None:

@@ -16,11 +16,12 @@ from importlib import import_module
 
 import typer
 
-from core.cli.console import EXIT_FAILED, EXIT_INTERRUPTED, print_error
+from core.cli.console import EXIT_FAILED, print_error
 from core.cli.output import OutputLost, careful_output, drop_output
 from core.errors import Interrupted, SpikefrontError
 from core.host.versions import program_version
 from core.loglines import Once, PersonFormatter, to_stderr
+from core.schemas.training import EXIT_INTERRUPTED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,13 +39,26 @@ COMMANDS: dict[str, Command] = {
     "train": Command(help="Train one network and write its bundle."),
     "trainer": Command(help="Wait with the engine loaded for one run on standard input.", hidden=True),
     "infer": Command(help="Wait with the engine loaded for images on standard input.", hidden=True),
+    "measure": Command(help="Measure how a run stands disturbances, as standard input says.", hidden=True),
+    "speed": Command(help="Time a small network, for a worker that says what it can do.", hidden=True),
     "count": Command(help="Parameters, operations and MACs of a masked backbone, without data."),
     "audit": Command(help="Recompute the paper's printed tables, or a table of your own."),
     "table": Command(help="Every network's size, operations and energies beside the paper's figures."),
     "reproduce": Command(help="Train a printed row of the paper and compare: printed, recomputed, measured."),
     "search": Command(help="Search hyper-parameters and masks; say what to train next.", group=True),
     "data": Command(help="List, fetch, add and verify data sets.", group=True),
-    "bundle": Command(help="Show, verify, recount or export a run's bundle, or hold it against its twin.", group=True),
+    "bundle": Command(
+        help="Show, verify, recount, disturb or export a run's bundle, or hold it against its twin.", group=True
+    ),
+    "gallery": Command(help="The finished runs that come with Spikefront: list them, test them again.", group=True),
+    "results": Command(help="A page of results, made from bundles or from the gallery."),
+    "db": Command(help="Upgrade, check or copy the database of an installation.", group=True),
+    "user": Command(help="Accounts of an installation that several people use.", group=True),
+    "token": Command(help="Tokens that programs show in place of a person.", group=True),
+    "backup": Command(help="Copy an installation while it runs."),
+    "restore": Command(help="Make an installation from a backup, in an empty home."),
+    "gc": Command(help="Remove what nobody needs any more: old checkpoints, events, leftovers."),
+    "health": Command(help="Whether the API, the dashboard or a worker of this machine is well.", group=True),
     "doctor": Command(help="Check this machine and say what is missing."),
 }
 
@@ -108,9 +122,11 @@ def _word_warnings() -> None:
 
 def _run(args: list[str], asked: str | None, on_ready: Callable[[], object]) -> None:
     try:
-        app = build_app(asked)
+        command = typer.main.get_command(build_app(asked))  # reads every signature, which takes a moment
         on_ready()
-        app(args, prog_name="spikefront")
+        command(args, prog_name="spikefront")
+    except KeyboardInterrupt:  # between commands' own handling of it, which begins a little later
+        sys.exit(EXIT_INTERRUPTED)
     except Interrupted as stop:
         print_error(stop, as_json="--json" in args)
         sys.exit(EXIT_INTERRUPTED)

@@ -14,10 +14,11 @@ from types import FrameType
 from typing import TYPE_CHECKING, Literal
 
 from core.bundle import Bundle
-from core.cli.console import EXIT_INTERRUPTED, print_json
+from core.cli.console import print_json
 from core.schemas.recount import Recount
 from core.schemas.results import Event, Finished
 from core.schemas.run import RunConfig
+from core.schemas.training import EXIT_INTERRUPTED
 from core.settings import Settings
 
 if TYPE_CHECKING:

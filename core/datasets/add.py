@@ -19,7 +19,7 @@ from filelock import FileLock
 from core.datasets.archive import CHUNK, Damaged, extract, is_archive
 from core.datasets.catalog import DATASETS, find
 from core.datasets.load import reader_of
-from core.datasets.own.make import build, require_name
+from core.datasets.own.make import build, require_name, require_side
 from core.datasets.parts import passed_over
 from core.datasets.spec import DatasetSpec, DatasetStatus, Progress, Reader, no_progress
 from core.errors import BadValue, DatasetCorrupt, DatasetMissing, HomeUnusable, NoClassFolders, UnknownName
@@ -53,19 +53,8 @@ def add(
     Raises UnknownName, BadValue, DatasetMissing, DatasetCorrupt, UnsafeArchive, or HomeUnusable (disk full).
     """
     source, data_dir = Path(source).expanduser(), Path(data_dir)
+    check_asked(name, data_dir, size=size, mirrors=mirrors, replace=replace)
     spec = DATASETS.built_in.get(name)
-    if spec is None:
-        require_name(name)
-    else:
-        reader = reader_of(spec, data_dir)
-        if reader.built_in:
-            expected = "a data set that is not built in; this one always is there"
-            raise BadValue(field="name", value=name, expected=expected)
-        if size is not None or mirrors:
-            expected = "left out: only a data set of your own is given a size or mirrored"
-            raise BadValue(
-                field="--size" if size is not None else "--mirrors", value=size or mirrors, expected=expected
-            )
     if not source.exists():
         raise BadValue(field="path", value=str(source), expected="a folder or an archive that exists")
     with disk_errors(data_dir, source), _alone(data_dir, name):
@@ -74,6 +63,7 @@ def add(
             if spec is None:
                 _make_own(name, source, temp, data_dir, replace=replace, size=size, mirrors=mirrors, progress=progress)
             else:
+                reader = reader_of(spec, data_dir)
                 _take_official(spec, reader, source, temp, data_dir, replace=replace, progress=progress)
             _exchange(temp, data_dir / name)
         finally:
@@ -82,6 +72,28 @@ def add(
         status = reader_of(spec, data_dir).status(spec, data_dir / name)
     log.info("datasets.added", extra={"dataset": name, "complete": status.complete})
     return status
+
+
+def check_asked(name: str, data_dir: Path, *, size: int | None, mirrors: bool, replace: bool) -> None:
+    """All that can be refused before the source is looked at. Raises BadValue, or DatasetMissing."""
+    spec = DATASETS.built_in.get(name)
+    if spec is None:
+        require_name(name)
+        require_side(size)
+        _require_new(name, data_dir, replace=replace)
+        return
+    if reader_of(spec, data_dir).built_in:
+        expected = "a data set that is not built in; this one always is there"
+        raise BadValue(field="name", value=name, expected=expected)
+    if size is not None or mirrors:
+        expected = "left out: only a data set of your own is given a size or mirrored"
+        raise BadValue(field="--size" if size is not None else "--mirrors", value=size or mirrors, expected=expected)
+
+
+def _require_new(name: str, data_dir: Path, *, replace: bool) -> None:
+    if (Path(data_dir) / name).exists() and not replace:
+        expected = "a new name: results that exist are of the images there now (--replace exchanges them all the same)"
+        raise BadValue(field="name", value=name, expected=expected)
 
 
 def _take_official(
@@ -113,9 +125,7 @@ def _make_own(
     progress: Progress,
 ) -> None:
     """Make the user's data set in `temp`; an archive is unpacked in there for as long as it is read."""
-    if (data_dir / name).exists() and not replace:
-        expected = "a new name: results that exist are of the images there now (--replace exchanges them all the same)"
-        raise BadValue(field="name", value=name, expected=expected)
+    _require_new(name, data_dir, replace=replace)  # again, now that no other process can add
     temp.mkdir()
     folder, unpacked = source, temp / "unpacked"
     if not source.is_dir():

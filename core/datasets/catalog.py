@@ -34,6 +34,7 @@ class Catalogue(Registry[DatasetSpec]):
     def __init__(self) -> None:
         super().__init__("data set")
         self._folder: ContextVar[Path | None] = ContextVar("data folder", default=None)
+        self._elsewhere: dict[Path, Mapping[str, DatasetSpec]] = {}  # by the data folder of whoever was told
 
     @property
     def built_in(self) -> Mapping[str, DatasetSpec]:
@@ -54,16 +55,22 @@ class Catalogue(Registry[DatasetSpec]):
         finally:
             self._folder.reset(token)
 
+    def tell(self, folder: Path, specs: Mapping[str, DatasetSpec]) -> None:
+        """What other machines have, for those that look in `folder`: known from now on, unless it is there itself."""
+        self._elsewhere[folder] = specs
+
     def __getitem__(self, name: str) -> DatasetSpec:
         """Raises UnknownName, or DatasetCorrupt where a user's data set has an unreadable table."""
         if (spec := self._entries.get(name)) is not None:
             return spec
         if isinstance(name, str) and (spec := user_spec(name, self.folder)) is not None:
             return spec
+        if (spec := self._told().get(name)) is not None:
+            return spec
         raise UnknownName(kind=self.kind, name=name, known=self)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._entries or name in user_specs(self.folder)
+        return name in self._entries or name in self._users()
 
     def __iter__(self) -> Iterator[str]:
         return iter((*self._entries, *self._users()))
@@ -72,7 +79,12 @@ class Catalogue(Registry[DatasetSpec]):
         return len(self._entries) + len(self._users())
 
     def _users(self) -> list[str]:
-        return [name for name in user_specs(self.folder) if name not in self._entries]
+        own = user_specs(self.folder)
+        names = (*own, *(name for name in self._told() if name not in own))
+        return [name for name in names if name not in self._entries]
+
+    def _told(self) -> Mapping[str, DatasetSpec]:
+        return self._elsewhere.get(self.folder, {})
 
 
 DATASETS = Catalogue()
@@ -107,7 +119,7 @@ def find(name: str, data_dir: Path) -> DatasetSpec:
 
 
 def all_specs(data_dir: Path) -> dict[str, DatasetSpec]:
-    """Every row, then the user's data sets of `data_dir`, by name."""
+    """Every row, then the user's data sets of `data_dir` and of other machines that were told of, by name."""
     with DATASETS.looking_in(data_dir):
         return dict(DATASETS)
 

@@ -7,7 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
-from core.datasets.spec import Dataset, DatasetSpec, DatasetStatus, FileReport, Progress, Report, no_progress
+from core.datasets.spec import (
+    Dataset,
+    DatasetSpec,
+    DatasetStatus,
+    FileReport,
+    NeverAdded,
+    Progress,
+    Report,
+    no_progress,
+)
 from core.datasets.splits import stratified
 from core.errors import DatasetMissing
 
@@ -53,7 +62,7 @@ def _raw() -> tuple[np.ndarray, np.ndarray]:
     return loaded.images.astype(np.int64), loaded.target.astype(np.int64)
 
 
-class DigitsReader:
+class DigitsReader(NeverAdded):
     """8x8 grey digits as 16x16 RGB, all three channels equal, with a fixed stratified test set of 360."""
 
     built_in = True
@@ -88,15 +97,3 @@ class DigitsReader:
             n_test=n_test,
             files=(FileReport(file="digits.csv.gz", state="ok" if whole else "corrupt", n=n_train + n_test),),
         )
-
-    def missing(self, folder: Path) -> str | None:
-        return None
-
-    def place(self, member: str) -> str | None:
-        return None
-
-    def files_of(self, home: Path) -> dict[str, Path]:
-        return {}
-
-    def convert(self, spec: DatasetSpec, home: Path, folder: Path, progress: Progress) -> bool:
-        return False

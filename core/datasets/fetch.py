@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import http.client
 import logging
 import shutil
 import ssl
-import urllib.error
-import urllib.request
 from pathlib import Path
 
+import httpx
 from filelock import FileLock
 
 from core.datasets.add import add, disk_errors
 from core.datasets.catalog import find
 from core.datasets.load import reader_of
-from core.datasets.spec import DatasetStatus, Progress, Remote, no_progress
+from core.datasets.spec import DatasetSpec, DatasetStatus, Progress, Remote, no_progress
 from core.errors import BadValue, ChecksumMismatch, FetchFailed
 
 log = logging.getLogger(__name__)
 
-CHUNK = 1 << 18
 TIMEOUT_S = 30.0
 SLACK = 2  # no download grows beyond this many times the size on record
+LEAST = 1 << 18  # unless that is hardly anything: the bound then, bytes
 
 
 def fetch(
@@ -48,8 +46,7 @@ def fetch(
     if reader.built_in or (remotes and status.complete and not replace):
         return status
     if not remotes:
-        expected = f"a data set with an address; {f'see {spec.home} to get this one' if spec.home else 'add this one'}"
-        raise BadValue(field="name", value=name, expected=expected)
+        require_address(spec)
     with disk_errors(data_dir):
         downloads = data_dir / "downloads"
         folder = downloads / name  # two sets may have files of the same name
@@ -61,6 +58,13 @@ def fetch(
             status = add(name, files[0] if len(files) == 1 else folder, data_dir, replace=replace, progress=progress)
             shutil.rmtree(folder)
     return status
+
+
+def require_address(spec: DatasetSpec) -> None:
+    """Raises BadValue for a set that its authors offer at no address, or that has none."""
+    if not spec.remotes:
+        expected = f"a data set with an address; {f'see {spec.home} to get this one' if spec.home else 'add this one'}"
+        raise BadValue(field="name", value=spec.name, expected=expected)
 
 
 def mirrored(remotes: tuple[Remote, ...], url: str) -> tuple[Remote, ...]:
@@ -93,51 +97,50 @@ def download(remote: Remote, target: Path, progress: Progress = no_progress) -> 
 
 def _receive(remote: Remote, part: Path, progress: Progress) -> None:
     have = part.stat().st_size if part.exists() else 0
-    request = urllib.request.Request(remote.url, headers={"User-Agent": "spikefront", "Accept-Encoding": "identity"})
     if not remote.url.startswith(("https://", "http://")):
         raise BadValue(field="url", value=remote.url, expected="an http or https address")
+    # identity: a file is wanted as it lies there, and lengths and ranges count its own bytes
+    headers = {"User-Agent": "spikefront", "Accept-Encoding": "identity"}
     if have:
-        request.add_header("Range", f"bytes={have}-")
+        headers["Range"] = f"bytes={have}-"
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
-            if have and not (answer.status == 206 and _starts_at(answer, have)):
+        with _client(remote) as client, client.stream("GET", remote.url, headers=headers) as answer:
+            if answer.status_code == 416 and have:  # nothing lies beyond the part: it is whole, or not this file
+                return
+            if not answer.is_success:
+                why = f"the server answered {answer.status_code} {answer.reason_phrase}."
+                raise FetchFailed(url=remote.url, why=why)
+            if have and not (answer.status_code == 206 and _starts_at(answer, have)):
                 have = 0  # the server sends the whole file again
-            length = answer.headers.get("Content-Length")
-            total = have + int(length) if length and length.isdigit() else 0
-            done = _store(answer, part, have, total or remote.bytes, remote, progress)
-    except urllib.error.HTTPError as error:
-        if error.code == 416 and have:  # nothing lies beyond the part: it is whole, or it is not this file
-            return
-        raise FetchFailed(url=remote.url, why=f"the server answered {error.code} {error.reason}.") from None
-    except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError, ssl.SSLError) as error:
-        reason = getattr(error, "reason", None) or error
-        raise FetchFailed(url=remote.url, why=f"{reason}. What came is kept; run the same command again.") from None
-    if total and done < total:
-        why = f"the connection ended after {done:,} of {total:,} bytes. Run the same command again to go on from there."
-        raise FetchFailed(url=remote.url, why=why)
+            length = answer.headers.get("Content-Length", "")
+            total = have + int(length) if length.isdigit() else 0
+            _store(answer, part, have, total or remote.bytes, remote, progress)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise FetchFailed(url=remote.url, why=f"{error}. What came is kept; run the same command again.") from None
 
 
-def _starts_at(answer: http.client.HTTPResponse, have: int) -> bool:
-    return (answer.headers.get("Content-Range") or "").startswith(f"bytes {have}-")
+def _client(remote: Remote) -> httpx.Client:
+    """A client that trusts whom this machine trusts. Raises FetchFailed for a proxy that cannot be used."""
+    try:
+        return httpx.Client(timeout=TIMEOUT_S, follow_redirects=True, verify=ssl.create_default_context())
+    # a SOCKS proxy without its package; an unknown scheme; an address that is none
+    except (ImportError, ValueError, httpx.InvalidURL) as error:
+        why = f"the proxy named in the environment (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY) cannot be used: {error}"
+        raise FetchFailed(url=remote.url, why=why) from None
 
 
-def _store(
-    answer: http.client.HTTPResponse, part: Path, have: int, total: int, remote: Remote, progress: Progress
-) -> int:
-    """Append to (or begin) the part; returns its length. What came before a fault stays on disk."""
+def _starts_at(answer: httpx.Response, have: int) -> bool:
+    return answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+
+
+def _store(answer: httpx.Response, part: Path, have: int, total: int, remote: Remote, progress: Progress) -> None:
+    """Append to (or begin) the part. What came before a fault stays on disk."""
     done = have
     with open(part, "ab" if have else "wb") as file:
         progress("downloading", done, total)
-        while True:
-            try:
-                chunk = answer.read(CHUNK)
-            except http.client.IncompleteRead as error:
-                file.write(error.partial)
-                raise
-            if not chunk:
-                return done
-            file.write(chunk)
-            done += len(chunk)
-            if done > max(SLACK * remote.bytes, CHUNK):
+        for piece in answer.iter_raw():  # in the pieces that arrive: a fault loses none that came before it
+            file.write(piece)
+            done += len(piece)
+            if done > max(SLACK * remote.bytes, LEAST):
                 raise FetchFailed(url=remote.url, why=f"it is far longer than the {remote.bytes:,} bytes on record.")
             progress("downloading", done, total)

@@ -1,4 +1,4 @@
-"""The two questions the rest asks of data: what is here, and give it to me."""
+"""The questions the rest asks of data: what is here, and give it to me."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from core.datasets.catalog import find
 from core.datasets.spec import Dataset, DatasetSpec, DatasetStatus, Progress, Reader, Report, no_progress
 from core.errors import DatasetMissing
+from core.schemas.catalog import DatasetInfo
 
 COUNTING_ONLY = "Networks for it can be counted; training on it is not possible yet."
 
@@ -17,6 +18,26 @@ def status(name: str, data_dir: Path) -> DatasetStatus:
     if spec.reader is None:
         return DatasetStatus(ready=False, note=COUNTING_ONLY)
     return spec.reader.status(spec, Path(data_dir) / name)
+
+
+def info(name: str, data_dir: Path) -> DatasetInfo:
+    """A data set's facts and its state on this machine."""
+    spec, state = find(name, data_dir), status(name, data_dir)
+    return DatasetInfo(
+        name=name,
+        title=spec.title,
+        n_classes=spec.n_classes,
+        image_shape=spec.image_shape,
+        ready=state.ready,
+        complete=state.complete,
+        n_train=state.n_train,
+        n_test=state.n_test,
+        note=state.note,
+        fetchable=bool(spec.remotes),
+        trainable=spec.reader is not None,
+        citation=spec.citation,
+        licence=spec.licence,
+    )
 
 
 def load(name: str, data_dir: Path, progress: Progress = no_progress) -> Dataset:

@@ -107,6 +107,22 @@ class Reader(Protocol):
         """Whether `home` itself holds the set in another form, which is then written to `folder` in this one."""
 
 
+class NeverAdded:
+    """The part of a Reader that adds files, of a set that has none to add."""
+
+    def missing(self, folder: Path) -> str | None:
+        return None
+
+    def place(self, member: str) -> str | None:
+        return None
+
+    def files_of(self, home: Path) -> dict[str, Path]:
+        return {}
+
+    def convert(self, spec: DatasetSpec, home: Path, folder: Path, progress: Progress) -> bool:
+        return False
+
+
 @dataclass(frozen=True, kw_only=True)
 class DatasetSpec:
     """One row of the catalogue.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from core.energy.modes import Mode
-from core.energy.price import price
+from core.energy.price import firing_rate, price
 from core.errors import BadValue
 from core.schemas.prices import Profile
 from core.schemas.results import Counts, LayerCounts
@@ -41,7 +41,7 @@ def break_even(snn: Counts, cnn: Counts, mode: Mode, profile: Profile) -> BreakE
         if counts.kind is not kind:
             raise BadValue(field=field, value=counts.kind.value, expected=f"counts of a {kind.value}")
     snn_pj, cnn_pj, constant_pj = (price(mode.tally(counts), profile) for counts in (snn, cnn, silenced(snn)))
-    measured = mean_firing_rate(snn)
+    measured = firing_rate(snn) or 0.0
     rate, reason = None, ""
     if constant_pj >= cnn_pj:
         reason = "The spiking network costs more than its twin even if no neuron fires."
@@ -66,10 +66,3 @@ def _silent(layer: LayerCounts) -> LayerCounts:
     if layer.input_is_spikes:
         none |= {"ac": (0,) * len(layer.ac), "input_nonzero": (0,) * len(layer.input_nonzero)}
     return layer.model_copy(update=none)
-
-
-def mean_firing_rate(counts: Counts) -> float:
-    """Spikes / (neurons x T) over all neurons and samples; 0 where there are no neurons."""
-    layers = [layer for layer in counts.layers if layer.spikes]
-    places = sum(layer.output_numel for layer in layers) * counts.time_steps * counts.n_samples
-    return sum(sum(layer.spikes) for layer in layers) / places if places else 0.0

@@ -106,6 +106,13 @@ def layers(counts: Counts, plan_blocks: Mapping[str, str | None], mode: Mode, pr
     )
 
 
+def firing_rate(counts: Counts) -> float | None:
+    """Spikes / (neurons x T) over all neuron layers and samples, in [0, 1]; None for a network without spikes."""
+    neurons = [layer for layer in counts.layers if layer.spikes]
+    places = sum(layer.output_numel for layer in neurons) * counts.time_steps * counts.n_samples
+    return sum(sum(layer.spikes) for layer in neurons) / places if places else None
+
+
 def firing_rates(layer: LayerCounts, n_samples: int) -> list[float] | None:
     """Firing rate at each step, in [0, 1]; None for a layer without neurons."""
     if not layer.spikes:

@@ -166,14 +166,18 @@ def exact_static(node: Node, plan: Plan, kind: Kind, time_steps: int, neuron: st
     """MACs of `exact` if no real-valued input element is zero."""
     if layer_kind(node, kind) not in SYNAPTIC or _input_is_spikes(node, plan, kind):
         return 0
-    once = all(_is_once(plan.node(name), plan, neuron) for name in node.inputs)
+    once = all(is_once(plan.node(name), plan, neuron) for name in node.inputs)
     return in_bounds_ops(node) * (1 if once else _passes(kind, time_steps))
 
 
-def _is_once(node: Node, plan: Plan, neuron: str) -> bool:
+def is_once(node: Node, plan: Plan, neuron: str) -> bool:
     """Whether the node's value is one for all steps: constant, or a real one of a layer-synchronous network."""
-    waits = neuron == "count" and not node.spikes and node.name not in readout(plan)
-    return node.constant or waits
+    return node.constant or gives_one_output(node, plan, neuron)
+
+
+def gives_one_output(node: Node, plan: Plan, neuron: str) -> bool:
+    """Whether a layer-synchronous network makes the node's value once, from the sum of its input over all steps."""
+    return neuron == "count" and not node.spikes and node.name not in readout(plan)
 
 
 # `exact+neuron`: `exact`, and the arithmetic that is done whether or not anything fires.
@@ -215,7 +219,7 @@ def outputs_given(layer: LayerCounts, counts: Counts) -> int:
 def exact_neuron_static(node: Node, plan: Plan, kind: Kind, time_steps: int, neuron: str = "lif") -> int:
     """MACs of `exact+neuron` if no real-valued input element is zero; a bias or a comparison is no MAC."""
     _, each_macs = EACH_STEP.get(layer_kind(node, kind, neuron), (0, 0))
-    once = node.op != "act" and _is_once(node, plan, neuron)  # a neuron works at every step
+    once = node.op != "act" and is_once(node, plan, neuron)  # a neuron works at every step
     passes = 1 if once else _passes(kind, time_steps)
     return exact_static(node, plan, kind, time_steps, neuron) + each_macs * node.numel * passes
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from core.datasets.splits import limited
 from core.engine.data import LIMIT_SEED, Images, Normaliser, batch_bounds, stream
-from core.engine.network import Network
+from core.engine.network import Network, in_float32
 from core.forecast import STATISTICS_IMAGES
 
 
@@ -73,20 +73,19 @@ def take_statistics(
     evaluation. `look` is called after each batch and may raise. All else of the network stays as it is.
     """
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
-    training, mixed = network.training, network._mixed
+    training = network.training
     kept = [(norm.momentum, norm.num_batches_tracked.clone()) for norm in norms]
     network.train()
-    network._mixed = False
     network.seed_encoding("statistics")
     try:
-        for number, (low, high) in enumerate(batch_bounds(len(images), batch_size), start=1):
-            for norm in norms:
-                norm.momentum = 1 / number  # a cumulative mean: the first batch replaces what was there
-            network(normalise(images[low:high]))
-            look()
+        with in_float32(network):
+            for number, (low, high) in enumerate(batch_bounds(len(images), batch_size), start=1):
+                for norm in norms:
+                    norm.momentum = 1 / number  # a cumulative mean: the first batch replaces what was there
+                network(normalise(images[low:high]))
+                look()
     finally:
         for norm, (momentum, tracked) in zip(norms, kept, strict=True):
             norm.momentum = momentum
             norm.num_batches_tracked.copy_(tracked)
         network.train(training)
-        network._mixed = mixed

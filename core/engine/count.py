@@ -15,6 +15,7 @@ neuron updates, memory; their sizes are in the counts, and `core.energy` prices 
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -24,12 +25,12 @@ import torch
 from torch import Tensor
 
 from core.backbones.plan import FREE, SYNAPTIC, Node
-from core.energy.modes import layer_kind
+from core.energy.planned import planned_layers
 from core.engine.fast import kernels
 from core.engine.fast.fused import DTYPES, spread
-from core.engine.network import Network, observe
+from core.engine.network import Network, mapping, observe
 from core.errors import UnknownLayer
-from core.schemas.results import Counts, LayerCounts
+from core.schemas.results import PER_STEP, Counts, LayerCounts
 
 
 @dataclass
@@ -67,20 +68,19 @@ class Counter:
         self._odd: dict[str, list[Tensor]] = {}
         self.n_samples = 0
         self._batch = 0
-        self._observing = observe(network, self._see)
+        self._watching = ExitStack()
 
     def __enter__(self) -> Self:
-        self._observing.__enter__()
-        self.network._maps = self._maps  # fused activations leave theirs here
+        self._watching.enter_context(observe(self.network, self._see))
+        self._watching.enter_context(mapping(self.network, self._maps))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.network._maps = None
+        self._watching.close()
         self._maps.clear()
         self._sums.clear()
-        self._observing.__exit__(kind, error, trace)
 
     @torch.no_grad()
     def _see(self, node: Node, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -146,27 +146,14 @@ class Counter:
         self._verify()
         plan, network = self.network.plan, self.network
         layers = []
-        for node in plan.nodes:
-            if node.op == "input":
-                continue
-            tally = self._tallies[node.name]
-            spiking_input = self._input_is_spikes(node)
+        for planned in planned_layers(plan, network.config.kind, network.config.neuron.model):
+            tally = self._tallies[planned.name]
             ops, silent = _summed(tally.ops), (0,) * network.steps
             layers.append(
                 LayerCounts(
-                    name=node.name,
-                    kind=layer_kind(node, network.config.kind, network.config.neuron.model),
-                    output_shape=node.shape,
-                    params=node.params,
-                    dense_ops=node.dense_ops,
-                    bias_ops=self._bias_ops(node),
-                    input_numel=node.in_numel,
-                    output_numel=node.numel,
-                    input_is_spikes=spiking_input,
-                    constant_input=all(network.is_constant(self._nodes[name]) for name in node.inputs),
-                    one_output=network.gives_one_output(node),
-                    ac=ops if ops and spiking_input else silent,
-                    mac=ops if ops and not spiking_input else silent,
+                    **planned.model_dump(exclude=set(PER_STEP)),
+                    ac=ops if ops and planned.input_is_spikes else silent,
+                    mac=ops if ops and not planned.input_is_spikes else silent,
                     input_nonzero=_summed(tally.input_nonzero),
                     spikes=_summed(tally.spikes),
                 )
@@ -198,12 +185,6 @@ class Counter:
             "neuron_layers": np.array([node.name for node in acts], dtype=np.str_),
             "spikes": self._stacked([self._tallies[node.name].spikes for node in acts]),
         }
-
-    def _bias_ops(self, node: Node) -> int:
-        """Adds of one pass for the bias; for a normalisation those of its shift, unless a bias before it takes it."""
-        if node.op != "bn":
-            return node.bias_ops
-        return 0 if self._nodes[node.inputs[0]].bias else node.numel
 
     def _input_is_spikes(self, node: Node) -> bool:
         return self.network.spiking and all(self._nodes[name].spikes for name in node.inputs)

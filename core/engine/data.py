@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from core.datasets.catalog import DatasetSpec
+from core.datasets.identity import data_digest
 from core.datasets.load import Dataset
 from core.datasets.splits import limited, train_validation
 from core.errors import BadValue
@@ -55,6 +56,7 @@ class Splits:
     n_train_available: int  # training images before train_limit
     spec: DatasetSpec
     complete: bool
+    data: str  # core.datasets.identity.data_digest
 
 
 def split(dataset: Dataset, training: TrainingConfig, device: torch.device) -> Splits:
@@ -89,6 +91,7 @@ def split(dataset: Dataset, training: TrainingConfig, device: torch.device) -> S
         n_train_available=available,
         spec=dataset.spec,
         complete=dataset.complete,
+        data=data_digest(dataset),
     )
 
 
@@ -185,7 +188,7 @@ class TrainBatches:
         _, *kinds = self._config.training.augment.split("-")  # crop, and what else
         generator = stream(self._config.seed, "augment", epoch, step)
         flip = self._alternating(epoch)[chosen] if "altflip" in kinds else "flip" in kinds
-        images, mirrored = _crop_flip(self._part.images, chosen, generator, flip)
+        images, mirrored = crop_flip(self._part.images, chosen, generator, flip)
         return cutout(images, generator, self._grey) if "cutout" in kinds else images, mirrored
 
     def _alternating(self, epoch: int) -> Tensor:
@@ -199,19 +202,14 @@ class TrainBatches:
         return self._half ^ (epoch % 2 == 0)
 
 
-def crop_flip(images: Tensor, chosen: Tensor, generator: torch.Generator, *, flip: bool | Tensor = True) -> Tensor:
+def crop_flip(
+    images: Tensor, chosen: Tensor, generator: torch.Generator, flip: bool | Tensor = True
+) -> tuple[Tensor, Tensor]:
     """The `chosen` images, each shifted by up to an eighth of its side (edges mirrored) and mirrored half the time.
 
-    images: [M, H, W, 3]; chosen: [N] int64; returns [N, H, W, 3]. Shifting and mirroring are one gather.
-    With `flip` off they are shifted only; a `flip` of [N] bool says which are mirrored.
+    images: [M, H, W, 3]; chosen: [N] int64; returns [N, H, W, 3] and which are mirrored, [N] bool. Shifting and
+    mirroring are one gather. With `flip` off they are shifted only; a `flip` of [N] bool says which are mirrored.
     """
-    return _crop_flip(images, chosen, generator, flip)[0]
-
-
-def _crop_flip(
-    images: Tensor, chosen: Tensor, generator: torch.Generator, flip: bool | Tensor
-) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """What `crop_flip` returns, and which are mirrored, [N] bool."""
     device, n = images.device, len(chosen)
     height, width = images.shape[1:3]
     # drawn on the CPU, so that every device sees the same shifts

@@ -13,6 +13,7 @@ import torch
 from core.backbones.plan import Plan
 from core.errors import BadValue, OutOfMemory
 from core.forecast import training_memory_bytes
+from core.host.energy_meter import EnergyMeter
 from core.host.machine import memory_available_bytes
 from core.host.versions import installed
 from core.schemas.run import RunConfig
@@ -33,6 +34,12 @@ def choose_device(wanted: str) -> torch.device:
 def describe_device(device: torch.device) -> str:
     """`cpu`, or the name of the GPU."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+
+
+def energy_meter(device: torch.device) -> EnergyMeter:
+    """Of this machine's processor, and of the GPU where one trains."""
+    uuid = getattr(torch.cuda.get_device_properties(device), "uuid", None) if device.type == "cuda" else None
+    return EnergyMeter(gpu=None if uuid is None else f"GPU-{uuid}")
 
 
 def available_bytes(device: torch.device) -> int | None:
@@ -117,11 +124,10 @@ def _commit() -> str | None:
     root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return None
+    git = ["git", "-C", str(root)]
     try:
         head, changed = (
-            subprocess.run(
-                ["git", "-C", str(root), *words], capture_output=True, text=True, timeout=5, check=True
-            ).stdout.strip()
+            subprocess.run([*git, *words], capture_output=True, text=True, timeout=5, check=True).stdout.strip()
             for words in (("rev-parse", "HEAD"), ("status", "--porcelain", "--untracked-files=no"))
         )
     except (OSError, subprocess.SubprocessError):

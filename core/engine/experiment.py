@@ -15,12 +15,14 @@ import torch
 from safetensors.torch import save
 
 from core.analysis.confusion import confusion, f1_macro
+from core.analysis.predictions import predict
 from core.bundle import Bundle, Predictions
 from core.datasets.catalog import DATASETS
+from core.datasets.identity import present_digest
 from core.datasets.load import load
 from core.datasets.splits import limited
 from core.energy.modes import MODES
-from core.energy.price import energy_pj
+from core.energy.price import energy_pj, firing_rate
 from core.energy.profiles import profiles
 from core.engine.checkpoint import set_aside
 from core.engine.convert import convert, require_convertible
@@ -30,6 +32,7 @@ from core.engine.diagnose import choose_examples
 from core.engine.environment import (
     choose_device,
     describe_device,
+    energy_meter,
     environment,
     fitting_batch,
     require_memory,
@@ -40,7 +43,7 @@ from core.engine.sources import START, adopt, check_start, kept, load_state
 from core.engine.start_from import adapt
 from core.engine.teacher import FOLDER, check, load_teacher, noted
 from core.engine.train import EVALUATION_BATCH, Trainer
-from core.errors import BundleCorrupt, Interrupted, OutOfMemory
+from core.errors import BadValue, BundleCorrupt, Interrupted, OutOfMemory
 from core.host.malloc import keep_freed_memory
 from core.recipes.build import plan_of
 from core.run_folder import held
@@ -89,6 +92,7 @@ def run(
         bundle.require_own(config)
         if bundle.complete:
             summary = bundle.summary()
+            _require_same_images(summary, present_digest(config.dataset, data_dir), field="out", folder=bundle.path)
             emit(Finished(summary=summary))
             return summary
         place = choose_device(device)
@@ -139,6 +143,10 @@ def _run(
     twin = taught_by
     _drop_damaged(twin)
     twin.require_own(config.twin())
+    if given is not None:
+        _require_same_images(given.summary(), splits.data, field="teacher", folder=given.path)
+    if twin.complete and twin.summary().data_digest not in (None, splits.data):
+        shutil.rmtree(twin.path)  # trained before the data set was exchanged, by an attempt that came no further
     if not twin.complete and given is not None:
         adopt(given, twin)
     if not twin.complete:
@@ -223,10 +231,16 @@ def _train(
     if trainer.asks_once:
         folders = (taught_by.path,) if given is None else (taught_by.path, given.path)
         trainer.ask_once(taught_by.weights_sha256, folders)
-    trainer.train()
+    if recount is not None:
+        trainer.pace.expect_recount()
+    with energy_meter(device) as meter:
+        trainer.train()
+    taken = {"training_energy": meter.told(whole_run=not resumed).model_dump(exclude_none=True)}
 
     network.load_state_dict(trainer.best)
     outputs_NTC, counter, evaluate_wall_s = _test(network, splits, trainer, device, should_stop)
+    ended = trainer.epoch - 1
+    trainer.pace.report("measuring", epoch=ended, step=0, steps=1)
     counts = counter.counts(len(splits.test))
     predictions = Predictions(
         index=splits.test.index,
@@ -237,9 +251,10 @@ def _train(
     summary = _summarise(config, splits, trainer, counts, predictions, evaluate_wall_s, device)
     made_from = {"teacher": taught_by, "start": origin}
     noted_of = {name: noted(one) for name, one in made_from.items() if one is not None}
-    bundle.write_json("environment.json", environment(device) | noted_of)
+    bundle.write_json("environment.json", environment(device) | noted_of | taken)
     _write(bundle, trainer, splits, counter, counts, predictions, summary)
     if recount is not None:
+        trainer.pace.report("recounting", epoch=ended, step=0, steps=1)
         recount(bundle, splits.test.images.cpu().numpy(), splits.test.labels.cpu().numpy())
     bundle.seal()
     log.info("run.finished", extra={"config_hash": config.config_hash, "accuracy": summary.accuracy})
@@ -284,10 +299,14 @@ def _test(
     normalise = Normaliser.of(network, splits.spec, device)
     network.eval()
     network.seed_encoding("test")
-    started = time.monotonic()
+    started = begun = time.monotonic()
+    trainer.pace.report("testing", epoch=epoch, step=0, steps=steps)
     with torch.inference_mode(), Counter(network) as counter:
-        for step, (x, _) in enumerate(evaluation_batches(splits.test, normalise, size), start=1):
+        for step, (x, labels) in enumerate(evaluation_batches(splits.test, normalise, size), start=1):
             outputs.append(network(x).transpose(0, 1))
+            now = time.monotonic()
+            trainer.pace.took("testing", len(labels), now - begun, epoch)
+            begun = now
             trainer.pace.report("testing", epoch=epoch, step=step, steps=steps)
             if should_stop():  # the checkpoint of the last epoch's end stands
                 raise Interrupted(epoch=epoch, step=trainer.steps)
@@ -304,10 +323,8 @@ def _summarise(
     evaluate_wall_s: float,
     device: torch.device,
 ) -> Summary:
-    answers = predictions.outputs.mean(1).argmax(1)
+    answers = predict(predictions.outputs)
     tally = MODES[DEFAULT_MODE].tally(counts)  # every other mode follows from counts.json
-    neurons = [layer for layer in counts.layers if layer.spikes]
-    places = sum(layer.output_numel for layer in neurons) * counts.time_steps * counts.n_samples
     return Summary(
         accuracy=float((answers == predictions.label).mean()),
         f1_macro=f1_macro(confusion(predictions.label, answers, predictions.classes)),
@@ -317,7 +334,7 @@ def _summarise(
         energy_pj=energy_pj(tally.acs, tally.macs, profiles()[DEFAULT_PROFILE]),
         mode=DEFAULT_MODE,
         profile=DEFAULT_PROFILE,
-        firing_rate=sum(sum(layer.spikes) for layer in neurons) / places if neurons else None,
+        firing_rate=firing_rate(counts),
         seed=config.seed,
         dataset=config.dataset,
         dataset_complete=splits.complete,
@@ -339,6 +356,7 @@ def _summarise(
         evaluate_wall_s=evaluate_wall_s,
         device=describe_device(device),
         config_hash=config.config_hash,
+        data_digest=splits.data,
     )
 
 
@@ -354,7 +372,7 @@ def _write(
     """Every file of the bundle but config, environment and the manifest, which makes it one."""
     test = splits.test
     fixed = limited(np.arange(len(test)), predictions.label, FIXED_EXAMPLES, LIMIT_SEED)
-    kept = choose_examples(predictions.label, predictions.outputs.mean(1).argmax(1), fixed)
+    kept = choose_examples(predictions.label, predict(predictions.outputs), fixed)
     bundle.write_model("config.json", trainer.config)  # again: it was written long ago
     bundle.write_model("metrics.json", trainer.metrics)
     bundle.write_model("gradients.json", trainer.gradients)
@@ -369,6 +387,13 @@ def _write(
         "weights.safetensors", save({name: value.cpu().contiguous() for name, value in trainer.best.items()})
     )
     bundle.write_model("summary.json", summary)
+
+
+def _require_same_images(summary: Summary, data: str | None, *, field: str, folder: Path) -> None:
+    """Raise BadValue where a finished run is known to be on other images than those that are there now."""
+    if None not in (summary.data_digest, data) and summary.data_digest != data:
+        expected = f"another folder: the run in this one is on other images of {summary.dataset}, exchanged since"
+        raise BadValue(field=field, value=str(folder), expected=expected)
 
 
 @contextmanager

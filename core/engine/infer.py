@@ -8,12 +8,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load
 from torch import Tensor
 from torch.nn import functional as F
 
-from core.backbones.catalog import plan_for
 from core.backbones.plan import Node
 from core.bundle import Bundle
 from core.datasets.catalog import DATASETS
@@ -21,14 +18,13 @@ from core.datasets.picture import fit, png_uri
 from core.engine.count import Counter
 from core.engine.data import Normaliser
 from core.engine.network import Network, observe
-from core.errors import BundleCorrupt
-from core.recipes.build import plan_of
-from core.schemas.inference import Inferred, InferRequest, LayerActivity, Pass
-from core.schemas.run import RunConfig
+from core.engine.neurons import first_potential, trace_steps
+from core.engine.sources import CPU, trained
+from core.errors import BadValue
+from core.schemas.inference import Inferred, InferRequest, LayerActivity, Membrane, MembraneTrace, NeuronPlace, Pass
 
 MAP_SIDE = 32  # pixels: a larger layer is folded into squares
 KEPT = 4  # networks kept in memory: two runs and their twins
-CPU = torch.device("cpu")
 
 
 class Networks:
@@ -39,27 +35,13 @@ class Networks:
 
     def of(self, bundle: Bundle) -> Network:
         """The network of a finished bundle, in evaluation mode. Raises BundleCorrupt."""
-        config = bundle.config()
-        weights = next((entry.sha256 for entry in bundle.files() if entry.name == "weights.safetensors"), "")
-        key = (weights, config.config_hash)
+        key = (bundle.weights_sha256, bundle.config().config_hash)
         if key not in self._kept:
-            network = Network(plan_of(config), config)
-            try:
-                network.load_state_dict(load(bundle.read("weights.safetensors")))
-            except (SafetensorError, RuntimeError) as error:
-                raise BundleCorrupt(file="weights.safetensors", why=f"{str(error)[:500]}.") from None
-            self._kept[key] = network.eval()
+            self._kept[key] = trained(bundle)
         self._kept.move_to_end(key)
         while len(self._kept) > KEPT:
             self._kept.popitem(last=False)
         return self._kept[key]
-
-
-def warm_up() -> None:
-    """Load the compiled kernels of an evaluation, so that the first image need not wait for them."""
-    config = RunConfig(mask=("F9",), time_steps=2)
-    plan = plan_for(backbone="squeezenet", mask=config.mask, input_shape=(3, 16, 16), n_classes=2)
-    run(Network(plan, config).eval(), torch.zeros(1, 16, 16, 3).permute(0, 3, 1, 2))
 
 
 def infer(request: InferRequest, networks: Networks) -> Inferred:
@@ -74,7 +56,11 @@ def infer(request: InferRequest, networks: Networks) -> Inferred:
     content = base64.b64decode(request.picture, validate=True)
     fitted = fit(content, height=height, width=width, invert=request.invert)
     images = torch.from_numpy(fitted.image.copy()).unsqueeze(0)
-    passes = [run(network, Normaliser.of(network, spec, CPU)(images)) for network in loaded]
+    passes = []
+    for place, network in enumerate(loaded):
+        x = Normaliser.of(network, spec, CPU)(images)
+        seen = membrane(network, x, request.neuron) if request.neuron is not None and place == 0 else None
+        passes.append(run(network, x).model_copy(update={"membrane": seen}))
     return Inferred(image=png_uri(fitted.image), picture=fitted.picture, passes=passes)
 
 
@@ -90,6 +76,51 @@ def run(network: Network, x: Tensor) -> Pass:
     with torch.inference_mode(), Counter(network) as counter, observe(network, see):
         outputs_TC = network(x)[:, 0]
     return Pass(outputs=outputs_TC.double().tolist(), counts=counter.counts(1), layers=layers)
+
+
+def membrane(network: Network, x: Tensor, place: NeuronPlace) -> Membrane:
+    """The neuron at `place` over the T steps of x: [1, C, H, W].
+
+    Runs every node by itself, since the fused kernels keep no membrane. Raises BadValue for a network without membranes
+    or a place that is not in it.
+    """
+    node = _neurons(network, place)
+    given: list[Tensor] = []
+
+    def see(seen: Node, inputs: Sequence[Tensor], output: Tensor | None) -> None:
+        if seen.name == node.name:
+            given.append(network.into_neurons(node, inputs[0])[:, place.channel, place.y, place.x].clone())
+
+    network.seed_encoding("try")
+    with torch.inference_mode(), observe(network, see, every_node=True):
+        network(x)
+        (drive,) = given  # [T], or [1] where the input is the same at every step
+        parts = trace_steps(drive, network.steps, network.config.neuron, network.leak(node.name), network.v_start)
+    before, after, spikes = (part.tolist() for part in parts)
+    trace = MembraneTrace(
+        input=drive.expand(network.steps).tolist(),
+        before=before,
+        after=after,
+        spikes=[int(s) for s in spikes],
+        v_threshold=network.config.neuron.v_threshold,
+        v_start=first_potential(network.config.neuron) if network.v_start is None else network.v_start,
+    )
+    return Membrane(**place.model_dump(), trace=trace)
+
+
+def _neurons(network: Network, place: NeuronPlace) -> Node:
+    """The layer of a neuron that is there and has a membrane. Raises BadValue."""
+    names = [node.name for node in network.plan.nodes if node.op == "act"]
+    if not network.spiking or network.config.neuron.model == "count":
+        expected = "of a spiking network whose neurons have a membrane: not of a CNN, nor of neurons of counts"
+        raise BadValue(field="layer", value=place.layer, expected=expected)
+    if place.layer not in names:
+        raise BadValue(field="layer", value=place.layer, expected=f"one of {', '.join(names)}")
+    node = network.plan.node(place.layer)
+    for name, value, size in zip(("channel", "y", "x"), (place.channel, place.y, place.x), node.shape, strict=True):
+        if value >= size:
+            raise BadValue(field=name, value=value, expected=f"from 0 to {size - 1}, as {place.layer} has them")
+    return node
 
 
 def activity(node: Node, output: Tensor) -> LayerActivity:

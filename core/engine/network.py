@@ -73,7 +73,7 @@ class Network(nn.Module):
             if node.op not in _RULES:
                 raise UnknownLayer(layer=node.name, kind=node.op)
             if (layer := _layer(node, config.neuron if learns else None)) is not None:
-                _attach(self, node.name, layer)
+                attach(self, node.name, layer)
                 self._layers[node.name] = layer
         last_use = {name: node.name for node in plan.nodes for name in node.inputs}
         self._spent = {node.name: [n for n in node.inputs if last_use[n] == node.name] for node in plan.nodes}
@@ -115,12 +115,20 @@ class Network(nn.Module):
 
     def _gain(self, node: Node) -> Tensor | None:
         """[]: what multiplies the input of activation `node`; None where nothing does."""
-        learned = self._layers.get(node.name)
+        learned = self.learned(node.name)
         if learned is None or learned.log_threshold is None:
             return None
         if self._code:
             return gain(learned, self.config.neuron, node.numel * self.steps)
         return learned.log_threshold.neg().exp()
+
+    def learned(self, activation: str) -> Learned | None:
+        """What the neurons of an activation learn; None where they learn nothing."""
+        return self._layers.get(activation)
+
+    def leak(self, activation: str) -> Tensor | None:
+        """[]: the learned w of 1 / tau = sigmoid(w); None where the leak is not learned."""
+        return getattr(self.learned(activation), "w", None)
 
     def seed_encoding(self, *key: int | str) -> None:
         """Start the random numbers of rate coding anew from (seed, "encoding", *key); other codings draw none.
@@ -188,7 +196,7 @@ class Network(nn.Module):
                 norm=self._layers[chain.bn.name],
                 bias=self._layers[chain.conv.name].bias,
                 gain=self._gain(chain.act),
-                w=getattr(self._layers.get(chain.act.name), "w", None),
+                w=self.leak(chain.act.name),
             )
             for chain in group.chains
         )
@@ -282,7 +290,7 @@ class Network(nn.Module):
             counts = counted(x, self.steps)
             return counts if self.is_constant(node) else unrolled(counts, self.steps)
         constant = self.is_constant(self.plan.node(node.inputs[0]))
-        w = getattr(self._layers.get(node.name), "w", None)
+        w = self.leak(node.name)
         if self._may_fuse(x) and self._compiled:
             return spikes(x, self.steps, constant, self.config.neuron, w, self.v_start)
         unfolded = x.unsqueeze(0) if constant else x.unflatten(0, (self.steps, -1))
@@ -377,22 +385,12 @@ def _layer(node: Node, learning: NeuronConfig | None) -> nn.Module | None:
     if node.op == "act" and learning:
         return Learned(learning)
     if node.op == "conv":
-        return nn.utils.skip_init(
-            nn.Conv2d,
-            node.in_shape[0],
-            node.shape[0],
-            node.kernel,
-            stride=node.stride,
-            padding=node.padding,
-            dilation=node.dilation,
-            groups=node.groups,
-            bias=node.bias,
-        )
+        return nn.utils.skip_init(nn.Conv2d, **node.convolution)
     return nn.BatchNorm2d(node.shape[0]) if node.op == "bn" else None
 
 
-def _attach(root: nn.Module, path: str, layer: nn.Module) -> None:
-    """Put `layer` at the dotted path, so that state_dict keys are the plan's names."""
+def attach(root: nn.Module, path: str, layer: nn.Module) -> None:
+    """Put `layer` at the dotted path, so that state_dict keys, and those of a bundle, are the plan's names."""
     *folders, leaf = path.split(".")
     for folder in folders:
         if folder not in root._modules:
@@ -458,3 +456,36 @@ def passing_counts(network: Network) -> Iterator[None]:
         yield
     finally:
         network._passes_counts = before
+
+
+@contextmanager
+def mapping(network: Network, maps: dict[str, Tensor]) -> Iterator[None]:
+    """Let activations that run as one operation with others leave in `maps`, by name, what a counter would count of
+    them: the non-zero channels of each pixel, [rows, H x W] int32."""
+    network._maps = maps
+    try:
+        yield
+    finally:
+        network._maps = None
+
+
+@contextmanager
+def in_float32(network: Network) -> Iterator[None]:
+    """Let a network of mixed precision train in float32, as it is evaluated."""
+    before, network._mixed = network._mixed, False
+    try:
+        yield
+    finally:
+        network._mixed = before
+
+
+@contextmanager
+def own_encoding(network: Network, *key: int | str) -> Iterator[None]:
+    """Random numbers of rate coding of the block's own (see `seed_encoding`); afterwards they go on as if it had not
+    been."""
+    before = network._draw
+    network.seed_encoding(*key)
+    try:
+        yield
+    finally:
+        network._draw = before

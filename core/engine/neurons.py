@@ -55,12 +55,24 @@ def _fire(h: Tensor, neuron: NeuronConfig) -> tuple[Tensor, Tensor]:
     return s, RESETS[neuron.reset](h, resetting, neuron.v_threshold)
 
 
+def _if_charge(x: Tensor, v: Tensor, neuron: NeuronConfig, w: Tensor | None = None) -> Tensor:
+    return v + x
+
+
+def _lif_charge(x: Tensor, v: Tensor, neuron: NeuronConfig, w: Tensor | None = None) -> Tensor:
+    return v + (x - v) / neuron.tau if neuron.decay_input else v * (1.0 - 1.0 / neuron.tau) + x
+
+
+def _plif_charge(x: Tensor, v: Tensor, neuron: NeuronConfig, w: Tensor) -> Tensor:
+    return v + (x - v) * w.sigmoid() if neuron.decay_input else v * (1.0 - w.sigmoid()) + x
+
+
 def if_step(x: Tensor, v: Tensor, neuron: NeuronConfig, w: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """One step of the integrate-and-fire neuron: H = V + X. No leak; tau is not used.
 
     x, v: [...] real; returns S: [...] in {0, 1} and V': [...].
     """
-    return _fire(v + x, neuron)
+    return _fire(_if_charge(x, v, neuron), neuron)
 
 
 def lif_step(x: Tensor, v: Tensor, neuron: NeuronConfig, w: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -71,8 +83,7 @@ def lif_step(x: Tensor, v: Tensor, neuron: NeuronConfig, w: Tensor | None = None
     H = (1 - 1 / tau) V + X, its LIFNode(decay_input=False).
     x, v: [...] real; returns S: [...] in {0, 1} and V': [...].
     """
-    charged = v + (x - v) / neuron.tau if neuron.decay_input else v * (1.0 - 1.0 / neuron.tau) + x
-    return _fire(charged, neuron)
+    return _fire(_lif_charge(x, v, neuron), neuron)
 
 
 def plif_step(x: Tensor, v: Tensor, neuron: NeuronConfig, w: Tensor) -> tuple[Tensor, Tensor]:
@@ -81,14 +92,17 @@ def plif_step(x: Tensor, v: Tensor, neuron: NeuronConfig, w: Tensor) -> tuple[Te
     Fang et al., ICCV 2021 (arXiv:2007.05785). w: [] real, learned, one for all neurons of a layer.
     x, v: [...] real; returns S: [...] in {0, 1} and V': [...].
     """
-    charged = v + (x - v) * w.sigmoid() if neuron.decay_input else v * (1.0 - w.sigmoid()) + x
-    return _fire(charged, neuron)
+    return _fire(_plif_charge(x, v, neuron, w), neuron)
 
 
 Step = Callable[[Tensor, Tensor, NeuronConfig, Tensor | None], tuple[Tensor, Tensor]]
 
 #: Step functions by the name in NeuronConfig.model.
 STEPS: dict[str, Step] = {"lif": lif_step, "if": if_step, "plif": plif_step}
+
+
+#: H of the same neurons: (X, V, neuron, w) -> H.
+CHARGES: dict[str, Callable[..., Tensor]] = {"lif": _lif_charge, "if": _if_charge, "plif": _plif_charge}
 
 
 class Learned(nn.Module):
@@ -139,3 +153,19 @@ def run_steps(
         s, v = step(x[t if x.shape[0] > 1 else 0], v, neuron, w)
         spikes.append(s)
     return torch.stack(spikes)
+
+
+def trace_steps(
+    x: Tensor, steps: int, neuron: NeuronConfig, w: Tensor | None = None, v_start: float | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The same steps with what happens within them: H, V' and S, each [T, ...]; arguments as of `run_steps`."""
+    charge, step = CHARGES[neuron.model], STEPS[neuron.model]
+    v = torch.full_like(x[0], first_potential(neuron) if v_start is None else v_start)
+    found = []
+    for t in range(steps):
+        given = x[t if x.shape[0] > 1 else 0]
+        h = charge(given, v, neuron, w)
+        s, v = step(given, v, neuron, w)
+        found.append((h, v, s))
+    before, after, spikes = (torch.stack(each) for each in zip(*found, strict=True))
+    return before, after, spikes

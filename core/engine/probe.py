@@ -8,7 +8,7 @@ of the training is touched: weights, their gradients, running statistics and ran
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from core.backbones.plan import Node
 from core.engine.data import Images, Normaliser
-from core.engine.network import Network, observe
+from core.engine.network import Network, observe, own_encoding
 from core.engine.neurons import RESETS, STEPS, V_RESET
 from core.engine.surrogates import SURROGATES
 from core.schemas.diagnostics import Diagnostics
@@ -58,14 +58,15 @@ class Probe:
             active=[] if network.spiking else None,
         )
 
-    def measure(self, epoch: int) -> None:
-        """Add one epoch to `diagnostics`; waits for the device."""
+    def measure(self, epoch: int, told: Callable[[int, int], None] = lambda done, of: None) -> None:
+        """Add one epoch to `diagnostics`; waits for the device. `told` hears how many images are done."""
         network, n = self._network, len(self._labels)
         seen = [self._nothing(node) for node in network.act_nodes]
         with _undisturbed(network):
             for low in range(0, n, self._at_once):
                 chunk = slice(low, low + self._at_once)
                 self._see(self._normalise(self._images[chunk]), self._labels[chunk], seen)
+                told(min(low + self._at_once, n), n)
         places = [n * node.numel for node in network.act_nodes]  # of one step
         found = self.diagnostics
         found.epochs.append(epoch)
@@ -111,7 +112,7 @@ class Probe:
             layer.active += ((x >= 0) & (x <= network.steps)).sum()
             return
         constant = network.is_constant(network.plan.node(node.inputs[0]))
-        w = getattr(network._layers.get(node.name), "w", None)
+        w = network.leak(node.name)
         x = x.unsqueeze(0) if constant else self._steps(x)
         for t, u in enumerate(membranes(x, network.steps, neuron, w, network.v_start)):
             layer.active[t] += in_active_zone(u, neuron).sum()
@@ -124,15 +125,13 @@ class Probe:
 @contextmanager
 def _undisturbed(network: Network) -> Iterator[None]:
     """Evaluation mode with gradients and the probe's own input spikes; all as before afterwards."""
-    training, draw = network.training, network._draw
+    training = network.training
     network.eval()
-    network.seed_encoding("probe")
     try:
-        with torch.enable_grad():
+        with own_encoding(network, "probe"), torch.enable_grad():
             yield
     finally:
         network.train(training)
-        network._draw = draw
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""Finished runs that a run is made from: the bundle it starts from, the teacher it learns from.
+"""Finished runs that a run is made from: the bundle it starts from, the teacher it learns from; and their networks.
 
 A config names such a bundle by the SHA-256 of its weights, which decides the numbers; where the bundle lies travels
 beside the config. It is copied into the run's own folder, so that the run can go on when it is gone.
@@ -14,9 +14,13 @@ from safetensors.torch import load
 from torch import Tensor
 
 from core.bundle import Bundle
+from core.engine.network import Network
 from core.errors import BadValue, BundleCorrupt
+from core.recipes.build import plan_of
 from core.schemas.run import RunConfig
 
+CPU = torch.device("cpu")
+WEIGHTS = "weights.safetensors"
 START = "start"  # in the folder of the checkpoint, with which it goes when the run has ended
 
 
@@ -80,7 +84,18 @@ def adopt(source: Bundle, target: Bundle) -> None:
 def load_state(bundle: Bundle, device: torch.device) -> dict[str, Tensor]:
     """The weights of a bundle on the device. Raises BundleCorrupt."""
     try:
-        state = load(bundle.read("weights.safetensors"))
+        state = load(bundle.read(WEIGHTS))
     except SafetensorError as error:
-        raise BundleCorrupt(file="weights.safetensors", why=f"{error}.") from None
+        raise BundleCorrupt(file=WEIGHTS, why=f"{str(error)[:500]}.") from None
     return {name: value.to(device) for name, value in state.items()}
+
+
+def trained(bundle: Bundle, device: torch.device = CPU, *, fused: bool = True) -> Network:
+    """The network of a finished bundle with its weights, in evaluation mode. Raises BundleCorrupt."""
+    config = bundle.config()
+    network = Network(plan_of(config), config, fused=fused).to(device)
+    try:
+        network.load_state_dict(load_state(bundle, device))
+    except RuntimeError as error:
+        raise BundleCorrupt(file=WEIGHTS, why=f"{str(error)[:500]}.") from None
+    return network.eval()

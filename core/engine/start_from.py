@@ -114,7 +114,7 @@ def _act(config: RunConfig, w: float | None, log_threshold: float = 0.0) -> _Act
 
 def _after(name: str, network: Network, before: _Act, target: RunConfig) -> _Act:
     """The target's activation, with what it learns set to what the source's has."""
-    learned = network._layers.get(name)
+    learned = network.learned(name)
     if learned is None:
         return _act(target, None)
     if learned.w is not None and before.w is not None:

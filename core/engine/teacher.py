@@ -9,9 +9,8 @@ import torch
 
 from core.bundle import TEACHER, Bundle
 from core.engine.network import Network
-from core.engine.sources import check_taught, load_state
+from core.engine.sources import check_taught, trained
 from core.errors import BadValue, BundleCorrupt
-from core.recipes.build import plan_of
 from core.schemas.run import RunConfig
 
 FOLDER = TEACHER  # in the run's own folder
@@ -45,13 +44,10 @@ def check(config: RunConfig, folder: Path) -> Bundle:
 def load_teacher(bundle: Bundle, device: torch.device) -> Network:
     """The network of a bundle with its weights, in evaluation mode. Raises BundleCorrupt."""
     bundle.verify()
-    config = bundle.config()
-    network = Network(plan_of(config), config).to(device)
     try:
-        network.load_state_dict(load_state(bundle, device))
-    except (BundleCorrupt, RuntimeError) as error:
-        raise BundleCorrupt(file=f"{FOLDER}/weights.safetensors", why=f"{error}.") from None
-    return network.eval()
+        return trained(bundle, device)
+    except BundleCorrupt as error:
+        raise BundleCorrupt(file=f"{FOLDER}/{error.fields['file']}", why=error.fields["why"]) from None
 
 
 def noted(bundle: Bundle) -> dict[str, Any]:

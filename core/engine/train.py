@@ -35,9 +35,10 @@ from core.engine.schedules import learning_rate, mean_rate
 from core.errors import BundleCorrupt, Interrupted, NonFiniteLoss
 from core.forecast import STATISTICS_IMAGES
 from core.schemas.diagnostics import Diagnostics
-from core.schemas.results import EpochDone, Event, Gradients, Metrics
+from core.schemas.results import EpochDone, Event, Gradients, Metrics, Phase
 from core.schemas.run import RunConfig
-from core.schemas.stages import Phase, phases
+from core.schemas.stages import Phase as Stretch
+from core.schemas.stages import phases
 
 log = logging.getLogger(__name__)
 
@@ -93,8 +94,9 @@ class Trainer:
             emit,
             max_epochs=config.training.max_epochs,
             n_train=len(splits.train),
-            n_validation=len(splits.validation)
-            + (min(STATISTICS_IMAGES, len(splits.train)) if config.training.ema else 0),
+            n_validation=len(splits.validation),
+            n_averaging=min(STATISTICS_IMAGES, len(splits.train)) if config.training.ema else 0,
+            n_probe=self.probe.diagnostics.n_probe,
             validate_every=config.training.validate_every,
             n_test=len(splits.test),
             steps_of={phase.first: phase.time_steps for phase in self._phases},
@@ -111,7 +113,7 @@ class Trainer:
         self._saved_at = time.monotonic()
         self._clear_epoch()
 
-    def _begin(self, phase: Phase) -> None:
+    def _begin(self, phase: Stretch) -> None:
         """A phase from the weights as they are: nothing is left of an earlier one's moments, average and best."""
         self._phase = phase
         if len(self._phases) > 1:
@@ -121,7 +123,7 @@ class Trainer:
         self.best: dict[str, Tensor] = {}
         self.best_epoch, self.best_accuracy = 0, -1.0
 
-    def _phase_at(self, epoch: int) -> Phase:
+    def _phase_at(self, epoch: int) -> Stretch:
         return next(phase for phase in reversed(self._phases) if phase.first <= epoch)
 
     def _clear_epoch(self) -> None:
@@ -138,12 +140,11 @@ class Trainer:
         patience = self.config.training.patience
         ended = self.epoch - 1
         return ended >= self.config.training.max_epochs or (
-            patience is not None and ended > 0 and self._validates(ended) and ended - self.best_epoch >= patience
+            patience is not None
+            and ended > 0
+            and self.config.training.validates(ended)
+            and ended - self.best_epoch >= patience
         )
-
-    def _validates(self, epoch: int) -> bool:
-        training = self.config.training
-        return epoch % training.validate_every == 0 or epoch == training.max_epochs
 
     @property
     def kept(self) -> tuple[int, float]:
@@ -174,13 +175,15 @@ class Trainer:
         """Go on from where the run stands to its end."""
         if self.config.training.max_epochs == 0 and not self.best:
             _, self.best_accuracy, _ = self._validate(time.monotonic())
-            self.probe.measure(epoch=0)
+            self._probe(epoch=0)
             self._keep()
         while not self.is_done:
             started = time.monotonic() - self._epoch_wall_s
+            self._pace.epoch_begins()
             self._train_epoch(started)
-            found = self._evaluate(started) if self._validates(self.epoch) else None
+            found = self._evaluate(started) if self.config.training.validates(self.epoch) else None
             self._end_epoch(found, wall_s=time.monotonic() - started)
+            self._pace.epoch_ends()
 
     def _train_epoch(self, started: float) -> None:
         self.network.train()
@@ -235,7 +238,7 @@ class Trainer:
         spent = time.monotonic() - begun
         self.train_steps_s += spent
         self.images_trained += len(labels)
-        self._pace.trained(len(labels), spent, self.epoch)
+        self._pace.took("training", len(labels), spent, self.epoch)
 
     def _look(self, upto: int | None = None) -> None:
         """Raise NonFiniteLoss at the first step, not looked at before, whose loss is not finite."""
@@ -253,7 +256,7 @@ class Trainer:
         """Validate and probe the weights that would be kept, and keep them where they are."""
         with self._weights_to_keep(started):
             loss, accuracy, firing_rate = self._validate(started)
-            self._probe()
+            self._probe(self.epoch)
             is_best = accuracy > self.best_accuracy
             if is_best:
                 self.best_epoch, self.best_accuracy = self.epoch, accuracy
@@ -261,12 +264,19 @@ class Trainer:
                 self._keep()
         return Validation(loss=loss, accuracy=accuracy, firing_rate=firing_rate, is_best=is_best)
 
-    def _probe(self) -> None:
+    def _probe(self, epoch: int) -> None:
         """Of all T steps, in every stage: the columns of all epochs are alike."""
-        steps = self.network.steps
+        steps, begun = self.network.steps, time.monotonic()
         self.network.steps = self.probe.diagnostics.time_steps
-        self.probe.measure(self.epoch)
+        self._at("probing", 0, self.probe.diagnostics.n_probe)
+        self.probe.measure(epoch, lambda done, of: self._at("probing", done, of))
         self.network.steps = steps
+        self._pace.took("probing", self.probe.diagnostics.n_probe, time.monotonic() - begun)
+
+    def _at(self, phase: Phase, done: int, of: int) -> None:
+        """Report where a phase behind the training steps stands."""
+        loss = self._recent_loss if self.step else None
+        self._pace.report(phase, epoch=self.epoch, step=done, steps=of, loss=loss)
 
     @contextmanager
     def _weights_to_keep(self, started: float) -> Iterator[None]:
@@ -278,7 +288,10 @@ class Trainer:
             try:
                 self.network.fused = True
                 images, size = statistics_images(self.splits.train), self.config.training.batch_size
+                begun = time.monotonic()
+                self._at("averaging", 0, 1)
                 take_statistics(self.network, images, self._normalise, size, lambda: self._look_up(started))
+                self._pace.took("averaging", len(images), time.monotonic() - begun, self.epoch)
                 yield
             finally:
                 self._own = None
@@ -300,15 +313,15 @@ class Trainer:
         self.network.eval()
         self.network.fused = True
         self.network.seed_encoding("validation")
+        self._at("validating", 0, steps)
         with torch.inference_mode(), firing.watch(), passing_counts(self.network):
             for step, (x, labels) in enumerate(evaluation_batches(part, self._normalise, size), start=1):
                 begun = time.monotonic()
                 outputs_TNC = self.network(x)
                 total += cross_entropy_of_mean(outputs_TNC, labels).double() * len(labels)
                 hits += (outputs_TNC.mean(0).argmax(1) == labels).sum()
-                self._pace.evaluated(len(labels), time.monotonic() - begun, self.epoch)
-                recent = self._recent_loss if self.step else None
-                self._pace.report("validating", epoch=self.epoch, step=step, steps=steps, loss=recent)
+                self._pace.took("validating", len(labels), time.monotonic() - begun, self.epoch)
+                self._at("validating", step, steps)
                 self._look_up(started)
         loss = float(total) / len(part)
         if not torch.isfinite(torch.tensor(loss)):
@@ -376,18 +389,22 @@ class Trainer:
         state |= {"metrics": self.metrics.model_dump(), "gradients": self.gradients.model_dump()}
         state["average_steps"] = 0 if self._average is None else self._average.steps
         state["diagnostics"] = self.probe.diagnostics.model_dump()
+        state["data"] = self.splits.data
         save_checkpoint(self._folder, tensors, state)
         self._saved_at = time.monotonic()
         log.info("checkpoint.saved", extra={"epoch": self.epoch, "step": self.step})
 
     def restore(self) -> bool:
-        """Go to where the checkpoint stands; False where there is none that is whole.
+        """Go to where the checkpoint stands; False where there is none that is whole and of these images.
 
         Raises BundleCorrupt for one that does not fit, such as of another version of the network; this trainer is then
         of no use any more.
         """
         loaded = load_checkpoint(self._folder, self._device)
         if loaded is None:
+            return False
+        if loaded[1].get("data", self.splits.data) != self.splits.data:
+            log.warning("checkpoint.of_other_images", extra={"config_hash": self.config.config_hash})
             return False
         try:
             self._adopt(*loaded)

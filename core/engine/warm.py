@@ -1,4 +1,4 @@
-"""Everything a first training step would wait for, done beforehand."""
+"""Everything a first training step or a first image would wait for, done beforehand."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ from core.engine.network import Network
 from core.schemas.run import RunConfig
 
 
-def warm_up() -> None:
-    """Load the compiled kernels and torch's own, by one step and one counted evaluation of a tiny network.
+def warm_up(*, training: bool = True) -> None:
+    """Load the compiled kernels and torch's own, by one counted evaluation of a tiny network, after one step of it.
 
-    With an empty kernel cache this compiles them, which takes a while once on a machine.
+    Without `training` no step is taken. With an empty kernel cache this compiles them, which takes a while once on a
+    machine.
     """
     mask = ("F9",)
     plan = plan_for(backbone="squeezenet", mask=mask, input_shape=(3, 16, 16), n_classes=2)
     network = Network(plan, RunConfig(mask=mask, time_steps=2))
-    optimizer = torch.optim.Adam(network.parameters(), fused=True)
     images, labels = torch.zeros(2, 16, 16, 3).permute(0, 3, 1, 2), torch.tensor([0, 1])
-    cross_entropy_of_mean(network(images), labels).backward()
-    optimizer.step()
+    if training:
+        optimizer = torch.optim.Adam(network.parameters(), fused=True)
+        cross_entropy_of_mean(network(images), labels).backward()
+        optimizer.step()
     network.eval()
     with torch.inference_mode(), Counter(network):
         network(images)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
 from math import floor
@@ -17,7 +15,7 @@ MEMINFO = Path("/proc/meminfo")
 
 @dataclass(frozen=True, kw_only=True)
 class Gpu:
-    """One NVIDIA GPU. `index` is what CUDA_VISIBLE_DEVICES takes."""
+    """One NVIDIA GPU, or a part of one (MIG). `index` is what CUDA_VISIBLE_DEVICES takes: a number or a UUID."""
 
     index: str
     name: str
@@ -37,6 +35,12 @@ def cores() -> int:
     return allowed
 
 
+def memory_total_bytes() -> int | None:
+    """All memory of this machine, or of this container where it has less; None where the system does not tell."""
+    known = [value for value in (_meminfo("MemTotal:"), _limit_of_container()) if value is not None]
+    return min(known) if known else None
+
+
 def memory_available_bytes() -> int | None:
     """What could be allocated without swapping, here and in this container; None where the system does not tell."""
     left = [value for value in (_available_on_host(), _left_in_container()) if value is not None]
@@ -44,14 +48,26 @@ def memory_available_bytes() -> int | None:
 
 
 def _available_on_host() -> int | None:
-    """`MemAvailable` of proc(5)."""
+    return _meminfo("MemAvailable:")
+
+
+def _meminfo(field: str) -> int | None:
+    """A line of proc(5)'s meminfo."""
     try:
         for line in MEMINFO.read_text().splitlines():
-            if line.startswith("MemAvailable:"):
+            if line.startswith(field):
                 return int(line.split()[1]) * 1024  # the file's "kB" are KiB
     except (OSError, ValueError, IndexError):
         pass
     return None
+
+
+def _limit_of_container() -> int | None:
+    try:
+        limit = (CGROUP_MEMORY / "memory.max").read_text().strip()
+        return None if limit == "max" else int(limit)
+    except (OSError, ValueError):
+        return None
 
 
 def _left_in_container() -> int | None:
@@ -63,25 +79,3 @@ def _left_in_container() -> int | None:
         return None if limit == "max" else max(int(limit) - used + int(stat.get("inactive_file", 0)), 0)
     except (OSError, ValueError):
         return None
-
-
-def gpus() -> list[Gpu]:
-    """The GPUs that `nvidia-smi` lists, less those that CUDA_VISIBLE_DEVICES hides; empty without the program."""
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return []
-    query = ["--query-gpu=index,name,memory.total,driver_version", "--format=csv,noheader,nounits"]
-    try:
-        answer = subprocess.run([program, *query], capture_output=True, text=True, timeout=20, check=True).stdout
-    except (OSError, subprocess.SubprocessError):
-        return []
-    found = []
-    for line in answer.splitlines():
-        parts = [part.strip() for part in line.split(",")]
-        if len(parts) == 4 and parts[2].isdigit():
-            found.append(Gpu(index=parts[0], name=parts[1], memory_mib=int(parts[2]), driver=parts[3]))
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is None:
-        return found
-    wanted = [part.strip() for part in visible.split(",")]
-    return [gpu for gpu in found if gpu.index in wanted]

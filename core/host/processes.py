@@ -180,3 +180,10 @@ def signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return str(number)
+
+
+def exit_words(status: int) -> str:
+    """`exit code 1`, or `signal SIGKILL` for a status below zero."""
+    if status >= 0:
+        return f"exit code {status}"
+    return f"signal {signal_name(-status)}"

@@ -8,14 +8,13 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
-from typing import Literal
 from urllib.parse import urlsplit
 
 from packaging.requirements import Requirement
 
+from core.addresses import broker_place, folder_of
 from core.datasets.catalog import DATASETS
 from core.datasets.load import status
 from core.energy.profiles import faulty_profiles
@@ -24,11 +23,13 @@ from core.forecast import STORAGE_MARGIN
 from core.home.lock import running
 from core.home.notes import read_notes
 from core.homes import NOWHERE
-from core.host.machine import cores, gpus, memory_available_bytes
+from core.host.gpus import gpus
+from core.host.machine import cores, memory_available_bytes
 from core.host.ports import check_port
 from core.host.versions import installed, program_version
-from core.launcher import broker, health
-from core.settings import Settings, token_in
+from core.launcher import broker, health, workers
+from core.launcher.database_checks import NO_WORKER, RESTORE, Check, asked_database
+from core.settings import Settings, read_token, token_in
 
 GIB = 1 << 30
 MEMORY_WANTED_GIB = 2  # API, dashboard, worker and two trainers on the digits
@@ -37,20 +38,10 @@ ENGINE_TIMEOUT_S = 120
 FREE_SOME = "If the disk is full, free some space, or remove deleted runs for good (Runs, Deleted): runs then go on."
 
 
-@dataclass(frozen=True, kw_only=True)
-class Check:
-    """One line. `advice` is empty when all is well."""
-
-    name: str
-    status: Literal["ok", "warn", "fail"]
-    found: str
-    advice: str = ""
-
-
 def examine(settings: Settings) -> Iterator[Check]:
     """All checks, quick ones first; one that breaks reports itself."""
     for check in (
-        _python, _packages, _engine, _cpu, _gpu, _home, _disk, _database, _token, _ports, _running, _broker, _data, _profiles,
+        _python, _packages, _engine, _cpu, _gpu, _home, _disk, _store, _database, _token, _ports, _running, _workers, _broker, _data, _profiles,
     ):  # fmt: skip
         try:
             yield from check(settings)
@@ -165,10 +156,39 @@ def _disk(settings: Settings) -> Iterator[Check]:
         yield Check(name="disk", status="ok", found=found)
 
 
+def _store(settings: Settings) -> Iterator[Check]:
+    """The folder of the bundles, where it is another than the home's."""
+    address = settings.artifacts_url_override
+    if address is None or ("://" in address and not address.startswith("file:")):
+        return
+    root = folder_of(address, setting="SPIKEFRONT_ARTIFACTS_URL")
+    nearest = next(folder for folder in (root, *root.parents) if folder.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        advice = "Mount it, or let this user write there; every machine of the installation needs the same folder."
+        yield Check(name="store", status="fail", found=f"{nearest} cannot be written", advice=advice)
+        return
+    free = shutil.disk_usage(nearest).free
+    found = f"{root}, {free / GIB:.1f} GiB free"
+    if free < STORAGE_MARGIN:
+        yield Check(name="store", status="fail", found=f"full: {found}, so no run starts", advice=FREE_SOME)
+    elif nearest != root:
+        advice = "Is it mounted? The first run makes it otherwise, on this machine's own disk."
+        yield Check(name="store", status="warn", found=f"{root} is not there", advice=advice)
+    else:
+        yield Check(name="store", status="ok", found=found)
+
+
 def _database(settings: Settings) -> Iterator[Check]:
-    """Without opening it: only whether runs would be without one."""
+    """Asked by a process that may import what speaks to it. Where there is no file yet: whether runs would be without it."""
     file = settings.home / "spikefront.db"
-    if settings.database_url_override is not None or file.exists():
+    if settings.database_url_override is not None:
+        yield from asked_database(settings)
+        return
+    if file.exists():
+        size_mb = file.stat().st_size / 1e6
+        yield from asked_database(
+            settings, shown=f"{file.name}, {size_mb:.1f} MB", if_dead=f"Stop Spikefront and {RESTORE}"
+        )
         return
     n_runs = sum(1 for _ in (settings.home / "runs").glob("*/manifest.json"))
     if n_runs:
@@ -177,9 +197,15 @@ def _database(settings: Settings) -> Iterator[Check]:
             "The next start lists them again, without tags, notes, sweeps and links. Or put a copy of the file back."
         )
         yield Check(name="database", status="warn", found=found, advice=advice)
+    else:
+        yield Check(name="database", status="ok", found=f"{file.name}, which the first start makes")
 
 
 def _token(settings: Settings) -> Iterator[Check]:
+    if settings.token is not None or settings.token_file_override is not None:
+        read_token(settings)  # raises what `examine` reports
+        yield Check(name="token", status="ok", found="given by a setting")
+        return
     try:
         mode = stat.S_IMODE(settings.token_file.stat().st_mode)
     except OSError:
@@ -237,9 +263,24 @@ def _running(settings: Settings) -> Iterator[Check]:
         yield Check(name="training", status="fail", found=why, advice=f"See {settings.home / 'logs'}. {FREE_SOME}")
 
 
+def _workers(settings: Settings) -> Iterator[Check]:
+    """Each worker that lives with what it can do, and why a run waits that none of them can."""
+    asked = workers.ask(settings) if settings.token is not None or settings.token_file.exists() else None
+    if asked is None:
+        return
+    if not asked[0].items:
+        yield Check(name="worker", status="warn", found="none gave a sign of life in the last 30 s", advice=NO_WORKER)
+    for one in asked[0].items:
+        slots = f"{len(one.runs)} of {one.slots} slot{'' if one.slots == 1 else 's'} busy"
+        found = f"{one.name}: {slots}" + (f" · {one.offer.words}" if one.offer is not None else "")
+        yield Check(name="worker", status="ok" if one.paused is None else "warn", found=found, advice=one.paused or "")
+    for why in workers.stuck(asked[1]):
+        yield Check(name="queue", status="warn", found=why, advice="Start a worker that can do it, or cancel the run.")
+
+
 def _broker(settings: Settings) -> Iterator[Check]:
     if settings.broker_url_override is not None:
-        yield _external_broker(settings.broker_url_override)
+        yield _external_broker(settings.broker_url)
         return
     program = broker.binary()
     try:
@@ -248,7 +289,14 @@ def _broker(settings: Settings) -> Iterator[Check]:
         advice = "Set SPIKEFRONT_BROKER_URL to a Redis or Valkey server that runs."
         yield Check(name="broker", status="fail", found=f"{program.name} does not run: {error}", advice=advice)
         return
-    yield Check(name="broker", status="ok", found=done.stdout.strip().partition(" sha=")[0])
+    found = done.stdout.strip().partition(" sha=")[0]
+    if running(settings) is not None and (why := health.broker_waits(broker_place(settings.home))) is not None:
+        advice = (
+            f"Start Spikefront again; its log: {settings.home / 'logs'}. Until then workers look every five seconds."
+        )
+        yield Check(name="broker", status="fail", found=f"{found}: {why}", advice=advice)
+    else:
+        yield Check(name="broker", status="ok", found=found)
 
 
 def _external_broker(url: str) -> Check:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 from pathlib import Path
 
 import httpx
@@ -14,6 +13,7 @@ from core.settings import Settings
 
 #: A worker writes its heartbeat every 5 s; the first one comes at once.
 PROBE_TIMEOUT_S = 2.0
+READY_TIMEOUT_S = 4.0  # it asks database and broker
 
 
 def broker_waits(path: Path) -> str | None:
@@ -25,16 +25,28 @@ def api_waits(settings: Settings) -> str | None:
     return _get_waits(f"{origin(settings.host, settings.api_port)}/api/v1/health/live")
 
 
+def api_unready(settings: Settings) -> str | None:
+    """Whether the API can take work: its database and its broker answer too."""
+    url = f"{origin(settings.host, settings.api_port)}/api/v1/health/ready"
+    try:
+        ready = httpx.get(url, timeout=READY_TIMEOUT_S, trust_env=False).json()
+        return None if ready["ok"] else " ".join(ready[part] for part in ("database", "broker") if ready[part] != "ok")
+    except httpx.HTTPError as error:
+        return f"{url} does not answer ({type(error).__name__})."
+    except (ValueError, KeyError, TypeError):
+        return f"{url} answers, and not as the API does."
+
+
 def dashboard_waits(settings: Settings) -> str | None:
     return _get_waits(f"{origin(settings.host, settings.dashboard_port)}/_stcore/health")
 
 
 def worker_waits(settings: Settings, *, token: str, name: str) -> str | None:
-    """Whether the worker called `name` wrote its heartbeat lately, as the API sees it."""
+    """Whether the worker called `name`, or that and a random part, wrote its heartbeat lately, as the API sees it."""
     url = f"{origin(settings.host, settings.api_port)}/api/v1/health/ready"
     try:
         ready = httpx.get(url, headers=bearer(token), timeout=PROBE_TIMEOUT_S, trust_env=False).json()
-        if name in ready["workers"]:
+        if any(one == name or one.startswith(f"{name}-") for one in ready["workers"]):
             return None
         return "it has not reported itself."
     except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
@@ -52,9 +64,9 @@ def training_halted(settings: Settings) -> str | None:
         return f"The API does not tell whether runs start ({type(error).__name__})."
 
 
-def worker_name(pid: int) -> str:
-    """What the worker with this process id calls itself. One machine may hold several workers."""
-    return f"{socket.gethostname()}:{pid}"
+def worker_name(settings: Settings, pid: int) -> str:
+    """How the name begins that the worker with this process id gives itself; a random part may follow."""
+    return settings.worker_name or f"{socket.gethostname()}:{pid}"
 
 
 def bearer(token: str) -> dict[str, str]:
@@ -68,13 +80,3 @@ def _get_waits(url: str) -> str | None:
     except httpx.HTTPError as error:
         return f"{url} does not answer ({type(error).__name__})."
     return None if status == 200 else f"{url} answers with status {status}."
-
-
-def wait_until(healthy, *, timeout_s: float, interval_s: float = 0.1, alive=lambda: True) -> str | None:
-    """Poll `healthy` until it gives None; the last sentence when time is up or `alive` turns False."""
-    deadline = time.monotonic() + timeout_s
-    while (waits := healthy()) is not None:
-        if not alive() or time.monotonic() > deadline:
-            return waits
-        time.sleep(interval_s)
-    return None

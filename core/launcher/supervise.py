@@ -15,20 +15,21 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import httpx
 
 from core.addresses import broker_url, origin
-from core.errors import BadValue, ServiceFailed
+from core.errors import BadValue, ServiceFailed, SpikefrontError
+from core.gallery.catalog import gallery
 from core.home.lock import HomeLock, make_folder
 from core.home.notes import write_notes
-from core.host.machine import gpus
 from core.host.ports import check_port
-from core.host.processes import Child, Service, bound_running_log, kill_group, signal_name
+from core.host.processes import Child, Service, bound_running_log, exit_words, kill_group
 from core.launcher import broker, health
-from core.launcher.demo import queue_demo
+from core.launcher.first_start import FirstStart, first_start
 from core.launcher.screen import Screen
 from core.settings import Settings, prepare_home, read_token
 
@@ -59,10 +60,11 @@ class _Record:
 class Launcher:
     """Supervises the services of one data folder; `run` returns the exit code of the command."""
 
-    def __init__(self, settings: Settings, *, screen: Screen, demo: bool = True) -> None:
+    def __init__(self, settings: Settings, *, screen: Screen, demo: bool = True, gallery: bool = True) -> None:
         self.settings = settings.model_copy(update={"home": settings.home.absolute()})
         self._screen = screen
         self._demo = demo
+        self._gallery = gallery
         self._records: dict[str, _Record] = {}
         self._notes: dict[str, str] = {}
         self._stop = threading.Event()
@@ -81,8 +83,7 @@ class Launcher:
             self._prepare(token)
             self._start_all()
             self._announce(address)
-            if self._demo:
-                self._queue_demo(token)
+            self._fill(token)
             self._watch()
         except _Stopped:
             pass
@@ -121,13 +122,15 @@ class Launcher:
         self._add(
             Service(
                 name="worker",
-                argv=[*python, "worker", "-Q", "gpu" if gpus() else "cpu"],
+                argv=[*python, "worker", "-Q", "auto"],
                 log=logs / "worker.log",
                 env=env,
                 grace_s=WORKER_GRACE_S,
                 orphan_signal=signal.SIGTERM,  # it ends its trainers, then itself within its own deadline
             ),
-            lambda child: health.worker_waits(self.settings, token=token, name=health.worker_name(child.pid)),
+            lambda child: health.worker_waits(
+                self.settings, token=token, name=health.worker_name(self.settings, child.pid)
+            ),
         )
 
     def _add(self, service: Service, waits: Callable[[Child], str | None]) -> None:
@@ -196,20 +199,42 @@ class Launcher:
         say = self._screen.say
         say()
         say(f"The dashboard is at  {address}")
-        if self.settings.host in ("0.0.0.0", "::"):
+        if self.settings.host in ("0.0.0.0", "::"):  # noqa: S104  as the user set it
             say("From other machines use this machine's name in place of the host; the key is part of the address.")
         say("Ctrl-C stops everything; runs that are under way go on at the next start.")
         say()
 
-    def _queue_demo(self, token: str) -> None:
-        """A demo that cannot be queued is worth a sentence, never the installation. Not beside runs of a lost database."""
+    def _fill(self, token: str) -> None:
+        """What a first start brings. Not beside runs of a lost database.
+
+        A demo or a gallery that cannot be had is worth a sentence, never the installation.
+        """
         if any((self.settings.home / "runs").glob("*/manifest.json")):
             return
-        try:
-            if queue_demo(self.settings, token=token):
+        with self._told("The demo runs could not be queued"), first_start(self.settings, token=token) as first:
+            if first is None:
+                return
+            if self._demo and first.queue_demo():
                 self._screen.say("First start: SNN-SqueezeNet Ref-1 and its CNN twin are training on digits as a demo.")
-        except (httpx.HTTPError, KeyError, ValueError) as error:
-            self._screen.say(f"The demo runs could not be queued ({type(error).__name__}); all else works.")
+            if self._gallery:
+                with self._told("The runs of the gallery could not be brought in"):
+                    self._bring_gallery(first)
+
+    def _bring_gallery(self, first: FirstStart) -> None:
+        runs, started = gallery().runs, time.monotonic()
+        with self._screen.waiting("Bringing in the gallery's finished runs"):
+            for run in runs:
+                first.bring(run)
+        if runs:
+            took = time.monotonic() - started
+            self._screen.say(f"First start: {len(runs)} finished runs of the gallery are here ({took:.1f} s).")
+
+    @contextmanager
+    def _told(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except (httpx.HTTPError, KeyError, ValueError, SpikefrontError) as error:
+            self._screen.say(f"{what} ({type(error).__name__}); all else works.")
 
     # Run
 
@@ -292,13 +317,6 @@ class Launcher:
             child.stop()
         broker.leave(self.settings)
         self._screen.say("Stopped.")
-
-
-def exit_words(status: int) -> str:
-    """`exit code 1`, or `signal SIGKILL` for a status below zero."""
-    if status >= 0:
-        return f"exit code {status}"
-    return f"signal {signal_name(-status)}"
 
 
 def _signals() -> list[int]:

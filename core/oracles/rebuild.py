@@ -12,6 +12,7 @@ from spikingjelly.activation_based import functional, layer
 from torch import Tensor, nn
 
 from core.backbones.plan import Node, Plan
+from core.engine.network import attach
 from core.errors import UnknownLayer
 from core.exchange.source import SUMMED
 from core.oracles.spikingjelly_counts import neuron_of
@@ -83,16 +84,7 @@ def _layer(node: Node, config: RunConfig) -> nn.Module | None:
     """SpikingJelly's layer of a node; None for one of FUNCTIONS."""
     match node.op:
         case "conv":
-            return layer.Conv2d(
-                node.in_shape[0],
-                node.shape[0],
-                node.kernel,
-                stride=node.stride,
-                padding=node.padding,
-                dilation=node.dilation,
-                groups=node.groups,
-                bias=node.bias,
-            )
+            return layer.Conv2d(**node.convolution)
         case "bn":
             return layer.BatchNorm2d(node.shape[0])
         case "act":
@@ -104,13 +96,3 @@ def _layer(node: Node, config: RunConfig) -> nn.Module | None:
     if node.op in FUNCTIONS:
         return None
     raise UnknownLayer(layer=node.name, kind=node.op)
-
-
-def attach(root: nn.Module, path: str, made: nn.Module) -> None:
-    """Put a layer at the dotted path, so that its weights are named as in a bundle."""
-    *folders, leaf = path.split(".")
-    for folder in folders:
-        if folder not in root._modules:
-            root.add_module(folder, nn.Module())
-        root = root.get_submodule(folder)
-    root.add_module(leaf, made)

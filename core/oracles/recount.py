@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from core.analysis.predictions import predict
 from core.backbones.plan import Node
 from core.bundle import Bundle
 from core.datasets.catalog import DATASETS
@@ -27,10 +28,11 @@ from core.energy.rules import layer_kind
 from core.engine.count import Counter
 from core.engine.data import Normaliser
 from core.engine.network import Network, observe
-from core.errors import BadValue, BundleCorrupt
+from core.engine.sources import trained
+from core.engine.tested import require_tested_on, spread
 from core.oracles.tools import TOOLS, Call, Found, Tool
-from core.recipes.build import plan_of
 from core.schemas.recount import CounterName, Operations, Recount, RecountedLayer, Spikes, Stored
+from core.schemas.run import Kind, RunConfig
 
 log = logging.getLogger(__name__)
 
@@ -66,12 +68,7 @@ def recount(
     tool_version = tool.version
     config = bundle.config()
     stored = bundle.predictions()
-    if len(labels) != len(stored.label) or not np.array_equal(labels[stored.index], stored.label):
-        raise BadValue(
-            field="data",
-            value=config.dataset,
-            expected=f"the data set that the run was tested on, with the same {len(stored.label)} test images",
-        )
+    require_tested_on(stored, labels, name=config.dataset)
     network = load(bundle)
     chosen = spread(len(stored.label), n, first=network.encoding == "rate")
     batches = [chosen[low : low + BATCH] for low in range(0, len(chosen), BATCH)]
@@ -94,7 +91,9 @@ def recount(
         with ours, watched(model) as theirs:
             found = tool.measure(model, given())
     n_seen = ours.counter.n_samples
-    answers, their_answers = (torch.cat(parts, 1).mean(0).argmax(1).numpy() for parts in (ours.outputs, theirs.outputs))
+    answers, their_answers = (
+        predict(torch.cat(parts, 1).transpose(0, 1).numpy()) for parts in (ours.outputs, theirs.outputs)
+    )
     result = Recount(
         counter=counter,
         counter_version=tool_version,
@@ -112,11 +111,18 @@ def recount(
     return result
 
 
+def rebuilds(config: RunConfig) -> bool:
+    """Whether SpikingJelly has the network's neurons: it has none that count."""
+    return config.kind is Kind.CNN or config.neuron.model != "count"
+
+
 def after_test(bundle: Bundle, images: np.ndarray, labels: np.ndarray) -> None:
     """What a run does at its end, before its manifest is written: leaves recount.json in the bundle.
 
-    A recount that fails is recorded as such and fails nothing.
+    A recount that fails is recorded as such and fails nothing. Of counts there is none.
     """
+    if not rebuilds(bundle.config()):
+        return
     try:
         summary = bundle.summary()
         budget_s = SHARE * (summary.train_wall_s + summary.evaluate_wall_s)
@@ -130,23 +136,9 @@ def after_test(bundle: Bundle, images: np.ndarray, labels: np.ndarray) -> None:
 
 def load(bundle: Bundle) -> Network:
     """The network of a bundle in float64 and plain torch, in evaluation. Raises BundleCorrupt."""
-    config = bundle.config()
-    network = Network(plan_of(config), config, fused=False)
-    try:
-        network.load_state_dict({name: torch.from_numpy(value) for name, value in bundle.weights().items()})
-    except RuntimeError as error:
-        raise BundleCorrupt(file="weights.safetensors", why=f"{str(error)[:500]}.") from None
-    network.double().eval().seed_encoding("test")
+    network = trained(bundle, fused=False).double()
+    network.seed_encoding("test")
     return network
-
-
-def spread(total: int, n: int, *, first: bool) -> np.ndarray:
-    """`n` places of `total`, as far apart as they can be, or the first ones.
-
-    Rate coding draws its spikes image after image, so only from the first one on are they those of the test.
-    """
-    n = min(n, total)
-    return np.arange(n) if first else (np.arange(n) * total) // n
 
 
 class Ours:
@@ -281,7 +273,7 @@ def _close(one: Found, other: Found, tolerance: float) -> bool:
 def _stored(bundle: Bundle, chosen: np.ndarray, counter: Counter, answers: np.ndarray) -> Stored:
     """The stored answers and integers of the same images."""
     now, before = counter.per_sample(), bundle.counts_per_sample()
-    told = bundle.predictions().outputs[chosen].mean(1).argmax(1)
+    told = predict(bundle.predictions().outputs[chosen])
     equal = int((told == answers).sum())
     operations = _difference(now["ac"] + now["mac"], (before["ac"] + before["mac"])[chosen])
     spikes = _difference(now["spikes"], before["spikes"][chosen])

@@ -23,8 +23,14 @@ def params_finding(row: Row, plan: Plan, printed: Printed) -> AuditFinding:
     """A printed parameter count against the mask's plan; if they differ, what would give the printed one."""
     return row.judged(
         "params", "", printed, Fraction(plan.params), Interval.exactly(plan.params),
-        f"parameters of {','.join(plan.mask)} for {plan.n_classes} classes", _explained(plan, printed),
+        f"parameters of {named(plan)} for {plan.n_classes} classes", _explained(plan, printed),
     )  # fmt: skip
+
+
+def named(plan: Plan) -> str:
+    """The kept blocks, and their definition where it is not the usual one."""
+    kept = ",".join(plan.mask)
+    return kept if plan.definition == "small" else f"{kept} (definition {plan.definition})"
 
 
 def built_but_never_run(plan: Plan, printed: Printed) -> tuple[str, ...] | None:
@@ -44,6 +50,8 @@ def _explained(plan: Plan, printed: Printed) -> str:
     full, blocks = _full(plan).params, built_but_never_run(plan, printed)
     if blocks:
         return f"With {' and '.join(blocks)} built but never run it would."
+    if plan.params // printed.step * printed.step == printed.value:
+        return "Cut off after its last printed digit, and not rounded, it would be."
     if plan.mask != plan.blocks and abs(printed.value - full) <= NEAR * full:
         return f"The full network has {full:,}."
     return ""

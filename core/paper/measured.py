@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
+from typing import Any
 
 from core.analysis.aggregate import aggregate
 from core.backbones import naming
-from core.backbones.catalog import BACKBONES
 from core.energy.modes import MODES
 from core.measured import MeasuredRun, same_but_seed
 from core.paper.printed import PrintedRow, printed_for
 from core.schemas.architecture import AS_DEFINED, ArchitectureConfig
-from core.schemas.run import Kind
+from core.schemas.run import Kind, RunConfig
 from core.schemas.sweep import Aggregate
 
 
@@ -68,34 +68,61 @@ def network_name(
     return naming.network_name(backbone, mask, definition, architecture, full="")
 
 
-def _row(group: list[MeasuredRun], mode: str, profile: str) -> MeasuredRow:
+def printed_about(config: RunConfig) -> list[PrintedRow]:
+    """The printed rows about a config's network, whose definition as it stands is then the row's or a guess at it."""
+    if config.architecture != AS_DEFINED:
+        return []
+    return printed_for(
+        backbone=config.backbone,
+        mask=config.mask,
+        kind=config.kind,
+        dataset=config.dataset,
+        definition=config.definition,
+    )
+
+
+def rests_on(group: Sequence[MeasuredRun]) -> dict[str, Any]:
+    """What the figures of runs that differ in nothing but the seed rest on, and their accuracy."""
     config, summary = group[0].config, group[0].summary
-    small = config.definition == "small" and config.architecture == AS_DEFINED and config.backbone in BACKBONES
-    printed = printed_for(backbone=config.backbone, mask=config.mask, kind=config.kind, dataset=config.dataset)
-    row = printed[0] if small and printed else None
+    return {
+        "dataset_complete": all(run.summary.dataset_complete for run in group),
+        "recipe": config.recipe,
+        "time_steps": config.steps,
+        "n_train": summary.n_train,
+        "n_train_available": summary.n_train_available,
+        "n_test": summary.n_test,
+        "accuracy": aggregate([run.summary.accuracy for run in group]),
+    }
+
+
+def cost(group: Sequence[MeasuredRun], mode: str) -> dict[str, Any]:
+    """The mean operations and energy of such runs in one accounting mode."""
     bills = [run.bills[mode] for run in group]
+    return {
+        "mode": mode,
+        "acs": fmean(bill.acs for bill in bills),
+        "macs": fmean(bill.macs for bill in bills),
+        "energy_pj": aggregate([bill.energy_pj for bill in bills]),
+    }
+
+
+def _row(group: list[MeasuredRun], mode: str, profile: str) -> MeasuredRow:
+    config = group[0].config
+    printed = printed_about(config)
+    row = printed[0] if printed else None
     return MeasuredRow(
         network=network_name(config.backbone, config.mask, config.definition, config.architecture),
         backbone=config.backbone,
         mask=config.mask,
         kind=config.kind,
         dataset=config.dataset,
-        dataset_complete=all(run.summary.dataset_complete for run in group),
-        recipe=config.recipe,
-        time_steps=config.steps,
-        n_train=summary.n_train,
-        n_train_available=summary.n_train_available,
-        n_test=summary.n_test,
         epochs=fmean(run.summary.epochs_run for run in group),
         seeds=tuple(sorted(run.config.seed for run in group)),
         config_hashes=tuple(run.config.config_hash for run in group),
-        accuracy=aggregate([run.summary.accuracy for run in group]),
         f1_macro=fmean(run.summary.f1_macro for run in group),
-        mode=mode,
         profile=profile,
-        acs=fmean(bill.acs for bill in bills),
-        macs=fmean(bill.macs for bill in bills),
-        energy_pj=aggregate([bill.energy_pj for bill in bills]),
+        **rests_on(group),
+        **cost(group, mode),
         printed=row and row.id,
         printed_accuracy=row and row.accuracy,
         printed_energy_pj=row and row.energy_pj,

@@ -12,8 +12,7 @@ from core.datasets.catalog import DATASETS
 from core.energy.modes import MODES, static_macs
 from core.paper.masks import built_but_never_run
 from core.paper.printed import MODELS, RECOVERED, PrintedRow, printed_for, tables
-from core.paper.rounding import Interval, Printed, prices
-from core.paper.tables import K, count_k
+from core.paper.rounding import Interval, K, Printed, count_k, prices
 from core.schemas.run import Kind
 from core.units import pj_to_mj
 

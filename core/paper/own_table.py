@@ -10,7 +10,6 @@ import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 
@@ -82,9 +81,30 @@ def _text(content: bytes, field: str) -> str:
 
 
 def _findings(text: str, name: str) -> Iterator[AuditFinding]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True)
+    rows = list(_rows(text, name))  # all of them, so that a table that is too long costs no figure
     headings: list[str] | None = None
-    rows = 0
+    for where, line, cells in rows:
+        if headings is None:
+            headings = _headings(cells, where)
+            continue
+        if len(cells) != len(headings):
+            raise BadValue(
+                field=where,
+                value=",".join(cells)[:80],
+                expected=f"{len(headings)} values, as the header has, not {len(cells)}",
+            )
+        yield from _row(dict(zip(headings, cells, strict=True)), where, row_id=f"line {line}", table=name)
+    if len(rows) < 2:
+        expected = (
+            f"a header such as {','.join(REQUIRED.values())}" if headings is None else "followed by a row or more"
+        )
+        raise BadValue(field=name, value="an empty file" if headings is None else "a header alone", expected=expected)
+
+
+def _rows(text: str, name: str) -> Iterator[tuple[str, int, list[str]]]:
+    """The header and each row that is not empty: how an error names it, its line and its cells."""
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True)
+    rows = -1  # the header is none
     while True:
         try:
             cells = next(reader, None)
@@ -93,29 +113,15 @@ def _findings(text: str, name: str) -> Iterator[AuditFinding]:
                 field=f"{name}, line {reader.line_num}", value=str(error), expected="comma-separated values"
             ) from None
         if cells is None:
-            break
+            return
         cells = [cell.strip() for cell in cells]
         if not any(cells):
             continue
-        where = f"{name}, line {reader.line_num}"
-        if headings is None:
-            headings = _headings(cells, where)
-            continue
         rows += 1
+        where = f"{name}, line {reader.line_num}"
         if rows > MAX_ROWS:
             raise BadValue(field=where, value=f"row {rows:,}", expected=f"within the first {MAX_ROWS:,} rows")
-        if len(cells) != len(headings):
-            raise BadValue(
-                field=where,
-                value=",".join(cells)[:80],
-                expected=f"{len(headings)} values, as the header has, not {len(cells)}",
-            )
-        yield from _row(dict(zip(headings, cells, strict=True)), where, row_id=f"line {reader.line_num}", table=name)
-    if headings is None or not rows:
-        expected = (
-            f"a header such as {','.join(REQUIRED.values())}" if headings is None else "followed by a row or more"
-        )
-        raise BadValue(field=name, value="an empty file" if headings is None else "a header alone", expected=expected)
+        yield where, reader.line_num, cells
 
 
 def _headings(cells: list[str], where: str) -> list[str]:
@@ -169,8 +175,7 @@ def _number(cell: str, name: str, where: str) -> Printed:
     expected = f"a plain number {span}, such as {example}"
     if not NUMBER.fullmatch(cell):
         raise BadValue(field=f"{where}, {name}", value=cell[:80], expected=expected)
-    decimal = Decimal(cell)
-    printed = Printed.of(cell, str(Decimal((0, (1,), decimal.as_tuple().exponent))), factor=column.factor)
+    printed = Printed.written(cell, factor=column.factor)
     if printed.value > (1 if column.quantity == "accuracy" else LARGEST):
         raise BadValue(field=f"{where}, {name}", value=cell[:80], expected=f"{expected}, and not as large")
     return printed

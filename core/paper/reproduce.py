@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from core.energy.modes import MODES, static_macs
 from core.measured import MeasuredRun
 from core.paper.measured import energy_difference
-from core.paper.printed import RECOVERED, PrintedRow, tables
+from core.paper.printed import PrintedRow, tables
 from core.paper.tables import paper_audit
 from core.recipes.build import plan_of
 from core.schemas.audit import AuditFinding
@@ -50,7 +50,7 @@ def caveats(row: PrintedRow, run: MeasuredRun) -> list[str]:
         said.append(f"A subset of the data set: {summary.n_train_available:,} training images beside validation.")
     if summary.n_train < summary.n_train_available:
         said.append(f"Trained on {summary.n_train:,} of {summary.n_train_available:,} training images.")
-    if row.backbone not in RECOVERED:
+    if not row.recovered:
         said.append(f"{row.model} is a reconstruction: how the paper's is built was not published.")
     said.append(f"One seed ({summary.seed}), n = 1; the paper does not say how many its figures rest on.")
     return said

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 from typing import Literal
 
@@ -19,10 +20,13 @@ from core.units import PJ_PER_MJ
 RULE = (
     "A printed figure is confirmed if the value recomputed from the row's other figures rounds to it at its last "
     "printed digit. Those other figures are rounded too, so each stands for an interval of half a last digit either "
-    "way; a figure is contradicted only if no value in the resulting interval rounds to it."
+    "way; a figure is contradicted only if no value in the resulting interval rounds to it. A figure of the text that "
+    "only this rounding would allow is not checkable."
 )
 NEEDS_TRAINING = "It depends on training; no arithmetic on the other figures gives it."
+NOT_REBUILT = "{model} is not reconstructed here yet, so there is no plan to compute it from."
 Verdict = Literal["confirmed", "contradicted", "not checkable"]
+K = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +70,11 @@ class Printed:
         """From the digits as printed, in a unit worth `factor`."""
         return cls(value=Fraction(str(value)) * factor, step=Fraction(step) * factor)
 
+    @classmethod
+    def written(cls, digits: str, *, factor: int | Fraction = 1) -> Printed:
+        """From digits alone, whose last one is worth what its place says: 0.0042 -> 0.0001."""
+        return cls.of(digits, str(Decimal((0, (1,), Decimal(digits).as_tuple().exponent))), factor=factor)
+
     @property
     def interval(self) -> Interval:
         half = self.step / 2
@@ -94,6 +103,8 @@ class Row:
     table: str
     model: str
     datasets: tuple[str, ...] = ()
+    place: str | None = None  # of a sentence, with what it says
+    statement: str | None = None
 
     def finding(
         self,
@@ -119,6 +130,8 @@ class Row:
             high=None if interval is None else float(interval.high),
             verdict=verdict,
             arithmetic=arithmetic,
+            place=self.place,
+            statement=self.statement,
         )
 
     def unknown(self, field: str, unit: str, printed: Printed, why: str) -> AuditFinding:
@@ -153,6 +166,18 @@ class Row:
             recomputed=recomputed,
             interval=interval,
         )
+
+
+def count_k(value: float) -> Printed:
+    """A count printed in thousands, or from a million on in millions with two decimals.
+
+    1510.0 was printed 1.51M, so its last digit is worth 10 k; 506.9 has tenths; 80094.0 shows single thousands.
+    """
+    if value != int(value):
+        step = "0.1"
+    else:
+        step = "10" if value >= K and value % 10 == 0 else "1"
+    return Printed.of(value, step, factor=K)
 
 
 def figure(value: Fraction) -> str:

@@ -19,6 +19,7 @@ from core.schemas.architecture import AS_DEFINED, ArchitectureConfig
 from core.schemas.base import Frozen
 from core.schemas.request import RunRequest
 from core.schemas.run import Kind, RunConfig
+from core.schemas.stages import fitted
 from core.schemas.wording import fault_of
 
 #: Fields of a config that a request names itself; a recipe is chosen by them, so they are no overrides.
@@ -33,7 +34,7 @@ def build_config(request: RunRequest) -> RunConfig:
     _require(BACKBONES, request.backbone)
     _require(DATASETS, request.dataset)
     BACKBONES[request.backbone].chosen(request.definition, AS_DEFINED)  # raises UnknownName
-    config = RECIPES[request.recipe].build(
+    draft = RECIPES[request.recipe].draft(
         backbone=request.backbone,
         definition=request.definition,
         kind=request.kind,
@@ -41,7 +42,7 @@ def build_config(request: RunRequest) -> RunConfig:
         dataset=request.dataset,
         seed=request.seed,
     )
-    config = override(config, request.overrides, mask=request.mask)
+    config = override(draft, request.overrides, mask=request.mask)
     plan_of(config)  # a network that cannot be built is refused here, not in the queue
     return config
 
@@ -111,17 +112,23 @@ def _settled(config: RunConfig) -> RunConfig:
 def _replaced(config: RunConfig, overrides: Mapping[str, Any]) -> RunConfig:
     content = config.model_dump()
     fields = _overridable()
-    for name, value in overrides.items():
-        path = _resolve(name, fields)
+    named = [_resolve(name, fields) for name in overrides]
+    for path, value in zip(named, overrides.values(), strict=True):
         *parents, leaf = path.split(".")
         target = content
         for parent in parents:
             target = target[parent]
         target[leaf] = _read(path, value, target[leaf])
+    stages = () if "training.stages" in named else config.training.stages
+    if stages:
+        content["training"]["stages"] = ()
     try:
         changed = RunConfig.model_validate(content)
     except ValidationError as error:
         raise translate(error) from None
+    if stages:  # nobody named them, so they follow what was named
+        kept = fitted(stages, changed.training, changed.time_steps)
+        changed = changed.model_copy(update={"training": changed.training.model_copy(update={"stages": kept})})
     for name in ("max_epochs", "teacher_epochs"):
         epochs = getattr(changed.training, name)
         if epochs and changed.training.warmup_epochs > epochs:
@@ -135,19 +142,27 @@ def _replaced(config: RunConfig, overrides: Mapping[str, Any]) -> RunConfig:
 
 def command(config: RunConfig) -> str:
     """The shell command that repeats a run: the recipe and every field that differs from it."""
-    recipe = config.recipe if config.recipe in RECIPES else next(iter(RECIPES))
-    base = RECIPES[recipe].build(**{name: getattr(config, name) for name in CHOSEN if name != "recipe"})
-    before, after = _flatten(base.model_dump()), _flatten(config.model_dump())
     words = ["spikefront", "train", "--backbone", config.backbone]
     if config.definition != "small":
         words += ["--definition", config.definition]
     words += ["--kind", str(config.kind), "--mask", ",".join(config.mask), "--dataset", config.dataset]
-    words += ["--recipe", recipe, "--seed", str(config.seed)]
-    for path in _overridable():
-        if after[path] != before[path]:
-            words += ["--set", f"{path}={_write(after[path])}"]
+    words += ["--recipe", _known_recipe(config), "--seed", str(config.seed)]
+    for path, (_, value) in differing(config).items():
+        words += ["--set", f"{path}={_write(value)}"]
     words += ["--out", f"{config.backbone}-{config.kind}-{config.dataset}-{config.config_hash[:8]}"]
     return shlex.join(words)
+
+
+def differing(config: RunConfig) -> dict[str, tuple[Any, Any]]:
+    """Dotted field -> (the recipe's value, the config's), of each that is not the same."""
+    base = RECIPES[_known_recipe(config)].draft(**{name: getattr(config, name) for name in CHOSEN if name != "recipe"})
+    before, after = _flatten(base.model_dump()), _flatten(config.model_dump())
+    return {path: (before[path], after[path]) for path in _overridable() if after[path] != before[path]}
+
+
+def _known_recipe(config: RunConfig) -> str:
+    """The config's recipe, or the first one where it is no longer known."""
+    return config.recipe if config.recipe in RECIPES else next(iter(RECIPES))
 
 
 def translate(error: ValidationError) -> BadValue:

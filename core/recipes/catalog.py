@@ -25,12 +25,15 @@ class Recipe:
     setup: Callable[[str], Setup]
     expected_minutes: int  # of SqueezeNet-P, spiking, on CIFAR-10 on two cores: all epochs, a teacher's too
 
-    def build(
+    def draft(
         self, *, backbone: str, definition: str, kind: Kind, mask: tuple[str, ...], dataset: str, seed: int
     ) -> RunConfig:
-        """The whole config. Names are canonical already: `mask` in network order, every name known."""
+        """The whole config, not held yet against what can go together: overrides come first, and check the whole.
+
+        Names are canonical already: `mask` in network order, every name known.
+        """
         chosen = self.setup(dataset)
-        return RunConfig(
+        return RunConfig.model_construct(
             backbone=backbone,
             definition=definition,
             kind=kind,

@@ -11,12 +11,12 @@ from pydantic import ValidationError
 
 from core.errors import BadValue, SpikefrontError
 from core.recipes.build import build_config, translate
-from core.schemas.request import RunRequest
+from core.schemas.request import QUEUEING, RunRequest
 from core.schemas.run import RunConfig
 from core.schemas.sweep import MAX_COMBINATIONS, AxisValue, SweepRequest
 
 #: Axes that are fields of a request; every other name is an override.
-FIELDS = frozenset(RunRequest.model_fields) - {"overrides"}
+FIELDS = frozenset(RunRequest.model_fields) - {"overrides", *QUEUEING}
 
 
 @dataclass(frozen=True, kw_only=True)

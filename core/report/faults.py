@@ -10,10 +10,10 @@ WORDS = {"macs": "MACs", "acs": "ACs", "cnn_energy": "energy", "params": "parame
 
 
 def faults(findings: Iterable[AuditFinding], dataset: str) -> dict[str, str]:
-    """Printed table and model -> the contradicted fields in words, of the rows on a data set."""
+    """Printed table and model -> the contradicted fields in words, of the rows on a data set. Sentences are no points."""
     found: dict[str, list[str]] = {}
     for finding in findings:
-        if finding.verdict == "contradicted" and dataset in finding.datasets:
+        if finding.statement is None and finding.verdict == "contradicted" and dataset in finding.datasets:
             words = WORDS.get(finding.field, finding.field.replace("_", " "))
             found.setdefault(f"{finding.table}/{finding.model}", []).append(words)
     return {name: ", ".join(dict.fromkeys(fields)) for name, fields in found.items()}

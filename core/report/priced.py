@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from statistics import fmean, stdev
 from typing import Any
@@ -20,7 +20,7 @@ from core.analysis.front_changes import FrontChanges, front_changes, sentence
 from core.analysis.reprice import moved
 from core.energy.price import energy_pj
 from core.report.charts.axes import y_of
-from core.report.charts.pareto_marks import Spread, marks
+from core.report.charts.pareto_marks import Marks, Spread, fronted, marks
 from core.schemas.pareto import Pareto, ParetoColumns, ParetoPoint, PublishedPoint, View
 from core.schemas.prices import AS_PUBLISHED, Factors, Profile
 from core.schemas.run import Kind
@@ -45,6 +45,7 @@ class Runs:
     published: list[PublishedPoint]
     steps: int | None
     missing: int
+    exchanged: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +53,7 @@ class Seen:
     """Runs as a view shows them: all that the figure and the tables under it are made of."""
 
     pareto: Pareto
+    marks: Marks  # of the view's axes: what the charts draw
     every: Sequence[ParetoPoint]  # one a run, also where `pareto` has one a config
     spreads: Mapping[str, Spread]
     sure: Mapping[str, float] | None
@@ -82,7 +84,13 @@ def runs_of(told: ParetoColumns) -> Runs:
         ParetoPoint.model_construct(**dict(zip(names, row, strict=True))) for row in zip(*columns.values(), strict=True)
     ]
     return _runs(
-        points, dataset=told.dataset, mode=told.mode, published=told.published, steps=told.steps, missing=told.missing
+        points,
+        dataset=told.dataset,
+        mode=told.mode,
+        published=told.published,
+        steps=told.steps,
+        missing=told.missing,
+        exchanged=told.exchanged,
     )
 
 
@@ -95,6 +103,7 @@ def runs_in(found: Pareto) -> Runs:
         published=found.published,
         steps=found.steps,
         missing=found.missing,
+        exchanged=found.exchanged,
     )
 
 
@@ -107,6 +116,7 @@ def together(parts: Sequence[Runs], *, dataset: str) -> Runs:
         published=[point for part in parts for point in part.published],
         steps=parts[0].steps,
         missing=sum(part.missing for part in parts),
+        exchanged=sum(part.exchanged for part in parts),
     )
 
 
@@ -144,46 +154,46 @@ def merged(points: Sequence[ParetoPoint]) -> tuple[list[ParetoPoint], dict[str, 
     return means, spreads
 
 
+def narrowed(lens: Lens, view: View) -> Lens:
+    """The lens over the runs that the view lets through alone; printed points are of no recipe and no tag, and stay."""
+    if not view.narrowed:
+        return lens
+    runs = lens.runs
+    told = {name: getattr(runs, name) for name in ("dataset", "mode", "published", "steps", "missing", "exchanged")}
+    return replace(lens, runs=_runs([point for point in runs.points if view.lets(point)], **told))
+
+
 def seen(lens: Lens, view: View) -> Seen:
     """The runs under these prices, as `view` shows them; raises BadValue for a profile without a price of the mode."""
-    every = priced(lens)
+    lens = narrowed(lens, view)
+    every, runs = priced(lens), lens.runs
     points, spreads = merged(every) if view.seeds else (every, {})
     sure = probabilities(points, spreads, every, lens.prices) if view.sure else None
-    return Seen(pareto=plot(lens, points, x=view.x, y=view.y), every=every, spreads=spreads, sure=sure)
+    shown, found = fronted(points, marks(points, x=view.x, y=view.y, spreads=spreads))
+    pareto = Pareto.model_construct(
+        dataset=runs.dataset, mode=runs.mode, profile=lens.profile.name, points=shown, front=_front(shown),
+        published=runs.published, steps=runs.steps, missing=runs.missing, exchanged=runs.exchanged,
+        **lens.factors.model_dump(),
+    )  # fmt: skip
+    return Seen(pareto=pareto, marks=found, every=every, spreads=spreads, sure=sure)
 
 
 def seen_as_stored(found: Pareto, view: View) -> Seen:
     """The same of a plot beside which no prices were stored: its energies stay, and nothing says how sure they are."""
     points, spreads = merged(found.points) if view.seeds else (found.points, {})
-    shown, front = _fronted(points, x=view.x, y=view.y)
+    shown, on_axes = fronted(points, marks(points, x=view.x, y=view.y, spreads=spreads))
     return Seen(
-        pareto=found.model_copy(update={"points": shown, "front": front}),
+        pareto=found.model_copy(update={"points": shown, "front": _front(shown)}),
+        marks=on_axes,
         every=found.points,
         spreads=spreads,
         sure=None,
     )
 
 
-def plot(lens: Lens, points: Sequence[ParetoPoint], *, x: str, y: str) -> Pareto:
-    """The points as the API's plot, with the front of these axes."""
-    shown, front = _fronted(points, x=x, y=y)
-    runs = lens.runs
-    return Pareto.model_construct(
-        dataset=runs.dataset, mode=runs.mode, profile=lens.profile.name, points=shown, front=front,
-        published=runs.published, steps=runs.steps, missing=runs.missing, **lens.factors.model_dump(),
-    )  # fmt: skip
-
-
-def _fronted(points: Sequence[ParetoPoint], *, x: str, y: str) -> tuple[list[ParetoPoint], list[str]]:
-    """(the points, each saying whether it is on the front of these axes; the ids of those that are, cheapest first)."""
-    found = marks(points, x=x, y=y)
-    best = {found.points[place].run_id for place in found.on_front}
-    shown = [
-        point if point.on_front == (point.run_id in best) else point.model_copy(update={"on_front": not point.on_front})
-        for point in points
-    ]
-    cheapest_first = sorted((point for point in shown if point.on_front), key=lambda point: point.energy_pj)
-    return shown, [point.run_id for point in cheapest_first]
+def _front(points: Sequence[ParetoPoint]) -> list[str]:
+    """The ids of those on the front, cheapest first."""
+    return [point.run_id for point in sorted(points, key=lambda point: point.energy_pj) if point.on_front]
 
 
 def probabilities(
@@ -245,8 +255,8 @@ def told(before: Sequence[ParetoPoint], after: Sequence[ParetoPoint], why: str, 
 
 def names(points: Sequence[ParetoPoint]) -> list[str]:
     """What each run is called in a sentence: its label, with the seed where several have the same."""
-    often = Counter(point.label for point in points)
-    return [f"{point.label} (seed {point.seed})" if often[point.label] > 1 else point.label for point in points]
+    often = Counter(point.title for point in points)
+    return [f"{point.title} (seed {point.seed})" if often[point.title] > 1 else point.title for point in points]
 
 
 def _runs(points: Sequence[ParetoPoint], **told: Any) -> Runs:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
 
 from core.analysis.compare import ratio
 from core.backbones.naming import differences
@@ -12,7 +15,8 @@ from core.report.twin_words import OTHER_IMAGES, twins
 from core.schemas.compare import Paired, TwinRatio
 from core.schemas.results import Summary
 from core.schemas.run import KEPT, Kind, NeuronConfig, RunConfig
-from core.units import format_count, format_energy
+from core.schemas.training_energy import TrainingEnergy
+from core.units import format_count, format_duration, format_energy, format_joules
 
 
 class Headline(NamedTuple):
@@ -55,6 +59,32 @@ def charged(summary: Summary) -> str:
     else:
         steps = f"all T = {summary.time_steps} time steps"
     return f"mode {summary.mode}, {steps}"
+
+
+def trained_on(summary: Summary, environment: Mapping[str, Any]) -> str:
+    """How long a run trained and on which machine: `1 h 40 min on cpu (AMD EPYC, 1 thread)`."""
+    threads = environment.get("threads")
+    noted = [str(environment["processor"])] if environment.get("processor") else []
+    if threads and summary.device == "cpu":
+        noted.append(f"{threads} thread{'' if threads == 1 else 's'}")
+    where = f"{summary.device} ({', '.join(noted)})" if noted else summary.device
+    return f"{format_duration(summary.train_wall_s)} on {where}"
+
+
+def training_energy(environment: Mapping[str, Any]) -> str | None:
+    """What the machine's meters told while a run trained; None for a run from before it was noted."""
+    try:
+        found = TrainingEnergy.model_validate(environment["training_energy"])
+    except (KeyError, ValidationError):
+        return None
+    if not found.parts:
+        return f"Energy of training: unavailable, {found.unavailable or 'nobody says why'}."
+    told = " and ".join(f"{format_joules(joules)} by the {name}" for name, joules in found.parts.items())
+    since = "" if found.whole_run else " since it was last resumed"
+    return (
+        f"Energy of training: {told}, in {format_duration(found.seconds)}{since}. It is read from the machine's meters, with "
+        "all that ran there meanwhile, and is what training took; the energy of an inference is an estimate."
+    )
 
 
 def energy_note(summary: Summary) -> str:
@@ -100,6 +130,14 @@ def facts(summary: Summary, config: RunConfig) -> list[tuple[str, str]]:
     return found
 
 
+def neuron_words(config: RunConfig) -> str:
+    """Neuron and T of a spiking network; `ReLU` of a CNN."""
+    if config.kind is Kind.CNN:
+        return "ReLU"
+    waits = ", layer-synchronous" if config.layer_synchronous else ""
+    return f"{_neuron(config.neuron)}; T = {config.time_steps}{waits}"
+
+
 def _neuron(neuron: NeuronConfig) -> str:
     """The neuron in a line; what it does not use or has as everybody has is left out."""
     threshold = f"v_threshold {neuron.v_threshold:g}"
@@ -117,9 +155,12 @@ def compare(run: Summary, twin: Summary, paired: Paired | None, *, unsure: str =
     snn, cnn = (run, twin) if run.kind is Kind.SNN else (twin, run)
     alike = (run.mode, run.profile) == (twin.mode, twin.profile)
     pair = TwinRatio(
-        snn_id="", cnn_id="", accuracy=snn.accuracy - cnn.accuracy, paired=paired,
+        snn_id="",
+        cnn_id="",
+        accuracy=snn.accuracy - cnn.accuracy,
+        paired=paired,
         energy_ratio=ratio(snn.energy_pj, cnn.energy_pj) if alike else None,
-    )  # fmt: skip
+    )
     sentences = twins(pair, mode=snn.mode, steps=snn.time_steps, unsure=unsure)
     if alike and pair.energy_ratio:
         sentences.append(f"Energies are estimates (mode {snn.mode}, profile {snn.profile}).")

@@ -5,14 +5,15 @@ The pages Run and Compare and the shares say it from here, with the one interval
 
 from __future__ import annotations
 
-from core.schemas.compare import Paired, TwinRatio
+from core.schemas.compare import Gain, TwinRatio
 
 SNN, CNN = "the spiking network", "the CNN"
 OTHER_IMAGES = "other test images, so no interval"
+OTHER_DATA = "These runs are tested on other data sets, so their accuracies are not compared."
 ONE_SEED = "Each is one seed: another seed moves both."
 
 
-def against(one: str, other: str, *, accuracy: float, paired: Paired | None, energy_ratio: float | None,
+def against(one: str, other: str, *, accuracy: float, paired: Gain | None, energy_ratio: float | None,
             unsure: str = OTHER_IMAGES) -> str:  # fmt: skip
     """`B is 5.00 points more accurate than A (95 % interval +1.00 to +9.00, n = 360); A needs 4 times the energy of B.`
 
@@ -23,20 +24,20 @@ def against(one: str, other: str, *, accuracy: float, paired: Paired | None, ene
     return f"{_upper(accuracy_words(one, other, accuracy, paired, unsure=unsure))}{f'; {energy}' if energy else ''}."
 
 
-def accuracy_words(one: str, other: str, accuracy: float, paired: Paired | None, *, unsure: str = OTHER_IMAGES) -> str:
+def accuracy_words(one: str, other: str, accuracy: float, paired: Gain | None, *, unsure: str = OTHER_IMAGES) -> str:
     points = 100 * accuracy
     same = not round(points, 2)
     more = "as accurate as" if same else f"{abs(points):.2f} points {'more' if points > 0 else 'less'} accurate than"
     return f"{one} is {more} {other} ({unsure if paired is None else interval_words(paired)})"
 
 
-def interval_words(paired: Paired) -> str:
+def interval_words(paired: Gain) -> str:
     """`95 % interval +1.00 to +9.00, n = 360`, and whether it tells the two apart."""
     sure = "" if clear(paired) else ", so these images do not tell them apart"
     return f"95 % interval {100 * paired.low:+.2f} to {100 * paired.high:+.2f}, n = {paired.n:,}{sure}"
 
 
-def clear(paired: Paired) -> bool:
+def clear(paired: Gain) -> bool:
     """Whether the interval leaves zero out."""
     return paired.low > 0 or paired.high < 0
 

@@ -13,7 +13,9 @@ from core.schemas.sweep import Aggregate
 class AuditFinding(Frozen):
     """One printed figure and what the arithmetic says of it."""
 
-    row: str = Field(description="such as table1/cifar10/SqueezeNet; a check of several rows names them all")
+    row: str = Field(
+        description="such as table1/cifar10/SqueezeNet or text/headline; a check of several rows names them all"
+    )
     table: str
     model: str
     datasets: list[str] = Field(description="data sets of the rows looked at; none for a table that a user brings")
@@ -25,6 +27,10 @@ class AuditFinding(Frozen):
     high: float | None
     verdict: Literal["confirmed", "contradicted", "not checkable"]
     arithmetic: str = Field(description="the sum as a sentence; for `not checkable` the reason")
+    statement: str | None = Field(
+        default=None, description="what the source's text says, in our words; null for a figure of a table"
+    )
+    place: str | None = Field(default=None, description="where the text says it, such as paper, abstract")
 
 
 class Audit(Frozen):

@@ -19,8 +19,11 @@ class DatasetInfo(Frozen):
     n_train: int | None
     n_test: int | None
     note: str | None
+    fetchable: bool = Field(default=False, description="whether its authors offer it at an address")
+    trainable: bool = Field(default=True, description="false where networks can only be counted")
     citation: str
     licence: str
+    workers: list[str] = Field(default_factory=list, description="workers that live and have it")
 
 
 class DefinitionInfo(Frozen):

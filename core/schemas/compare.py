@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from core.schemas.base import Frozen
+from core.schemas.named import Named
 from core.schemas.prices import Factors
 from core.schemas.results import Gradients, Metrics
 from core.schemas.run import Kind, RunConfig
@@ -12,11 +13,10 @@ from core.schemas.run import Kind, RunConfig
 FEWEST, MOST = 2, 10  # runs side by side
 
 
-class ComparedRun(Frozen):
+class ComparedRun(Named):
     """One run's figures, its energy in the mode and profile asked for, and its curves."""
 
     id: str
-    label: str
     kind: Kind
     mask_name: str | None
     config: RunConfig
@@ -31,12 +31,13 @@ class ComparedRun(Frozen):
     n_train: int
     n_test: int
     dataset_complete: bool
+    data_digest: str | None = Field(default=None, description="of the images that were there; empty: the published set")
     metrics: Metrics
     gradients: Gradients
 
 
-class Paired(Frozen):
-    """Two networks on the same test images; differences are the second's minus the first's."""
+class Gain(Frozen):
+    """Two ways of answering the same test images; differences are the second's minus the first's."""
 
     n: int
     accuracy: float
@@ -44,6 +45,11 @@ class Paired(Frozen):
     high: float
     gained: int = Field(description="images that the second got right and the first wrong")
     lost: int = Field(description="images that the second got wrong and the first right")
+
+
+class Paired(Gain):
+    """Two networks on the same test images, and which images those are."""
+
     gained_indices: list[int] = Field(description="the first 100 of them, as positions in the test set")
     lost_indices: list[int]
 
@@ -79,3 +85,8 @@ class Comparison(Factors):
     runs: list[ComparedRun]
     differences: list[Difference] = Field(description="of every run but the first")
     twins: list[TwinRatio] = Field(description="pairs among the runs, or with a twin that exists beside them")
+
+    def on_one_data_set(self, item: Difference) -> bool:
+        """Whether a run is tested on the first one's data set: accuracies on two say nothing of the networks."""
+        datasets = {run.id: run.config.dataset for run in self.runs}
+        return datasets[item.run_id] == self.runs[0].config.dataset

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pydantic_core import PydanticCustomError
 
 from core.schemas.stages import epochs_of
+from core.showing import shown
 
 if TYPE_CHECKING:
     from core.schemas.run import RunConfig, TrainingConfig
@@ -31,7 +32,7 @@ class Conflict(NamedTuple):
         return PydanticCustomError(
             CONFLICT,
             "{field} is {shown}; it must be {expected}",
-            {"field": self.field, "shown": repr(self.value), "value": self.value, "expected": self.expected},
+            {"field": self.field, "shown": shown(self.value), "value": self.value, "expected": self.expected},
         )
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from core.schemas.base import Frozen
+from core.schemas.base import Column, Finite, Frozen, Real
 from core.schemas.run import Kind
+from core.schemas.shapes import require_shape
 
 
 class Confusion(Frozen):
@@ -33,23 +34,33 @@ class Diagnostics(Frozen):
     kind: Kind
     time_steps: int = Field(ge=1)
     n_probe: int = Field(ge=1, description="images of the probe batch")
-    layers: list[str]
-    epochs: list[int] = Field(default_factory=list)
-    gradient_norm: list[list[list[float]]] = Field(
+    layers: Column[str] = Field(min_length=1)
+    epochs: Column[int] = Field(default_factory=list)
+    gradient_norm: Column[Column[Column[Real]]] = Field(
         default_factory=list, description="[epoch][layer][t]: L2 norm of dL/dS[t], as it comes from the layers behind"
     )
-    firing_rate: list[list[list[float]]] = Field(
+    firing_rate: Column[Column[Column[Finite]]] = Field(
         default_factory=list, description="[epoch][layer][t]: spikes / neurons; of a CNN the share of outputs above 0"
     )
-    active: list[list[list[float]]] | None = Field(
+    active: Column[Column[Column[Finite]]] | None = Field(
         default=None, description="[epoch][layer][t]: share of neurons in the surrogate's active zone; none for a CNN"
     )
-    dead: list[list[float]] = Field(
+    dead: Column[Column[Finite]] = Field(
         default_factory=list, description="[epoch][layer]: share of neurons that never fire, at any step for any image"
     )
-    saturated: list[list[float]] = Field(
+    saturated: Column[Column[Finite]] = Field(
         default_factory=list, description="[epoch][layer]: share that fires at every step for every image"
     )
+
+    @model_validator(mode="after")
+    def _for_each_epoch_and_layer(self) -> Diagnostics:
+        shape = (len(self.epochs), len(self.layers))
+        for name in ("gradient_norm", "firing_rate", "active"):
+            if (value := getattr(self, name)) is not None:
+                require_shape(name, value, *shape, self.time_steps)
+        for name in ("dead", "saturated"):
+            require_shape(name, getattr(self, name), *shape)
+        return self
 
 
 class DiagnosticsReport(Frozen):

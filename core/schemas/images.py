@@ -33,7 +33,7 @@ class Example(Frozen):
 
 class Examples(Frozen):
     items: list[Example]
-    which: Literal["first", "wrong", "disagree"]
+    which: Literal["first", "spread", "wrong", "disagree"]
     twin_run_id: str | None
     n_test: int
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
 from core.schemas.base import Frozen
-from core.schemas.results import Counts
+from core.schemas.results import Counts, Failed
 from core.schemas.run import Kind
 
 MAX_PICTURE_BYTES = 5 * 1024 * 1024
@@ -38,6 +38,30 @@ class Picture(Frozen):
     preview: str = Field(description="data:image/png;base64,... of the whole, at most 256 pixels a side")
 
 
+class NeuronPlace(Frozen):
+    """One neuron: its layer, channel, row and column, from 0."""
+
+    layer: str = Field(max_length=100)
+    channel: int = Field(ge=0)
+    y: int = Field(ge=0)
+    x: int = Field(ge=0)
+
+
+class MembraneTrace(Frozen):
+    """One neuron over T steps, each [T]; in units in which the threshold is the config's, also where it is learned."""
+
+    input: list[float]
+    before: list[float] = Field(description="H: charged, before it fires")
+    after: list[float] = Field(description="V': after the reset")
+    spikes: list[int]
+    v_threshold: float
+    v_start: float
+
+
+class Membrane(NeuronPlace):
+    trace: MembraneTrace
+
+
 class InferRequest(Frozen):
     """One line to `spikefront infer`. The folders are bundles on the same data set."""
 
@@ -45,6 +69,9 @@ class InferRequest(Frozen):
     data: Path = Field(description="where the user's data sets are looked for")
     picture: str = Field(description="base64 of a PNG, JPEG or WebP file")
     invert: bool = False
+    neuron: NeuronPlace | None = Field(
+        default=None, description="whose membrane is wanted, in the first folder's network"
+    )
 
 
 class Pass(Frozen):
@@ -53,6 +80,7 @@ class Pass(Frozen):
     outputs: list[list[float]] = Field(description="[T][C]: the raw output of each step")
     counts: Counts
     layers: list[LayerActivity]
+    membrane: Membrane | None = None
 
 
 class Inferred(Frozen):
@@ -62,11 +90,8 @@ class Inferred(Frozen):
     passes: list[Pass]
 
 
-class NotInferred(Frozen):
-    type: Literal["failed"] = "failed"
-    code: str
-    message: str
-    fields: dict[str, Any] = Field(default_factory=dict)
+class NotInferred(Failed):
+    """Its line answers one request; the process lives on."""
 
 
 #: One line from `spikefront infer`.
@@ -87,6 +112,7 @@ class Inference(Frozen):
     energy_pj: list[float] = Field(description="[T]: of this image, spent after t steps")
     encoding: str
     layers: list[LayerActivity]
+    membrane: Membrane | None = Field(default=None, description="of the neuron that was asked for")
 
 
 class Tried(Frozen):

@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from core.schemas.base import Frozen
+from core.schemas.base import Frozen, Switch
+from core.schemas.named import Named
 from core.schemas.prices import Factors
 from core.schemas.run import Kind
 
@@ -18,15 +19,39 @@ Grouping = Literal["family", "backbone", "kind", "dataset", "sweep", "mask", "re
 
 
 class View(Frozen):
-    """How many runs are looked at."""
+    """How many runs are looked at, and which of them."""
 
     x: XAxis = "energy"
     y: YAxis = "accuracy"
-    x_log: bool = True
+    x_log: Switch = True
     colour: Grouping = "family"
     shape: Grouping = "kind"
-    seeds: bool = Field(default=False, description="runs that differ in their seed alone as one mark, at their mean")
-    sure: bool = Field(default=False, description="size and opacity: the probability of being on the front")
+    seeds: Switch = Field(default=False, description="runs that differ in their seed alone as one mark, at their mean")
+    sure: Switch = Field(default=False, description="size and opacity: the probability of being on the front")
+
+    kind: Kind | None = Field(default=None, description="only these networks")
+    backbone: str | None = Field(default=None, max_length=64, description="only this one")
+    recipe: str | None = Field(default=None, max_length=64, description="only this one")
+    tag: str | None = Field(default=None, max_length=40, description="only runs that have it")
+    mask: str | None = Field(default=None, max_length=512, description="a mask's name, or kept blocks with commas")
+    hidden: tuple[str, ...] = Field(
+        default=(), max_length=40, description="names of the legend whose marks are not drawn; the front stays"
+    )
+
+    def lets(self, point: ParetoPoint) -> bool:
+        """Whether a run is among those that are looked at."""
+        return (
+            (self.kind is None or point.kind == self.kind)
+            and (self.backbone is None or point.backbone == self.backbone)
+            and (self.recipe is None or point.recipe == self.recipe)
+            and (self.tag is None or self.tag in point.tags)
+            and (self.mask is None or self.mask in (point.mask_name, ",".join(point.mask)))
+        )
+
+    @property
+    def narrowed(self) -> bool:
+        """Whether some runs may be left out."""
+        return any(one is not None for one in (self.kind, self.backbone, self.recipe, self.tag, self.mask))
 
     @model_validator(mode="after")
     def _sure_of_this_front(self) -> View:
@@ -35,9 +60,8 @@ class View(Frozen):
         return self
 
 
-class ParetoPoint(Frozen):
+class ParetoPoint(Named):
     run_id: str
-    label: str
     backbone: str
     kind: Kind
     mask: tuple[str, ...]
@@ -66,6 +90,7 @@ class ParetoPoint(Frozen):
     )
     repeat: str = Field(default="", description="equal for runs that differ in nothing but their seed")
     twin: str = Field(default="", description="equal for a spiking run and its CNN twin")
+    archived: bool = False
 
 
 class PublishedPoint(Frozen):
@@ -81,6 +106,11 @@ class PublishedPoint(Frozen):
     macs: float | None
     energy_pj: float
 
+    @property
+    def named(self) -> str:
+        """With its kind before it, as runs are named: the paper prints a network's SNN and CNN under one name."""
+        return f"{self.kind.value.upper()}-{self.model}"
+
 
 class Pareto(Factors):
     dataset: str
@@ -91,6 +121,7 @@ class Pareto(Factors):
     published: list[PublishedPoint]
     steps: int | None = Field(default=None, description="every run stopped after so many steps; null: after all its T")
     missing: int = Field(default=0, description="runs left out since their figures at these steps are not known")
+    exchanged: int = Field(default=0, description="runs left out since the data set's name stands for other images now")
 
 
 class ParetoColumns(Factors):
@@ -105,3 +136,4 @@ class ParetoColumns(Factors):
     published: list[PublishedPoint]
     steps: int | None = None
     missing: int = 0
+    exchanged: int = 0

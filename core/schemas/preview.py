@@ -48,8 +48,9 @@ class Preview(Frozen):
     training_memory_bytes: int = Field(
         description="estimate: weights, gradients, optimiser and saved activations of one batch"
     )
-    dataset_ready: bool
+    dataset_ready: bool = Field(description="on the API's machine or at a worker that lives")
     dataset_note: str | None = Field(description="why the data set cannot be used, or that it is a subset")
     n_train: int | None
     time: TimeEstimate | None
     equal_run: EqualRun | None
+    waits: str | None = Field(default=None, description="why no worker that lives could do it, in a sentence")

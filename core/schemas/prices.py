@@ -15,6 +15,13 @@ DEFAULT_PROFILE = "horowitz-45nm"
 HIGHEST = 10.0  # times a profile's price: as far as a price is tried out
 
 
+class PriceQuery(Frozen):
+    """Of an address: in which mode, and at which profile's prices."""
+
+    mode: str = DEFAULT_MODE
+    profile: str = DEFAULT_PROFILE
+
+
 class Constant(Frozen):
     """One price of a hardware profile and where it is printed."""
 

@@ -10,7 +10,7 @@ from core.schemas.base import Frozen
 
 
 class Problem(Frozen):
-    """RFC 9457 problem details; `code` and the error's own fields are extensions."""
+    """RFC 9457 problem details; `code`, `request_id` and the error's own fields are extensions."""
 
     type: str
     title: str
@@ -18,4 +18,5 @@ class Problem(Frozen):
     detail: str
     instance: str | None = None
     code: str
+    request_id: str | None = Field(default=None, description="of the log lines about this request")
     fields: dict[str, Any] = Field(default_factory=dict)

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from core.schemas.base import Frozen
+from core.schemas.base import Count, Frozen
 
 #: Tools that count a network again, by the name on the command line.
 CounterName = Literal["spikingjelly", "syops", "neurobench"]
 
 
+Sum = Count | Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
 class Operations(Frozen):
     """Sums over the recounted images and all their steps; whole numbers but for syops, which multiplies by rates."""
 
-    acs: int | float = 0
-    macs: int | float = 0
+    acs: Sum = 0
+    macs: Sum = 0
 
 
 class Spikes(Frozen):
     """Output spikes of a neuron layer: what our network sends and what the rebuilt one does."""
 
-    ours: int
-    theirs: int
+    ours: Count
+    theirs: Count
 
 
 class RecountedLayer(Frozen):
@@ -48,9 +51,11 @@ class Stored(Frozen):
     Near a threshold float32 rounds a spike away or into being, so the two need not be equal to the unit.
     """
 
-    answers_equal: int = Field(description="stored answers that the rebuilt network gives too")
-    operations_difference: float = Field(ge=0, description="sum over layers of the differences, as a share of all")
-    spikes_difference: float = Field(ge=0)
+    answers_equal: Count = Field(description="stored answers that the rebuilt network gives too")
+    operations_difference: float = Field(
+        ge=0, allow_inf_nan=False, description="sum over layers of the differences, as a share of all"
+    )
+    spikes_difference: float = Field(ge=0, allow_inf_nan=False)
     within: bool = Field(description="no more than rounding")
 
 

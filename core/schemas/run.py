@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from core.schemas.architecture import AS_DEFINED, ArchitectureConfig
 from core.schemas.base import Frozen, digest
 from core.schemas.conflicts import conflicts
-from core.schemas.stages import Stage
+from core.schemas.stages import MOST_STEPS, Stage
 
 #: The SHA-256 of a bundle's weights: a name that decides the numbers, wherever the bundle lies.
 WEIGHTS = r"^[0-9a-f]{64}$"
@@ -132,6 +132,10 @@ class TrainingConfig(Frozen):
         """How often the validation split is evaluated, if all epochs are used: the last one is, whatever it is."""
         return -(-self.max_epochs // self.validate_every)
 
+    def validates(self, epoch: int) -> bool:
+        """Whether the network is validated at the end of this epoch."""
+        return epoch % self.validate_every == 0 or epoch == self.max_epochs
+
     @property
     def differentiates_twice(self) -> bool:
         """Whether a term of the loss holds gradients itself, which the compiled kernels cannot follow."""
@@ -153,7 +157,7 @@ class RunConfig(Frozen):
     dataset: str = "digits"
     recipe: str = "smoke"
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
-    time_steps: int = Field(default=4, ge=1, le=64, description="T; a CNN ignores it")
+    time_steps: int = Field(default=4, ge=1, le=MOST_STEPS, description="T; a CNN ignores it")
     encoding: Literal["direct", "rate", "latency"] = "direct"
     input: Literal["normalised", "intensity"] = Field(
         default="normalised", description="pixels less their mean over their deviation, or as intensities in [0, 1]"
@@ -209,6 +213,10 @@ class RunConfig(Frozen):
     def has_given_teacher(self) -> bool:
         """Whether it learns from a finished run that is brought along."""
         return self.kind is Kind.SNN and self.training.distillation > 0 and self.training.teacher is not None
+
+    def has(self, path: str) -> bool:
+        """Whether this kind of network has the field of a dotted path: a CNN has no neurons and no time."""
+        return self.kind is Kind.SNN or bool(_without_spiking({path: self.start if path == "start" else None}))
 
     def identity(self) -> dict[str, Any]:
         """What decides the result: a CNN has no neurons and no time, and the recipe's name is only a label."""

@@ -3,38 +3,25 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
 from core.schemas.base import Frozen
+from core.schemas.named import OwnName, described
 from core.schemas.problem import Problem
-from core.schemas.results import Part, Summary
+from core.schemas.request import Priority, Project
+from core.schemas.results import RunError, RunProgress, Summary
 from core.schemas.run import Kind, RunConfig, RunState
+from core.schemas.workers import Device
+
+MOST_TAGS = 20  # of one run
+MOST_IDS = 200  # of one request about many runs
+LONGEST_PAGE = 200  # entries of one page of a list
 
 Tag = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=40, pattern=r"^[^\x00-\x1f\x7f]+$")
 ]
-
-
-class RunProgress(Frozen):
-    """The newest progress of a run."""
-
-    phase: Literal["waiting", "starting", "training", "validating", "testing", "done"]
-    epoch: int = 0
-    max_epochs: int = 0
-    step: int = 0
-    steps: int = 0
-    loss: float | None = None
-    images_per_s: float | None = None
-    eta_s: float | None = None
-    part: Part = "run"
-
-
-class RunError(Frozen):
-    code: str
-    message: str
-    fields: dict[str, Any] = Field(default_factory=dict)
 
 
 class TwinRef(Frozen):
@@ -63,6 +50,9 @@ class Run(Frozen):
     config_hash: str
     twin_hash: str
     label: str = Field(description="such as SNN-SqueezeNet Ref-1")
+    differs: str = Field(default="", description="what is not as its recipe has it: epochs 2, 300 images")
+    name: str | None = Field(default=None, description="the name that somebody gave it")
+    archived: bool = Field(default=False, description="left out of lists and plots unless asked for")
     created_at: datetime
     started_at: datetime | None = None
     finished_at: datetime | None = None
@@ -80,6 +70,21 @@ class Run(Frozen):
     sweep_ids: list[str] = Field(default_factory=list)
     imported: bool = Field(default=False, description="its bundle was trained elsewhere and uploaded")
     deleted_at: datetime | None = Field(default=None, description="in the bin since then; purged a day later")
+    priority: int = Field(default=0, description="-10 to 10; the higher, the sooner")
+    submitter: str | None = Field(default=None, description="whose it is; null while nobody has a name here")
+    project: str | None = Field(default=None, description="the project that it belongs to")
+    device: Device | None = Field(default=None, description="trained on this alone; null: where a worker is free")
+    waits: str | None = Field(default=None, description="why no worker can do it, in a sentence; of one run alone")
+
+    @property
+    def described(self) -> str:
+        """The network, and what sets the run apart from its recipe."""
+        return described(self.label, self.differs)
+
+    @property
+    def title(self) -> str:
+        """What people read: a name of its own, else the description."""
+        return self.name or self.described
 
 
 class RunPage(Frozen):
@@ -91,15 +96,19 @@ class RunPage(Frozen):
 class RunChange(Frozen):
     """Body of `PATCH /runs/{id}`: what is left out stays as it is."""
 
-    tags: list[Tag] = Field(default_factory=list, max_length=20)
-    note: str = Field(default="", max_length=4000)
+    tags: list[Tag] = Field(default_factory=list, max_length=MOST_TAGS)
+    note: str = Field(default="", max_length=4000, pattern=r"^[^\x00]*$")  # a sign that PostgreSQL's texts cannot hold
+    name: OwnName | None = Field(default=None, description="shown in place of the label; empty or null: none")
+    archived: bool = False
+    priority: Priority = 0
+    project: Project | None = Field(default=None, description="null: it belongs to none")
 
 
 class BulkRequest(Frozen):
     """Body of `POST /runs/bulk`: one action on many runs, each by itself."""
 
-    action: Literal["cancel", "retry", "delete", "restore", "purge", "tag"]
-    ids: list[Annotated[str, StringConstraints(max_length=64)]] = Field(min_length=1, max_length=200)
+    action: Literal["cancel", "retry", "delete", "restore", "purge", "tag", "archive", "unarchive"]
+    ids: list[Annotated[str, StringConstraints(max_length=64)]] = Field(min_length=1, max_length=MOST_IDS)
     tag: Tag | None = Field(default=None, description="for `tag`: the word to add")
 
 

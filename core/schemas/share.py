@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, TypeAdapter, model_validator
+from pydantic import Field, StringConstraints, TypeAdapter, field_validator, model_validator
+from pydantic_core import PydanticKnownError
 
-from core.schemas.base import Frozen
+from core.schemas.base import Frozen, Switch, Whole
 from core.schemas.bill import Layers
 from core.schemas.compare import FEWEST, MOST, Comparison, Paired
 from core.schemas.diagnostics import Confusion
+from core.schemas.ensemble import ComparedEnsemble
 from core.schemas.images import Example, Examples
+from core.schemas.named import Named
 from core.schemas.pareto import Pareto, ParetoPoint, View
 from core.schemas.prices import AS_PUBLISHED, DEFAULT_MODE, DEFAULT_PROFILE, Factors, Profile
 from core.schemas.recount import SharedRecount
 from core.schemas.results import Gradients, Metrics, Summary
+from core.schemas.robustness import PricedRobustness
 from core.schemas.run import RunConfig, RunState
+from core.schemas.stages import MOST_STEPS
 from core.schemas.sweep import SweepGroup
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=64)]
@@ -27,7 +32,9 @@ class ShareView(View):
     """An Explore view: all succeeded runs on a data set, drawn as its maker saw them."""
 
     dataset: str
-    steps: int | None = Field(default=None, ge=1, le=64, description="every run stopped after so many time steps")
+    steps: Annotated[Whole, Field(ge=1, le=MOST_STEPS)] | None = Field(
+        default=None, description="every run stopped after so many time steps"
+    )
 
 
 class ShareTarget(Factors):
@@ -38,18 +45,40 @@ class ShareTarget(Factors):
 
     run_id: Id | None = None
     runs: list[Id] | None = Field(default=None, min_length=FEWEST, max_length=MOST)
+    pair: list[Id] | None = Field(
+        default=None,
+        min_length=2,
+        max_length=2,
+        description="of runs side by side, the two that answer together: which first, and which is asked. Left out: a "
+        "spiking network, then a CNN",
+    )
     sweep_id: Id | None = None
     view: ShareView | None = None
     mode: str = DEFAULT_MODE
     profile: str = DEFAULT_PROFILE
 
+    @field_validator("ac", "mac", "memory", mode="before")
+    @classmethod
+    def _numbers(cls, value: Any) -> Any:
+        """In an address they are text; in the body of a request they are numbers."""
+        if isinstance(value, bool | str):
+            raise PydanticKnownError("float_type")
+        return value
+
     @model_validator(mode="after")
     def _one_target(self) -> ShareTarget:
         if sum(part is not None for part in (self.run_id, self.runs, self.sweep_id, self.view)) != 1:
             raise ValueError("exactly one of run_id, runs, sweep_id and view must be given")
+        if self.pair is not None and (len(set(self.pair)) < 2 or not set(self.pair) <= set(self.runs or ())):
+            raise ValueError("pair must name two different runs out of those in runs")
         if self.factors != AS_PUBLISHED and self.type not in ("comparison", "view"):
             raise ValueError(f"ac, mac and memory must be 1 in a link to a {self.type}: its prices cannot be moved")
         return self
+
+    @property
+    def run_ids(self) -> list[str]:
+        """The runs that are named: one, several, or none where the link leads to a sweep or a view."""
+        return self.runs or ([] if self.run_id is None else [self.run_id])
 
     @property
     def type(self) -> ShareType:
@@ -67,12 +96,16 @@ class ShareRequest(ShareTarget):
     outlives its runs, and downloads as one file. A double-blind link shows nothing of who made it, when, and where.
     """
 
-    expires_in_days: int | None = Field(default=30, ge=1, le=3650, description="null: until revoked")
-    with_twin: bool = Field(default=True, description="of a run: show the twin's answers and figures too")
-    with_images: bool = Field(default=True, description="of a run or a comparison: show test images")
-    with_weights: bool = Field(default=False, description="of all but a view: let the networks' weights be downloaded")
-    frozen: bool = False
-    blind: bool = False
+    expires_in_days: Annotated[Whole, Field(ge=1, le=3650)] | None = Field(
+        default=30, description="null: until revoked"
+    )
+    with_twin: Switch = Field(default=True, description="of a run: show the twin's answers and figures too")
+    with_images: Switch = Field(default=True, description="of a run or a comparison: show test images")
+    with_weights: Switch = Field(
+        default=False, description="of all but a view: let the networks' weights be downloaded"
+    )
+    frozen: Switch = False
+    blind: Switch = False
 
 
 class Share(Frozen):
@@ -94,6 +127,7 @@ class Share(Frozen):
     revoked_at: datetime | None
     views: int
     last_viewed_at: datetime | None
+    made_by: str | None = Field(default=None, description="the account; null while nobody has a name here")
 
 
 class NewShare(Share):
@@ -133,14 +167,13 @@ class Shared(Frozen):
 class SharedSummary(Summary):
     """A summary; what tells of the machine is null in a double-blind share."""
 
-    device: str | None
-    train_wall_s: float | None
-    train_images_per_s: float | None
-    evaluate_wall_s: float | None
+    device: str | None  # type: ignore[assignment]  # wider than in the base: it may be withheld
+    train_wall_s: float | None  # type: ignore[assignment]  # wider than in the base: it may be withheld
+    train_images_per_s: float | None  # type: ignore[assignment]  # wider than in the base: it may be withheld
+    evaluate_wall_s: float | None  # type: ignore[assignment]  # wider than in the base: it may be withheld
 
 
-class SharedTwin(Frozen):
-    label: str
+class SharedTwin(Named):
     summary: SharedSummary
     paired: Paired | None = Field(
         default=None,
@@ -149,11 +182,10 @@ class SharedTwin(Frozen):
     )
 
 
-class SharedRun(Shared):
+class SharedRun(Shared, Named):
     """One run; no id, host, path or user. `metrics.wall_s` is empty in a double-blind share."""
 
     type: Literal["run"] = "run"
-    label: str
     config: RunConfig
     summary: SharedSummary
     metrics: Metrics
@@ -163,6 +195,9 @@ class SharedRun(Shared):
     gradients: Gradients
     twin: SharedTwin | None = None
     recount: SharedRecount | None = Field(default=None, description="the run counted again; null where it was not")
+    robustness: PricedRobustness | None = Field(
+        default=None, description="accuracy and energy under disturbances; null where they were not measured"
+    )
 
 
 class ChangedImages(Frozen):
@@ -179,6 +214,11 @@ class SharedComparison(Shared):
     type: Literal["comparison"] = "comparison"
     comparison: Comparison
     images: list[ChangedImages]
+    ensemble: ComparedEnsemble | None = Field(
+        default=None,
+        description="two of the runs answering together; null where no two were tested on the same images, and in links "
+        "frozen without it",
+    )
 
 
 class SharedSweep(Shared):
@@ -194,11 +234,11 @@ class SharedSweep(Shared):
 
 
 class SharedPoint(ParetoPoint):
-    finished_at: datetime | None
+    finished_at: datetime | None  # type: ignore[assignment]  # wider than in the base: it may be withheld
 
 
 class SharedPareto(Pareto):
-    points: list[SharedPoint]
+    points: list[SharedPoint]  # type: ignore[assignment]  # never appended to, so the narrower list does no harm
 
 
 class SharedView(Shared):

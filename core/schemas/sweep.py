@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from core.schemas.base import Frozen
+from core.schemas.base import Frozen, Switch
 from core.schemas.preview import EqualRun, TimeEstimate
 from core.schemas.request import RunRequest
 from core.schemas.run import RunConfig, RunState
@@ -26,10 +26,10 @@ class SweepRequest(Frozen):
     name of an override, such as `training.lr`. The last axis varies fastest.
     """
 
-    name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
+    name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[^\x00]*$")]
     base: RunRequest = RunRequest()
     axes: dict[AxisName, Axis] = Field(min_length=1, max_length=16)
-    repeat: bool = Field(default=False, description="train again what an equal run has done or will do")
+    repeat: Switch = Field(default=False, description="train again what an equal run has done or will do")
 
 
 class Combination(Frozen):
@@ -59,7 +59,9 @@ class Aggregate(Frozen):
     n: int
     mean: float
     deviation: float | None = Field(description="of the sample (n - 1); null for n = 1")
-    low: float | None = Field(description="Student-t interval of the mean, 95 %; null for n = 1")
+    low: float | None = Field(
+        description="Student-t interval of the mean, 95 %; null for n = 1 and where all measurements are equal"
+    )
     high: float | None
 
 
@@ -78,6 +80,12 @@ class SweepGroup(Frozen):
     energy_pj: Aggregate | None
     params: Aggregate | None
     firing_rate: Aggregate | None = Field(description="none for a CNN")
+    run_accuracy: list[float | None] = Field(
+        default_factory=list, description="of `run_ids`, in the same order; null for a run without a result"
+    )
+    run_energy_pj: list[float | None] = Field(
+        default_factory=list, description="of `run_ids`, in the same order; null for a run without a result"
+    )
 
 
 class Sweep(Frozen):
@@ -87,6 +95,7 @@ class Sweep(Frozen):
     request: SweepRequest
     n_runs: int
     states: dict[RunState, int]
+    submitter: str | None = Field(default=None, description="whose it is; null while nobody has a name here")
 
 
 class SweepDetail(Sweep):

@@ -3,11 +3,58 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Literal
 
 from pydantic import Field
 
 from core.schemas.base import Frozen
 from core.schemas.run import RunState
+
+Device = Literal["cpu", "cuda"]
+MOST_NAMED = 8  # data sets in a sentence
+
+
+class OfferedDataset(Frozen):
+    """A data set at hand of a worker. What follows `digest` is null for a published one, whose facts are everywhere."""
+
+    name: str = Field(max_length=64)
+    n_train: int | None = Field(default=None, ge=0)
+    n_test: int | None = Field(default=None, ge=0)
+    complete: bool | None = None
+    digest: str | None = Field(default=None, description="which images (null: nobody has read them yet)", max_length=64)
+    title: str | None = Field(default=None, max_length=80)
+    classes: tuple[str, ...] | None = Field(default=None, max_length=2000)
+    size: int | None = Field(default=None, ge=8, le=1024, description="side of its square images, in pixels")
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+    mirrors: bool | None = None
+
+
+class Offer(Frozen):
+    """What a worker can do, as it says at its start and when that changes."""
+
+    device: Device
+    device_names: list[str] = Field(default_factory=list, description="of its GPUs")
+    threads: int = Field(ge=1, description="of each run")
+    memory_bytes: int | None = Field(default=None, description="that one run may take; null where nobody can tell")
+    datasets: list[OfferedDataset] = Field(default_factory=list)
+    images_per_s: float | None = Field(
+        default=None, description="training images a second of one slot, of the network that `measured` names"
+    )
+    measured: str | None = Field(default=None, description="what was timed; null until then")
+
+    @property
+    def words(self) -> str:
+        """Such as `CPU, 2 threads a run, 15.6 GiB of memory · data sets cifar10, digits · 310 images/s`."""
+        device = ", ".join(self.device_names) or self.device.upper()
+        parts = [device, f"{self.threads} thread{'' if self.threads == 1 else 's'} a run"]
+        if self.memory_bytes is not None:
+            parts.append(f"{self.memory_bytes / (1 << 30):.1f} GiB of memory")
+        names = [one.name for one in self.datasets]
+        more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+        held = f"data sets {', '.join(names[:MOST_NAMED])}{more}" if names else "no data set"
+        speed = [] if self.images_per_s is None else [f"{self.images_per_s:.3g} images/s ({self.measured})"]
+        return " · ".join([", ".join(parts), held, *speed])
 
 
 class RunBrief(Frozen):
@@ -29,6 +76,7 @@ class WorkerInfo(Frozen):
     seen_at: datetime
     runs: list[RunBrief]
     paused: str | None = Field(default=None, description="why it starts no run, in a sentence")
+    offer: Offer | None = Field(default=None, description="what it can do; null for a worker of an earlier version")
 
 
 class Workers(Frozen):
@@ -44,14 +92,17 @@ class QueuedRun(Frozen):
     created_at: datetime
     waiting_s: float
     run_s: float = Field(description="how long it will train")
-    starts_in_s: float | None = Field(description="null while no worker takes runs")
+    starts_in_s: float | None = Field(description="null while no worker takes runs, or none can do this one")
+    priority: int = 0
+    submitter: str | None = Field(default=None, description="whose it is; null while nobody has a name here")
+    waits: str | None = Field(default=None, description="why no worker can do it, in a sentence")
 
 
 class WaitingRuns(Frozen):
-    """`GET /queue`: oldest first, which is the order in which workers take them."""
+    """`GET /queue`: in the order in which workers take them; those that no worker can do come last."""
 
-    queue: str
-    slots: int = Field(description="of all workers of this queue that answered lately")
+    queue: str = Field(description="kinds of the workers that answered lately, such as cpu or cpu+gpu")
+    slots: int = Field(description="of all workers that answered lately")
     total: int
     ends_in_s: float | None = Field(description="until all that waits has run; null while no worker takes runs")
     items: list[QueuedRun]

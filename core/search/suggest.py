@@ -99,7 +99,7 @@ def _certain_gain(cost: np.ndarray, value: np.ndarray, row: Prediction, area: fl
 
 def _suggestion(row: Prediction, gain: float, sure: float, area: float, ops_per_s: float | None) -> Suggestion:
     cost_s = row.point.training_ops / ops_per_s if ops_per_s else None
-    share = f" ({gain / area:.1%} of the area so far)" if area > 0 else ""
+    share = f" ({100 * gain / area:.1f} % of the area so far)" if area > 0 else ""
     if sure > gain / 2:
         why = "where it is predicted to land already lies beyond the front"
     elif sure > 0:
@@ -117,7 +117,7 @@ def _suggestion(row: Prediction, gain: float, sure: float, area: float, ops_per_
         gain_per_hour=gain / (cost_s / 3600) if cost_s else None,
         cost_s=cost_s,
         reason=(
-            f"Expected {row.accuracy:.1%} ± {row.accuracy_sd:.1%} on validation at {format_energy(row.energy_pj)}: "
+            f"Expected {100 * row.accuracy:.1f} ± {100 * row.accuracy_sd:.1f} % on validation at {format_energy(row.energy_pj)}: "
             f"{why}. Gain {gain:.3g}{share} for {price}."
         ),
     )

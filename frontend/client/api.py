@@ -6,22 +6,43 @@ talks to the API by another way, and no page sees a status code.
 
 from __future__ import annotations
 
+import copy
 import logging
 import re
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import httpx
 from pydantic import ValidationError
 
+from core import request_ids
+from core.schemas.accounts import (
+    Account,
+    AccountChange,
+    Accounts,
+    AuditLog,
+    Me,
+    NewAccount,
+    NewToken,
+    PasswordChange,
+    SignedIn,
+    SignIn,
+    SignInWays,
+    TokenRequest,
+    Tokens,
+)
 from core.schemas.audit import Audit, MeasuredAudit
 from core.schemas.base import Frozen
 from core.schemas.bill import Layers
 from core.schemas.catalog import Catalog
 from core.schemas.compare import Comparison
+from core.schemas.datasets import DatasetAdded, DatasetPictures, DataWork
 from core.schemas.diagnostics import Calibration, Confusion, DiagnosticsReport, Exits, Steps
+from core.schemas.ensemble import ComparedEnsemble
+from core.schemas.history import RunHistory, RunLog
 from core.schemas.images import Examples, SeenImage
-from core.schemas.inference import Tried
+from core.schemas.inference import NeuronPlace, Tried
 from core.schemas.installation import Installation
 from core.schemas.pareto import Pareto, ParetoColumns
 from core.schemas.preview import Preview
@@ -29,7 +50,10 @@ from core.schemas.problem import Problem
 from core.schemas.recount import Recount
 from core.schemas.request import ForkRequest, RunRequest
 from core.schemas.results import Environment, Gradients, Metrics
+from core.schemas.robustness import RobustnessRequest, RunRobustness
+from core.schemas.run_table import RunColumns, RunCounts
 from core.schemas.runs import BulkAnswers, BulkRequest, Run, RunChange, RunPage, TakenUp
+from core.schemas.saved_view import NewView, SavedView, SavedViews
 from core.schemas.share import NewShare, SharePage, ShareRequest
 from core.schemas.suggestion import MaskSuggestions
 from core.schemas.sweep import SweepDetail, SweepPage, SweepPreview, SweepRequest
@@ -41,12 +65,25 @@ log = logging.getLogger(__name__)
 PREFIX = "/api/v1"
 # A preview or a list answers in milliseconds; half a minute means that something is stuck.
 TIMEOUT = httpx.Timeout(30.0, connect=3.0)
+# What only reads is asked again when it was silent for so long and the API is found to live: a page says that it hangs
+# before ten seconds are over, and one that is only slow is waited for.
+FIRST_TIMEOUT = httpx.Timeout(5.0, connect=2.0)
+LIVE_TIMEOUT = httpx.Timeout(1.5, connect=1.0)
 # The first image waits for the engine, and on a new machine for its kernels.
 TRY_TIMEOUT = httpx.Timeout(180.0, connect=3.0)
 # A large bundle travels, is unpacked, and every figure in it is computed again.
 IMPORT_TIMEOUT = httpx.Timeout(600.0, connect=3.0)
 
+#: Sent with a body, and changing nothing all the same.
+READS = ("/preview", "/sweeps/preview")
+
 Model = TypeVar("Model", bound=Frozen)
+
+
+class Made(Frozen, extra="ignore"):
+    """Of what was made the id alone: the page that it leads to asks for the rest."""
+
+    id: str
 
 
 class ApiDown(Exception):
@@ -54,15 +91,25 @@ class ApiDown(Exception):
 
 
 class ApiProblem(Exception):
-    """The API answered with a problem. `fields` holds the values that the detail names."""
+    """The API answered with a problem. `fields` holds the values that the detail names; `request_id` finds it in the logs."""
 
-    def __init__(self, *, status: int, code: str, title: str, detail: str, fields: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        *,
+        status: int,
+        code: str,
+        title: str,
+        detail: str,
+        fields: Mapping[str, Any],
+        request_id: str | None = None,
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.code = code
         self.title = title
         self.detail = detail
         self.fields = dict(fields)
+        self.request_id = request_id
 
     def concerns(self, *names: str) -> bool:
         """Whether the problem is about one of these request fields, by full or last part of the dotted name."""
@@ -71,7 +118,10 @@ class ApiProblem(Exception):
 
 
 class _Bearer(httpx.Auth):
-    """Sends the token; reads it afresh once when the API refuses it, since a new home has a new one."""
+    """Sends the token; reads it afresh when the API refuses it, since a new home has a new one, and sends that once.
+
+    The same one is not sent again: a wrong password would count twice.
+    """
 
     def __init__(self, read: Callable[[], str]) -> None:
         self._read = read
@@ -82,8 +132,8 @@ class _Bearer(httpx.Auth):
         self._token = known or self._read()
         request.headers["Authorization"] = f"Bearer {self._token}"
         response = yield request
-        if response.status_code == 401 and known is not None:
-            self._token = self._read()
+        if response.status_code == 401 and known is not None and (now := self._read()) != known:
+            self._token = now
             request.headers["Authorization"] = f"Bearer {self._token}"
             yield request
 
@@ -105,9 +155,14 @@ class Client:
         """
         self.base_url = base_url.rstrip("/")
         self.public_url = (public_url or base_url).rstrip("/")
-        self._http = httpx.Client(
-            base_url=self.base_url, auth=_Bearer(token), timeout=TIMEOUT, transport=transport, trust_env=False
-        )
+        self._auth: httpx.Auth = _Bearer(token)
+        self._http = httpx.Client(base_url=self.base_url, timeout=TIMEOUT, transport=transport, trust_env=False)
+
+    def acting(self, credential: str) -> Client:
+        """The same, over the same connections, for whoever has this credential."""
+        other = copy.copy(self)
+        other._auth = _Bearer(lambda: credential)
+        return other
 
     def close(self) -> None:
         self._http.close()
@@ -129,6 +184,31 @@ class Client:
             mode=mode, profile=profile,
         )  # fmt: skip
 
+    # data sets
+
+    def add_dataset(self, content: bytes, *, name: str, file: str, size: int | None, mirrors: bool) -> DatasetAdded:
+        """A zip or tar of class folders, checked whole. `file` is its name, for messages."""
+        query = {"name": name, "file": file[:255], "size": size, "mirrors": mirrors or None}
+        headers = {"Content-Type": "application/octet-stream"}
+        answer = self._request(
+            "POST", "/datasets", query=query, content=content, headers=headers, timeout=IMPORT_TIMEOUT
+        )
+        return _read(DatasetAdded, answer)
+
+    def pictures(self, name: str, *, of: str | None, limit: int) -> DatasetPictures:
+        """Training images of each class, or of the class `of`."""
+        return self._get(DatasetPictures, f"/datasets/{_part(name)}/pictures", limit=limit, **{"class": of})
+
+    def data_work(self, name: str) -> DataWork:
+        """How far adding or fetching it is; refused as `not-found` where neither was begun."""
+        return self._get(DataWork, f"/datasets/{_part(name)}/work")
+
+    def fetch_dataset(self, name: str) -> DataWork:
+        return self._send(DataWork, "POST", f"/datasets/{_part(name)}/fetch")
+
+    def cancel_fetch(self, name: str) -> DataWork:
+        return self._send(DataWork, "DELETE", f"/datasets/{_part(name)}/fetch")
+
     # sweeps
 
     def preview_sweep(self, request: SweepRequest) -> SweepPreview:
@@ -140,14 +220,22 @@ class Client:
 
     # runs
 
-    def launch(self, request: RunRequest, *, idempotency_key: str) -> Run:
-        """Queue one run. The same key with the same request gives the same run again."""
-        return self._send(Run, "POST", "/runs", body=request, headers={"Idempotency-Key": idempotency_key})
+    def launch(self, request: RunRequest, *, idempotency_key: str) -> str:
+        """Queue one run; its id. The same key with the same request gives the same run again."""
+        return self._send(Made, "POST", "/runs", body=request, headers={"Idempotency-Key": idempotency_key}).id
 
     def runs(self, *, cursor: str | None = None, limit: int | None = None, **filters: Any) -> RunPage:
         """Newest first. Filters: `state` (one or several), `dataset`, `kind`, `backbone`, `recipe`, `tag`, `sweep`,
         `q` (words), `deleted` (what is in the bin)."""
         return self._get(RunPage, "/runs", cursor=cursor, limit=limit, **filters)
+
+    def run_columns(self, *, mode: str, profile: str, **filters: Any) -> RunColumns:
+        """Every run that the filters let through, newest first, as columns."""
+        return self._get(RunColumns, "/runs/columns", mode=mode, profile=profile, **filters)
+
+    def run_counts(self, **filters: Any) -> RunCounts:
+        """How many there are by state; quick."""
+        return self._get(RunCounts, "/runs/counts", **filters)
 
     def run(self, run_id: str) -> Run:
         return self._get(Run, f"/runs/{_part(run_id)}")
@@ -266,6 +354,14 @@ class Client:
         """The run counted again by SpikingJelly; refused as `not-found` where it was not."""
         return self._get(Recount, f"/runs/{_part(run_id)}/artifacts/recount.json")
 
+    def robustness(self, run_id: str, *, mode: str, profile: str) -> RunRobustness:
+        """Accuracy and energy under disturbances, where they were measured, and how far a measurement is."""
+        return self._get(RunRobustness, f"/runs/{_part(run_id)}/robustness", mode=mode, profile=profile)
+
+    def measure_robustness(self, run_id: str, request: RobustnessRequest) -> RunRobustness:
+        """Begin to measure; refused as `measurement-busy` while another run is."""
+        return self._send(RunRobustness, "POST", f"/runs/{_part(run_id)}/robustness", body=request)
+
     def environment(self, run_id: str) -> dict[str, Any]:
         """What the numbers were made with."""
         return self._get(Environment, f"/runs/{_part(run_id)}/environment").noted
@@ -273,15 +369,29 @@ class Client:
     def gradients(self, run_id: str) -> Gradients:
         return self._get(Gradients, f"/runs/{_part(run_id)}/gradients")
 
+    def history(self, run_id: str) -> RunHistory:
+        """The loss of steps and the machine's use; empty columns for a run that no worker here has trained."""
+        return self._get(RunHistory, f"/runs/{_part(run_id)}/history")
+
+    def log(self, run_id: str) -> RunLog:
+        """The end of its trainer's log."""
+        return self._get(RunLog, f"/runs/{_part(run_id)}/log")
+
     def try_image(
         self, run_id: str, *, mode: str, profile: str, picture: bytes | None = None, index: int | None = None,
-        invert: bool = False,
+        invert: bool = False, neuron: NeuronPlace | None = None,
     ) -> Tried:  # fmt: skip
         """One image through the run's network and its twin's: a PNG, JPEG or WebP file, or a kept test image."""
         response = self._request(
             "POST",
             f"/runs/{_part(run_id)}/try",
-            query={"index": index, "invert": invert or None, "mode": mode, "profile": profile},
+            query={
+                "index": index,
+                "invert": invert or None,
+                "mode": mode,
+                "profile": profile,
+                **(neuron.model_dump() if neuron is not None else {}),
+            },
             content=picture or b"",
             timeout=TRY_TIMEOUT,
         )
@@ -292,11 +402,14 @@ class Client:
     def pareto(self, *, dataset: str, mode: str, profile: str) -> Pareto:
         return self._get(Pareto, "/pareto", dataset=dataset, mode=mode, profile=profile)
 
-    def pareto_columns(self, *, dataset: str, mode: str, profile: str, steps: int | None = None) -> ParetoColumns:
+    def pareto_columns(
+        self, *, dataset: str, mode: str, profile: str, steps: int | None = None, archived: bool = False
+    ) -> ParetoColumns:
         """The same as columns; with `steps` every run is stopped after so many of its time steps."""
         return self._get(
-            ParetoColumns, "/pareto", dataset=dataset, mode=mode, profile=profile, steps=steps, columns="true"
-        )
+            ParetoColumns, "/pareto", dataset=dataset, mode=mode, profile=profile, steps=steps, columns="true",
+            archived="true" if archived else None,
+        )  # fmt: skip
 
     def compare(
         self, run_ids: Sequence[str], *, mode: str, profile: str, ac: float = 1.0, mac: float = 1.0, memory: float = 1.0
@@ -305,6 +418,23 @@ class Client:
         many times the profile's own price each costs."""
         query = {"mode": mode, "profile": profile, "ac": ac, "mac": mac, "memory": memory}
         return self._get(Comparison, "/compare", runs=",".join(map(_part, run_ids)), **query)
+
+    def ensemble(self, first: str, second: str, *, mode: str, profile: str, **times: float) -> ComparedEnsemble:
+        """Two succeeded runs that answer together; `times`: `ac`, `mac`, `memory`, as of `compare`."""
+        return self._get(
+            ComparedEnsemble, "/compare/ensemble", first=first, second=second, mode=mode, profile=profile, **times
+        )
+
+    # views that were kept
+
+    def views(self) -> SavedViews:
+        return self._get(SavedViews, "/views")
+
+    def save_view(self, view: NewView) -> SavedView:
+        return self._send(SavedView, "POST", "/views", body=view)
+
+    def forget_view(self, view_id: str) -> None:
+        self._request("DELETE", f"/views/{_part(view_id)}")
 
     # the printed tables
 
@@ -331,6 +461,47 @@ class Client:
     def revoke(self, share_id: str) -> None:
         self._request("DELETE", f"/shares/{_part(share_id)}")
 
+    # who asks, accounts, tokens
+
+    def sign_in_ways(self) -> SignInWays:
+        return self._get(SignInWays, "/sign-in")
+
+    def sign_in(self, asked: SignIn) -> SignedIn:
+        return self._send(SignedIn, "POST", "/sign-in", body=asked)
+
+    def sign_out(self) -> None:
+        self._request("POST", "/sign-out")
+
+    def me(self) -> Me:
+        return self._get(Me, "/me")
+
+    def change_password(self, change: PasswordChange) -> None:
+        self._request("POST", "/me/password", body=change)
+
+    def accounts(self) -> Accounts:
+        return self._get(Accounts, "/accounts")
+
+    def add_account(self, new: NewAccount) -> Account:
+        return self._send(Account, "POST", "/accounts", body=new)
+
+    def change_account(self, name: str, **change: Any) -> Account:
+        """`role`, `disabled` or `password`."""
+        path = f"/accounts/{quote(name, safe='')}"
+        return self._send(Account, "PATCH", path, body=AccountChange.model_validate(change))
+
+    def tokens(self) -> Tokens:
+        return self._get(Tokens, "/tokens")
+
+    def add_token(self, asked: TokenRequest) -> NewToken:
+        return self._send(NewToken, "POST", "/tokens", body=asked)
+
+    def revoke_token(self, token_id: str) -> None:
+        self._request("DELETE", f"/tokens/{_part(token_id)}")
+
+    def audit_log(self, *, cursor: str | None = None, limit: int | None = None) -> AuditLog:
+        """Of who did what; for administrators."""
+        return self._get(AuditLog, "/audit-log", cursor=cursor, limit=limit)
+
     # health
 
     def ready(self) -> ReadyCheck:
@@ -341,10 +512,9 @@ class Client:
     def answers(self) -> bool:
         """Whether the API is there at all."""
         try:
-            self._request("GET", "/health/live")
-        except (ApiDown, ApiProblem):
+            return self._http.get(f"{PREFIX}/health/live", timeout=LIVE_TIMEOUT).is_success
+        except httpx.HTTPError:
             return False
-        return True
 
     def absolute(self, url: str) -> str:
         """An address that the API gave, as a browser can follow it."""
@@ -378,13 +548,25 @@ class Client:
     ) -> httpx.Response:
         params = {name: value for name, value in (query or {}).items() if value is not None and value != []}
         content = content if body is None else body.model_dump_json().encode()
-        sent = {**(headers or {}), **({} if body is None else {"Content-Type": "application/json"})}
+        request_id = request_ids.made()
+        sent = {
+            request_ids.HEADER: request_id,
+            **(headers or {}),
+            **({} if body is None else {"Content-Type": "application/json"}),
+        }
+        asked = {"params": params, "content": content, "headers": sent, "auth": self._auth}
         try:
-            response = self._http.request(
-                method, PREFIX + path, params=params, content=content, headers=sent, timeout=timeout
-            )
+            if method == "GET" or path in READS:
+                try:
+                    response = self._http.request(method, PREFIX + path, timeout=FIRST_TIMEOUT, **asked)
+                except httpx.ReadTimeout:
+                    if not self.answers():
+                        raise
+                    response = self._http.request(method, PREFIX + path, timeout=timeout, **asked)
+            else:
+                response = self._http.request(method, PREFIX + path, timeout=timeout, **asked)
         except httpx.HTTPError as error:
-            log.warning("api.down", extra={"path": path, "why": type(error).__name__})
+            log.warning("api.down", extra={"path": path, "why": type(error).__name__, "request_id": request_id})
             raise ApiDown from error
         if refuse(response):
             raise _problem(response)
@@ -432,5 +614,10 @@ def _problem(response: httpx.Response) -> ApiProblem:
             fields={},
         )
     return ApiProblem(
-        status=problem.status, code=problem.code, title=problem.title, detail=problem.detail, fields=problem.fields
+        status=problem.status,
+        code=problem.code,
+        title=problem.title,
+        detail=problem.detail,
+        fields=problem.fields,
+        request_id=problem.request_id,
     )

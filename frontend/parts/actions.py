@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from core.schemas.runs import BulkAnswers, BulkRequest
+from core.schemas.runs import MOST_IDS, BulkAnswers, BulkRequest, RunChange
+from core.schemas.saved_view import NewView
 from frontend.client.api import ApiDown, ApiProblem
 from frontend.client.connection import DOWN_TITLE, api, plain
 from frontend.keys import Key
 
-AT_ONCE = 200  # ids that the API takes
 DONE = {
     "cancel": "asked to stop",
     "retry": "launched again",
@@ -21,6 +21,8 @@ DONE = {
     "restore": "back",
     "purge": "removed for good",
     "tag": "tagged",
+    "archive": "archived",
+    "unarchive": "listed again",
 }
 
 
@@ -36,6 +38,25 @@ class Notice:
 def cancel(run_id: str) -> None:
     """Ask a run to stop; the page then shows `asked to stop`, and `stopped` when the trainer is gone."""
     _try(lambda: api().cancel(run_id))
+
+
+def set_priority(run_id: str, key: str) -> None:
+    """Of a run that waits, as the field `key` has it."""
+    _try(lambda: api().change(run_id, RunChange(priority=st.session_state[key])))
+
+
+def revoke_token(token_id: str) -> None:
+    _try(lambda: api().revoke_token(token_id), done="The token opens nothing any more.")
+
+
+def change_role(name: str, key: str) -> None:
+    """Of an account, as the field `key` has it."""
+    _try(lambda: api().change_account(name, role=st.session_state[key]), done=f"{name} has another role.")
+
+
+def set_disabled(name: str, disabled: bool) -> None:
+    done = f"{name} is {'disabled' if disabled else 'enabled'}."
+    _try(lambda: api().change_account(name, disabled=disabled), done=done)
 
 
 def retry(run_id: str) -> None:
@@ -63,8 +84,8 @@ def many(action: str, ids: Sequence[str], tag: str | None = None) -> None:
 
     def act() -> None:
         answers = [
-            api().bulk(BulkRequest(action=action, ids=list(ids[start : start + AT_ONCE]), tag=tag))
-            for start in range(0, len(ids), AT_ONCE)
+            api().bulk(BulkRequest(action=action, ids=list(ids[start : start + MOST_IDS]), tag=tag))
+            for start in range(0, len(ids), MOST_IDS)
         ]
         items = [item for answer in answers for item in answer.items]
         st.session_state[Key.RUNS_NOTICE] = notice(action, BulkAnswers(items=items))
@@ -125,6 +146,15 @@ def forget_sweep(sweep_id: str) -> None:
     _try(act, done="The sweep is forgotten; its runs stay.")
 
 
+def keep_view(view: NewView) -> None:
+    """Under its name, in place of one that has it."""
+    _try(lambda: api().save_view(view), done=f"This view is kept as {plain(view.name)}.")
+
+
+def forget_view(view_id: str) -> None:
+    _try(lambda: api().forget_view(view_id), done="The view is forgotten; its runs stay.")
+
+
 def _try(act: Callable[[], object], *, done: str | None = None) -> None:
     try:
         act()
@@ -133,5 +163,6 @@ def _try(act: Callable[[], object], *, done: str | None = None) -> None:
     except ApiDown:
         st.toast(DOWN_TITLE, icon=":material/cloud_off:")
     else:
+        st.session_state[Key.RUNS_TURN] = st.session_state.get(Key.RUNS_TURN, 0) + 1
         if done:
             st.toast(done, icon=":material/check:")

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from html import escape
 from typing import Any
 
 import plotly.graph_objects as go
 import streamlit as st
 
 from core.report.charts import theme
+from core.report.markup import piece
 from core.report.tables import csv_rows as tables
-from frontend.keys import Key
+from frontend.parts import saving
 
 #: Streamlit's own typeface, so that charts and text are of one piece; it comes with the page.
 FONT = '"Source Sans", "Source Sans Pro", system-ui, sans-serif'
@@ -45,6 +45,7 @@ def show(
     alone means clicks. `data` are the rows behind the figure, or a function that gives them when they are
     wanted: a small button under the chart downloads them as CSV, as `file_name` or by the chart's key.
     """
+    kept = go.Figure(figure)  # as it was made, for its file
     words = theme.worded(figure)
     config = {**theme.CONFIG, "toImageButtonOptions": image_options(key)}
     if on_select:
@@ -63,31 +64,29 @@ def show(
             st.plotly_chart(dressed, **shared)
         if words.legend:
             st.html(words.legend)
-        if data is not None:
-            csv_button(data, key=f"{key}_csv", file_name=file_name or f"spikefront-{key}.csv", what=words.title)
+        named = file_name or f"spikefront-{key}.csv"
+        with st.container(key=f"{key}_files", horizontal=True, horizontal_alignment="right", gap="small"):
+            if figure.data:
+                saving.button({words.title: lambda: kept}, key=key, file_name=named.removesuffix(".csv"))
+            if data is not None:
+                csv_button(data, key=f"{key}_csv", file_name=named, what=words.title)
     return selection
 
 
 def _heading(words: theme.Words, box: str) -> str:
     """Title and caption, and how far the figure below reaches over them with its own, which is hidden."""
-    caption = f"<p>{escape(words.caption, quote=False)}</p>" if words.caption else ""
     place = re.sub(r"[^\w-]", "-", box, flags=re.ASCII)  # as Streamlit makes a class of a key
-    return (
-        f'<div class="sf-figure"><h3>{escape(words.title, quote=False)}</h3>{caption}</div>'
-        f"<style>.st-key-{place}{{--lift:{words.lift_px}px}}</style>"
-    )
+    return piece("heading", words.title, words.caption, place, words.lift_px)
 
 
 def image_options(name: str) -> dict[str, Any]:
-    """What the camera above a chart saves: a vector graphic, or a picture at three times the size on the screen."""
-    wanted = st.session_state.get(Key.FIGURE_FORMAT, "svg")
-    scale = {"scale": 3} if wanted == "png" else {}
-    return {"format": wanted, "filename": f"spikefront-{name}", "width": theme.PICTURE_PX, **scale}
+    """What the camera above a chart saves: a vector graphic, light on a dark page too (`figures.js`)."""
+    return {"format": "svg", "filename": f"spikefront-{name}", "width": theme.PICTURE_PX}
 
 
 def csv_button(data: Rows | Callable[[], Rows], *, key: str, file_name: str, what: str = "") -> None:
     """A small button that downloads rows as CSV; they are put together when it is pressed."""
-    with st.container(key=f"{key}_box", horizontal=True, horizontal_alignment="right"):
+    with st.container(key=f"{key}_box", horizontal=True, horizontal_alignment="right", width="content"):
         st.download_button(
             "CSV",
             data=lambda: tables.as_csv(list(data() if callable(data) else data)),
@@ -99,13 +98,6 @@ def csv_button(data: Rows | Callable[[], Rows], *, key: str, file_name: str, wha
             key=key,
             help=f"The figures of “{what}” as a table" if what else "These figures as a table",
         )
-
-
-def chosen_run(selection: Any) -> str | None:
-    """The run id that a clicked mark carries; None for the printed points, which belong to no run."""
-    points = selection.selection.points if selection else []
-    data = points[0].get("customdata") if points else None
-    return str(data[0]) if isinstance(data, list) and data else None
 
 
 def chosen_runs(selection: Any) -> list[str]:

@@ -2,50 +2,62 @@
 
 from __future__ import annotations
 
-from html import escape
+from collections.abc import Iterable
 
 from core.report.charts import theme
+from core.report.markup import render
 from core.schemas.images import Answer, Example, Examples
 
+#: By which rule images were taken, where their errors are no sample of all.
+ORDER = {
+    "spread": "one of each class in turn, mistakes first; ",
+    "first": "the first that were kept, and more mistakes are kept than right answers; ",
+}
 DATA_IMAGE = "data:image/png;base64,"
 
 
 def html(examples: Examples, *, small: bool = False) -> str:
-    """A grid of cards. Class names come from data sets, so every text is escaped."""
-    return f'<div class="sf-examples{" sf-small" if small else ""}">{"".join(_card(item) for item in examples.items)}</div>'
+    """A grid of cards with each network's answer and how sure it was after each step."""
+    return cards([(item, _by_kind(item)) for item in examples.items], small=small, with_steps=True)
+
+
+def cards(
+    items: Iterable[tuple[Example, Iterable[tuple[str, Answer]]]], *, small: bool = False, with_steps: bool = False
+) -> str:
+    """HTML of images, each with (network's name, answer). Class names come from data sets, so every text is escaped."""
+    return render("examples.html", cards=[_card(item, answers, with_steps) for item, answers in items], small=small)
 
 
 def basis(examples: Examples, *, beside: str) -> str:
     """What a grid of cards shows, in words."""
+    order = ORDER.get(examples.which, "")
     return (
-        f"{len(examples.items)} of {examples.n_test:,} test images, {beside}; # is the place in the test set, ✗ marks an error. "
+        f"{len(examples.items)} of {examples.n_test:,} test images, {order}{beside}; # is the place in the test set, ✗ marks an error. "
         "Small bars: confidence after each time step."
     )
 
 
-def _card(example: Example) -> str:
+def _by_kind(example: Example) -> list[tuple[str, Answer]]:
+    """The spiking network's answer first."""
+    answers = [answer for answer in (example.answer, example.twin_answer) if answer is not None]
+    answers.sort(key=lambda answer: answer.kind.value != "snn")
+    return [(answer.kind.value.upper(), answer) for answer in answers]
+
+
+def _card(example: Example, answers: Iterable[tuple[str, Answer]], with_steps: bool) -> dict[str, object]:
     # The API sends images as data addresses; anything else would be a request to elsewhere.
     source = example.image if example.image.startswith(DATA_IMAGE) else ""
-    answers = [example.answer, example.twin_answer]
-    rows = "".join(_answer(answer) for answer in sorted((a for a in answers if a), key=lambda a: a.kind.value != "snn"))
-    return (
-        f'<div class="sf-example"><img src="{escape(source)}" alt="Test image {example.index}, a {escape(example.label)}">'
-        f'<div class="truth">{escape(example.label)} <span class="sf-dim">#{example.index}</span></div>{rows}</div>'
-    )
+    said = [_answer(net, answer, with_steps) for net, answer in answers]
+    return {"source": source, "index": example.index, "label": example.label, "answers": said}
 
 
-def _answer(answer: Answer) -> str:
-    right = answer.correct
-    said = f"{'right' if right else 'wrong'}: {answer.prediction}"
-    steps = ""
-    if len(answer.confidence_per_step) > 1:
-        bars = "".join(f'<i style="height:{max(share, 0.04):.0%}"></i>' for share in answer.confidence_per_step)
-        tip = ", ".join(theme.percent(share, 0) for share in answer.confidence_per_step)
-        steps = f'<div class="sf-steps" title="confidence after each time step: {tip}" aria-hidden="true">{bars}</div>'
-    return (
-        f'<div class="sf-answer {"right" if right else "wrong"}" aria-label="{escape(answer.kind.value.upper())} {escape(said)}">'
-        f'<span class="net">{escape(answer.kind.value.upper())}</span>'
-        f'<span class="sign" aria-hidden="true">{"✓" if right else "✗"}</span>'
-        f'<span class="said">{escape(answer.prediction)}</span>'
-        f'<span class="sure">{theme.percent(answer.confidence, 0)}</span></div>{steps}'
-    )
+def _answer(net: str, answer: Answer, with_steps: bool) -> dict[str, object]:
+    shares = answer.confidence_per_step if with_steps and len(answer.confidence_per_step) > 1 else []
+    return {
+        "net": net,
+        "verdict": "right" if answer.correct else "wrong",
+        "sign": "✓" if answer.correct else "✗",
+        "said": answer.prediction,
+        "sure": theme.percent(answer.confidence, 0),
+        "steps": [{"height": f"{max(share, 0.04):.0%}", "said": theme.percent(share, 0)} for share in shares],
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 import streamlit as st
@@ -13,6 +14,8 @@ from frontend.keys import Key
 
 #: Places of a price slider: nothing, then ten a decade from a tenth to ten times the profile's price.
 STOPS = (0.0, *(float(f"{10 ** (tenth / 10):.3g}") for tenth in range(-10, 11)))
+#: Where the first clause of a description ends.
+FIRST_CLAUSE = re.compile(r"[.:;](?=\s[A-Za-z]|$)")
 PRICES = {"ac": "AC", "mac": "MAC", "memory": "memory access"}
 
 
@@ -42,7 +45,7 @@ def picker(catalog: Catalog, mode_box: DeltaGenerator, profile_box: DeltaGenerat
         list(modes),
         format_func=lambda name: modes[name].title,
         key=Key.MODE,
-        help="\n\n".join(f"**{mode.title}**: {mode.description}" for mode in modes.values()),
+        help=modes_in_short(catalog),
         persist_state="session",
     )
     profile = profile_box.selectbox(
@@ -57,6 +60,12 @@ def picker(catalog: Catalog, mode_box: DeltaGenerator, profile_box: DeltaGenerat
         persist_state="session",
     )
     return Lens(mode, profile)
+
+
+def modes_in_short(catalog: Catalog) -> str:
+    """The first clause of each mode's description, as Markdown: all of them in full would not fit a screen."""
+    short = [f"**{mode.title}**: {FIRST_CLAUSE.split(mode.description)[0]}." for mode in catalog.modes]
+    return "\n\n".join([*short, "Settings has the chosen one in full."])
 
 
 def factors() -> Factors:

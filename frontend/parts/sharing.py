@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from core.addresses import on_this_machine_alone
 from core.schemas.share import NewShare, Share, ShareRequest, ShareTarget, ShareType
 from frontend.client.api import ApiProblem
 from frontend.client.connection import api, plain, show_problem
@@ -50,6 +51,8 @@ def form(target: ShareTarget, *, listed: bool = True) -> None:
     made = st.session_state.get(Key.SHARE_LINK)
     if made and made[0] == _address(target):
         show_link(made[1], frozen=made[2])
+        if on_this_machine_alone(made[1]):
+            _only_here(request, frozen=made[2])
     for share in api().shares().items if listed else []:
         if _address(share.target) == _address(target):
             _row(share)
@@ -61,6 +64,24 @@ def show_link(url: str, *, frozen: bool) -> None:
     st.caption("Copy it now: only a hash is kept, so this is the only time that it can be shown.")
     if frozen:
         st.link_button("Save as one HTML file", f"{url}?file=offline.html", icon=":material/download:")
+
+
+def _only_here(request: ShareRequest, *, frozen: bool) -> None:
+    """What a link with a loopback address is good for, and the two ways to reach somebody else."""
+    st.info(
+        "This link opens on this machine only. To let others open it, start Spikefront with `SPIKEFRONT_HOST=0.0.0.0` and "
+        "`SPIKEFRONT_PUBLIC_URL=http://` with this machine's name and the port. Or send a file: a frozen link saves as "
+        "one HTML file, which needs no server.",
+        icon=":material/wifi_off:",
+    )
+    if not frozen:
+        st.button(
+            "Freeze it, to save it as one HTML file",
+            key=Key.SHARE_FREEZE,
+            icon=":material/download:",
+            on_click=_create,
+            args=(request.model_copy(update={"frozen": True}),),
+        )
 
 
 def badges(share: Share) -> str:
@@ -75,7 +96,7 @@ def badges(share: Share) -> str:
 
 def status(share: Share) -> str:
     """In words: made when, open until when, looked at how often."""
-    words = [f"made {state.ago(share.created_at)}"]
+    words = [f"made {state.ago(share.created_at)}" + (f" by {share.made_by}" if share.made_by else "")]
     if share.revoked_at is not None:
         words.append(f"withdrawn {state.ago(share.revoked_at)}")
     elif share.expires_at is None:

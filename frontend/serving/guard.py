@@ -1,12 +1,14 @@
-"""Lets nobody into the dashboard without its key: pages, files and the websocket alike.
+"""Lets nobody into the dashboard without its key or an account: pages, files and the websocket alike.
 
-The dashboard acts with its owner's rights, so every request but the health check needs a cookie, and
-the cookie, the id of a session (`frontend.serving.sessions`), is given for the key alone. What is checked, in this order:
+The dashboard asks the API as whoever looks at it, so every request but the health check needs a cookie, and the cookie,
+the id of a session (`frontend.serving.sessions`), is given for the key, which is its owner's, or for a name and a
+password. What a session asks the API with goes to its pages as a header of ours on the websocket
+(`frontend.client.connection.CREDENTIAL`), which nobody can send from outside. What is checked, in this order:
 
 1. Host: a name that is not ours means DNS rebinding (an outside page that points its own name at us).
 2. Origin: a websocket or a changing request that comes from another page is refused.
 3. `?key=`: the right key gives the cookie and leads to the same address without it.
-4. The cookie, else the page that asks for the key.
+4. The cookie, else the page that asks for name and password, or for the key.
 """
 
 from __future__ import annotations
@@ -18,11 +20,13 @@ import logging
 import re
 import socket
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qs, parse_qsl, quote, urlencode, urlsplit
 
+from core.addresses import below
+from frontend.client.connection import CREDENTIAL
 from frontend.serving.door import bounce, door, notice
-from frontend.serving.sessions import Sessions, cookie_values
+from frontend.serving.sessions import Session, Sessions, cookie_values
 
 log = logging.getLogger(__name__)
 
@@ -33,9 +37,12 @@ Headers = list[tuple[bytes, bytes]]
 
 HEALTH = "/_stcore/health"
 KEY_FORM = "/_key"
+SIGN_IN_FORM = "/_sign-in"
+SIGN_OUT = "/_sign-out"
 FORM_LIMIT = 8192  # bytes; a key is 43 characters
 FORM_S = 10.0  # until all of it is here: anybody may begin one
-WAITING_LIMIT = 16  # wrong keys that may wait at once
+WAITING_LIMIT = 16  # wrong keys that may wait at once, or sign-ins under way
+_CREDENTIAL = CREDENTIAL.lower().encode()
 
 _PAGE: Headers = [
     (b"content-type", b"text/html; charset=utf-8"),
@@ -64,6 +71,41 @@ _HOST = re.compile(r"(?P<name>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?"
 HOME = ("/explore", "/explore/")
 
 
+class Refused(Exception):
+    """A sign-in that is refused: the status, and a sentence for the person."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.sentence = sentence
+
+
+class Accounts(Protocol):
+    """How the guard asks for accounts (`frontend.serving.entering`)."""
+
+    async def there(self) -> bool:
+        """Whether one gets in by name and password here."""
+
+    async def sign_in(self, name: str, password: str, *, address: str) -> str:
+        """What the session asks the API with; raises Refused."""
+
+    async def sign_out(self, credential: str) -> None:
+        """It is good for nothing from now on."""
+
+
+class NoAccounts:
+    """The key alone."""
+
+    async def there(self) -> bool:
+        return False
+
+    async def sign_in(self, name: str, password: str, *, address: str) -> str:
+        raise Refused(401, "There are no accounts here.")
+
+    async def sign_out(self, credential: str) -> None:
+        return None
+
+
 class Guard:
     """ASGI middleware around the whole dashboard."""
 
@@ -75,18 +117,28 @@ class Guard:
         port: int,
         host: str,
         names: Iterable[str] = (),
+        base: str = "",
+        secure_name: str | None = None,
         wait_s: float = 0.5,
         sessions: Sessions | None = None,
+        accounts: Accounts | None = None,
     ) -> None:
         """`host` is the address bound, `names` are others that browsers may call us by.
 
+        `base` is the path below which browsers find the dashboard; a proxy may take it off or leave it on. Under
+        `secure_name` they come by HTTPS, whatever reaches us here.
         `wait_s` is the first delay after a wrong key, doubled up to 8 s.
         """
         self._app = app
         self._token = token
+        self._base = base
+        self._secure_name = secure_name
         # Cookies belong to a host whatever the port: two dashboards on one machine need two names.
         self.cookie = f"spikefront_{port}"
         self._sessions = sessions or Sessions()
+        self._accounts = accounts or NoAccounts()
+        self._entering = 0
+        self._open: dict[bytes, set[asyncio.Timeout]] = {}  # websockets by their session
         self._names = {name.lower() for name in ("localhost", host, socket.gethostname(), *names)}
         self._wait_s = wait_s
         self._wrong = 0
@@ -97,6 +149,7 @@ class Guard:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
+        scope = {**scope, "headers": [pair for pair in scope["headers"] if pair[0].lower() != _CREDENTIAL]}
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         # in as many lines as the client or a proxy likes
         headers[b"cookie"] = "; ".join(value.decode("latin-1") for name, value in scope["headers"] if name == b"cookie")
@@ -114,19 +167,29 @@ class Guard:
             await self._http(scope, receive, _with_headers(send, headers[b"host"]), headers)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send, headers: dict[bytes, str]) -> None:
-        left_s = self._session_left_s(headers) if _origin_is_ours(headers) else 0.0
-        if left_s > 0:
+        session = self._session(headers) if _origin_is_ours(headers) else None
+        if session is not None:
+            shown = [*scope["headers"], (_CREDENTIAL, session.credential.encode("latin-1"))]
+            scope = {**scope, "path": below(scope["path"], self._base), "headers": shown}
+            opened = self._open.setdefault(session.id, set())
             try:
-                async with asyncio.timeout(left_s) as end:  # an open page ends with its session
+                async with asyncio.timeout(self._sessions.left_s(session)) as end:  # an open page ends with its session
+                    opened.add(end)
                     await self._app(scope, receive, send)
             except TimeoutError:
                 if not end.expired():
                     raise
+            finally:
+                opened.discard(end)
+                if not opened:
+                    self._open.pop(session.id, None)
         else:
             log.warning("guard.websocket_refused", extra={"origin": headers.get(b"origin", "")[:200]})
             await _refuse(scope, send, 403, b"")
 
     async def _http(self, scope: Scope, receive: Receive, send: Send, headers: dict[bytes, str]) -> None:
+        given = scope["path"]
+        scope = {**scope, "path": below(given, self._base)}
         path = scope["path"]
         if path == HEALTH and scope["method"] in ("GET", "HEAD"):
             await self._app(scope, receive, send)
@@ -135,16 +198,22 @@ class Guard:
             await _refuse(scope, send, 403, notice(title="Refused", text="This request comes from another site."))
             return
         if path == KEY_FORM and scope["method"] == "POST":
-            await self._form(scope, receive, send)
+            await self._form(scope, receive, send, self._key_given)
+            return
+        if path == SIGN_IN_FORM and scope["method"] == "POST":
+            await self._form(scope, receive, send, self._name_given)
+            return
+        if path == SIGN_OUT and scope["method"] == "GET":
+            await self._sign_out(scope, send, headers)
             return
         query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         keys = [value for name, value in query if name == "key"]
-        target = _address(path, ((name, value) for name, value in query if name != "key"))
+        target = self._address(path, ((name, value) for name, value in query if name != "key"))
         if keys:
             await self._judge(scope, send, keys[0], target)
-        elif self._session_left_s(headers) > 0:
-            if path in HOME:
-                home = _address("/", query).encode("latin-1", "replace")
+        elif self._session(headers) is not None:
+            if path in HOME or given == self._base:  # a page's scripts are named from the folder that it stands in
+                home = self._address("/", query).encode("latin-1", "replace")
                 await _answer(scope, send, 307, b"", [(b"location", home)])
             else:
                 await self._app(scope, receive, send)
@@ -152,9 +221,29 @@ class Guard:
             # A strict cookie stays at home when a link on another site is followed: come again from here.
             await _answer(scope, send, 200, bounce(path=target))
         else:
-            await _answer(scope, send, 401, door(action=KEY_FORM, path=target))
+            await self._door(scope, send, 401, target)
 
-    async def _form(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _door(
+        self, scope: Scope, send: Send, status: int, target: str, *, complaint: str | None = None, by_name: bool = False
+    ) -> None:
+        """The page that asks who comes. `by_name`: the complaint is about a name and a password."""
+        there = by_name or await self._accounts.there()
+        page = door(
+            action=self._base + KEY_FORM,
+            sign_in=self._base + SIGN_IN_FORM if there else None,
+            path=target,
+            complaint=complaint,
+            by_name=by_name,
+        )
+        await _answer(scope, send, status, page)
+
+    async def _form(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        given: Callable[[Scope, Send, dict[str, list[str]], str], Awaitable[None]],
+    ) -> None:
         try:
             async with asyncio.timeout(FORM_S):
                 body = await _bounded_body(receive)
@@ -170,21 +259,59 @@ class Guard:
         except ValueError:
             await _answer(scope, send, 400, notice(title="Unreadable", text="The page to open next is no address."))
             return
-        target = _address(wanted.path, parse_qsl(wanted.query, keep_blank_values=True))
+        target = self._address(below(wanted.path, self._base), parse_qsl(wanted.query, keep_blank_values=True))
+        await given(scope, send, fields, target)
+
+    async def _key_given(self, scope: Scope, send: Send, fields: dict[str, list[str]], target: str) -> None:
         await self._judge(scope, send, fields.get("key", [""])[0].strip(), target)
+
+    async def _name_given(self, scope: Scope, send: Send, fields: dict[str, list[str]], target: str) -> None:
+        """How often somebody may fail is the API's to say, whichever dashboard they come by."""
+        name, password = fields.get("name", [""])[0], fields.get("password", [""])[0]
+        if self._entering >= WAITING_LIMIT:
+            await _answer(scope, send, 429, notice(title="Too many at once", text="Wait a moment and try again."))
+            return
+        self._entering += 1
+        try:
+            credential = await self._accounts.sign_in(name, password, address=(scope.get("client") or ("?",))[0])
+        except Refused as refused:
+            await self._door(scope, send, refused.status, target, complaint=refused.sentence, by_name=True)
+        else:
+            await self._let_in(scope, send, credential, target)
+        finally:
+            self._entering -= 1
+
+    async def _sign_out(self, scope: Scope, send: Send, headers: dict[bytes, str]) -> None:
+        """Ends the session, here and at the API, and every page that is open under it."""
+        session = self._session(headers)
+        if session is not None:
+            self._sessions.end(session)
+            for end in tuple(self._open.get(session.id, ())):
+                if not end.expired():
+                    end.reschedule(0)
+            if session.credential != self._token:
+                await self._accounts.sign_out(session.credential)
+        cookie = f"{self.cookie}=; Path={self._base or '/'}; Max-Age=0; HttpOnly; SameSite=Strict"
+        await _answer(
+            scope, send, 303, b"", [(b"location", (self._base + "/").encode()), (b"set-cookie", cookie.encode())]
+        )
+
+    async def _let_in(self, scope: Scope, send: Send, credential: str, target: str) -> None:
+        """A cookie, and on to `target`."""
+        cookie = (
+            f"{self.cookie}={self._sessions.begin(credential)}; Path={self._base or '/'}; "
+            f"Max-Age={self._sessions.lifetime_s:.0f}; HttpOnly; SameSite=Strict"
+        )
+        if scope.get("scheme") == "https" or _name_in(scope) == self._secure_name:
+            cookie += "; Secure"
+        extra = [(b"location", target.encode("latin-1", "replace")), (b"set-cookie", cookie.encode())]
+        await _answer(scope, send, 303, b"", extra)
 
     async def _judge(self, scope: Scope, send: Send, key: str, target: str) -> None:
         """The right key: a cookie and on to `target`. A wrong one: a sentence, later each time."""
         if hmac.compare_digest(key.encode(), self._token.encode()):
             self._wrong = 0
-            cookie = (
-                f"{self.cookie}={self._sessions.begin()}; Path=/; Max-Age={self._sessions.lifetime_s:.0f}; "
-                "HttpOnly; SameSite=Strict"
-            )
-            if scope.get("scheme") == "https":
-                cookie += "; Secure"
-            extra = [(b"location", target.encode("latin-1", "replace")), (b"set-cookie", cookie.encode())]
-            await _answer(scope, send, 303, b"", extra)
+            await self._let_in(scope, send, self._token, target)
             return
         log.warning("guard.wrong_key", extra={"client": (scope.get("client") or ("?",))[0]})
         if self._waiting >= WAITING_LIMIT:
@@ -197,11 +324,14 @@ class Guard:
                 self._wrong = min(self._wrong + 1, 10)
         finally:
             self._waiting -= 1
-        await _answer(scope, send, 401, door(action=KEY_FORM, path=target, complaint="That key does not fit."))
+        await self._door(scope, send, 401, target, complaint="That key does not fit.")
 
-    def _session_left_s(self, headers: dict[bytes, str]) -> float:
+    def _address(self, path: str, query: Iterable[tuple[str, str]]) -> str:
+        return self._base + _address(path, query)
+
+    def _session(self, headers: dict[bytes, str]) -> Session | None:
         """Of all cookies of our name: one that is not ours may stand beside the one that is."""
-        return self._sessions.left_s(cookie_values(headers[b"cookie"], self.cookie))
+        return self._sessions.of(cookie_values(headers[b"cookie"], self.cookie))
 
     def _host_is_ours(self, host: str | None) -> bool:
         """Our names, or any literal address: rebinding needs a name that the attacker's DNS answers for."""
@@ -239,6 +369,13 @@ def _origin_is_ours(headers: dict[bytes, str]) -> bool:
         return origin is None or urlsplit(origin).netloc.lower() == headers.get(b"host", "").lower()
     except ValueError:  # no address at all
         return False
+
+
+def _name_in(scope: Scope) -> str:
+    """The name in the Host header, which has passed the check of names."""
+    host = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "")
+    found = _HOST.fullmatch(host)
+    return found["name"].lower().rstrip(".") if found else ""
 
 
 def _address(path: str, query: Iterable[tuple[str, str]]) -> str:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import apis
 import httpx
 import pytest
 import uvicorn
 from fastapi.testclient import TestClient
+from starlette.routing import compile_path
+from stores import api_url, empty_url, finish, postgres_database, postgres_emptied, store, store_url, stores_of  # noqa: F401, fixtures
+from twins import TINY, trained_twins
 
 from backend.app import create_app
 from backend.store.db import Database, migrate
@@ -24,14 +27,6 @@ from backend.store.lifecycle import Claim, Lifecycle
 from core.bundle import Bundle
 from core.schemas.runs import Run
 from core.settings import Settings, prepare_home
-
-#: The smallest real run: one Fire module, 32 images, one epoch.
-TINY = {
-    "mask": "F9",
-    "dataset": "digits",
-    "recipe": "smoke",
-    "overrides": {"training.max_epochs": 1, "training.train_limit": 32},
-}
 
 
 def make_settings(home: Path, **values: object) -> Settings:
@@ -41,9 +36,7 @@ def make_settings(home: Path, **values: object) -> Settings:
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if name.startswith("SPIKEFRONT_"):
-            monkeypatch.delenv(name)
+    apis.without_settings(monkeypatch)
 
 
 @pytest.fixture(scope="session")
@@ -55,11 +48,19 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return settings.home / "spikefront.db"
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "api_url" in metafunc.fixturenames:
+        stores = stores_of(metafunc.module.__name__.rpartition(".")[2])
+        if stores != ("sqlite",):
+            metafunc.parametrize("api_url", stores, indirect=True)
+
+
 @pytest.fixture
-def settings(tmp_path: Path, empty_database: Path) -> Settings:
-    made = make_settings(tmp_path / "home")
+def settings(tmp_path: Path, empty_database: Path, api_url: str | None) -> Settings:  # noqa: F811
+    made = make_settings(tmp_path / "home", database_url_override=api_url)
     prepare_home(made)
-    shutil.copy(empty_database, made.home / "spikefront.db")
+    if api_url is None:
+        shutil.copy(empty_database, made.home / "spikefront.db")
     return made
 
 
@@ -77,29 +78,51 @@ def lifecycle(settings: Settings) -> Iterator[Lifecycle]:
     opened.close()
 
 
+@pytest.fixture(scope="session")
+def document() -> dict:
+    """What the API says of itself."""
+    return apis.document()
+
+
+@pytest.fixture(scope="session")
+def documented(document: dict) -> Callable[[httpx.Response], None]:
+    return as_documented(document)
+
+
 @pytest.fixture
-def client(settings: Settings) -> Iterator[TestClient]:
+def client(settings: Settings, documented: Callable[[httpx.Response], None]) -> Iterator[TestClient]:
     """The API in this process, asked with the bearer token."""
-    app = create_app(settings)
-    headers = {"Authorization": f"Bearer {app.state.context.token}"}
-    with TestClient(app, base_url="http://127.0.0.1:8000", headers=headers) as opened:
+    with apis.client_over(settings) as opened:
+        opened.event_hooks["response"].append(documented)
         yield opened
+
+
+def as_documented(document: dict) -> Callable[[httpx.Response], None]:
+    """A check of every answer of a test: its status, its media type and, of a problem, its code are in the document."""
+    paths = [(compile_path(path)[0], operations) for path, operations in document["paths"].items()]
+
+    def check(answer: httpx.Response) -> None:
+        asked = answer.request
+        matching = [operations for pattern, operations in paths if pattern.match(asked.url.path)]
+        operation = next((op[asked.method.lower()] for op in matching if asked.method.lower() in op), None)
+        if operation is None or answer.status_code in (204, 304):
+            return
+        where = f"{asked.method} {asked.url.path}: {answer.status_code}"
+        told = operation["responses"].get(str(answer.status_code))
+        assert told is not None, f"{where} is not documented"
+        kind = answer.headers["content-type"].partition(";")[0]
+        assert kind in told["content"], f"{where} is {kind}, documented is {list(told['content'])}"
+        if kind == "application/problem+json":
+            answer.read()
+            assert answer.json()["code"] in told["x-codes"], f"{where} is {answer.json()['code']}"
+
+    return check
 
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Bundles of a tiny spiking network and its CNN twin, trained for real once a session."""
-    folder = tmp_path_factory.mktemp("trained")
-    settings = [word for name, value in TINY["overrides"].items() for word in ("--set", f"{name}={value}")]
-    for kind in ("snn", "cnn"):
-        subprocess.run(
-            [sys.executable, "-m", "core.cli", "train", "--backbone", "squeezenet", "--kind", kind,
-             "--mask", TINY["mask"], "--dataset", TINY["dataset"], "--recipe", TINY["recipe"], "--seed", "0",
-             *settings, "--out", str(folder / kind)],
-            check=True, capture_output=True, timeout=240,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )  # fmt: skip
-    return {kind: folder / kind for kind in ("snn", "cnn")}
+    """Bundles of a tiny spiking network and its CNN twin."""
+    return trained_twins(tmp_path_factory)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,11 +155,34 @@ def finisher(client: TestClient, lifecycle: Lifecycle, trained: dict[str, Path])
     return Finisher(client=client, lifecycle=lifecycle, trained=trained)
 
 
+@pytest.fixture(scope="module")
+def standing(
+    tmp_path_factory: pytest.TempPathFactory,
+    documented: Callable[[httpx.Response], None],
+    trained: dict[str, Path],
+    empty_database: Path,
+) -> Iterator[Finisher]:
+    """One API and one store for all tests of a file that leave them as they were found."""
+    with ExitStack() as stack:
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        apis.without_settings(patch)
+        url = stack.enter_context(postgres_database()) if stores_of(__name__) == ("postgresql",) else None
+        settings = make_settings(tmp_path_factory.mktemp("standing") / "home", database_url_override=url)
+        prepare_home(settings)
+        if url is None:
+            shutil.copy(empty_database, settings.home / "spikefront.db")
+        client = stack.enter_context(apis.client_over(settings))
+        client.event_hooks["response"].append(documented)
+        lifecycle = Lifecycle(settings)
+        stack.callback(lifecycle.close)
+        yield Finisher(client=client, lifecycle=lifecycle, trained=trained)
+
+
 @pytest.fixture
 def served(settings: Settings) -> Iterator[httpx.Client]:
     """The API behind a real uvicorn on a port of its own, for what only a real connection shows."""
     listener = socket.create_server(("127.0.0.1", 0))
-    app = create_app(make_settings(settings.home, api_port=listener.getsockname()[1]))
+    app = create_app(settings.model_copy(update={"api_port": listener.getsockname()[1]}))
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()

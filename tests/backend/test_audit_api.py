@@ -67,8 +67,8 @@ def test_runs_of_a_printed_network_are_measured_at_the_papers_prices(finisher, c
     assert measured(client).measured == []  # F9 on the digits is printed nowhere
     with client.app.state.context.database.write() as session:
         row = session.get(RunRow, run_id)
-        row.dataset, row.mask = "cifar10", "F4,F6,F8,F9"  # as if it had been that network
-        row.config = {**row.config, "dataset": row.dataset, "mask": row.mask.split(",")}
+        row.dataset, row.mask = "cifar10", ("F4", "F6", "F8", "F9")  # as if it had been that network
+        row.config = {**row.config, "dataset": row.dataset, "mask": list(row.mask)}
     found = measured(client)
     assert found.profile == "horowitz-45nm"
     assert [entry.row for entry in found.measured] == ["table1/cifar10/SqueezeNet-P", "table3/Ref-1"]

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
+from core.analysis.ensemble import of_bundles
 from core.bundle import Bundle
 from core.energy.modes import MODES
 from core.energy.price import price
 from core.energy.profiles import profiles
 from core.schemas.compare import Comparison
+from core.schemas.ensemble import ComparedEnsemble, Ensemble
 
 
 def compare(client: TestClient, *run_ids: str, **query: str) -> Comparison:
@@ -122,3 +126,44 @@ def test_what_cannot_be_compared_is_refused_by_name(finisher, client: TestClient
     ):
         answer = client.get(f"/api/v1/compare?{query}")
         assert (answer.status_code, answer.json()["code"]) == (status, code), query
+
+
+def test_two_runs_answer_together_at_moved_prices_too(finisher, client: TestClient) -> None:
+    ids = {kind: finisher.succeeded(kind) for kind in ("snn", "cnn")}
+    bundles = [Bundle(finisher.trained[kind]) for kind in ("snn", "cnn")]
+    query = {"first": ids["snn"], "second": ids["cnn"]}
+
+    def asked(**more: str) -> ComparedEnsemble:
+        answer = client.get("/api/v1/compare/ensemble", params=query | more)
+        assert answer.status_code == 200, answer.text
+        return ComparedEnsemble.model_validate_json(answer.content)
+
+    for mode in MODES:
+        found = asked(mode=mode)
+        assert (found.first_id, found.second_id) == (ids["snn"], ids["cnn"])
+        own = of_bundles(*bundles, mode=MODES[mode], profile=profiles()["horowitz-45nm"])
+        assert {name: getattr(found, name) for name in Ensemble.model_fields} == dict(own)
+    compared = compare(client, ids["snn"], ids["cnn"], ac="2", mac="0.5")
+    moved = asked(ac="2", mac="0.5")
+    assert [moved.first.energy_pj, moved.second.energy_pj] == pytest.approx([run.energy_pj for run in compared.runs])
+    assert moved.cascade[-1].energy_pj == pytest.approx(sum(run.energy_pj for run in compared.runs))
+    assert moved.moved_prices == compared.moved_prices != ""
+
+
+def test_runs_that_cannot_answer_together_are_refused_by_name(finisher, client: TestClient) -> None:
+    first, second = finisher.succeeded("snn"), finisher.succeeded("cnn")
+    bundle = client.app.state.context.artifacts.bundle(second)
+    answers = bundle.predictions()
+    bundle.write_predictions(replace(answers, index=answers.index + 1))
+    for query, status, code, words in (
+        (f"first={first}&second={first}", 422, "bad-value", "another run than first"),
+        (f"first={first}&second={second}", 422, "bad-value", f"tested as {first} was, on the same 360 images"),
+        (f"first={first}", 422, "invalid-request", ""),
+        (f"first={first}&second=nobody", 404, "not-found", ""),
+        (f"first={first}&second={finisher.queued(seed=9).id}", 409, "not-ready", ""),
+        (f"first={first}&second={second}&mode=exat", 422, "unknown-name", ""),
+        (f"first={first}&second={second}&ac=11", 422, "invalid-request", ""),
+    ):
+        answer = client.get(f"/api/v1/compare/ensemble?{query}")
+        assert (answer.status_code, answer.json()["code"]) == (status, code), query
+        assert words in answer.text

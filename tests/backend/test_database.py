@@ -15,11 +15,15 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from fastapi.testclient import TestClient
 from sqlalchemy import select, text
+from sqlalchemy.exc import DBAPIError, StatementError
 
-from backend.store.db import HEAD, MIGRATIONS, Database, migrate
+from backend.runs.new_runs import new_row
+from backend.store.db import HEAD, MIGRATIONS, Database, domain_error, migrate, utc_now
 from backend.store.lifecycle import Lifecycle
 from backend.store.models import Base, RunRow
-from core.errors import DatabaseDown, HomeUnusable, QueueDown, StorageFull
+from core.errors import BadValue, DatabaseDown, HomeUnusable, QueueDown, StorageFull
+from core.recipes.build import build_config
+from core.schemas.request import RunRequest
 from core.settings import Settings, prepare_home
 
 
@@ -34,6 +38,25 @@ def test_the_newest_migration_is_the_one_that_the_code_asks_for() -> None:
     assert ScriptDirectory.from_config(config).get_heads() == [HEAD]
 
 
+@pytest.mark.parametrize("mask, stored", [(("F4", "F6"), "F4,F6"), (("F9",), "F9"), ((), "")])
+def test_a_mask_is_a_tuple_of_blocks_here_and_text_in_its_column(
+    database: Database, mask: tuple[str, ...], stored: str
+) -> None:
+    row = new_row(build_config(RunRequest(mask="F9")), now=utc_now())
+    row.mask = mask
+    with database.write() as session:
+        session.add(row)
+    with database.read() as session:
+        assert session.scalars(text("SELECT mask FROM runs")).one() == stored
+        assert session.scalars(select(RunRow.mask).where(RunRow.mask.in_([mask]))).one() == mask
+
+
+def test_text_is_no_mask(database: Database) -> None:
+    with pytest.raises(StatementError, match="a mask is a tuple of blocks"), database.read() as session:
+        session.scalars(select(RunRow.id).where(RunRow.mask == "F4,F6")).all()
+
+
+@pytest.mark.sqlite
 @pytest.mark.parametrize("where", ["", "state = 'succeeded' AND ", "state = 'succeeded' AND dataset = 'd' AND "])
 def test_a_page_of_a_list_is_read_in_order_and_not_sorted_out_of_all_runs(database: Database, where: str) -> None:
     statement = f"SELECT * FROM runs WHERE {where} deleted_at IS NULL ORDER BY created_at DESC, id DESC LIMIT 20"
@@ -55,6 +78,7 @@ def test_processes_that_start_together_migrate_one_after_another(tmp_path: Path)
         assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [(HEAD,)]
 
 
+@pytest.mark.sqlite
 def test_migrating_twice_changes_nothing_and_keeps_the_rows(settings: Settings, lifecycle: Lifecycle) -> None:
     lifecycle.worker_seen("w1", queue="cpu", slots=1, busy=0)
     migrate(settings)
@@ -76,6 +100,7 @@ def test_a_damaged_database_is_a_sentence_not_a_traceback(tmp_path: Path) -> Non
         migrate(settings)
 
 
+@pytest.mark.sqlite
 def test_sqlite_runs_in_wal_mode_and_keeps_foreign_keys(database: Database) -> None:
     with database.read() as session:
         for pragma, expected in (("journal_mode", "wal"), ("foreign_keys", 1), ("synchronous", 1)):
@@ -91,6 +116,7 @@ def test_a_write_that_fails_half_way_leaves_nothing(database: Database) -> None:
         assert session.scalar(text("SELECT count(*) FROM workers")) == 0
 
 
+@pytest.mark.sqlite
 def test_a_full_disk_is_a_507_and_no_run_is_kept(client: TestClient, database: Database) -> None:
     context = client.app.state.context
 
@@ -115,6 +141,7 @@ def test_a_full_disk_is_a_507_and_no_run_is_kept(client: TestClient, database: D
     assert len(rows) == stored == queued == seed  # each kept run whole, the refused one not at all
 
 
+@pytest.mark.sqlite
 def test_a_read_only_database_is_a_503_that_names_no_path(client: TestClient, settings: Settings) -> None:
     _on_every_connection(
         client.app.state.context.database, lambda connection: connection.execute("PRAGMA query_only = 1")
@@ -125,6 +152,7 @@ def test_a_read_only_database_is_a_503_that_names_no_path(client: TestClient, se
     assert client.get("/api/v1/runs").json()["total"] == 0
 
 
+@pytest.mark.sqlite
 def test_a_locked_database_is_waited_for_then_reported(database: Database, lifecycle: Lifecycle) -> None:
     _on_every_connection(lifecycle._database, lambda connection: connection.execute("PRAGMA busy_timeout = 50"))
     with database.write() as session:
@@ -141,9 +169,55 @@ def _on_every_connection(database: Database, apply: object) -> None:
     database.engine.dispose()
 
 
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        (
+            "mysql://u:hush@h/d",
+            "SPIKEFRONT_DATABASE_URL is 'mysql'; it must be the address of a SQLite or a PostgreSQL",
+        ),
+        ("no address: hush", "must be an address such as postgresql://"),
+        ("postgresql+psycopg2://u:hush@h/d", "is 'postgresql+psycopg2'; it must be the address of a SQLite or"),
+    ],
+)
+def test_an_address_that_no_driver_takes_names_the_setting_and_no_password(tmp_path: Path, url: str, says: str) -> None:
+    with pytest.raises(BadValue) as caught:
+        migrate(Settings(home=tmp_path, database_url_override=url))
+    assert says in caught.value.message and caught.value.fields["field"] == "SPIKEFRONT_DATABASE_URL"
+    assert "hush" not in caught.value.message
+
+
+def test_a_driver_that_is_not_installed_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "backend.store.postgres", raising=False)
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(BadValue, match=r"pip install 'spikefront\[server\]'"):
+        Database("postgresql://u:hush@h/d")
+
+
+class Refused(Exception):
+    """What PostgreSQL's driver raises: it carries a SQLSTATE."""
+
+    def __init__(self, sqlstate: str) -> None:
+        super().__init__(sqlstate)
+        self.sqlstate = sqlstate
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "says"),
+    [
+        ("53100", "The disk is full"), ("25006", "read-only"), ("40P01", "busy"), ("55P03", "busy"), ("53300", "no more"),
+        ("42501", "may not"), ("08006", "does not answer"),
+    ],
+)  # fmt: skip
+def test_what_a_served_database_refuses_is_a_sentence_without_the_statement(sqlstate: str, says: str) -> None:
+    error = domain_error(DBAPIError("SELECT secret", {}, Refused(sqlstate)))
+    assert says in error.message and "secret" not in error.message
+    assert isinstance(error, StorageFull) is (sqlstate == "53100")
+
+
 def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(HomeUnusable):
+    with pytest.raises(HomeUnusable, match="Not a directory"):
         prepare_home(Settings(home=tmp_path / "file" / "home"))
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import shutil
 import stat
 import struct
+import subprocess
+import sys
 import threading
 import zipfile
 from collections.abc import Callable
@@ -16,7 +19,9 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
+from backend.app import create_app
 from backend.imports import service, upload
+from backend.imports.workplace import workplace
 from core.bundle import FILES, LATER_FILES, Bundle
 from core.schemas.preview import Preview
 from core.schemas.runs import Run
@@ -318,3 +323,79 @@ def test_an_import_wants_the_token(client: TestClient, trained: dict[str, Path])
     assert send(client, zipped(trained["snn"])).status_code == 401
     client.headers["authorization"] = token
     assert client.get("/api/v1/runs").json()["total"] == 0
+
+
+def unpackable(monkeypatch: pytest.MonkeyPatch, error: OSError) -> None:
+    def refuse(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(service, "unpack", refuse)
+
+
+def test_what_the_disk_refuses_is_said(
+    client: TestClient, trained: dict[str, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    content, artifacts = zipped(trained["snn"]), client.app.state.context.artifacts
+    unpackable(monkeypatch, OSError(errno.ENOSPC, "No space left on device"))
+    answer = send(client, content)
+    assert (answer.status_code, answer.json()["code"]) == (507, "storage-full")
+    unpackable(monkeypatch, OSError(errno.EROFS, "Read-only file system"))
+    answer = send(client, content)
+    assert (answer.status_code, answer.json()["code"]) == (503, "home-unusable")
+    assert "Read-only file system" in answer.json()["detail"] and list(artifacts.root.iterdir()) == []
+    monkeypatch.undo()
+    artifacts.root.rmdir()
+    artifacts.root.write_text("a file in the place of the folder")
+    answer = send(client, content)
+    assert (answer.status_code, answer.json()["code"]) == (503, "home-unusable")
+
+
+DYING = """
+import sys, time
+from pathlib import Path
+from backend.imports.workplace import workplace
+with workplace(Path(sys.argv[1])) as folder:
+    (folder / "bundle").mkdir()
+    print(folder.name, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_what_a_killed_api_left_of_an_import_is_cleared_at_the_next_start(
+    client: TestClient, trained: dict[str, Path]
+) -> None:
+    context = client.app.state.context
+    root = context.artifacts.root
+    with workplace(root) as folder:  # as an import that is under way
+        (folder / "upload.zip").write_bytes(b"x")
+        kept = {folder.name}
+        child = subprocess.Popen([sys.executable, "-c", DYING, str(root)], stdout=subprocess.PIPE, text=True)
+        name = child.stdout.readline().strip()
+        child.kill()
+        child.wait()
+        assert (root / name / "bundle").is_dir()
+        (root / "0123456789abcdef").mkdir()  # a run's
+        create_app(context.settings).state.context.database.close()
+        assert {path.name for path in root.iterdir()} == kept | {"0123456789abcdef"}
+        assert (folder / "upload.zip").is_file()
+    assert [path.name for path in root.iterdir()] == ["0123456789abcdef"]
+
+
+def test_weights_of_a_type_that_numpy_has_not_are_refused(client: TestClient, bundle: Bundle) -> None:
+    header = json.dumps({"w": {"dtype": "BF16", "shape": [1], "data_offsets": [0, 2]}}).encode()
+    bundle.write_bytes("weights.safetensors", struct.pack("<Q", len(header)) + header + b"\x00\x00")
+    bundle.seal()
+    refused(client, zipped(bundle.path), "upload-corrupt", "weights.safetensors cannot be used: the type of a tensor")
+
+
+def test_a_refusal_names_file_field_value_and_what_would_be_right(client: TestClient, bundle: Bundle) -> None:
+    changed("summary.json", n_train=2**63)(bundle)
+    answer = send(client, zipped(bundle.path))
+    assert answer.status_code == 422
+    assert answer.json()["fields"] == {
+        "file": "summary.json",
+        "field": "n_train",
+        "value": "9223372036854775808",
+        "expected": "32",
+        "why": "n_train is 9223372036854775808, where the config's split gives 32.",
+    }

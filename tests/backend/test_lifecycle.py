@@ -27,7 +27,7 @@ from core.bundle import Bundle
 from core.errors import BundleCorrupt, LeaseLost, NotFound, StateConflict
 from core.recipes.build import build_config
 from core.schemas.request import RunRequest
-from core.schemas.results import EpochDone, Progress, Started
+from core.schemas.results import EpochDone, Progress, RunError, Started
 from core.schemas.run import TRANSITIONS, RunState
 from core.settings import Settings, prepare_home
 
@@ -126,10 +126,10 @@ def test_a_move_happens_exactly_when_the_table_has_it(database: Database, before
 OWNER_MOVES: dict[str, Callable[[Lifecycle, Claim], object]] = {
     "heartbeat": lambda life, claim: life.heartbeat(claim, lease_s=60),
     "record": lambda life, claim: life.record(claim, Progress(epoch=1, max_epochs=1, step=1, steps=2)),
-    "fail": lambda life, claim: life.fail(claim, code="error", message="It broke."),
+    "fail": lambda life, claim: life.fail(claim, RunError(code="error", message="It broke.")),
     "cancelled": lambda life, claim: life.cancelled(claim),
     "release": lambda life, claim: life.release(claim),
-    "lose": lambda life, claim: life.lose(claim, code="trainer-died", message="It was killed."),
+    "lose": lambda life, claim: life.lose(claim, RunError(code="trainer-died", message="It was killed.")),
 }
 
 
@@ -150,7 +150,7 @@ def test_a_late_word_of_an_old_attempt_is_refused(name: str, life: Lifecycle, da
 @pytest.mark.parametrize(("end", "name"), list(product(FINAL, OWNER_MOVES)))
 def test_a_final_state_never_changes(life: Lifecycle, database: Database, end: RunState, name: str) -> None:
     run_id = add_run(database, state=end, attempt=1)
-    claim = Claim(run_id=run_id, attempt=1, config=build_config(RunRequest()), out=Path("nowhere"))
+    claim = Claim(run_id=run_id, attempt=1, config=build_config(RunRequest()), stored={}, out=Path("nowhere"))
     with pytest.raises(LeaseLost):
         OWNER_MOVES[name](life, claim)
     assert life.claim(run_id, worker="w", lease_s=60) is None
@@ -225,7 +225,7 @@ def test_cancelling_a_running_run_waits_for_its_process(life: Lifecycle, databas
 def test_a_run_that_ends_before_the_cancel_reaches_it_keeps_its_own_end(life: Lifecycle, database: Database) -> None:
     claim = claim_new(life, database)
     life.cancel(claim.run_id)
-    life.fail(claim, code="non-finite-loss", message="The loss became nan.", fields={"epoch": 1})
+    life.fail(claim, RunError(code="non-finite-loss", message="The loss became nan.", fields={"epoch": 1}))
     row = row_of(database, claim.run_id)
     assert row.state == RunState.FAILED
     assert row.error == {"code": "non-finite-loss", "message": "The loss became nan.", "fields": {"epoch": 1}}
@@ -326,16 +326,6 @@ def test_a_run_without_a_readable_bundle_does_not_succeed(life: Lifecycle, datab
     assert state_of(database, claim.run_id) is RunState.RUNNING
 
 
-def test_queued_runs_that_no_message_tells_of_are_found(life: Lifecycle, database: Database, clock: Clock) -> None:
-    never, lately, long_ago, running = (add_run(database) for _ in range(4))
-    life.mark_sent(long_ago)
-    assert life.claim(running, worker="w", lease_s=600) is not None
-    clock.advance(100)
-    life.mark_sent(lately)
-    assert set(life.stranded(older_than_s=60)) == {never, long_ago}
-    assert lately not in life.stranded(older_than_s=0)
-
-
 def test_a_worker_is_remembered_by_its_last_sign(life: Lifecycle, database: Database, clock: Clock) -> None:
     life.worker_seen("w1", queue="cpu", slots=2, busy=0)
     clock.advance(5)
@@ -345,13 +335,13 @@ def test_a_worker_is_remembered_by_its_last_sign(life: Lifecycle, database: Data
     assert (row.busy, row.seen_at) == (1, START + timedelta(seconds=5))
 
 
-def test_runs_go_to_a_gpu_while_its_worker_lives(life: Lifecycle, clock: Clock) -> None:
+def test_bells_ring_where_workers_live(life: Lifecycle, clock: Clock) -> None:
+    assert life.queues() == {"cpu": 1}
     life.worker_seen("c", queue="cpu", slots=2, busy=0)
-    assert life.preferred_queue() == "cpu"
     life.worker_seen("g", queue="gpu", slots=1, busy=0)
-    assert life.preferred_queue() == "gpu"
+    assert life.queues() == {"cpu": 2, "gpu": 1}
     clock.advance(LATELY_S + 1)
-    assert life.preferred_queue() == "cpu"
+    assert life.queues() == {"cpu": 1}
 
 
 class RunMachine(RuleBasedStateMachine):
@@ -492,7 +482,10 @@ def test_a_run_whose_trainer_was_killed_is_lost_goes_on_and_is_given_up_with_the
     for attempt in range(1, MAX_ATTEMPTS + 1):
         claim = life.claim(run_id, worker="w", lease_s=10)
         assert claim is not None
-        life.lose(claim, code="trainer-died", message="The trainer was ended by SIGKILL.", fields={"signal": "SIGKILL"})
+        life.lose(
+            claim,
+            RunError(code="trainer-died", message="The trainer was ended by SIGKILL.", fields={"signal": "SIGKILL"}),
+        )
         assert state_of(database, run_id) is RunState.LOST
         with pytest.raises(LeaseLost):
             life.heartbeat(claim, lease_s=10)
@@ -508,35 +501,26 @@ def test_a_run_whose_trainer_was_killed_is_lost_goes_on_and_is_given_up_with_the
 def test_a_lost_trainer_of_a_run_that_is_being_cancelled_cancels_it(life: Lifecycle, database: Database) -> None:
     claim = claim_new(life, database)
     life.cancel(claim.run_id)
-    life.lose(claim, code="trainer-died", message="It was killed.")
+    life.lose(claim, RunError(code="trainer-died", message="It was killed."))
     assert state_of(database, claim.run_id) is RunState.CANCELLED
 
 
-def test_a_run_that_is_given_back_for_a_while_is_not_sent_before(
+def test_a_run_that_is_given_back_for_a_while_is_not_claimed_before(
     life: Lifecycle, database: Database, clock: Clock
 ) -> None:
     claim = claim_new(life, database)
     life.release(claim, pause_s=30)
     assert row_of(database, claim.run_id).losses == 0
-    clock.advance(49)
-    assert life.stranded(older_than_s=20) == []
+    clock.advance(29)
+    assert life.next_run() is None
     clock.advance(2)
-    assert life.stranded(older_than_s=20) == [claim.run_id]
-
-
-def test_a_message_sent_before_the_clock_was_set_back_is_sent_again(
-    life: Lifecycle, database: Database, clock: Clock
-) -> None:
-    run_id = add_run(database)
-    life.mark_sent(run_id)
-    clock.set(-3600)
-    assert life.stranded(older_than_s=20) == [run_id]
+    assert life.next_run() == (claim.run_id, claim.config)
 
 
 def test_a_worker_from_before_the_clock_was_set_back_is_not_taken_for_alive(life: Lifecycle, clock: Clock) -> None:
     life.worker_seen("g1", queue="gpu", slots=1, busy=0)
-    assert life.preferred_queue() == "gpu"
+    assert life.queues() == {"gpu": 1}
     clock.set(-2 * 3600)
-    assert life.preferred_queue() == "cpu"
+    assert life.queues() == {"cpu": 1}
     life.worker_seen("g1", queue="gpu", slots=1, busy=0)
-    assert life.preferred_queue() == "gpu"
+    assert life.queues() == {"gpu": 1}

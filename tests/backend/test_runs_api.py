@@ -37,8 +37,8 @@ def test_a_run_is_kept_queued_while_the_broker_is_away(client: TestClient, caplo
     assert run.label == "SNN-SqueezeNet Ref-1" and run.config.mask == ("F4", "F6", "F8", "F9")
     assert run.config_hash == run.config.config_hash and run.twin_hash == run.config.twin_hash
     assert run.command.startswith("spikefront train --backbone squeezenet --kind snn --mask F4,F6,F8,F9")
-    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == ["run.not_sent"]
-    assert client.app.state.context.lifecycle.stranded(older_than_s=0) == [run.id]
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == ["queue.not_rung"]
+    assert client.app.state.context.lifecycle.next_run() == (run.id, run.config)
     assert client.get(answer.headers["location"]).json() == answer.json()
 
 

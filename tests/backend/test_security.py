@@ -20,6 +20,8 @@ from core.settings import Settings
 OPEN = {
     ("get", "/api/v1/health/live"),
     ("get", "/api/v1/health/ready"),
+    ("get", "/api/v1/sign-in"),
+    ("post", "/api/v1/sign-in"),
     ("get", "/api/v1/shared/{token}"),
     ("get", "/api/v1/shared/{token}/files/{name}"),
 }
@@ -65,6 +67,13 @@ def test_an_unknown_address_below_api_tells_a_stranger_nothing(client: TestClien
 @pytest.mark.parametrize("path", ["/api/v1/health/live/../../runs", "/api/v1//runs", "/api/v1/runs/", "/api/v1/Runs"])
 def test_no_spelling_of_an_address_slips_past_the_token(client: TestClient, path: str) -> None:
     assert not is_open(path)
+
+
+@pytest.mark.parametrize("address", ["runs/a%00b", "runs?q=a%00", "runs?tag=%00", "sweeps/%00", "runs/%00/metrics"])
+def test_a_sign_that_no_database_looks_for_is_refused_alike_everywhere(client: TestClient, address: str) -> None:
+    answer = client.get(f"/api/v1/{address}")
+    assert (answer.status_code, answer.json()["code"]) == (422, "bad-value")
+    assert client.get("/api/v1/runs?q=%2500").status_code == 200  # the three signs %00 themselves are text
 
 
 def test_a_body_is_not_looked_at_before_the_token(client: TestClient) -> None:
@@ -196,3 +205,17 @@ def _bare(client: TestClient, method: str, path: str, headers: dict | None = Non
         return client.request(method, path, headers=headers, **extra)
     finally:
         client.headers["authorization"] = token
+
+
+def test_below_a_path_every_address_is_open_or_shut_as_without_it(settings):
+    app = create_app(settings.model_copy(update={"base_path": "/sf", "allowed_hosts": ("labbox",)}))
+    token = {"Authorization": f"Bearer {app.state.context.token}"}
+    with TestClient(app, base_url="http://labbox") as client:
+        for base in ("/sf", ""):
+            assert client.get(f"{base}/api/v1/health/live").status_code == 200
+            assert client.get(f"{base}/api/v1/runs").status_code == 401
+            assert client.get(f"{base}/api/v1/runs", headers=token).status_code == 200
+            made = client.post(f"{base}/api/v1/runs", headers=token, json={"dataset": "digits", "recipe": "smoke"})
+            assert made.headers["location"] == f"/sf/api/v1/runs/{made.json()['id']}"
+        assert client.get("/sfx/api/v1/health/live").status_code == 404
+        assert client.get("/sf/api/v1/health/live", headers={"Host": "other"}).status_code == 421

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 from base64 import b64decode, b64encode
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -17,7 +18,7 @@ from backend.shares import page as shown_page
 from backend.store.db import Database, utc_now
 from backend.store.models import ShareRow
 from core.bundle import Bundle
-from core.report import twin_words
+from core.report import ensemble_words, twin_words
 from core.schemas.run import Kind
 from core.schemas.share import SHARED, AnyShared, NewShare, SharePage
 from core.schemas.sweep import Aggregate
@@ -225,7 +226,7 @@ def test_frozen_content_that_was_changed_is_not_shown(twins, client: TestClient)
     file = client.app.state.context.artifacts.root / "shares" / made.id / "results.json"
     file.write_bytes(file.read_bytes().replace(b'"accuracy":', b'"accuracy": ', 1))
     answer = stranger(client, f"/api/v1/shared/{made.token}")
-    assert (answer.status_code, answer.json()["code"]) == (500, "bundle-corrupt")
+    assert (answer.status_code, answer.json()["code"]) == (409, "bundle-corrupt")
 
 
 def test_what_cannot_be_shared_is_refused_when_the_link_is_made(finisher, twins, client: TestClient) -> None:
@@ -317,3 +318,44 @@ def test_a_comparison_says_in_words_which_twin_is_more_accurate_and_that_they_sa
     alone = opened(client, share(client, run_id=twins[1]))  # the CNN: its twin's interval is the same, SNN minus CNN
     assert alone.twin.paired == pair.paired
     assert "Not the full benchmark" in html  # the fixture's runs train on a few images each
+
+
+def test_a_comparison_shows_two_runs_that_answer_together_and_the_pair_that_was_chosen(twins, client) -> None:
+    snn, cnn = twins
+    priced = {"mode": "paper", "ac": 2.0}
+    for body, pair in (({}, (snn, cnn)), ({"pair": [cnn, snn]}, (cnn, snn))):
+        own = client.get("/api/v1/compare/ensemble", params={"first": pair[0], "second": pair[1], **priced}).json()
+        made = share(client, runs=[cnn, snn], frozen=True, blind=True, **priced, **body)
+        named = {cnn: "run-1", snn: "run-2"}
+        found = opened(client, made).ensemble
+        assert found.model_dump(mode="json") == own | {name: named[own[name]] for name in ("first_id", "second_id")}
+        html = " ".join(page(client, made).split())
+        first, second = ("B", "A") if pair == twins else ("A", "B")
+        for said in ensemble_words.sentences(found, first, second):
+            assert said in html
+        assert 'data-chart="ensemble"' in html and ensemble_words.OPTIMISTIC in html
+        assert html.count('<th scope="row">Asked at') == len(found.cascade)
+
+
+def test_runs_on_other_test_images_are_shared_without_answering_together(twins, client: TestClient) -> None:
+    bundle = client.app.state.context.artifacts.bundle(twins[1])
+    answers = bundle.predictions()
+    bundle.write_predictions(replace(answers, index=answers.index + 1))
+    made = share(client, runs=list(twins), with_images=False)
+    assert opened(client, made).ensemble is None and 'data-chart="ensemble"' not in page(client, made)
+    for pair in ([twins[0], twins[0]], [twins[0], "nobody"]):
+        refused = client.post("/api/v1/shares", json={"runs": list(twins), "pair": pair})
+        assert refused.status_code == 422 and "pair must name two different runs" in refused.text
+
+
+def test_a_guest_sees_each_run_of_a_sweep_as_its_owner_does(twins, client: TestClient) -> None:
+    for blind in (False, True):
+        made = share(client, sweep_id=sweep(client, [0]), blind=blind)
+        html, content = page(client, made), opened(client, made)
+        assert all(f'data-chart="{name}"' in html for name in ("accuracies", "energies", "parallel"))
+        table = re.search(r'data-csv="runs">(.*?)</table>', html, re.DOTALL)[1]
+        shown = [float(value) for value in re.findall(r'<td data-v="([^"]*)">[^<]* %</td>', table)]
+        assert shown == pytest.approx([group.run_accuracy[0] for group in content.groups])
+        assert ("named by somebody" in html) is not blind
+    earlier = [group.model_copy(update={"run_accuracy": [], "run_energy_pj": []}) for group in content.groups]
+    assert 'data-chart="accuracies"' not in shown_page.render(content.model_copy(update={"groups": earlier}))

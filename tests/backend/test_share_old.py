@@ -77,8 +77,11 @@ def test_a_request_without_the_newer_choices_means_what_it_meant(kind: str) -> N
     request = ShareRequest.model_validate(stored(kind)["request"])
     if request.view is not None:
         assert (request.view.colour, request.view.shape, request.view.seeds, request.view.sure) == (
-            "family", "kind", False, False,
-        )  # fmt: skip
+            "family",
+            "kind",
+            False,
+            False,
+        )
     assert SHARED.validate_python(stored(kind)["results"]).type == request.type
 
 
@@ -117,9 +120,12 @@ def test_a_frozen_link_needs_nothing_of_its_profile_once_it_is_made(finisher, mi
         "run": {"run_id": twins[0]},
         "comparison": {"runs": twins, "mac": 2},
         "view": {"view": {"dataset": "digits", "sure": True}, "ac": 3},
-        "sweep": {"sweep_id": client.post("/api/v1/sweeps", json={"name": "s", "base": base, "axes": {"kind": ["snn"]}})
-                  .json()["id"]},
-    }[kind]  # fmt: skip
+        "sweep": {
+            "sweep_id": client.post(
+                "/api/v1/sweeps", json={"name": "s", "base": base, "axes": {"kind": ["snn"]}}
+            ).json()["id"]
+        },
+    }[kind]
     frozen = made(client, **target, profile="mallory-chip", frozen=True)
     live = made(client, **target, profile="mallory-chip")
     before, shown = (client.get(f"{way}{frozen}").text for way in ("/s/", "/api/v1/shared/"))

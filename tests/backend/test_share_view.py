@@ -33,8 +33,9 @@ def runs(finisher, client: TestClient) -> list[str]:
     return [*found, claim.run_id]
 
 
-def on_explore(client: TestClient, view: View, *, dataset: str, steps=None, mode="exact", profile="horowitz-45nm",
-               **prices: float) -> list[dict]:  # fmt: skip
+def on_explore(
+    client: TestClient, view: View, *, dataset: str, steps=None, mode="exact", profile="horowitz-45nm", **prices: float
+) -> list[dict]:
     """The traces of the page's figure, made as the page makes them, without the ids that a link does not have."""
     query = {"dataset": dataset, "mode": mode, "columns": True} | ({"steps": steps} if steps else {})
     told = ParetoColumns.model_validate_json(client.get("/api/v1/pareto", params=query).content)
@@ -44,9 +45,12 @@ def on_explore(client: TestClient, view: View, *, dataset: str, steps=None, mode
     seen = priced.seen(lens, view)
     found = Audit.model_validate_json(client.get("/api/v1/audit").content).findings
     figure = pareto.figure(
-        seen.pareto, view=view, spreads=seen.spreads, sure=seen.sure,
+        seen.pareto,
+        view=view,
+        spreads=seen.spreads,
+        sure=seen.sure,
         faults=faults(found, dataset) if seen.pareto.published else None,
-    )  # fmt: skip
+    )
     return without_ids(json.loads(figure.to_json())["data"])
 
 

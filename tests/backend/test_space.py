@@ -17,6 +17,7 @@ from backend.store.lifecycle import Lifecycle
 from backend.store.models import RunRow
 from backend.store.space import CHECKPOINT_S, SECOND_THOUGHTS_S, TIDY_EVERY_S, Space
 from core.errors import StorageFull
+from core.schemas.results import RunError
 from core.schemas.run import RunState
 
 RUNS = "/api/v1/runs"
@@ -32,7 +33,7 @@ def ended(finisher, lifecycle: Lifecycle, *, seed: int, cancelled: bool = False)
         lifecycle.cancel(claim.run_id)
         lifecycle.cancelled(claim)
     else:
-        lifecycle.fail(claim, code="non-finite-loss", message="NaN.")
+        lifecycle.fail(claim, RunError(code="non-finite-loss", message="NaN."))
     return claim.run_id
 
 
@@ -142,7 +143,7 @@ def test_an_import_that_cannot_be_written_says_why(
 
     match where:
         case "making the folder":
-            monkeypatch.setattr("backend.imports.service.tempfile.TemporaryDirectory", fail)
+            monkeypatch.setattr("backend.imports.workplace.tempfile.TemporaryDirectory", fail)
         case "receiving":
             monkeypatch.setattr("backend.imports.service.receive", fail_later)
         case "moving it in":

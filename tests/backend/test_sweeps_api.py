@@ -41,6 +41,11 @@ def runs(client: TestClient, query: str = "") -> RunPage:
     return RunPage.model_validate_json(client.get(f"/api/v1/runs?limit=200{query}").content)
 
 
+def test_runs_of_a_sweep_are_listed_in_its_order_newest_first(client: TestClient) -> None:
+    made = create(client, axes={"seed": [3, 1, 2, 0, 5, 4]})
+    assert [run.config.seed for run in runs(client, f"&sweep={made.id}").items] == [4, 5, 0, 2, 1, 3]
+
+
 def succeed(finisher, run_id: str, **figures: object) -> None:
     """Bring a queued run to its end with the bundle of its kind, and figures as another seed would give."""
     claim = finisher.lifecycle.claim(run_id, worker="w", lease_s=60)
@@ -58,8 +63,23 @@ def test_a_sweep_queues_every_combination_and_the_list_can_be_narrowed_to_it(cli
     }
     assert all(run.sweep_ids == [sweep.id] and run.config.training.max_epochs == 1 for run in page.items)
     assert other not in {run.id for run in page.items} and runs(client).total == 7
-    assert set(client.app.state.context.lifecycle.stranded(older_than_s=0)) == {run.id for run in runs(client).items}
+    assert {run.id for run in page.items} < set(in_order(client)), "they wait to be claimed"
     assert client.get(f"{SWEEPS}/{sweep.id}").json() == sweep.model_dump(mode="json")
+
+
+def in_order(client: TestClient) -> list[str]:
+    return [item["id"] for item in client.get("/api/v1/queue").json()["items"]]
+
+
+def test_runs_of_a_sweep_wait_in_its_order_each_with_the_priority_of_the_sweep(client: TestClient) -> None:
+    first = client.post("/api/v1/runs", json={"mask": "F8"}).json()["id"]
+    body = {"name": "three", "base": {**BASE, "priority": 4}, "axes": {"seed": [2, 0, 1]}}
+    sweep = client.post(SWEEPS, json=body).json()
+    seeds = [client.get(f"/api/v1/runs/{run_id}").json()["config"]["seed"] for run_id in in_order(client)]
+    assert in_order(client)[-1] == first and seeds[:3] == [2, 0, 1]
+    assert {run.priority for run in runs(client, f"&sweep={sweep['id']}").items} == {4}
+    refused = client.post(SWEEPS, json={"name": "x", "base": BASE, "axes": {"priority": [1, 2]}})
+    assert refused.status_code == 422, "it is no axis: it changes no run"
 
 
 def test_seeds_are_one_group_with_mean_deviation_and_interval(finisher, client: TestClient) -> None:
@@ -121,7 +141,7 @@ def test_combinations_with_the_same_numbers_are_one_run(client: TestClient) -> N
     sweep = create(client, axes=axes)
     assert sweep.n_runs == 3
     labels = [group.label for group in sweep.groups]
-    assert labels == ["SNN-SqueezeNet F9, time_steps 2", "SNN-SqueezeNet F9, time_steps 4", "CNN-SqueezeNet F9"]
+    assert labels == ["SNN-SqueezeNet F9, T = 2", "SNN-SqueezeNet F9, T = 4", "CNN-SqueezeNet F9"]
     assert sweep.groups[2].values == {"kind": "cnn"}
     assert preview(client, axes=axes, repeat=True).n_runs == 3
 

@@ -158,3 +158,9 @@ def test_the_child_ends_with_the_api(settings, monkeypatch):
         child._start()
         assert child.pid is not None
     assert child.pid is None
+
+
+def test_nothing_to_look_at_is_refused_as_an_empty_picture(finisher, client) -> None:
+    answer = client.post(f"/api/v1/runs/{finisher.succeeded()}/try")
+    assert answer.status_code == 422
+    assert answer.json()["detail"].startswith("picture is 'empty'; it must be a PNG, JPEG or WebP file")

@@ -10,9 +10,10 @@ from fastapi.testclient import TestClient
 from backend.store.db import Database, utc_now
 from backend.store.lifecycle import Lifecycle
 from backend.store.models import RunRow, WorkerRow
-from backend.workers.service import _starts
 from core.schemas.preview import Preview
-from core.schemas.workers import WaitingRuns, Workers
+from core.schemas.request import QUEUEING, RunRequest, told
+from core.schemas.workers import Offer, OfferedDataset, WaitingRuns, Workers
+from core.settings import Settings
 
 
 def queue(client: TestClient) -> WaitingRuns:
@@ -64,8 +65,77 @@ def test_the_queue_is_shown_in_its_order_with_times_once_a_worker_is_there(
     assert [item.id for item in waiting.items] == ids[1:] and waiting.total == 3
     assert waiting.items[0].starts_in_s == 0.0 and 0 < waiting.items[1].starts_in_s <= run_s
 
-    lifecycle.worker_seen("g:1", queue="gpu", slots=1, busy=0)  # from now on runs go there
-    assert (queue(client).queue, queue(client).slots) == ("gpu", 1)
+    lifecycle.worker_seen("g:1", queue="gpu", slots=1, busy=0)  # what it can do is left to it
+    assert (queue(client).queue, queue(client).slots) == ("cpu+gpu", 3)
+    starts = [item.starts_in_s for item in queue(client).items]
+    assert starts == [0.0, pytest.approx(run_s), pytest.approx(2 * run_s)], "all on the one slot of the GPU"
+
+
+def test_a_priority_is_set_with_a_run_and_changed_while_it_waits(client: TestClient, lifecycle: Lifecycle) -> None:
+    first, second = queued(client, 1), queued(client, 2)
+    urgent = client.post("/api/v1/runs", json={"mask": "F9", "seed": 3, "priority": 2}).json()
+    assert urgent["priority"] == 2
+    assert [(item.id, item.priority) for item in queue(client).items] == [(urgent["id"], 2), (first, 0), (second, 0)]
+    changed = client.patch(f"/api/v1/runs/{second}", json={"priority": 10}).json()
+    assert changed["priority"] == 10 and queue(client).items[0].id == second
+    assert client.patch(f"/api/v1/runs/{second}", json={"note": "x"}).json()["priority"] == 10
+    for wrong in (11, -11, 1.5, "high", True):
+        assert client.patch(f"/api/v1/runs/{first}", json={"priority": wrong}).status_code == 422
+        assert client.post("/api/v1/runs", json={"mask": "F9", "priority": wrong}).status_code == 422
+    lifecycle.claim(first, worker="a:1", lease_s=60)
+    refused = client.patch(f"/api/v1/runs/{first}", json={"priority": 1})
+    assert (refused.status_code, refused.json()["code"]) == (409, "state-conflict")
+
+
+def test_neither_priority_nor_device_makes_another_config_or_breaks_a_key(client: TestClient) -> None:
+    plain = client.post("/api/v1/runs", json={"mask": "F9"}).json()
+    other = client.post("/api/v1/runs", json={"mask": "F9", "priority": 3, "device": "cuda"}).json()
+    assert (plain["config"], plain["config_hash"]) == (other["config"], other["config_hash"])
+    assert (other["device"], plain["device"]) == ("cuda", None)
+    key = {"Idempotency-Key": "k"}
+    made = client.post("/api/v1/runs", json={"mask": "F8"}, headers=key)
+    again = client.post("/api/v1/runs", json={"mask": "F8", "priority": 0, "device": None}, headers=key)
+    assert (made.status_code, again.status_code, again.json()["id"]) == (201, 200, made.json()["id"])
+    assert told(RunRequest(mask="F8")) == RunRequest(mask="F8").model_dump(mode="json", exclude=set(QUEUEING))
+
+
+PETS = OfferedDataset(
+    name="pets", n_train=40, n_test=10, complete=True, digest="ab" * 32, title="Pets", classes=("cat", "dog"), size=16,
+    mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2), mirrors=True,
+)  # fmt: skip
+
+
+def test_a_run_on_a_data_set_that_only_a_worker_has_can_be_asked_for(
+    client: TestClient, lifecycle: Lifecycle, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(
+        "SPIKEFRONT_HOME", str(settings.home)
+    )  # the table of data sets looks in the data folder of the settings
+    body = {"mask": "F9", "dataset": "pets"}
+    assert client.post("/api/v1/preview", json=body).status_code == 422
+    offer = Offer(device="cpu", threads=1, datasets=[PETS, OfferedDataset(name="cifar10", complete=True)])
+    lifecycle.worker_seen("gpu1", queue="cpu", slots=1, busy=0, offer=offer)
+    preview = Preview.model_validate_json(client.post("/api/v1/preview", json=body).content)
+    assert (preview.dataset_ready, preview.n_train) == (True, 32)
+    assert preview.dataset_note == "The data set is on the worker gpu1 alone, not on the API's machine."
+    shown = {item["name"]: item for item in client.get("/api/v1/catalog").json()["datasets"]}
+    assert (shown["pets"]["n_classes"], shown["pets"]["ready"], shown["pets"]["workers"]) == (2, False, ["gpu1"])
+    made = [client.post("/api/v1/runs", json={**body, **change}) for change in ({}, {"dataset": "cifar10"})]
+    assert [answer.status_code for answer in made] == [201, 201]
+    assert [item.waits for item in queue(client).items] == [None, None]
+    with client.app.state.context.database.read() as session:
+        assert session.get_one(RunRow, made[0].json()["id"]).data_digest == PETS.digest, "as the worker says"
+    assert client.get("/api/v1/datasets/pets/pictures").json()["code"] == "dataset-missing"
+
+    lifecycle.worker_gone("gpu1")
+    lifecycle.worker_seen("a:1", queue="cpu", slots=1, busy=0, offer=Offer(device="cpu", threads=1))
+    why = "No worker has the data set 'pets'."
+    assert client.get(f"/api/v1/runs/{made[0].json()['id']}").json()["waits"] == why
+    waiting = queue(client)
+    assert (waiting.items[0].waits, waiting.items[0].starts_in_s) == (why, None)
+    assert client.post("/api/v1/preview", json={**body, "dataset": "cifar10"}).json()["dataset_ready"] is False
+    refused = client.post("/api/v1/runs", json={**body, "dataset": "cifar10", "seed": 1})
+    assert (refused.status_code, refused.json()["code"]) == (409, "dataset-missing")
 
 
 def test_a_waiting_run_whose_data_set_was_taken_away_does_not_hide_the_queue(
@@ -81,16 +151,3 @@ def test_a_waiting_run_whose_data_set_was_taken_away_does_not_hide_the_queue(
 def test_an_empty_queue_ends_at_once(client: TestClient, lifecycle: Lifecycle) -> None:
     lifecycle.worker_seen("a:1", queue="cpu", slots=1, busy=0)
     assert queue(client) == WaitingRuns(queue="cpu", slots=1, total=0, ends_in_s=0.0, items=[])
-
-
-@pytest.mark.parametrize(
-    ("busy", "slots", "lasts", "starts"),
-    [
-        ([], 1, [3.0, 2.0, 1.0], [0.0, 3.0, 5.0]),
-        ([], 2, [3.0, 1.0, 5.0], [0.0, 0.0, 1.0]),  # the third takes the slot that is free first
-        ([4.0, 1.0], 2, [2.0, 2.0], [1.0, 3.0]),
-        ([4.0], 2, [9.0, 1.0], [0.0, 4.0]),
-    ],
-)
-def test_each_run_takes_the_slot_that_is_free_first(busy, slots, lasts, starts) -> None:
-    assert _starts(busy, slots, lasts) == starts

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.analysis.calibration import calibration
-from core.analysis.predictions import confidences, disagreement, predict
+from core.analysis.predictions import confidences, predict, right_alone
 from core.bundle import Predictions
 
 
@@ -90,31 +90,26 @@ def run(index, label, answers, classes=("a", "b", "c")):
 def test_who_was_right_where_the_other_was_not():
     a = run([0, 1, 2, 3], [0, 1, 2, 0], [0, 1, 0, 1])  # right on 0 and 1
     b = run([3, 1, 2, 0], [0, 1, 2, 0], [0, 1, 1, 1])  # in another order: right on 3 and 1
-    found = disagreement(a, b)
-    assert (found.only_a.tolist(), found.only_b.tolist()) == ([0], [3])
-    assert (found.both.tolist(), found.neither.tolist()) == ([1], [2])
-    assert found.n == 4
+    assert (right_alone(a, b).tolist(), right_alone(b, a).tolist()) == ([0], [3])
 
 
 def test_only_images_that_both_answered_are_compared():
-    found = disagreement(run([0, 1], [0, 1], [0, 0]), run([1, 7], [1, 1], [1, 1]))
-    assert (found.n, found.only_b.tolist(), found.only_a.tolist()) == (1, [1], [])
+    a, b = run([0, 1], [0, 1], [0, 0]), run([1, 7], [1, 1], [1, 1])
+    assert (right_alone(a, b).tolist(), right_alone(b, a).tolist()) == ([], [1])
 
 
 def test_runs_on_other_labels_are_no_pair():
     with pytest.raises(ValueError, match="other labels"):
-        disagreement(run([0], [0], [0]), run([0], [1], [0]))
+        right_alone(run([0], [0], [0]), run([0], [1], [0]))
     with pytest.raises(ValueError, match="other labels"):
-        disagreement(run([0], [0], [0]), run([0], [0], [0], classes=("x", "b", "c")))
+        right_alone(run([0], [0], [0]), run([0], [0], [0], classes=("x", "b", "c")))
 
 
 @given(answered(), st.integers(0, 100))
-def test_a_disagreement_turned_round_is_the_other_one_and_every_image_is_in_one_place(a, seed):
+def test_what_each_of_two_runs_got_right_alone_is_their_difference_in_accuracy(a, seed):
     random = np.random.default_rng(seed)
     b = Predictions(index=a.index, label=a.label, outputs=random.permutation(a.outputs), classes=a.classes)
-    one, other = disagreement(a, b), disagreement(b, a)
-    assert one.only_a.tolist() == other.only_b.tolist() and one.only_b.tolist() == other.only_a.tolist()
-    parts = np.concatenate([one.only_a, one.only_b, one.both, one.neither])
-    assert sorted(parts.tolist()) == sorted(a.index.tolist())
+    one, other = right_alone(a, b), right_alone(b, a)
+    assert not {*one.tolist()} & {*other.tolist()} and {*one.tolist(), *other.tolist()} <= {*a.index.tolist()}
     hits_a, hits_b = ((predict(x.outputs) == x.label).sum() for x in (a, b))
-    assert hits_a - hits_b == len(one.only_a) - len(one.only_b)  # the difference in accuracy, in images
+    assert hits_a - hits_b == len(one) - len(other)  # in images

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.analysis.confusion import accuracy, confusion, f1_macro
-from core.analysis.predictions import answer_confidences, confidences, predict
+from core.analysis.predictions import answer_confidences, confidences, confidences_in_parts, last_mean, predict, softmax
 from core.backbones.catalog import FIRE_MASKS
 from core.energy.price import energy_pj
 from core.energy.profiles import profiles
@@ -131,3 +131,13 @@ def test_table_3_holds_the_nine_masks_that_the_backbone_knows():
     assert {row.schedule.replace("Baseline", "Full"): row.kept for row in rows} == FIRE_MASKS
     ref = next(row for row in rows if row.schedule == "Ref-1")
     assert (ref.accuracy, ref.params) == (0.81, 599_130) and ref.energy_pj == pytest.approx(0.0295e9)
+
+
+def test_confidences_of_a_part_at_a_time_are_those_of_all(monkeypatch):
+    outputs = np.random.default_rng(0).normal(size=(7, 3, 4)).astype(np.float32)
+    whole = confidences(outputs)
+    monkeypatch.setattr("core.analysis.predictions.NUMBERS_AT_ONCE", 24)  # two images of 3 x 4
+    parts = list(confidences_in_parts(outputs))
+    assert [part.start for part, _ in parts] == [0, 2, 4, 6]
+    assert np.array_equal(np.concatenate([shares for _, shares in parts]), whole)
+    assert np.array_equal(softmax(last_mean(outputs)), whole[:, -1])

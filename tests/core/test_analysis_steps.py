@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from core.analysis import exits, steps
 from core.analysis.exits import IMAGE_MODES, THRESHOLDS, exit_steps, image_energy
-from core.analysis.steps import PER_STEP, firing_rate, truncated
+from core.analysis.steps import PER_STEP, truncated
 from core.backbones.catalog import plan_for
 from core.bundle import Predictions
 from core.energy import price
 from core.energy.modes import MODES
+from core.energy.price import firing_rate
 from core.energy.profiles import profiles
 from core.engine.count import Counter
 from core.engine.network import Network

@@ -15,7 +15,7 @@ from core.energy.modes import MODES, static_macs
 from core.engine.count import Counter
 from core.engine.network import Network, observe
 from core.errors import BadValue, UnknownName
-from core.paper.beside import _printed
+from core.paper.measured import printed_about
 from core.recipes.build import build_config, command, options_of, override, plan_of
 from core.schemas.architecture import AS_DEFINED, ArchitectureConfig
 from core.schemas.request import RunRequest
@@ -320,7 +320,7 @@ def test_a_network_with_options_is_held_against_no_printed_row():
         MeasuredRun(path=None, config=one, summary=None, bills={})
         for one in (config(), config(overrides={"stem_width": 64}))
     )
-    assert _printed(as_printed) and not _printed(other)
+    assert printed_about(as_printed.config) and not printed_about(other.config)
     assert replace(as_printed, config=config(kind="cnn")).config.architecture == AS_DEFINED
 
 

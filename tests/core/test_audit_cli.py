@@ -38,6 +38,14 @@ def test_words_show_verdicts_reasons_totals_and_the_rule(audit, monkeypatch):
     assert "The MACs alone give 0.00233174 mJ" in out and "last printed digit" in " ".join(out.split())
 
 
+def test_the_text_is_told_with_its_place_once_a_table_of_verdicts(audit, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "400")
+    _, out, _ = audit()
+    assert "Text, thesis, abstract: gain in" in out
+    assert out.count("Said: The energy of a spiking network is that of its ACs") == 2  # contradicted, confirmed
+    assert "Text, paper, abstract: both against one CNN. Said: SNN-SqueezeNet-P is 1 %" in " ".join(out.split())
+
+
 def test_a_table_of_ones_own(audit, tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "400")
     table = tmp_path / "mine.csv"

@@ -56,5 +56,14 @@ def test_what_the_paper_does_not_print_stands_beside_nothing():
     assert beside_printed([("x", run(definition="imagenet", mask="Full"))]) == []
 
 
+def test_mnasnet_stands_beside_its_rows_in_the_recovered_definition_of_the_data_set():
+    mnasnet = {"backbone": "mnasnet", "mask": "Full"}
+    for definition, dataset in (("paper-cifar10", "cifar10"), ("paper", "cifar100")):
+        ours = run(**mnasnet, definition=definition, dataset=dataset)
+        assert [entry.row for entry in beside_printed([("x", ours)])] == [f"table1/{dataset}/MnasNet"]
+    for definition, dataset in (("paper", "cifar10"), ("small", "cifar10"), ("imagenet", "cifar100")):
+        assert beside_printed([("x", run(**mnasnet, definition=definition, dataset=dataset))]) == []
+
+
 def test_a_cnn_stands_beside_table_2_alone():
     assert [entry.row for entry in beside_printed([("x", run(kind="cnn"))])] == ["table2/cifar10/SqueezeNet-P"]

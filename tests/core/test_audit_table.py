@@ -75,6 +75,12 @@ def test_a_half_counts_for_both_neighbours():
     assert not half.meets(Printed.of("0.0044", "0.0001").interval)
 
 
+def test_what_is_printed_as_zero_stands_for_nothing_below_it():
+    zero = Printed.of("0.00", "0.01").interval
+    assert (zero.low, zero.high) == (0, Fraction("0.005"))
+    assert (Printed.of("0.01", "0.01").interval.low, Printed.of("0.3", "1").interval.low) == (Fraction("0.005"), 0)
+
+
 def test_a_table_by_hand(audited):
     # 1e6 x 0.9 + 1e6 x 4.6 pJ = 5.5e6 pJ = 0.0055 mJ
     result = audited(HEADER + "right,1000000,1000000,0.0055\nwrong,1000000,1000000,0.0054\n")

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from core.cli.main import main
-from core.errors import SpikefrontError
+from core.errors import UnknownName
 
 
 @pytest.fixture
@@ -166,7 +166,7 @@ def test_a_wrong_option_is_exit_code_2(count, args):
 def test_errors_of_the_domain_are_what_the_command_raises():
     from core.cli.commands.count import count as command
 
-    with pytest.raises(SpikefrontError):
+    with pytest.raises(UnknownName, match="no backbone named 'x'"):
         command(
             backbone="x", kind="snn", mask="P", dataset="cifar10", definition="small", mode="paper", time_steps=4,
             as_json=True,

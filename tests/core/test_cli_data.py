@@ -4,12 +4,12 @@ import json
 import os
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import pytest
 
 from core.cli.main import main
+from core.datasets.cifar import CifarReader
+from core.datasets.load import load
 
 
 @pytest.fixture
@@ -194,15 +194,15 @@ def test_data_energy_and_analysis_bring_in_neither_torch_nor_scikit_learn():
     assert done.stdout.strip() == "set()", done.stderr
 
 
-@pytest.mark.skipif("SPIKEFRONT_DATA" not in os.environ, reason="needs CIFAR-10 in SPIKEFRONT_DATA/cifar10")
-def test_the_real_cifar10_is_added_whole_and_then_loads_at_once(tmp_path, capsys):
-    from core.datasets.load import load
-
-    with pytest.raises(SystemExit) as ended:
-        main(["data", "add", "cifar10", f"{os.environ['SPIKEFRONT_DATA']}/cifar10", "--data", str(tmp_path)])
-        raise SystemExit(0)
-    assert not ended.value.code
-    assert "50,000 training and 10,000 test images, complete" in capsys.readouterr().out
-    started = time.monotonic()
-    assert load("cifar10", Path(tmp_path)).complete
-    assert time.monotonic() - started < 1  # from the cache; decoding takes several
+def test_a_set_is_added_whole_and_then_read_from_the_cache_alone(
+    data, tmp_path, cifar10_files, small_cifar10, monkeypatch
+):
+    code, out, _ = data("add", "cifar10", str(cifar10_files(tmp_path / "copy")))
+    assert code == 0 and "100 training and 20 test images, complete" in out
+    decoded = []
+    decode = CifarReader.decode
+    monkeypatch.setattr(CifarReader, "decode", lambda *args: decoded.append(1) or decode(*args))
+    assert load("cifar10", tmp_path / "data").complete and not decoded
+    for cache in (tmp_path / "data").rglob("*.npy"):
+        cache.unlink()
+    assert load("cifar10", tmp_path / "data").complete and decoded  # without it they are decoded again

@@ -8,16 +8,20 @@ import shutil
 import socket
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import pytest
 
-from core.addresses import broker_url
+from backend.store.db import upgrade
+from core.addresses import broker_url, sqlite_url
 from core.forecast import STORAGE_MARGIN
 from core.home.lock import HomeLock, running
 from core.host.machine import Gpu
 from core.launcher import broker, checks
+from core.launcher.database_checks import of_facts
+from core.schemas.workers import Offer, OfferedDataset, QueuedRun, WaitingRuns, WorkerInfo, Workers
 from core.settings import Settings
 
 
@@ -204,3 +208,123 @@ def test_a_short_plain_folder_holds_its_own_socket():
     settings = Settings(home=Path("/srv/spikefront"))
     assert broker.socket_path(settings) == settings.broker_socket
     assert broker_url(settings.broker_socket) == settings.broker_url
+
+
+@pytest.mark.parametrize(
+    ("url", "found"),
+    [
+        ("postgresql+psycopg://user:hidden@127.0.0.1:1/lab", "The database cannot be used: it does not answer."),
+        (
+            "postgresql+asyncpg://user:hidden@127.0.0.1:1/lab",
+            "SPIKEFRONT_DATABASE_URL is 'postgresql+asyncpg'; it must be",
+        ),
+        ("no address hidden", "SPIKEFRONT_DATABASE_URL is '(no address)'; it must be"),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_a_line_without_its_password(tmp_path, url, found):
+    check = only(checks._database(Settings(home=tmp_path, database_url_override=url)))
+    assert check.status == "fail" and check.found.startswith(found)
+    assert "hidden" not in check.found + check.advice and check.advice
+
+
+def test_a_database_that_answers_is_a_line_too(tmp_path):
+    file = tmp_path / "spikefront.db"
+    assert "first start makes" in only(checks._database(Settings(home=tmp_path))).found
+    file.write_bytes(b"x" * 200_000)
+    damaged = only(checks._database(Settings(home=tmp_path)))
+    assert (damaged.status, damaged.found) == ("fail", "The database cannot be used: its file is not a database.")
+    assert damaged.advice.startswith("Stop Spikefront and restore a backup")
+    file.unlink()
+    settings = Settings(home=tmp_path)
+    upgrade(settings)
+    size_mb = file.stat().st_size / 1e6
+    well = only(checks._database(settings))
+    assert (well.status, well.found) == ("ok", f"spikefront.db, {size_mb:.1f} MB")
+    asked = only(checks._database(Settings(home=tmp_path / "x", database_url_override=sqlite_url(file))))
+    assert asked.status == "ok" and asked.found.endswith(", 0 runs")
+    empty = only(checks._database(Settings(home=tmp_path, database_url_override=sqlite_url(tmp_path / "other.db"))))
+    assert empty.status == "warn" and "spikefront db upgrade" in empty.found
+
+
+FACTS = {
+    "clock_s": None, "ahead_s": 0.0, "store": None, "store_down": None,
+    "n_waiting": 0, "n_workers": 0, "n_without_bundle": 0, "without_bundle": [],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("facts", "name", "status", "found"),
+    [
+        ({"clock_s": 0.01}, "clock", "ok", "within 0.010 s of the database's"),
+        ({"clock_s": -40.0}, "clock", "warn", "the database's is 40.0 s behind this machine's"),
+        ({"clock_s": 3.5}, "clock", "warn", "the database's is 3.5 s ahead of this machine's"),
+        ({"ahead_s": 90.0}, "clock", "warn", "a worker gave its last sign of life 90 s from now"),
+        ({"n_without_bundle": 1, "without_bundle": ["ab"]}, "bundles", "fail", "1 finished run has no bundle here: ab"),
+        ({"store": "s3://lab/runs"}, "store", "ok", "s3://lab/runs"),
+        ({"store": "s3://lab/runs", "store_down": "It is away."}, "store", "fail", "It is away."),
+        ({"n_waiting": 2}, "queue", "warn", "2 runs wait, and no worker gave a sign of life in the last 30 s"),
+    ],
+)
+def test_what_only_the_database_knows_is_a_line_with_what_to_do(facts, name, status, found):
+    check = only(of_facts({**FACTS, **facts}))
+    assert (check.name, check.status) == (name, status)
+    assert check.found.startswith(found)
+    assert bool(check.advice) == (status != "ok")
+
+
+def test_a_database_that_is_well_adds_no_line():
+    assert list(of_facts(FACTS)) == []
+    assert list(of_facts({**FACTS, "n_waiting": 1, "n_workers": 1})) == []
+
+
+def test_the_folder_of_the_bundles_is_a_line_where_it_is_elsewhere(tmp_path):
+    assert list(checks._store(Settings(home=tmp_path))) == []
+    there = Settings(home=tmp_path, artifacts_url_override=str(tmp_path))
+    assert only(checks._store(there)).status == "ok"
+    away = only(checks._store(Settings(home=tmp_path, artifacts_url_override=str(tmp_path / "nfs"))))
+    assert (away.status, away.advice[:14]) == ("warn", "Is it mounted?")
+    (tmp_path / "file").write_text("")
+    taken = Settings(home=tmp_path, artifacts_url_override=str(tmp_path / "file" / "runs"))
+    assert only(checks._store(taken)).status == "fail"
+
+
+def test_an_embedded_broker_that_does_not_answer_is_said_while_spikefront_runs(tmp_path, monkeypatch):
+    settings = Settings(home=tmp_path)
+    assert only(checks._broker(settings)).status == "ok"
+    monkeypatch.setattr(checks, "running", lambda _: object())
+    down = only(checks._broker(settings))
+    assert down.status == "fail" and down.found.endswith("it does not answer on its socket.") and down.advice
+
+
+def test_that_no_worker_lives_is_a_line(tmp_path, monkeypatch):
+    (tmp_path / "token").write_text("x")
+    queue = WaitingRuns(queue="cpu", slots=0, total=0, ends_in_s=None, items=[])
+    monkeypatch.setattr(checks.workers, "ask", lambda _: (Workers(items=[]), queue))
+    assert only(checks._workers(Settings(home=tmp_path))).status == "warn"
+
+
+def test_a_token_of_a_setting_is_a_line(tmp_path):
+    assert only(checks._token(Settings(home=tmp_path, token="given"))).found == "given by a setting"
+
+
+def test_workers_are_told_with_what_they_can_do_and_runs_that_none_can_do_with_the_reason(monkeypatch, tmp_path):
+    (tmp_path / "token").write_text("x")
+    offer = Offer(device="cpu", threads=2, memory_bytes=8 << 30, datasets=[OfferedDataset(name="digits")])
+    seen = datetime(2030, 1, 1, tzinfo=UTC)
+    worker = WorkerInfo(name="lab", queue="cpu", slots=2, busy=0, seen_at=seen, runs=[], offer=offer)
+    why = "No worker has the data set 'pets'."
+    waits = [
+        QueuedRun(
+            position=n, id=str(n), label="x", created_at=seen, waiting_s=1, run_s=1, starts_in_s=None, waits=reason
+        )
+        for n, reason in enumerate((why, why, None), start=1)
+    ]
+    queue = WaitingRuns(queue="cpu", slots=2, total=3, ends_in_s=None, items=waits)
+    monkeypatch.setattr(checks.workers, "ask", lambda _: (Workers(items=[worker]), queue))
+    found = list(checks._workers(Settings(home=tmp_path)))
+    assert [(check.name, check.status, check.found) for check in found] == [
+        ("worker", "ok", "lab: 0 of 2 slots busy · CPU, 2 threads a run, 8.0 GiB of memory · data sets digits"),
+        ("queue", "warn", f"2 runs wait: {why}"),
+    ]
+    monkeypatch.setattr(checks.workers, "ask", lambda _: None)
+    assert list(checks._workers(Settings(home=tmp_path))) == [], "without an API there is nothing to tell"

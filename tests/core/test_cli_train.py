@@ -1,4 +1,4 @@
-"""The command line as its users meet it: real processes, real signals."""
+"""The command line as its users meet it: real processes and real signals where they matter."""
 
 import json
 import os
@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from commands import called
 from pydantic import ValidationError
 
 from core.bundle import Bundle
@@ -24,6 +25,7 @@ from core.units import format_about
 
 SMALL = {"train_limit": "60", "batch_size": "16", "max_epochs": "2", "time_steps": "2"}
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "SPIKEFRONT_HOME": "/nonexistent/spikefront"}
+ENVIRONMENT["SPIKEFRONT_RECOUNT"] = "off"  # test_recount_run looks at it; here every process would load SpikingJelly
 
 
 def command(*words: str) -> list[str]:
@@ -34,13 +36,21 @@ def train_words(out: Path, **settings: str) -> list[str]:
     words = ["train", "--mask", "F9", "--dataset", "digits", "--recipe", "smoke", "--threads", "1", "--out", str(out)]
     for name, value in {**SMALL, **settings}.items():
         words += ["--set", f"{name}={value}"]
-    return command(*words)
+    return words
 
 
-def run(*words: str, **options) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        list(words), capture_output=True, text=True, timeout=120, env=ENVIRONMENT, check=False, **options
-    )
+def fresh(*words: str) -> subprocess.CompletedProcess:
+    return subprocess.run(list(words), capture_output=True, text=True, timeout=120, env=ENVIRONMENT, check=False)
+
+
+def started(*words: str) -> subprocess.Popen:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command(*words), text=True, env=ENVIRONMENT, **pipes)
+
+
+def here(*words: str) -> subprocess.CompletedProcess:
+    """In this process, which has the engine loaded."""
+    return called(*words, **{name: ENVIRONMENT[name] for name in ("SPIKEFRONT_HOME", "SPIKEFRONT_RECOUNT")})
 
 
 def events_of(text: str) -> list:
@@ -61,14 +71,14 @@ def same_numbers(one: Path, other: Path) -> bool:
     )
 
 
-LONG = {"train_limit": "600", "max_epochs": "6"}
+LONG = {"train_limit": "400", "max_epochs": "4"}
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory) -> Path:
     """An uninterrupted run, long enough to be hit in its middle."""
     out = tmp_path_factory.mktemp("cli") / "whole"
-    done = run(*train_words(out, **LONG), "--events", "-")
+    done = here(*train_words(out, **LONG), "--events", "-")
     assert done.returncode == 0, done.stderr
     assert events_of(done.stdout)[-1].type == "finished"
     return out
@@ -86,7 +96,7 @@ def read_until(process: subprocess.Popen, wanted) -> None:
 
 def test_sigterm_inside_an_epoch_leaves_a_checkpoint_that_resumes_to_the_same_bits(whole: Path, tmp_path: Path) -> None:
     words = [*train_words(tmp_path / "run", **LONG), "--events", "-"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT) as process:
+    with started(*words) as process:
         read_until(process, lambda event: event["type"] == "progress" and event["phase"] == "training")
         process.send_signal(signal.SIGTERM)
         rest, said = process.communicate(timeout=60)
@@ -95,21 +105,21 @@ def test_sigterm_inside_an_epoch_leaves_a_checkpoint_that_resumes_to_the_same_bi
     assert '"failed"' not in rest and '"finished"' not in rest
     assert (tmp_path / "run" / "checkpoint").exists()
 
-    again = run(*words)
+    again = here(*words)
     assert again.returncode == 0, again.stderr
-    started = events_of(again.stdout)[0]
-    assert started.resumed_step is not None and (started.resumed_epoch, started.resumed_step) > (1, 0)
+    first = events_of(again.stdout)[0]
+    assert first.resumed_step is not None and (first.resumed_epoch, first.resumed_step) > (1, 0)
     assert same_numbers(whole, tmp_path / "run")
 
 
 def test_a_killed_run_resumes_from_its_last_checkpoint_to_the_same_bits(whole: Path, tmp_path: Path) -> None:
     words = [*train_words(tmp_path / "run", **LONG), "--events", "-"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT) as process:
+    with started(*words) as process:
         # the end of an epoch is told before its checkpoint is written, so by now the first epoch's is there
         read_until(process, lambda event: event["type"] == "epoch" and event["epoch"] == 2)
         process.kill()
         process.communicate(timeout=60)
-    again = run(*words)
+    again = here(*words)
     assert again.returncode == 0, again.stderr
     assert events_of(again.stdout)[0].resumed_epoch in (2, 3)
     assert same_numbers(whole, tmp_path / "run")
@@ -120,52 +130,50 @@ def test_a_run_killed_while_its_teacher_trains_goes_on_there_and_a_finished_teac
 ) -> None:
     taught = {"distillation": "0.5", "train_limit": "300", "max_epochs": "3"}
     words = [*train_words(tmp_path / "cut", **taught), "--events", "-"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT) as process:
+    with started(*words) as process:
         read_until(process, lambda event: event["type"] == "epoch" and event["epoch"] == 2)
         process.kill()
         process.communicate(timeout=60)
     assert not Bundle(tmp_path / "cut" / "teacher").complete
-    again = run(*words)
+    again = here(*words)
     assert again.returncode == 0, again.stderr
     first = events_of(again.stdout)[0]
     assert (first.part, first.resumed_epoch) in (("teacher", 2), ("teacher", 3))
 
-    given = run(*train_words(tmp_path / "given", **taught), "--teacher", str(tmp_path / "cut" / "teacher"))
+    given = here(*train_words(tmp_path / "given", **taught), "--teacher", str(tmp_path / "cut" / "teacher"))
     assert given.returncode == 0, given.stderr
     assert "twin" not in given.stderr  # nothing of it was trained
     assert same_numbers(tmp_path / "given", tmp_path / "cut")
 
 
 def test_json_prints_the_summary_and_nothing_else(whole: Path) -> None:
-    done = run(*train_words(whole, **LONG), "--json")
+    done = here(*train_words(whole, **LONG), "--json")
     assert done.returncode == 0
     assert Summary.model_validate_json(done.stdout) == Bundle(whole).summary()
     assert "accuracy" in done.stderr  # the same, for people
 
 
 def test_a_finished_run_is_emitted_again(whole: Path) -> None:
-    done = run(*train_words(whole, **LONG), "--events", "-")
+    done = here(*train_words(whole, **LONG), "--events", "-")
     (event,) = events_of(done.stdout)
     assert event.summary == Bundle(whole).summary()
 
 
 def test_a_bundles_config_file_repeats_its_run(whole: Path, tmp_path: Path) -> None:
-    done = run(
-        *command("train", "--config", str(whole / "config.json"), "--threads", "1", "--out", str(tmp_path / "again"))
-    )
+    done = here("train", "--config", str(whole / "config.json"), "--threads", "1", "--out", str(tmp_path / "again"))
     assert done.returncode == 0, done.stderr
     assert same_numbers(whole, tmp_path / "again")
-    both = run(*command("train", "--config", str(whole / "config.json"), "--seed", "3", "--out", str(tmp_path / "x")))
+    both = here("train", "--config", str(whole / "config.json"), "--seed", "3", "--out", str(tmp_path / "x"))
     assert both.returncode == 1
     assert "--seed" in both.stderr
 
 
 def test_the_bundle_commands_show_and_verify(whole: Path, tmp_path: Path) -> None:
-    shown = run(*command("bundle", "show", str(whole), "--json"))
+    shown = here("bundle", "show", str(whole), "--json")
     assert json.loads(shown.stdout)["summary"] == Bundle(whole).summary().model_dump(mode="json")
-    assert "parameters" in run(*command("bundle", "show", str(whole))).stdout
-    assert run(*command("bundle", "verify", str(whole))).returncode == 0
-    bad = run(*command("bundle", "verify", str(tmp_path), "--json"))
+    assert "parameters" in here("bundle", "show", str(whole)).stdout
+    assert here("bundle", "verify", str(whole)).returncode == 0
+    bad = here("bundle", "verify", str(tmp_path), "--json")
     assert bad.returncode == 1
     assert json.loads(bad.stdout)["code"] == "bundle-corrupt"
 
@@ -189,7 +197,7 @@ def test_the_bundle_commands_show_and_verify(whole: Path, tmp_path: Path) -> Non
     ],
 )
 def test_a_mistake_is_one_clear_sentence(tmp_path: Path, words: list[str], code: int, said: str) -> None:
-    done = run(*command("train", "--out", str(tmp_path / "run"), *words))
+    done = here("train", "--out", str(tmp_path / "run"), *words)
     assert done.returncode == code
     assert said in done.stderr
     assert "Traceback" not in done.stderr and done.stdout == ""
@@ -198,7 +206,7 @@ def test_a_mistake_is_one_clear_sentence(tmp_path: Path, words: list[str], code:
 
 
 def test_with_json_a_mistake_is_also_a_problem_as_json(tmp_path: Path) -> None:
-    done = run(*command("train", "--out", str(tmp_path), "--set", "lr=0", "--json"))
+    done = here("train", "--out", str(tmp_path), "--set", "lr=0", "--json")
     assert done.returncode == 1
     assert json.loads(done.stdout) == {
         "code": "bad-value",
@@ -208,39 +216,30 @@ def test_with_json_a_mistake_is_also_a_problem_as_json(tmp_path: Path) -> None:
 
 
 def test_a_missing_data_set_is_a_failed_event(tmp_path: Path) -> None:
-    done = run(
-        *command(
-            "train", "--dataset", "cifar10", "--data", str(tmp_path), "--out", str(tmp_path / "r"), "--events", "-"
-        )
-    )
+    done = here("train", "--dataset", "cifar10", "--data", str(tmp_path), "--out", str(tmp_path / "r"), "--events", "-")
     assert done.returncode == 1
     (event,) = events_of(done.stdout)
     assert (event.type, event.code) == ("failed", "dataset-missing")
 
 
 def test_help_names_every_recipe_with_its_expected_time() -> None:
-    said = " ".join(run(*command("train", "--help")).stdout.replace("│", " ").split())
+    said = " ".join(here("train", "--help").stdout.replace("│", " ").split())
     for recipe in RECIPES.values():
         assert f"{recipe.name} ({format_about(recipe.expected_minutes)})" in said
 
 
 def test_help_and_light_commands_load_no_torch() -> None:
+    every = (["--help"], ["train", "--help"], ["trainer", "--help"], ["bundle", "--help"], ["train", "--set", "x"])
     code = (
         "import sys; from core.cli.main import main\n"
-        "try: main(sys.argv[1:])\n"
-        "except SystemExit: pass\n"
-        "heavy = {'torch', 'numba', 'celery', 'fastapi', 'streamlit', 'sklearn', 'pandas'} & set(sys.modules)\n"
-        "assert not heavy, heavy"
+        f"for words in {every!r}:\n"
+        "    try: main(words)\n"
+        "    except SystemExit: pass\n"
+        "    heavy = {'torch', 'numba', 'celery', 'fastapi', 'streamlit', 'sklearn', 'pandas'} & set(sys.modules)\n"
+        "    assert not heavy, (words, heavy)"
     )
-    for words in (
-        ["--help"],
-        ["train", "--help"],
-        ["trainer", "--help"],
-        ["bundle", "--help"],
-        ["train", "--set", "x"],
-    ):
-        done = run(sys.executable, "-c", code, *words)
-        assert done.returncode == 0, done.stderr
+    done = fresh(sys.executable, "-c", code)
+    assert done.returncode == 0, done.stderr
 
 
 # The standby trainer
@@ -505,6 +504,6 @@ def _every_fault(content: bytes):
 
 def test_a_value_of_an_option_is_never_repeated_whole():
     for words in (["--set", f"training.lr={'9' * 5000}"], ["--mask", "F" * 100_000], ["--set", f"{'z' * 100_000}=1"]):
-        done = run(*command("train", "--dataset", "digits", "--out", "/nonexistent/out", *words, "--json"))
+        done = here("train", "--dataset", "digits", "--out", "/nonexistent/out", *words, "--json")
         assert done.returncode == 1 and len(done.stderr) + len(done.stdout) < 5_000, done.stderr[:300]
         assert "Traceback" not in done.stderr

@@ -47,8 +47,8 @@ class Served:
             await answer(send, b"no")
             return
         body, more = b"", True
-        if path == "/late":
-            await asyncio.sleep(2 * BODY_S)
+        if path.startswith("/late/"):
+            await asyncio.sleep(float(path.removeprefix("/late/")) * BODY_S)
         while more:
             message = await receive()
             if message["type"] == "http.disconnect":
@@ -184,11 +184,13 @@ def test_an_answer_may_take_its_time(served, head):
         assert b"200 OK" in read_answer(connection)
 
 
-def test_a_client_that_waits_for_leave_to_send_its_body_is_not_to_blame(served):
+@pytest.mark.parametrize("times", [0.9, 1.9])  # leave to send comes just before the client's time would end
+def test_a_client_that_waits_for_leave_to_send_its_body_is_not_to_blame(served, times):
     with served.connect() as connection:
-        head = b"POST /late HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n"
-        connection.sendall(head)
+        head = f"POST /late/{times} HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n"
+        connection.sendall(head.encode())
         assert connection.recv(100).startswith(b"HTTP/1.1 100 ")
+        time.sleep(BODY_S / 2)
         connection.sendall(b"x")
         assert b"200 OK" in read_answer(connection)
 

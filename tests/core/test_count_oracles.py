@@ -6,6 +6,7 @@ tensor they speak of ACs and the plan of MACs. Only the sum of both is compared 
 
 import itertools
 
+import counted_macs
 import pytest
 import torch
 from spikingjelly.activation_based.op_counter import (
@@ -23,7 +24,6 @@ from core.energy.price import energy_pj, memory_pj, price
 from core.energy.profiles import profiles
 from core.engine.count import Counter
 from core.engine.network import Network
-from core.oracles import macs as adapters_macs
 from core.oracles import neurobench_counts as adapters_neurobench
 from core.oracles.syops_counts import PlainNetwork, measure
 from core.schemas.run import NeuronConfig, RunConfig
@@ -135,11 +135,11 @@ def test_fvcore_and_ptflops_count_the_cnns_dense_operations(name):
     plain = PlainNetwork(network).eval()
     nodes = {node.name: node for node in network.plan.nodes}
     convolutions = [node for node in network.plan.nodes if node.op == "conv"]
-    by_fvcore = adapters_macs.fvcore_macs(plain, x)
+    by_fvcore = counted_macs.fvcore_macs(plain, x)
     assert {plan_name(layer): macs for layer, macs in by_fvcore.items()} == {
         node.name: node.dense_ops for node in convolutions
     }
-    by_ptflops = {plan_name(layer): macs for layer, macs in adapters_macs.ptflops_macs(plain, x).items()}
+    by_ptflops = {plan_name(layer): macs for layer, macs in counted_macs.ptflops_macs(plain, x).items()}
     paper = {layer.name: layer.macs for layer in MODES["paper"].tally(counted(network, x)).layers}
     for layer, macs in by_ptflops.items():
         compared = {"act": nodes[layer].numel, "maxpool": nodes[layer].in_numel}.get(nodes[layer].op, 0)

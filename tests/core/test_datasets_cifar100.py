@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import os
 import tarfile
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from core.datasets.add import add
 from core.datasets.catalog import DATASETS
 from core.datasets.cifar import CifarReader
 from core.datasets.cifar_layout import CIFAR100
-from core.datasets.load import load, status, verify
+from core.datasets.load import load, verify
 from core.errors import DatasetCorrupt
 
 LAYOUT = "cifar-100-python"
@@ -87,16 +86,3 @@ def test_the_small_set_is_no_official_file_but_a_sound_one(tmp_path, files):
     assert report.state == "complete" and [file.official for file in report.files] == [False] * 3
     assert set(CIFAR100.md5) == {"train", "test", "meta"}
     assert all(len(bytes.fromhex(md5)) == hashlib.md5().digest_size for md5 in CIFAR100.md5.values())
-
-
-@pytest.mark.skipif("SPIKEFRONT_DATA" not in os.environ, reason="needs CIFAR-100 in SPIKEFRONT_DATA/cifar100")
-def test_the_real_cifar100_has_the_catalogues_facts():
-    data_dir = Path(os.environ["SPIKEFRONT_DATA"])
-    if not status("cifar100", data_dir).ready:
-        pytest.skip("CIFAR-100 is not in SPIKEFRONT_DATA")
-    real = load("cifar100", data_dir)
-    assert real.train_images.shape[1:] == (32, 32, 3)
-    assert len(set(np.bincount(real.train_labels, minlength=100).tolist())) == 1
-    near = 5e-5 if real.complete else 0.01  # a subset has its own mean
-    assert np.allclose(real.train_images.mean((0, 1, 2), dtype=np.float64) / 255, real.spec.mean, atol=near)
-    assert np.allclose(real.train_images.std((0, 1, 2), dtype=np.float64) / 255, real.spec.std, atol=near)

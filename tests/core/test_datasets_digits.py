@@ -1,7 +1,6 @@
 """The offline default and the catalogue's facts."""
 
 import hashlib
-import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -117,18 +116,3 @@ def test_a_data_set_for_counting_only_says_that_it_cannot_be_trained_on():
 def test_an_unknown_data_set_suggests_a_near_one():
     with pytest.raises(UnknownName, match="Did you mean cifar10"):
         load("cifar-10", NOWHERE)
-
-
-@pytest.mark.skipif("SPIKEFRONT_DATA" not in os.environ, reason="needs CIFAR-10 in SPIKEFRONT_DATA/cifar10")
-def test_the_real_cifar10_has_the_catalogues_counts_mean_and_deviation():
-    real = load("cifar10", Path(os.environ["SPIKEFRONT_DATA"]))
-    assert real.complete
-    assert real.train_images.shape == (50_000, 32, 32, 3) and real.test_images.shape == (10_000, 32, 32, 3)
-    assert np.bincount(real.train_labels).tolist() == [5000] * 10
-    assert np.bincount(real.test_labels).tolist() == [1000] * 10
-    mean = real.train_images.mean((0, 1, 2), dtype=np.float64) / 255
-    square = np.zeros(3)
-    for start in range(0, 50_000, 5000):
-        square += (real.train_images[start : start + 5000].astype(np.float64) ** 2).sum((0, 1, 2))
-    deviation = np.sqrt(square / (50_000 * 32 * 32) / 255**2 - mean**2)
-    assert np.allclose(mean, real.spec.mean, atol=5e-5) and np.allclose(deviation, real.spec.std, atol=5e-5)

@@ -4,7 +4,6 @@ import gzip
 import os
 import struct
 import tarfile
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -130,15 +129,3 @@ def test_a_bomb_is_not_unpacked_into_memory(tmp_path, idx_files, monkeypatch):
     idx_files(tmp_path / "fashion_mnist")
     with pytest.raises(DatasetCorrupt, match="more than"):
         load("fashion_mnist", tmp_path)
-
-
-@pytest.mark.skipif("SPIKEFRONT_DATA" not in os.environ, reason="needs Fashion-MNIST in SPIKEFRONT_DATA/fashion_mnist")
-def test_the_real_fashion_mnist_has_the_catalogues_mean_and_deviation(monkeypatch):
-    monkeypatch.undo()  # the full sizes
-    data_dir = Path(os.environ["SPIKEFRONT_DATA"])
-    if not status("fashion_mnist", data_dir).ready:
-        pytest.skip("Fashion-MNIST is not in SPIKEFRONT_DATA")
-    real = load("fashion_mnist", data_dir)
-    assert np.allclose(real.train_images[..., 0].mean() / 255, real.spec.mean[0], atol=5e-5)
-    assert np.allclose(real.train_images[..., 0].std() / 255, real.spec.std[0], atol=5e-5)
-    assert verify("fashion_mnist", data_dir).state == "complete"

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+import core.datasets.fetch as fetching
 from core.datasets.add import add
 from core.datasets.catalog import DATASETS
 from core.datasets.fetch import download, fetch, mirrored
@@ -33,6 +34,9 @@ class Server(http.server.ThreadingHTTPServer):
         self.code: int | None = None
         self.asked: list[str | None] = []
         self.files: dict[str, bytes] = {}  # where there are several
+        self.redirect: str | None = None  # where the first address sends one
+        self.hold_after: int | None = None  # after how many bytes it falls silent until `let_go`
+        self.let_go = threading.Event()
         self.cut_file: str | None = None  # the one of them that breaks after ten bytes
         self.paths: list[str] = []
 
@@ -55,8 +59,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.server.code is not None:
             self.send_error(self.server.code)
             return
-        start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and self.server.ranges else 0
         name = self.path.rpartition("/")[2]
+        if self.server.redirect is not None and name == "set.tar.gz":
+            self.send_response(302)
+            self.send_header("Location", self.server.redirect)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and self.server.ranges else 0
         self.server.paths.append(name)
         content = self.server.files.get(name, self.server.content)
         cut = 10 if name == self.server.cut_file else self.server.cut
@@ -78,7 +88,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         else:
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body[:cut])
+            self.wfile.write(body[: cut if self.server.hold_after is None else self.server.hold_after])
+            if self.server.hold_after is not None:
+                self.server.let_go.wait(10)
         if cut is not None:
             self.close_connection = True
 
@@ -166,6 +178,43 @@ def test_a_server_that_is_not_there_is_a_failed_fetch(tmp_path, server):
     server.shutdown()
     with pytest.raises(FetchFailed, match="refused"):
         download(remote, tmp_path / "set")
+
+
+def test_a_server_that_answers_something_else_is_a_failed_fetch(tmp_path, server, monkeypatch):
+    monkeypatch.setattr(Handler, "send_response", lambda self, *_: self.wfile.write(b"no HTTP at all\r\n\r\n"))
+    with pytest.raises(FetchFailed, match="illegal status line"):
+        download(server.remote(), tmp_path / "set")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_silent_server_is_a_failed_fetch_that_keeps_what_came(tmp_path, server, monkeypatch):
+    monkeypatch.setattr(fetching, "TIMEOUT_S", 0.2)
+    server.hold_after = 300_000
+    with pytest.raises(FetchFailed, match="timed out.*again"):
+        download(server.remote(), tmp_path / "set")
+    assert (tmp_path / "set.part").stat().st_size == 300_000
+    server.let_go.set()
+
+
+@pytest.mark.parametrize(("place", "why"), [("file:///etc/passwd", "unsupported protocol"), ("http://[::1", "Invalid")])
+def test_a_redirect_to_no_web_address_is_not_followed(tmp_path, server, place, why):
+    server.redirect = place
+    with pytest.raises(FetchFailed, match=why):
+        download(server.remote(), tmp_path / "set")
+
+
+def test_a_redirect_to_another_web_address_is_followed(tmp_path, server):
+    server.redirect = "/files/elsewhere"
+    server.files["elsewhere"] = CONTENT
+    download(server.remote(), tmp_path / "set")
+    assert (tmp_path / "set").read_bytes() == CONTENT and server.paths == ["elsewhere"]
+
+
+@pytest.mark.parametrize("proxy", ["socks9://127.0.0.1:1", "http://[::1"])
+def test_a_proxy_that_cannot_be_used_is_named(tmp_path, server, monkeypatch, proxy):
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    with pytest.raises(FetchFailed, match="ALL_PROXY"):
+        download(server.remote(), tmp_path / "set")
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://example.org/x"])

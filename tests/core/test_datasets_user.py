@@ -19,6 +19,7 @@ from PIL import Image
 
 from core.datasets.add import add
 from core.datasets.catalog import DATASETS, all_specs, find
+from core.datasets.class_names import MAX_CLASSES
 from core.datasets.load import load, status, verify
 from core.datasets.own import make as add_user
 from core.datasets.own.folders import split_by_class
@@ -423,6 +424,15 @@ def test_a_decompression_bomb_is_refused(data, source, monkeypatch):
 def test_one_class_is_not_enough(data, tmp_path, class_folders):
     with pytest.raises(BadValue, match="at least 2"):
         add("pets", class_folders(tmp_path / "s", {"cat": 5}), data)
+
+
+def test_more_classes_than_any_page_can_show_are_refused_before_an_image_is_read(data, tmp_path):
+    for number in range(MAX_CLASSES + 1):
+        (tmp_path / "s" / f"c{number}").mkdir(parents=True)
+        for file in ("a.png", "b.png"):
+            (tmp_path / "s" / f"c{number}" / file).touch()
+    with pytest.raises(BadValue, match="at most 1000"):
+        add("many", tmp_path / "s", data)
 
 
 @pytest.mark.parametrize("gone", ["train/dog", "test/dog"])

@@ -165,7 +165,10 @@ def test_counts_from_before_the_mode_are_priced_too():
            "input_numel": 32, "output_numel": 80, "input_is_spikes": True, "constant_input": False, "ac": [300, 180],
            "mac": [0, 0], "input_nonzero": [7, 5], "spikes": []}  # fmt: skip
     stored = {"version": 1, "kind": "snn", "time_steps": 2, "n_samples": 3, "layers": [old]}
-    assert price(MODES["memory"].tally(Counts.model_validate(stored)), HOROWITZ) > 0
+    synops, spikes, biases = (300 + 180) / 3, (7 + 5) / 3, 80 * 2  # an image; a bias at each of two steps
+    by_hand = access(1000, spikes) + access(95, synops + biases) + access(80, 2 * synops)
+    by_hand += synops * 0.1 + 2 * spikes * 3.2 + (synops + biases) * 0.9  # addresses; then SynOps, biases
+    assert price(MODES["memory"].tally(Counts.model_validate(stored)), HOROWITZ) == pytest.approx(by_hand)
 
 
 def test_the_worked_example_of_the_docs():

@@ -9,7 +9,7 @@ from core.backbones.catalog import plan_for
 from core.backbones.plan import PlanBuilder
 from core.backbones.squeezenet import BLOCKS
 from core.energy.modes import MODES, static_layer_macs, static_macs
-from core.energy.rules import FREE, KNOWN, in_bounds_ops
+from core.energy.rules import FREE, KNOWN, in_bounds_ops, repriced
 from core.errors import UnknownLayer, UnknownName
 from core.schemas.results import Counts, LayerCounts
 from core.schemas.run import Kind
@@ -316,6 +316,28 @@ def test_exact_with_neurons_by_hand_on_a_small_spiking_net():
         "conv": (pytest.approx(2 * 3 * 16), 0),
         "pool": (0, 0),
         "mean": (0, 0),
+    }
+
+
+def test_a_layer_that_gives_one_output_for_all_steps_adds_its_bias_once():
+    counts = random_counts(0, n=3, steps=2)
+    waiting = counts.layers[3].model_copy(update={"one_output": True})
+    once, each = (
+        MODES["exact+neuron"].tally(counts.model_copy(update={"layers": (layer,)}))
+        for layer in (waiting, counts.layers[3])
+    )
+    assert each.acs - once.acs == pytest.approx(3 * 16)  # the second step's
+
+
+def test_only_what_a_chip_does_otherwise_is_priced_anew():
+    counts = random_counts(0, n=1, steps=2)
+    assert {layer.name: repriced(layer, counts) for layer in counts.layers} == {
+        "stem": {"host-add": 3 * 16},  # a bias once, by the host that does the stem's MACs
+        "bn": {},
+        "act": {"lif-update": 2 * 32},
+        "conv": {},  # fed by spikes: all of it is synaptic operations
+        "pool": {},
+        "mean": {},
     }
 
 

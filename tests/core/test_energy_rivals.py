@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.energy.break_even import break_even, mean_firing_rate, silenced
+from core.energy.break_even import break_even, silenced
 from core.energy.modes import MODES
-from core.energy.price import price
+from core.energy.price import firing_rate, price
 from core.energy.profiles import profiles
 from core.energy.quantised import equivalent_bits, integer_pj, integer_status, quantised_twin
 from core.errors import BadValue
@@ -101,7 +101,7 @@ def test_break_even_by_hand():
     """Rate 20 / 50. E_0 is the stem's 1000 MACs, the spikes cost 4 x 200 ACs; the twin has 1100 MACs."""
     found = break_even(snn(), cnn(1100), MODES["exact"], HOROWITZ)
     assert (found.constant_pj, found.snn_pj, found.cnn_pj) == pytest.approx((4600, 4600 + 720, 5060))
-    assert found.measured == pytest.approx(0.4) == mean_firing_rate(snn())
+    assert found.measured == pytest.approx(0.4) == firing_rate(snn())
     assert found.rate == pytest.approx(0.4 * 460 / 720)
     assert "dearer" in found.reason
     assert "cheaper" in break_even(snn(), cnn(1200), MODES["exact"], HOROWITZ).reason

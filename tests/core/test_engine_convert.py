@@ -187,7 +187,11 @@ def test_what_would_not_stand_for_its_cnn_is_refused_with_the_field(changes, fie
 
 def test_any_neuron_may_be_the_start_of_training():
     for neuron in (NeuronConfig(), NeuronConfig(model="plif", reset="soft", surrogate="exponential")):
-        require_convertible(spiking(crossroads(), neuron=neuron, training=TrainingConfig(max_epochs=1)))
+        trained = spiking(crossroads(), neuron=neuron, training=TrainingConfig(max_epochs=1))
+        require_convertible(trained)
+        untrained = trained.model_copy(update={"training": trained.training.model_copy(update={"max_epochs": 0})})
+        with pytest.raises(BadValue, match="neuron.model"):  # the epoch alone makes the difference
+            require_convertible(untrained)
 
 
 @pytest.mark.parametrize("model", ["lif", "plif"])
@@ -309,7 +313,8 @@ def taught(backbone):
             optimizer.zero_grad()
             F.cross_entropy(cnn(x)[0], labels).backward()
             optimizer.step()
-    x, labels = next(evaluation_batches(splits.test, normalise, 360))
+    # the large network has 64 steps of a third of the images
+    x, labels = next(evaluation_batches(splits.test, normalise, 360 if backbone == "shortcuts" else 120))
     with torch.no_grad():
         answers = cnn.eval()(x)[0]
     return cnn, plan, [batches.get(1, step)[0] for step in range(8)], x, labels, answers
@@ -320,7 +325,7 @@ def _squeezenet():
 
 
 def outputs(backbone, percentile, steps):
-    """[T, N, C] of the converted network on the test images, and its firing rate."""
+    """[T, N, C] of the converted network on its test images, and its firing rate."""
     cnn, plan, calibration, x, _, _ = taught(backbone)
     snn = convert(cnn, plan, spiking(plan, steps=steps), calibration, percentile).eval()
     rates = []

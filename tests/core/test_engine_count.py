@@ -13,6 +13,7 @@ from core.backbones.squeezenet import BLOCKS
 from core.energy.modes import MODES, static_macs
 from core.energy.price import price
 from core.energy.profiles import profiles
+from core.engine import count as counting
 from core.engine.count import Counter, nonzero_map
 from core.engine.network import Network, observe
 from core.errors import UnknownLayer
@@ -364,3 +365,11 @@ def test_counting_changes_neither_the_outputs_nor_the_network():
     assert not network._observers
     assert all(torch.equal(value, state[name]) for name, value in network.state_dict().items())
     assert not any(module._forward_hooks for module in network.modules())
+
+
+def test_an_operation_that_is_named_neither_charged_nor_free_is_refused(monkeypatch):
+    network = squeezenet()
+    monkeypatch.setattr(counting, "FREE", counting.FREE - {"concat"})
+    with pytest.raises(UnknownLayer, match=r"concat") as refused:
+        Counter(network)
+    assert refused.value.fields["kind"] == "concat"

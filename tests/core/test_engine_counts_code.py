@@ -15,6 +15,7 @@ from core.backbones.plan import PlanBuilder
 from core.backbones.readout import readout
 from core.bundle import Bundle
 from core.energy.modes import MODES, static_macs
+from core.energy.planned import planned_layers
 from core.energy.price import layers as priced
 from core.energy.profiles import profiles
 from core.energy.rules import in_bounds_ops
@@ -533,3 +534,12 @@ def test_a_run_of_counts_learns_and_says_that_it_is_layer_synchronous(tmp_path):
     assert math.isclose(metrics.firing_rate[-1], summary.firing_rate, rel_tol=0.3)
     assert metrics.train_loss[-1] < metrics.train_loss[0]
     assert np.isfinite(summary.energy_pj) and summary.acs > 0
+
+
+@every_backbone
+def test_what_is_planned_of_the_counts_is_what_the_network_does(backbone):
+    network = make(backbone).eval()  # in which counts are taken
+    for layer in planned_layers(network.plan, network.config.kind, "count"):
+        node = network.plan.node(layer.name)
+        constant = all(network.is_constant(network.plan.node(name)) for name in node.inputs)
+        assert (layer.constant_input, layer.one_output) == (constant, network.gives_one_output(node)), layer.name

@@ -35,15 +35,14 @@ def images(n=4, side=16, dtype=torch.float32, seed=0):
     return torch.randn(n, 3, side, side, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
 
 
-def all_masks():
-    return [mask for size in range(1, 9) for mask in itertools.combinations(BLOCKS, size)]
+def telling_masks():
+    """Every module alone, every two, and all: so each module follows every other and the stem, and is the last."""
+    return [mask for size in (1, 2, 8) for mask in itertools.combinations(BLOCKS, size)]
 
 
-def test_parameters_of_all_255_masks_follow_the_plan():
-    masks = all_masks()
-    assert len(masks) == 2**8 - 1
+def test_parameters_follow_the_plan_whatever_module_follows_which():
     with torch.device("meta"):
-        for mask in masks:
+        for mask in telling_masks():
             plan = make_plan(mask, side=32)
             network = _on_meta(plan)
             assert sum(p.numel() for p in network.parameters()) == plan.params, mask

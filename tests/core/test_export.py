@@ -14,6 +14,7 @@ import onnxruntime
 import pytest
 import torch
 from bundles import IMAGES, N, made
+from commands import called
 from torch.nn import functional as F
 
 from core.bundle import Bundle
@@ -230,61 +231,77 @@ def test_a_pool_whose_window_stands_over_the_edge_is_refused_in_nir_and_right_in
 # SpikingJelly, in a process that has nothing of ours
 
 OPEN = """
-import sys
+import importlib, os, sys
 import numpy as np
 import torch
-from net import CLASSES, load, prepare
 
 torch.set_num_threads(1)
-images = torch.from_numpy(np.load("images.npy"))
-coded = prepare(images) if len(sys.argv) < 2 else torch.from_numpy(np.load("coded.npy"))
-with torch.no_grad():
-    net = load()
-    outputs = net(coded)
-    again = net(coded)  # starts anew
-assert torch.equal(outputs, again) and len(CLASSES) == 10
-assert not [name for name in sys.modules if name.partition(".")[0] in ("core", "syops", "pickle5")], "not alone"
-np.savez("found.npz", coded=coded.numpy(), outputs=outputs.numpy())
+for folder, given in zip(sys.argv[1::2], sys.argv[2::2]):
+    os.chdir(folder)
+    sys.path[0] = folder
+    importlib.invalidate_caches()
+    sys.modules.pop("net", None)
+    net = importlib.import_module("net")
+    assert net.__file__ == os.path.join(folder, "net.py")
+    images, ours = (torch.from_numpy(np.load(name)) for name in ("images.npy", "coded.npy"))
+    coded = ours if given == "given" else net.prepare(images)
+    with torch.no_grad():
+        network = net.load()
+        outputs = network(coded)
+        again = network(coded)  # starts anew
+    assert torch.equal(outputs, again) and len(net.CLASSES) == 10
+    assert not [name for name in sys.modules if name.partition(".")[0] in ("core", "syops", "pickle5")], "not alone"
+    np.savez("found.npz", coded=coded.numpy(), outputs=outputs.numpy())
 """
 
+WRITTEN = {
+    "snn": {},
+    "cnn": {"kind": "cnn"},
+    "shuffle": {"backbone": "shufflenetv2"},
+    "gates": {"backbone": "mixnet", "kind": "cnn"},
+    "plif latency": {
+        "neuron": NeuronConfig(model="plif", reset="soft", surrogate="exponential"),
+        "encoding": "latency",
+    },
+    "if rate": {"neuron": NeuronConfig(model="if"), "encoding": "rate"},
+    "converted gates": CONVERTED | {"backbone": "mixnet"},
+    "converted": CONVERTED,
+}
 
-def run_alone(folder: Path, x_TNCHW: np.ndarray, *, given: bool) -> tuple[np.ndarray, np.ndarray]:
-    """(input, outputs) of net.py in `folder`; its own coding of the images, or ours where that draws."""
-    np.save(folder / "images.npy", IMAGES)
-    np.save(folder / "coded.npy", x_TNCHW)
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory) -> dict[str, tuple[Path, np.ndarray, np.ndarray]]:
+    """By name of WRITTEN: the folder where one process for all has left what it found, our inputs and our outputs.
+
+    It codes the images itself, or takes ours where the coding draws.
+    """
+    base = tmp_path_factory.mktemp("alone")
+    wanted, words = {}, []
+    for name, config in WRITTEN.items():
+        folder = base / name
+        bundle = made(folder / "bundle", **config)
+        written = spikingjelly_file.write(read(bundle), folder / "net.py")
+        assert [path.name for path in written] == ["net.py", "net.safetensors"]
+        x, outputs = expected(bundle)
+        np.save(folder / "images.npy", IMAGES)
+        np.save(folder / "coded.npy", x)
+        wanted[name] = (folder, x, outputs)
+        words += [str(folder), "given" if config.get("encoding") == "rate" else "own"]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
-        [sys.executable, "-c", OPEN, *(["given"] if given else [])],
-        cwd=folder, capture_output=True, text=True, timeout=200, check=False, env=environment,
+        [sys.executable, "-c", OPEN, *words],
+        cwd=base, capture_output=True, text=True, timeout=200, check=False, env=environment,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    return wanted
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_spikingjelly_alone_builds_the_network_from_the_file(alone, name):
+    folder, x, outputs = alone[name]
     found = np.load(folder / "found.npz")
-    return found["coded"], found["outputs"]
-
-
-@pytest.mark.parametrize(
-    "config",
-    [
-        {},
-        {"kind": "cnn"},
-        {"backbone": "shufflenetv2"},
-        {"backbone": "mixnet", "kind": "cnn"},
-        {"neuron": NeuronConfig(model="plif", reset="soft", surrogate="exponential"), "encoding": "latency"},
-        {"neuron": NeuronConfig(model="if"), "encoding": "rate"},
-        CONVERTED | {"backbone": "mixnet"},
-        CONVERTED,
-    ],
-    ids=["snn", "cnn", "shuffle", "gates", "plif latency", "if rate", "converted gates", "converted"],
-)
-def test_spikingjelly_alone_builds_the_network_from_the_file(tmp_path, config):
-    bundle = made(tmp_path / "bundle", **config)
-    written = spikingjelly_file.write(read(bundle), tmp_path / "net.py")
-    assert [path.name for path in written] == ["net.py", "net.safetensors"]
-    x, outputs = expected(bundle)
-    draws = config.get("encoding") == "rate"
-    coded, found = run_alone(tmp_path, x, given=draws)
-    np.testing.assert_allclose(coded, x, atol=1e-5)
-    agrees(found, outputs, steps=1 if config.get("kind") == "cnn" else 3)
+    np.testing.assert_allclose(found["coded"], x, atol=1e-5)
+    agrees(found["outputs"], outputs, steps=1 if WRITTEN[name].get("kind") == "cnn" else 3)
 
 
 def test_nothing_that_a_class_is_called_becomes_code(tmp_path):
@@ -347,8 +364,7 @@ def test_the_command_writes_the_files_and_says_what_opens_them(tmp_path):
     bundle.seal()
 
     def export(*words: str) -> subprocess.CompletedProcess:
-        command = [sys.executable, "-m", "core.cli", "bundle", "export", str(bundle.path), *words]
-        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        return called("bundle", "export", str(bundle.path), *words)
 
     done = export("--to", "onnx", "--out", str(tmp_path / "net.onnx"))
     assert done.returncode == 0, done.stderr

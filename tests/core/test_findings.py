@@ -2,7 +2,9 @@
 
 import math
 
-from core.analysis.findings import diagnostic_findings, gradient_findings
+import pytest
+
+from core.analysis.findings import chance_finding, diagnostic_findings, gradient_findings
 from core.schemas.diagnostics import Diagnostics
 from core.schemas.results import Gradients
 
@@ -109,3 +111,19 @@ def test_vanishing_gradients_are_told_of_the_layers_at_the_front():
     one = probed(layers=layers, gradient_norm=[[0.009] * 3, *norms[2:], [0.5] * 3])
     assert one[0].startswith("The gradients at the spikes of the first layer are below")
     assert probed(layers=layers, gradient_norm=[[0.0] * 3] * 4) == []  # told by the gradients of the weights
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "labels", "said"),
+    [
+        (0.0944, [36] * 10, "no better than chance"),  # of ten classes
+        (0.13, [36] * 10, "no better than chance"),  # 0.1 + 1.96 sqrt(0.09 / 360) = 0.131
+        (0.14, [36] * 10, None),
+        (0.90, [900, 100], "most frequent of 2 classes gives 90.00 %"),  # always answering the larger class
+        (0.95, [900, 100], None),
+        (0.5, [], None),
+    ],
+)
+def test_an_accuracy_at_chance_level_is_said_and_one_above_it_is_not(accuracy, labels, said):
+    found = chance_finding(accuracy, labels)
+    assert (found is None) if said is None else (said in found)

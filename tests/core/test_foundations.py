@@ -15,7 +15,16 @@ from core.cli.commands.data import _folder_to_fill as data_folder_to_fill
 from core.errors import BadValue, HomeUnusable, ImpossibleMask, SpikefrontError, UnknownName
 from core.registry import Registry
 from core.settings import Settings, prepare_home, read_token
-from core.units import format_count, format_duration, format_energy, mj_to_pj, pj_to_mj
+from core.units import (
+    common_energy_scale,
+    energy_in,
+    format_count,
+    format_duration,
+    format_energies,
+    format_energy,
+    mj_to_pj,
+    pj_to_mj,
+)
 
 
 def test_a_registry_keeps_its_order_and_refuses_a_duplicate():
@@ -73,6 +82,12 @@ def test_energy_survives_a_trip_through_millijoules(energy_pj):
 )
 def test_energy_is_shown_in_a_fitting_unit(energy_pj, text):
     assert format_energy(energy_pj) == text
+
+
+def test_energies_that_are_read_side_by_side_share_the_unit_of_the_middle_one():
+    assert format_energies([28.9e6, 1.2e9, 35e6]) == ["28.9 µJ", "1,200 µJ", "35 µJ"]
+    assert format_energies([0, 0]) == ["0 pJ", "0 pJ"]
+    assert energy_in(8.11e6, common_energy_scale([2e9])) == "0.00811 mJ"
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import subprocess
 import sys
 
@@ -20,9 +21,9 @@ from core.engine.data import Normaliser
 from core.engine.experiment import run as train
 from core.engine.infer import CPU, Networks, activity, infer
 from core.engine.network import Network
-from core.errors import BundleCorrupt
+from core.errors import BadValue, BundleCorrupt
 from core.recipes.build import build_config, plan_of
-from core.schemas.inference import INFER_ANSWER, InferRequest
+from core.schemas.inference import INFER_ANSWER, InferRequest, NeuronPlace
 from core.schemas.request import RunRequest
 from core.schemas.run import Kind
 
@@ -161,3 +162,49 @@ def test_the_command_answers_line_by_line_survives_bad_requests_and_ends_with_it
     first, refused, unreadable, missing, again = map(INFER_ANSWER.validate_json, answers)
     assert first.type == "inferred" and again == first
     assert [refused.code, unreadable.code, missing.code] == ["bad-value", "invalid-request", "bundle-corrupt"]
+
+
+def test_a_membrane_is_that_of_the_neuron_whose_spikes_the_network_sent(bundles):
+    picture = png(bundles["snn"].examples().image[0])
+    network = Networks().of(bundles["snn"])
+    seen = {}
+
+    def see(node, inputs, output):
+        if node.op == "act":
+            seen[node.name] = output.clone()
+
+    asked = request(picture, bundles["snn"], bundles["cnn"])
+    image = engine.fit(picture, height=16, width=16, invert=False).image
+    with engine.DATASETS.looking_in(bundles["snn"].path):
+        x = Normaliser.of(network, engine.DATASETS["digits"], CPU)(torch.from_numpy(image.copy()).unsqueeze(0))
+    with torch.inference_mode(), engine.observe(network, see, every_node=True):
+        network(x)
+    name, output = next((name, output) for name, output in seen.items() if 0 < output.mean() < 1)
+    channel, y, across = (int(each) for each in output.sum(0).nonzero()[0])
+    place = {"layer": name, "channel": channel, "y": y, "x": across}
+    answer = infer(asked.model_copy(update={"neuron": NeuronPlace(**place)}), Networks())
+    trace = answer.passes[0].membrane.trace
+    assert trace.spikes == output[:, channel, y, across].int().tolist() and sum(trace.spikes) > 0
+    for t, spike in enumerate(trace.spikes):
+        assert (trace.before[t] >= trace.v_threshold) == bool(spike)
+        assert trace.after[t] == (0.0 if spike else trace.before[t])
+    assert answer.passes[1].membrane is None
+    plain = infer(asked, Networks())
+    assert plain.passes[0].outputs == answer.passes[0].outputs and plain.passes[0].membrane is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "says"),
+    [
+        ("snn", {"layer": "nothing"}, "layer is 'nothing'; it must be one of"),
+        ("snn", {"channel": 100_000}, "channel is 100000; it must be from 0 to"),
+        ("snn", {"x": 999}, "x is 999; it must be from 0 to"),
+        ("cnn", {}, "not of a CNN"),
+    ],
+)
+def test_a_neuron_that_is_not_there_is_refused_with_what_is(bundles, kind, change, says):
+    name = next(node.name for node in plan_of(bundles[kind].config()).nodes if node.op == "act")
+    place = NeuronPlace(**{"layer": name, "channel": 0, "y": 0, "x": 0, **change})
+    asked = request(png(bundles[kind].examples().image[0]), bundles[kind]).model_copy(update={"neuron": place})
+    with pytest.raises(BadValue, match=re.escape(says)):
+        infer(asked, Networks())

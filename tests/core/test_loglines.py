@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import subprocess
 import sys
 
 import pytest
+from commands import called
 
-from core.loglines import LineFormatter, Once, PersonFormatter
+from core.loglines import JsonFormatter, LineFormatter, Once, PersonFormatter, refuse
 
 
 def record(name: str, **extra: object) -> logging.LogRecord:
@@ -45,14 +47,7 @@ def test_an_event_is_told_once_and_another_file_is_another_event():
 def test_a_price_file_that_is_left_out_is_named_once_on_the_command_line(tmp_path):
     (tmp_path / "profiles").mkdir()
     (tmp_path / "profiles" / "my chip.toml").write_text("no = [toml")
-    done = subprocess.run(
-        [sys.executable, "-m", "core.cli", "table"],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        env={**os.environ, "SPIKEFRONT_HOME": str(tmp_path)},
-    )
+    done = called("table", SPIKEFRONT_HOME=str(tmp_path))
     assert done.returncode == 0
     (line,) = done.stderr.splitlines()
     assert line.startswith('spikefront: warning: profile.skipped file="my chip.toml" reason=')
@@ -78,3 +73,25 @@ def test_warnings_of_packages_are_for_whoever_asks_for_them(asked, said):
     )
     assert done.returncode == 0, done.stderr
     assert ("something to say" in done.stderr) is said
+
+
+@pytest.mark.parametrize("value", ["a\nb", "\x1b[31m", "\udce9", 3, None])
+def test_as_json_a_line_is_one_object_with_its_values_and_the_time_in_utc(value):
+    line = JsonFormatter().format(record("run.created", run_id="ab12", value=value))
+    assert line.isprintable()
+    said = json.loads(line)
+    assert said.pop("time").endswith("Z")
+    assert said == {"level": "WARNING", "event": "run.created", "run_id": "ab12", "value": value}
+
+
+def test_a_part_that_does_not_start_says_so_as_its_log_is_written(monkeypatch, capsys):
+    refuse("worker", code="bad-value", sentence="It must be\nright.")
+    assert capsys.readouterr().err == "It must be\\nright.\n"
+    monkeypatch.setenv("SPIKEFRONT_LOG_FORMAT", "json")
+    with_handlers = logging.getLogger().handlers[:]
+    try:
+        refuse("worker", code="bad-value", sentence="It must be right.")
+    finally:
+        logging.getLogger().handlers[:] = with_handlers
+    said = json.loads(capsys.readouterr().err)
+    assert (said["event"], said["reason"]) == ("worker.not_started", "It must be right.")

@@ -193,10 +193,10 @@ def tinynet(monkeypatch):
     """The backbone of the worked example, in the table for one test."""
     module = types.ModuleType("core.backbones.tinynet")
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    exec(compile(example("file"), "docs/backbones.md", "exec"), module.__dict__)  # noqa: S102  the page's own code
+    exec(compile(example("file"), "docs/backbones.md", "exec"), module.__dict__)
     monkeypatch.setattr(BACKBONES, "_entries", dict(BACKBONES._entries))
     names = {"BACKBONES": BACKBONES, "Backbone": Backbone, "tinynet": module}
-    exec(compile(example("row"), "docs/backbones.md", "exec"), names)  # noqa: S102
+    exec(compile(example("row"), "docs/backbones.md", "exec"), names)
     yield BACKBONES["tinynet"]
     plan_for.cache_clear()
 

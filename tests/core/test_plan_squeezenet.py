@@ -1,11 +1,12 @@
 """SqueezeNet as arithmetic: the printed parameters, and every one of the 255 masks."""
 
 from itertools import product
+from typing import get_args
 
 import pytest
 
 from core.backbones.catalog import BACKBONES, FIRE_MASKS, mask_name, parse_mask, plan_for
-from core.backbones.plan import FREE, SYNAPTIC, PlanBuilder
+from core.backbones.plan import FREE, SYNAPTIC, OpKind, PlanBuilder
 from core.backbones.squeezenet import BLOCKS
 from core.errors import BadValue, ImpossibleMask, UnknownName
 
@@ -113,10 +114,8 @@ def test_every_shape_follows_from_the_shapes_before_it():
                 assert node.shape == inputs[0]
 
 
-def test_every_operation_is_named_as_charged_or_free():
-    for definition, geometry in (("small", CIFAR10), ("imagenet", ((3, 224, 224), 1000))):
-        assert {node.op for node in plan(geometry=geometry, definition=definition).nodes} <= SYNAPTIC | FREE
-    assert not SYNAPTIC & FREE
+def test_every_operation_that_a_plan_may_have_is_named_once_as_charged_or_free():
+    assert sorted([*SYNAPTIC, *FREE]) == sorted(get_args(OpKind))  # as lists: one in both would stand there twice
 
 
 def test_only_what_comes_before_the_first_neurons_is_constant():

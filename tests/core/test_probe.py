@@ -237,7 +237,7 @@ def test_a_run_writes_its_diagnostics_epoch_by_epoch(whole):
 @pytest.mark.parametrize("kind", ["snn", "cnn"])
 def test_training_gives_the_same_bits_with_and_without_the_probe(whole, tmp_path, monkeypatch, kind):
     with_probe = whole if kind == "snn" else trained(tmp_path, "with", kind="cnn")
-    monkeypatch.setattr(Probe, "measure", lambda self, epoch: None)
+    monkeypatch.setattr(Probe, "measure", lambda self, epoch, *_: None)
     without = trained(tmp_path, "without", kind=kind)
     assert without.diagnostics().epochs == []
     assert weights_of(without) == weights_of(with_probe)

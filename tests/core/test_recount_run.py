@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from commands import called
 
 from core.bundle import Bundle
 from core.cli.train_here import recounter
@@ -127,39 +128,46 @@ def test_the_option_goes_before_the_setting(monkeypatch):
     assert recounter() is not None
 
 
-def loaded_by(*words: str, **environment: str) -> set[str]:
-    """The foreign packages that a command has loaded when it ends."""
-    code = (
-        "import sys, json\n"
-        "from core.cli.main import main\n"
-        "try:\n    main(sys.argv[1:])\n"
-        "finally:\n    print('LOADED', *{'spikingjelly', 'syops', 'neurobench'} & set(sys.modules), file=sys.stderr)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=200, check=False,
-        env={**os.environ, "SPIKEFRONT_HOME": "/nonexistent/spikefront", "OMP_NUM_THREADS": "1", **environment},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return set(done.stderr.rpartition("LOADED")[2].split())
+IN_TURN = """
+import json, os, sys
+from core.cli.main import main
+for words, environment, expected in json.loads(sys.argv[1]):
+    os.environ.update(environment)
+    try:
+        main(words)
+    except SystemExit as end:
+        assert not end.code, (words, end.code)
+    for name in environment:
+        del os.environ[name]
+    found = {"spikingjelly", "syops", "neurobench"} & set(sys.modules)
+    assert found == set(expected), (words, found)
+"""
 
 
-def test_what_a_user_does_loads_the_tools_that_it_needs_and_no_others(tmp_path):
+def test_what_a_user_does_loads_the_tools_that_it_needs_and_no_others(tmp_path, with_and_without):
+    # one process, which forgets no module: what loads none comes first, what loads two last
     changes = [word for name, value in TINY.items() for word in ("--set", f"{name}={value}")]
     train = ["train", "--mask", "F9", "--threads", "1", *changes]
-    assert loaded_by(*train, "--out", str(tmp_path / "on")) == {"spikingjelly"}
-    assert loaded_by(*train, "--out", str(tmp_path / "off"), "--recount", "off") == set()
-    assert loaded_by(*train, "--out", str(tmp_path / "set"), SPIKEFRONT_RECOUNT="off") == set()
+    again = ["bundle", "recount", str(tmp_path / "off"), "--images", "8"]
+    every = [
+        (["bundle", "show", str(with_and_without[0].path)], {}, []),
+        ([*train, "--out", str(tmp_path / "off"), "--recount", "off"], {}, []),
+        ([*train, "--out", str(tmp_path / "set")], {"SPIKEFRONT_RECOUNT": "off"}, []),
+        ([*train, "--out", str(tmp_path / "on")], {}, ["spikingjelly"]),
+        (again, {}, ["spikingjelly"]),
+        ([*again, "--with", "syops"], {}, ["spikingjelly", "syops"]),
+    ]
+    environment = {**os.environ, "SPIKEFRONT_HOME": "/nonexistent/spikefront", "OMP_NUM_THREADS": "1"}
+    environment.pop("SPIKEFRONT_RECOUNT", None)
+    done = subprocess.run(
+        [sys.executable, "-c", IN_TURN, json.dumps(every)],
+        capture_output=True, text=True, timeout=200, check=False, env=environment,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
     assert Bundle(tmp_path / "on").recount().equal
     assert [Bundle(tmp_path / name).recount() for name in ("off", "set")] == [None, None]
-    again = ["bundle", "recount", str(tmp_path / "off"), "--images", "8"]
-    assert loaded_by(*again) == {"spikingjelly"}
-    assert loaded_by(*again, "--with", "syops") == {"spikingjelly", "syops"}
-    assert loaded_by("bundle", "show", str(tmp_path / "on")) == set()
 
 
 def test_another_word_than_on_or_off_is_a_mistake(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-m", "core.cli", "train", "--out", str(tmp_path), "--recount", "maybe"],
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+    done = called("train", "--out", str(tmp_path), "--recount", "maybe")
     assert done.returncode == 1 and "it must be on or off" in done.stderr

@@ -3,19 +3,18 @@
 import numpy as np
 import pytest
 import torch
+from training import configs, go, numbers, stop_at
 
 from core.bundle import Bundle
 from core.datasets.load import load
 from core.engine import train
 from core.engine.average import statistics_images, take_statistics
 from core.engine.data import Normaliser, TrainBatches, evaluation_batches, split
-from core.engine.experiment import run
 from core.engine.losses import cross_entropy_of_mean
 from core.engine.network import Network
 from core.engine.schedules import learning_rate
 from core.errors import Interrupted
-from core.recipes.build import build_config, plan_of
-from core.schemas.request import RunRequest
+from core.recipes.build import plan_of
 from core.schemas.run import RunConfig
 
 CPU = torch.device("cpu")
@@ -25,35 +24,7 @@ SGD = {"optimizer": "sgd", "lr": 0.05, "weight_decay": 5e-4, "schedule": "linear
 AVERAGED = {**SGD, "select": "ema", "ema": 0.8, "augment": "crop-altflip", "loss": "probability",
             "ac_penalty": 0.1, "ac_target": 1e4, "ac_ramp": "0.2,0.6", "neuron.model": "plif",
             "neuron_lr_factor": 0.5}  # fmt: skip
-
-
-def config(kind: str = "snn", **overrides) -> RunConfig:
-    return build_config(RunRequest(kind=kind, mask="F9", overrides={**SMALL, **overrides}))
-
-
-def go(wanted: RunConfig, out, **changes):
-    events = []
-    summary = run(wanted, **{"out": out, "data_dir": out.parent, "threads": 1, "emit": events.append, **changes})
-    return summary, events
-
-
-def stop_at(look: int):
-    looks = iter(range(1, 10_000))
-    return lambda: next(looks) >= look
-
-
-def numbers(folder) -> dict:
-    """All that must not depend on how often a run was stopped."""
-    bundle = Bundle(folder)
-    return {
-        "metrics": bundle.metrics().model_dump(exclude={"wall_s"}),
-        "gradients": bundle.gradients(),
-        "diagnostics": bundle.diagnostics(),
-        "counts": bundle.counts(),
-        "outputs": bundle.predictions().outputs.tobytes(),
-        "weights": {name: value.tobytes() for name, value in bundle.weights().items()},
-        "kept": (bundle.summary().best_epoch, bundle.summary().best_validation_accuracy),
-    }
+config = configs(**SMALL)
 
 
 def by_hand(wanted: RunConfig, folder, make) -> dict[int, tuple[Network, list[dict[str, torch.Tensor]]]]:

@@ -25,7 +25,6 @@ from core.engine.diagnose import FiringRate, GradientNorms, choose_examples
 from core.engine.losses import cross_entropy_of_mean
 from core.engine.network import Network, observe
 from core.engine.optimizers import optimizer, set_rate
-from core.engine.progress import Pace
 from core.engine.schedules import learning_rate, mean_rate
 from core.schemas.run import Kind, RunConfig, TrainingConfig
 
@@ -121,7 +120,7 @@ def test_crop_flip_gives_the_windows_of_the_mirrored_padded_image() -> None:
     part = images(2, size=8)  # shifts of up to 8 // 8 = 1
     seen = set()
     for key in range(60):
-        out = crop_flip(part.images, torch.tensor([1]), stream(key))[0]
+        out = crop_flip(part.images, torch.tensor([1]), stream(key))[0][0]
         original = part.images[1].float().permute(2, 0, 1)
         windows = {}
         for mirrored in (False, True):
@@ -137,8 +136,8 @@ def test_crop_flip_gives_the_windows_of_the_mirrored_padded_image() -> None:
 
 def test_crop_alone_mirrors_nothing() -> None:
     part, key = images(2, size=8), 0
-    mirrored = crop_flip(part.images.flip(2), torch.tensor([1] * 200), stream(key), flip=False)
-    straight = crop_flip(part.images, torch.tensor([1] * 200), stream(key), flip=False)
+    mirrored = crop_flip(part.images.flip(2), torch.tensor([1] * 200), stream(key), flip=False)[0]
+    straight = crop_flip(part.images, torch.tensor([1] * 200), stream(key), flip=False)[0]
     assert len({image.numpy().tobytes() for image in straight}) == 9  # 3 x 3 shifts and no more
     assert {image.numpy().tobytes() for image in straight}.isdisjoint(image.numpy().tobytes() for image in mirrored)
 
@@ -169,9 +168,9 @@ def test_an_alternating_flip_mirrors_a_fixed_random_half_and_the_other_half_in_t
 def test_an_alternating_flip_shifts_as_the_random_one_does() -> None:
     part = images(8, size=16)
     chosen = torch.arange(8)
-    never = crop_flip(part.images, chosen, stream("shift"), flip=False)
-    assert torch.equal(crop_flip(part.images, chosen, stream("shift"), flip=torch.zeros(8, dtype=torch.bool)), never)
-    every = crop_flip(part.images, chosen, stream("shift"), flip=torch.ones(8, dtype=torch.bool))
+    never = crop_flip(part.images, chosen, stream("shift"), flip=False)[0]
+    assert torch.equal(crop_flip(part.images, chosen, stream("shift"), flip=torch.zeros(8, dtype=torch.bool))[0], never)
+    every = crop_flip(part.images, chosen, stream("shift"), flip=torch.ones(8, dtype=torch.bool))[0]
     assert not torch.equal(every, never)
 
 
@@ -406,33 +405,3 @@ def test_the_checkpoint_before_the_last_is_kept_and_taken_where_the_last_is_dama
     assert load_checkpoint(tmp_path, CPU)[1] == {"epoch": 3}
     (tmp_path / FILE).write_bytes(b"")
     assert load_checkpoint(tmp_path, CPU)[1] == {"epoch": 2}
-
-
-def test_progress_is_thinned_and_counts_the_time_left(monkeypatch) -> None:
-    now = [0.0]
-    monkeypatch.setattr("core.engine.progress.time.monotonic", lambda: now[0])
-    events = []
-    pace = Pace(events.append, max_epochs=2, n_train=100, n_validation=10, n_test=20)
-    for step in range(1, 11):
-        now[0] += 0.1
-        pace.trained(10, 0.1)  # 100 images a second
-        pace.report("training", epoch=1, step=step, steps=10, images_left=100 - 10 * step)
-    assert len(events) == 3  # at 0.3, 0.6 and 0.9 s: at most four a second
-    last = events[-1]
-    assert last.images_per_s == pytest.approx(100)
-    # at step 9: 10 images left here, 100 in epoch 2, at 0.01 s; 2 x 10 + 20 forward only, at a third
-    assert last.eta_s == pytest.approx(110 * 0.01 + 40 * 0.01 / 3)
-
-
-def test_progress_expects_the_validations_that_are_still_to_come(monkeypatch) -> None:
-    now = [0.0]
-    monkeypatch.setattr("core.engine.progress.time.monotonic", lambda: now[0])
-    events = []
-    sizes = {"n_train": 100, "n_validation": 30, "n_test": 0}
-    pace = Pace(events.append, max_epochs=7, validate_every=3, **sizes)
-    pace.trained(1, 9.0)  # the first loads kernels
-    pace.trained(10, 0.1)
-    for epoch, checks in ((1, 3), (3, 3), (4, 2), (7, 1)):  # of epochs 3, 6 and 7
-        now[0] += 1
-        pace.report("training", epoch=epoch, step=1, steps=1)
-        assert events[-1].eta_s == pytest.approx((7 - epoch) * 100 * 0.01 + checks * 30 * 0.01 / 3)

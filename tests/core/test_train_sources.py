@@ -3,56 +3,29 @@
 import json
 import shutil
 import subprocess
-import sys
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from commands import called
+from training import configs, go, numbers, stop_at
 
 from core.bundle import Bundle
 from core.datasets.load import load
 from core.engine import answers as stored
 from core.engine.data import Images, Normaliser, TrainBatches, split
-from core.engine.experiment import run
 from core.engine.network import Network
 from core.engine.start_from import adapt
 from core.errors import BadValue, BundleCorrupt, Interrupted
-from core.recipes.build import build_config, plan_of
-from core.schemas.request import RunRequest
+from core.recipes.build import plan_of
 from core.schemas.run import Kind, RunConfig
 
 CPU = torch.device("cpu")
 #: 3 steps an epoch, 3 batches to validate, 3 to test.
 SMALL = {"train_limit": 48, "batch_size": 16, "max_epochs": 1, "time_steps": 2}
-
-
-def config(kind: str = "snn", **overrides) -> RunConfig:
-    mask = overrides.pop("mask", "F9")
-    return build_config(RunRequest(kind=kind, mask=mask, overrides={**SMALL, **overrides}))
-
-
-def go(wanted: RunConfig, out, **changes):
-    events = []
-    summary = run(wanted, **{"out": out, "data_dir": out.parent, "threads": 1, "emit": events.append, **changes})
-    return summary, events
-
-
-def stop_at(look: int):
-    looks = iter(range(1, 10_000))
-    return lambda: next(looks) >= look
-
-
-def numbers(folder) -> dict:
-    bundle = Bundle(folder)
-    return {
-        "metrics": bundle.metrics().model_dump(exclude={"wall_s"}),
-        "gradients": bundle.gradients(),
-        "counts": bundle.counts(),
-        "outputs": bundle.predictions().outputs.tobytes(),
-        "weights": {name: value.tobytes() for name, value in bundle.weights().items()},
-    }
+config = configs(**SMALL)
 
 
 @pytest.fixture(scope="module")
@@ -325,16 +298,12 @@ def test_a_run_asked_to_stop_while_the_teacher_is_asked_stops(trained, tmp_path)
 
 def spikefront(*words: str, cwd) -> subprocess.CompletedProcess:
     settings = [part for name, value in SMALL.items() for part in ("--set", f"{name}={value}")]
-    return subprocess.run(
-        [sys.executable, "-m", "core.cli", "train", "--mask", "F9", *settings, "--threads", "1", *words],
-        capture_output=True, text=True, timeout=120, check=False, cwd=cwd,
-    )  # fmt: skip
+    return called("train", "--mask", "F9", *settings, "--threads", "1", *words, cwd=cwd)
 
 
 def test_the_command_line_takes_a_bundle_to_start_from_and_any_bundle_as_teacher(
     trained, tmp_path, monkeypatch
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     monkeypatch.setenv("SPIKEFRONT_HOME", str(tmp_path / "home"))
     start, teacher = str(trained["snn"].path), str(trained["other"].path)
     done = spikefront(

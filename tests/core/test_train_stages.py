@@ -3,50 +3,23 @@
 import pytest
 import torch
 from pydantic import ValidationError
+from training import configs, go, numbers, stop_at
 
 from core.bundle import Bundle
 from core.datasets.load import load
 from core.engine.data import Normaliser, TrainBatches, split
-from core.engine.experiment import run
 from core.engine.losses import cross_entropy_of_mean
 from core.engine.network import Network
 from core.engine.schedules import learning_rate
 from core.errors import BadValue, Interrupted
-from core.recipes.build import build_config, command, override, plan_of
-from core.schemas.request import RunRequest
+from core.recipes.build import command, override, plan_of
 from core.schemas.run import Kind, RunConfig, TrainingConfig
 from core.schemas.stages import Stage, epochs_of, phases
 
 #: Epochs 1 and 2 at T = 1, epoch 3 at T = 2 and lr / 2; 3 steps an epoch, 3 batches to validate.
 STAGED = {"train_limit": 48, "batch_size": 16, "max_epochs": 3, "time_steps": 2, "stages": "1:0.6,2:0.4:0.5"}
 AVERAGED = {**STAGED, "optimizer": "sgd", "select": "ema", "ema": 0.5, "neuron.model": "plif"}
-
-
-def config(kind: str = "snn", **overrides) -> RunConfig:
-    return build_config(RunRequest(kind=kind, mask="F9", overrides=overrides or STAGED))
-
-
-def go(wanted: RunConfig, out, **changes):
-    events = []
-    summary = run(wanted, **{"out": out, "data_dir": out.parent, "threads": 1, "emit": events.append, **changes})
-    return summary, events
-
-
-def stop_at(look: int):
-    looks = iter(range(1, 10_000))
-    return lambda: next(looks) >= look
-
-
-def numbers(folder) -> dict:
-    bundle = Bundle(folder)
-    return {
-        "metrics": bundle.metrics().model_dump(exclude={"wall_s"}),
-        "gradients": bundle.gradients(),
-        "diagnostics": bundle.diagnostics(),
-        "counts": bundle.counts(),
-        "outputs": bundle.predictions().outputs.tobytes(),
-        "weights": {name: value.tobytes() for name, value in bundle.weights().items()},
-    }
+config = configs()
 
 
 def test_stages_share_the_epochs_and_every_end_is_a_whole_one() -> None:
@@ -58,8 +31,10 @@ def test_stages_share_the_epochs_and_every_end_is_a_whole_one() -> None:
         RunConfig(mask=("F9",), training=TrainingConfig(max_epochs=20, patience=None, stages=stages, lr=0.1))
     )
     assert [(phase.first, phase.time_steps, phase.training.max_epochs) for phase in found] == [
-        (1, 1, 12), (13, 2, 5), (18, 4, 3),
-    ]  # fmt: skip
+        (1, 1, 12),
+        (13, 2, 5),
+        (18, 4, 3),
+    ]
     assert [phase.training.lr for phase in found] == pytest.approx([0.1, 0.03, 0.01])
     assert found[1].local(13) == 1
 
@@ -107,7 +82,7 @@ def test_stages_survive_text_json_and_the_command() -> None:
     assert "training.stages=1:0.6:1.0,2:0.4:0.5" in command(wanted)
     assert config(**{**STAGED, "stages": "1:0.6:1.0,2:0.4:0.5"}) == wanted
     assert config(**{**STAGED, "stages": ""}).training.stages == ()
-    assert override(config(), {"stages": wanted.training.stages}).training.stages == wanted.training.stages
+    assert override(config(**STAGED), {"stages": wanted.training.stages}).training.stages == wanted.training.stages
     with pytest.raises(ValidationError):
         TrainingConfig(stages=("1:1",) * 17)
 
@@ -170,9 +145,11 @@ def test_a_staged_run_stopped_anywhere_goes_on_to_the_same_bits(whole, tmp_path,
     wanted, out, *_ = whole
     epoch = 9 if wanted.training.ema else 6  # looks: 3 steps, 3 batches of statistics, 3 of validation
     look = {
-        "inside the first": 2, "its last validation": 2 * epoch, "the first step of the second": 2 * epoch + 1,
+        "inside the first": 2,
+        "its last validation": 2 * epoch,
+        "the first step of the second": 2 * epoch + 1,
         "the end": 3 * epoch + 1,
-    }[at]  # fmt: skip
+    }[at]
     with pytest.raises(Interrupted):
         go(wanted, tmp_path / "cut", should_stop=stop_at(look))
     go(wanted, tmp_path / "cut")

@@ -5,19 +5,18 @@ import shutil
 
 import pytest
 import torch
+from training import configs, go, numbers, stop_at
 
 from core.bundle import FILES, Bundle
 from core.datasets.load import load
 from core.engine import objective, train
 from core.engine.data import Normaliser, TrainBatches, split
-from core.engine.experiment import run
 from core.engine.losses import cross_entropy_of_mean
 from core.engine.network import Network
 from core.engine.schedules import learning_rate
 from core.errors import BadValue, BundleCorrupt, Interrupted, NonFiniteLoss
-from core.recipes.build import build_config, plan_of
-from core.schemas.request import RunRequest
-from core.schemas.run import Kind, RunConfig
+from core.recipes.build import plan_of
+from core.schemas.run import Kind
 
 CPU = torch.device("cpu")
 #: 3 steps an epoch, 3 batches to validate, 3 to test; so the teacher looks 2 (3 + 3) + 3 = 15 times, then its pupil.
@@ -26,33 +25,7 @@ TAUGHT = {"distillation": 0.5, "loss": "tet", "rate_penalty": 1.0, "label_smooth
           "weight_decay": 0.05, "augment": "crop-flip-cutout", "encoding": "rate"}  # fmt: skip
 TWICE = {"gradient_aware": 0.01, "grad_cam_aware": 0.2, "neuron.model": "plif"}
 AS_IT_COMES = {"start": "converted", "max_epochs": 0, "teacher_epochs": 2, "neuron.model": "if", "neuron.reset": "soft"}
-
-
-def config(kind: str = "snn", **overrides) -> RunConfig:
-    return build_config(RunRequest(kind=kind, mask="F9", overrides={**SMALL, **overrides}))
-
-
-def go(wanted: RunConfig, out, **changes):
-    events = []
-    summary = run(wanted, **{"out": out, "data_dir": out.parent, "threads": 1, "emit": events.append, **changes})
-    return summary, events
-
-
-def stop_at(look: int):
-    looks = iter(range(1, 10_000))
-    return lambda: next(looks) >= look
-
-
-def numbers(folder) -> dict:
-    """All that must not depend on how often a run was stopped."""
-    bundle = Bundle(folder)
-    return {
-        "metrics": bundle.metrics().model_dump(exclude={"wall_s"}),
-        "gradients": bundle.gradients(),
-        "counts": bundle.counts(),
-        "outputs": bundle.predictions().outputs.tobytes(),
-        "weights": {name: value.tobytes() for name, value in bundle.weights().items()},
-    }
+config = configs(**SMALL)
 
 
 @pytest.fixture(scope="module")
@@ -236,7 +209,10 @@ def test_a_cnn_needs_no_teacher_whatever_its_config_says(tmp_path) -> None:
 def test_the_first_progress_already_has_a_loss_and_validation_keeps_showing_it(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("core.engine.progress.INTERVAL_S", 0.0)
     _, events = go(config(max_epochs=1), tmp_path / "run")
-    progress = [event for event in events if event.type == "progress" and event.phase != "testing"]
-    assert [event.phase for event in progress] == ["training"] * 3 + ["validating"] * 3
+    progress = [event for event in events if event.type == "progress"]
+    told = list(dict.fromkeys(event.phase for event in progress))
+    assert told == ["training", "validating", "probing", "testing", "measuring"]
+    progress = [event for event in progress if event.phase in told[:3]]
+    assert [event.phase for event in progress].count("validating") == 1 + 3  # its start, and each batch
     assert all(event.loss is not None for event in progress)
     assert json.loads(progress[0].model_dump_json())["part"] == "run"

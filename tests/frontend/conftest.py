@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,26 +15,19 @@ from typing import Any
 import pytest
 import streamlit as st
 import uvicorn
+from apis import api_over, without_settings
 from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
+from twins import TINY, trained_twins
 
 import frontend.app
-from backend.app import create_app
 from backend.store.lifecycle import Claim, Lifecycle
 from core.bundle import Bundle
 from core.schemas.request import RunRequest
 from core.schemas.runs import Run
 from core.settings import Settings, read_token
 from frontend.client.api import Client
-from frontend.client.connection import api
-
-#: The smallest real run: one Fire module, 32 images, one epoch.
-TINY: dict[str, Any] = {
-    "mask": ["F9"],
-    "dataset": "digits",
-    "recipe": "smoke",
-    "overrides": {"training.max_epochs": 1, "training.train_limit": 32},
-}
+from frontend.client.connection import installation_api
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +41,7 @@ class Stack:
 
     def queued(self, kind: str = "snn", **changes: Any) -> Run:
         request = RunRequest.model_validate({**TINY, "kind": kind, **changes})
-        return self.client.launch(request, idempotency_key=f"test-{time.monotonic_ns()}")
+        return self.client.run(self.client.launch(request, idempotency_key=f"test-{time.monotonic_ns()}"))
 
     def claimed(self, kind: str = "snn", **changes: Any) -> Claim:
         claim = self.lifecycle.claim(self.queued(kind, **changes).id, worker="worker", lease_s=600)
@@ -66,17 +57,8 @@ class Stack:
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Bundles of a tiny spiking network and its CNN twin, trained for real."""
-    folder = tmp_path_factory.mktemp("trained")
-    changes = [word for name, value in TINY["overrides"].items() for word in ("--set", f"{name}={value}")]
-    for kind in ("snn", "cnn"):
-        subprocess.run(
-            [sys.executable, "-m", "core.cli", "train", "--backbone", "squeezenet", "--kind", kind,
-             "--mask", ",".join(TINY["mask"]), "--dataset", TINY["dataset"], "--recipe", TINY["recipe"], "--seed", "0",
-             *changes, "--out", str(folder / kind)],
-            check=True, capture_output=True, timeout=240, env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )  # fmt: skip
-    return {kind: folder / kind for kind in ("snn", "cnn")}
+    """Bundles of a tiny spiking network and its CNN twin."""
+    return trained_twins(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
@@ -84,16 +66,15 @@ def stack(tmp_path_factory: pytest.TempPathFactory, trained: dict[str, Path]) ->
     """One API per test file; no broker, so runs stay queued until a test claims them."""
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
-    with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith("SPIKEFRONT_")]:
-            patch.delenv(name)
+    with ExitStack() as held:
+        patch = held.enter_context(pytest.MonkeyPatch.context())
+        without_settings(patch)
         home = tmp_path_factory.mktemp("home")
         patch.setenv("SPIKEFRONT_HOME", str(home))
         patch.setenv("SPIKEFRONT_API_PORT", str(port))
         settings = Settings()
-        server = uvicorn.Server(
-            uvicorn.Config(create_app(settings), log_config=None, access_log=False, timeout_graceful_shutdown=1)
-        )
+        app = held.enter_context(api_over(settings))
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         lifecycle = Lifecycle(settings)
@@ -113,7 +94,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, trained: dict[str, Path]) ->
 
 def clear_caches() -> None:
     """The pages' client and cached previews belong to one installation."""
-    api.clear()
+    installation_api.clear()
     st.cache_data.clear()
 
 

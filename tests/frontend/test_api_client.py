@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import socket
+import time
+
 import httpx
 import pytest
 
+from core.request_ids import GOOD
 from core.schemas.problem import Problem
 from core.schemas.request import RunRequest
 from core.schemas.runs import RunPage
+from frontend.client import api as client_api
+from frontend.client import connection
 from frontend.client.api import ApiDown, ApiProblem, Client
 
 EMPTY = RunPage(items=[], next_cursor=None, total=0)
@@ -65,6 +71,27 @@ def test_a_refusal_keeps_its_words_and_its_field():
     assert not caught.value.concerns("training.batch_size")
 
 
+def test_each_call_has_an_id_of_its_own_and_a_fault_of_the_api_is_quoted_by_it(monkeypatch):
+    seen, said = [], []
+
+    def handler(request):
+        seen.append(request.headers["x-request-id"])
+        told = {"type": "x", "title": "Internal error", "detail": "It broke.", "code": "internal"}
+        return answer(Problem(status=500, request_id=seen[-1], **told), 500)
+
+    asking = client(handler)
+    for _ in range(2):
+        with pytest.raises(ApiProblem) as caught:
+            asking.runs()
+    assert len(set(seen)) == 2 and all(GOOD.fullmatch(one) for one in seen)
+    monkeypatch.setattr(connection.st, "error", lambda text, icon: said.append(text))
+    connection.show_problem(caught.value)
+    caught.value.status = 422
+    connection.show_problem(caught.value)
+    assert f"`{seen[-1]}`" in said[0]
+    assert seen[-1] not in said[1]
+
+
 @pytest.mark.parametrize(
     "error", [httpx.ConnectError("refused"), httpx.ReadTimeout("slow"), httpx.RemoteProtocolError("cut")]
 )
@@ -116,3 +143,46 @@ def test_a_person_is_led_to_the_address_that_browsers_reach():
     assert made.docs_url == "https://lab.example/api/v1/openapi.json"
     assert made.absolute("/api/v1/x") == "https://lab.example/api/v1/x"
     assert made.absolute("https://lab.example/spikes/api/v1/x") == "https://lab.example/spikes/api/v1/x"
+
+
+def silent_server():
+    """Takes connections and never answers, as a process that was stopped in its tracks."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    return listener, Client(f"http://127.0.0.1:{listener.getsockname()[1]}", lambda: "token")
+
+
+def test_an_api_that_hangs_is_down_within_ten_seconds(monkeypatch):
+    limits = client_api.FIRST_TIMEOUT.read + client_api.LIVE_TIMEOUT.read
+    assert limits + client_api.LIVE_TIMEOUT.connect < 10
+    monkeypatch.setattr(client_api, "FIRST_TIMEOUT", httpx.Timeout(0.2))
+    monkeypatch.setattr(client_api, "LIVE_TIMEOUT", httpx.Timeout(0.2))
+    listener, hung = silent_server()
+    with listener:
+        begun = time.monotonic()
+        with pytest.raises(ApiDown):
+            hung.runs()
+        with pytest.raises(ApiDown):
+            hung.preview(RunRequest())
+        assert not hung.answers()
+        assert time.monotonic() - begun < 5
+        hung.close()
+
+
+def test_an_api_that_is_only_slow_is_waited_for_and_what_changes_something_is_sent_once():
+    asked = []
+
+    def handler(request):
+        asked.append((request.method, request.url.path))
+        if request.method == "GET" and asked.count(asked[-1]) == 1 and not request.url.path.endswith("live"):
+            raise httpx.ReadTimeout("slow")
+        if request.method == "POST":
+            raise httpx.ReadTimeout("slow")
+        return answer(EMPTY)
+
+    slow = client(handler)
+    assert slow.runs() == EMPTY
+    assert [path.rpartition("/")[2] for _, path in asked] == ["runs", "live", "runs"]
+    asked.clear()
+    with pytest.raises(ApiDown):
+        slow.cancel("abc")
+    assert asked == [("POST", "/api/v1/runs/abc/cancel")]

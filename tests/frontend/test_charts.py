@@ -101,7 +101,7 @@ def test_own_runs_carry_their_ids_their_energy_in_the_axis_unit_and_percent():
     figure = pareto.figure(some_pareto())
     snn = trace(figure, "SNN-SqueezeNet")
     # The median of 20, 30, 35.5, 200 and 252 µJ is 35.5 µJ, so the axis is in µJ = 1e6 pJ.
-    assert figure.layout.xaxis.title.text == "energy per inference, µJ"
+    assert figure.layout.xaxis.title.text == "energy per inference, µJ (log)"
     assert [row[0] for row in snn.customdata] == ["cheap", "poor"]
     assert list(snn.x) == [20e6 / 1e6, 30e6 / 1e6]
     assert list(snn.y) == [70.0, 60.0]
@@ -148,7 +148,7 @@ def test_a_run_that_costs_nothing_stands_on_the_left_edge_of_a_log_axis_and_says
     assert list(snn.x) == [8 / 2, 8]  # half of the cheapest: left of all others, and not at minus infinity
     assert low < math.log10(4) and high > math.log10(8)
     assert list(snn.marker.symbol) == ["triangle-left", "circle"]
-    assert "0 pJ (no place on a log axis" in snn.hovertext[0]
+    assert "0 µJ (no place on a log axis" in snn.hovertext[0]
     assert list(trace(pareto.figure(free, x_log=False), "SNN-SqueezeNet").x) == [0, 8]
 
 
@@ -294,7 +294,19 @@ def test_one_epoch_puts_zeros_on_the_left_edge_with_another_symbol():
 
 @pytest.mark.parametrize("norm", [[[0.0, 0.0]], [[0.0, 0.0]] * 4, [[math.nan, math.inf]] * 4])
 def test_gradients_without_a_positive_finite_value_still_draw(norm):
-    gradients.figure(Gradients(layers=["a", "b"], epochs=list(range(1, len(norm) + 1)), norm=norm)).to_json()
+    figure = gradients.figure(Gradients(layers=["a", "b"], epochs=list(range(1, len(norm) + 1)), norm=norm))
+    drawn = json.loads(figure.to_json())
+    zeros = sum(value == 0 for row in norm for value in row)
+    told = f"{zeros} of {2 * len(norm)} values are exactly zero"
+    assert (told in drawn["layout"]["meta"]["caption"]) is (zeros > 0)
+    assert drawn["layout"]["yaxis"]["categoryarray"] == ["a", "b"]
+    axis = drawn["layout"]["xaxis"]
+    if len(norm) == 1:  # marks on a log axis: both zeros on its edge
+        assert drawn["data"][0]["x"] == [1e-3 / 4] * 2 and all(math.isfinite(end) for end in axis["range"])
+    else:  # a map: nothing in it, and a mark for each zero
+        assert axis["range"] == [0.5, len(norm) + 0.5]
+        marks = [one for one in drawn["data"] if one["type"] == "scatter"]
+        assert sum(len(one["x"]) for one in marks) == zeros
 
 
 # Layers

@@ -121,6 +121,14 @@ def test_the_figure_prints_how_far_off_a_contradiction_is_and_the_titles_of_data
     assert "MixNet, CIFAR-100" in wrong.y and "MixNet, tiny_imagenet" in wrong.y
 
 
+def test_the_first_row_s_figure_has_room_above_it():
+    rows = [one for one in entries(paper_audit()) if one.table == "Table 2"]
+    figure = chart.figure(rows, "Energy", source="printed")
+    wrong = next(trace for trace in figure.data if trace.name == "recomputed, contradicted")
+    assert wrong.y[0] == figure.layout.yaxis.categoryarray[0] and wrong.textposition == "top center"
+    assert tuple(figure.layout.yaxis.range) == (3 - 0.5, -1)  # rows at 0, 1, 2 from above
+
+
 def test_the_totals_name_the_verdict_beside_its_colour():
     said = audit_tables.totals(entry())
     assert "2 contradicted" in said and "2 confirmed" in said and "3 not checkable" in said

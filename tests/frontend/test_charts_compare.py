@@ -5,11 +5,14 @@ import io
 
 import pytest
 
-from core.report.charts import compare
+from core.analysis.ensemble import default_pair, partners
+from core.report import ensemble_words
+from core.report.charts import compare, ensemble
 from core.report.charts.comparison_names import names
-from core.report.tables import compare_latex, compare_tables
+from core.report.tables import compare_latex, compare_tables, ensemble_tables
 from core.report.tables.csv_rows import as_csv
-from core.schemas.compare import ComparedRun, Comparison, Difference, Paired, TwinRatio
+from core.schemas.compare import ComparedRun, Comparison, Difference, Gain, Paired, TwinRatio
+from core.schemas.ensemble import ComparedEnsemble
 from core.schemas.images import Answer, Example
 from core.schemas.results import Gradients, Metrics
 from core.schemas.run import Kind, RunConfig
@@ -88,6 +91,18 @@ def test_every_run_has_its_curves_and_its_own_look():
     assert [trace.y for trace in figure.data[:2]] == [(0.9, 0.4), (60.0, 80.0)]
     looks = {(trace.line.color, trace.line.dash, trace.marker.symbol) for trace in figure.data}
     assert len(looks) == 3 and len(set(compare.LOOKS)) == 10
+
+
+def test_a_long_name_in_a_legend_takes_several_lines():
+    found = some()
+    long = found.runs[0].model_copy(
+        update={"label": "SNN-SqueezeNet Ref-1, start bundle, learning rate 0.01, epochs 9"}
+    )
+    runs = [long, *found.runs[1:]]
+    for figure in (compare.curves, compare.gradients):
+        short, listed = figure(found), figure(found.model_copy(update={"runs": runs}))
+        assert max(map(len, listed.data[0].name.split("<br>"))) <= compare.LISTED_SIGNS
+        assert listed.layout.height > short.layout.height
 
 
 def test_gradients_are_those_of_the_chosen_epoch_and_a_zero_is_a_cross_at_the_edge():
@@ -177,3 +192,106 @@ def test_latex_is_a_table_whose_words_are_no_commands():
 def test_latex_of_twins_gives_the_ratio():
     text = compare_latex.twins(some(), names(some()))
     assert r"$+5.00$ & 0.25 \\" in text and "horowitz-45nm" in text
+
+
+def together():
+    """B answers first, A is asked on 90 of 360 images; at 0 on none, at 1 on all."""
+
+    def gain(accuracy):
+        return Gain(n=360, accuracy=accuracy, low=accuracy - 0.01, high=accuracy + 0.01, gained=9, lost=0)
+
+    def way(accuracy, energy_pj):
+        return {"accuracy": accuracy, "energy_pj": energy_pj, "against_first": gain(accuracy - 0.85),
+                "against_second": gain(accuracy - 0.80)}  # fmt: skip
+
+    cascade = [
+        {"threshold": threshold, "asked": asked, **way(accuracy, (10 + asked / 360 * 40) * 1e6)}
+        for threshold, asked, accuracy in ((0.0, 0, 0.85), (0.9, 90, 0.9), (1.0, 360, 0.8))
+    ]
+    return ComparedEnsemble(
+        first_id="two", second_id="one", mode="paper", profile="horowitz-45nm", n=360, by_image=False, ac=2,
+        first={"accuracy": 0.85, "energy_pj": 10e6}, second={"accuracy": 0.8, "energy_pj": 40e6}, mean=way(0.88, 50e6),
+        overlap={"both": 270, "first_only": 36, "second_only": 18, "neither": 36}, cascade=cascade,
+    )  # fmt: skip
+
+
+def test_two_that_answer_together_are_a_curve_between_one_network_and_both():
+    figure = ensemble.figure(together(), some())
+    curve, *alone = figure.data
+    assert list(curve.x) == pytest.approx([10, 20, 50]) and list(curve.y) == pytest.approx([85, 90, 80])
+    assert "A asked where B's confidence is at most 0.9" in curve.hovertext[1] and "90 of 360" in curve.hovertext[1]
+    assert [(mark.name, mark.x[0], mark.y[0]) for mark in alone] == [
+        ("B alone", 10, 85),
+        ("A alone", 40, 80),
+        ("mean of both", 50, 88),
+    ]
+    caption = figure.layout.meta["caption"]
+    assert caption.startswith("B · SNN-SqueezeNet Ref-1; A · CNN-SqueezeNet Ref-1")
+    assert "picked on the test set" in caption and "with its price of AC ×2" in caption
+
+
+def test_two_that_answer_together_are_told_in_sentences_and_in_tables_for_a_paper():
+    mean, cascade, alike = ensemble_words.sentences(together(), "B", "A")
+    assert mean.startswith("The mean of both is 3.00 points more accurate than B (95 % interval +2.00 to +4.00")
+    assert mean.endswith("the mean of both needs 5 times the energy of B.")  # 50 over 10
+    assert (
+        "asks A where B is at most 90 % sure asks it on 90 of 360 images. The cascade is 10.00 points more" in cascade
+    )
+    assert cascade.endswith("A needs 2 times the energy of the cascade.")  # 40 over 20
+    assert "36 with neither" in alike and "at most 90.00 % are right" in alike  # 324 of 360
+    assert "has no energy of one image" in ensemble_words.energy_note(together(), "A")
+    rows = list(csv.DictReader(io.StringIO(as_csv(ensemble_tables.csv_rows(together(), "B", "A")))))
+    assert [row["answer"] for row in rows][:3] == ["B alone", "A alone", "Mean of both"] and len(rows) == 3 + 3
+    assert (rows[4]["threshold"], rows[4]["asked"], rows[4]["ac_price_times"]) == ("0.9", "90", "2.0")
+    assert float(rows[4]["energy_mj"]) == pytest.approx(0.02) and rows[0]["accuracy_minus_first"] == ""
+    latex = compare_latex.ensemble(together(), some())
+    assert (
+        r"Asked at 0.9 or less & 90 & 90.00 & $+5.00$ [$+4.00$, $+6.00$]" in latex and r"label{tab:ensemble}" in latex
+    )
+    assert r"First: B \, SNN-SqueezeNet Ref-1; second: A" in latex and "none was chosen on others" in latex
+
+
+@pytest.mark.parametrize(
+    ("kinds", "energies", "pair"),
+    [
+        (("cnn", "snn"), (1, 2), ("two", "one")),  # the spiking one first, whatever it needs
+        (("snn", "snn"), (2, 1), ("two", "one")),  # of one kind the cheaper one
+        (("snn", "snn"), (1, 2), ("one", "two")),
+    ],
+)
+def test_who_answers_first_where_nobody_chose(kinds, energies, pair):
+    runs = [
+        compared(name, accuracy=0.8, energy_pj=energy, kind=kind, seed=place)
+        for place, (name, kind, energy) in enumerate(zip(("one", "two"), kinds, energies, strict=True))
+    ]
+    assert default_pair(runs) == pair
+    elsewhere = compared("else", accuracy=0.8, energy_pj=1, kind="cnn", dataset="cifar10")
+    assert default_pair([runs[0], elsewhere]) is None and "else" not in partners([*runs, elsewhere])
+    twin = compared("twin", accuracy=0.8, energy_pj=9, kind=Kind(kinds[1]).twin, seed=1)
+    assert {"two", "twin"} == set(default_pair([*runs, twin]))  # twins before others
+
+
+def test_energies_of_one_table_share_a_unit():
+    runs = [compared(name, accuracy=0.8, energy_pj=energy_pj) for name, energy_pj in (("one", 0.9e9), ("two", 1.1e9))]
+    html = compare_tables.html(some(runs=runs))
+    assert "0.9 mJ" in html and "1.1 mJ" in html and "µJ" not in html
+
+
+def test_accuracies_on_two_data_sets_are_not_subtracted():
+    runs = [
+        compared("one", accuracy=0.80, energy_pj=1e6),
+        compared("two", accuracy=0.85, energy_pj=1e6, dataset="cifar10"),
+    ]
+    apart = Difference(run_id="two", against="one", accuracy=0.05, f1_macro=0.0, energy_ratio=1.0, paired=None)
+    found = some(runs=runs, differences=[apart], twins=[])
+    assert "other data set" in compare_tables.html(found) and "+5.00" not in compare_tables.html(found)
+    assert "5.00 points" not in compare_tables.summary(found) and "other data sets" in compare_tables.summary(found)
+    assert not compare.differences(found).data or all(not len(trace.x) for trace in compare.differences(found).data)
+    assert "+5.00" not in compare_latex.table(found)
+
+
+def test_names_beside_the_differences_are_in_short_lines_so_that_a_phone_has_room_for_the_plot():
+    axis = compare.differences(three(pair())).layout.yaxis
+    assert list(axis.tickvals) == ["B · SNN-SqueezeNet Ref-1, seed 1", "C · SNN-SqueezeNet Ref-1, seed 2"]
+    assert all(len(line) <= compare.NAME_SIGNS for name in axis.ticktext for line in name.split("<br>"))
+    assert [name.replace("<br>", " ") for name in axis.ticktext] == list(axis.tickvals)

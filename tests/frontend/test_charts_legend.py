@@ -110,7 +110,7 @@ def test_a_picture_holds_title_units_n_profile_mode_source_and_names():
     words = theme.worded(figure)
     title, lines = figure.layout.title.text, figure.layout.title.subtitle.text.replace("\u00a0", " ")
     assert title == words.title == "Accuracy against energy"
-    assert figure.layout.xaxis.title.text.endswith("µJ") and figure.layout.yaxis.title.text.endswith("%")
+    assert figure.layout.xaxis.title.text.endswith("µJ (log)") and figure.layout.yaxis.title.text.endswith("%")
     for said in (
         "Digits",
         "n = 360 test images",

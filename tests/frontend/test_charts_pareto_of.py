@@ -95,3 +95,29 @@ def test_one_seed_has_no_bars_and_an_unfinished_sweep_says_so() -> None:
     (trace,) = [trace for trace in pareto_of.sweep(swept(group(1))).data if trace.mode == "markers"]
     assert trace.error_y.array is None and "n = " not in trace.hovertext[0]
     assert "No run of this sweep has ended yet." in pareto_of.sweep(swept(group(0))).layout.annotations[0].text
+
+
+@pytest.mark.parametrize("deviation", [0.3, 1.0, 5.0])
+def test_axes_reach_the_ends_of_the_error_bars(deviation: float) -> None:
+    """Of an accuracy of 50 ± 20 and an energy of 4 µJ and as many times its deviation; at most a decade of a log axis."""
+
+    def of(mean: float, share: float) -> Aggregate:
+        return Aggregate(n=3, mean=mean, deviation=share * mean, low=None, high=None)
+
+    wide = group(3).model_copy(update={"accuracy": of(0.5, 0.4), "energy_pj": of(4e6, deviation)})
+    layout = pareto_of.sweep(swept(wide)).layout
+    low, high = (10**end for end in layout.xaxis.range)
+    assert low < max(4 * (1 - deviation), 0.4) and high > 4 * (1 + deviation) and low > 0.1
+    assert layout.yaxis.range[0] < 30 and layout.yaxis.range[1] > 70
+
+
+def test_names_stand_beside_the_line_of_the_front_and_within_the_plot() -> None:
+    runs = [
+        compared(f"run-{place}", "snn", accuracy=accuracy, energy_pj=energy_pj).model_copy(
+            update={"config": RunConfig(mask=("F4", "F6", "F8", "F9"))}
+        )
+        for place, (accuracy, energy_pj) in enumerate(((0.6, 2e6), (0.9, 9e6)))
+    ]
+    (names,) = [trace for trace in pareto_of.comparison(comparison(*runs)).data if trace.name == "names"]
+    best, cheap = zip(names.text, names.y, names.textposition, strict=True)
+    assert (best, cheap) == (("Ref-1", 90, "bottom left"), ("Ref-1", 60, "bottom right"))

@@ -92,6 +92,26 @@ def test_early_exit_is_drawn_against_images_that_all_stop_at_the_same_step():
     assert exits.rows(found)[1]["images_after_1"] == 360
 
 
+def test_where_no_step_saves_energy_an_early_exit_is_drawn_over_its_steps() -> None:
+    """Layer by layer all of the energy is spent before the first answer."""
+    fixed = some_steps(point(1, 0.5, 20e6), point(2, 0.8, 20e6))
+    found = Exits(
+        mode="exact", profile="horowitz-45nm", n=400, time_steps=2,
+        points=[
+            ExitPoint(threshold=level, accuracy=0.5 + level / 4, energy_pj=20e6 + 1e-9 * level, mean_steps=1 + level, images=[1, 1])
+            for level in (0.2, 0.8)
+        ],
+    )  # fmt: skip
+    chart = exits.figure(found, fixed=fixed)
+    assert [list(trace.x) for trace in chart.data] == [[1, 2], [1.2, 1.8]]
+    assert chart.layout.xaxis.title.text == "mean time steps per image"
+    assert all("layer by layer" in drawn.layout.meta["caption"] for drawn in (chart, steps.figure(fixed)))
+    assert (
+        "layer by layer"
+        not in steps.figure(some_steps(point(1, 0.5, 10e6), point(2, 0.8, 20e6))).layout.meta["caption"]
+    )
+
+
 def test_an_empty_bin_of_the_reliability_diagram_has_no_bar():
     bins = [
         ReliabilityBin(low=0.0, high=0.5, n=0, confidence=None, accuracy=None),
@@ -228,17 +248,6 @@ def test_dead_and_saturated_shares_are_those_of_the_last_epoch():
     assert list(trace(chart, "dead: never fire").x) == [25.0, 50.0]
     assert list(trace(chart, "saturated: fire at every step for every image").x) == [5.0, 0.0]
     assert len(probe.rows(some_diagnostics())) == 2 * 2 * 2  # epochs x layers x steps
-
-
-def test_the_loss_of_the_first_epoch_is_drawn_from_its_second_moment_on():
-    first = curves.Trained(1, 5, 20, 2.3)
-    assert "as soon as the trainer takes steps" in curves.watched([first]).layout.annotations[0].text.replace(
-        "<br>", " "
-    )
-    chart = curves.watched([first, curves.Trained(1, 10, 20, 2.1), curves.Trained(2, 5, 20, float("nan"))], of="twin")
-    assert (list(chart.data[0].x), list(chart.data[0].y)) == ([0.25, 0.5], [2.3, 2.1])  # 5 of 20, 10 of 20
-    assert chart.layout.meta["caption"].startswith("twin")
-    assert chart.layout.legend.itemsizing is None  # else a legend draws every line thick, and one dash of a dashed one
 
 
 # Training curves.

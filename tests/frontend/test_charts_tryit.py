@@ -79,6 +79,8 @@ def test_rates_are_a_row_a_layer_and_a_column_a_step():
     chart = spikes.figure(SNN, source="here")
     assert chart.data[0].z.tolist() == [[12.5, 100.0], [0.0, 0.0]]
     assert list(chart.data[0].x) == [1, 2]
+    printed = {(word, trace.textfont.color) for trace in chart.data[1:] for word in trace.text}
+    assert printed == {("12.5", "#ffffff"), ("0.0", "#ffffff"), ("100.0", "#101418")}  # to be read on its cell
     assert "n = 1 image" in chart.layout.meta["caption"] and "here" in chart.layout.meta["caption"]
     assert [(row["layer"], row["step"], row["nonzero_outputs"]) for row in spikes.rows([SNN])] == [
         ("stem.act", 1, 2),
@@ -158,3 +160,27 @@ def test_the_part_that_was_taken_is_framed():
     html = words.seen(tried(picture=picture, index=None, truth=None))
     assert "left:25.00%;top:0.00%;width:50.00%;height:100.00%" in html
     assert "200×100, of which 100×100 go in" in html
+
+
+def test_where_each_layer_runs_all_its_steps_first_the_picture_says_why_no_step_is_cheaper():
+    flat = SNN.model_copy(update={"energy_pj": [3000.0, 3000.0]})
+    said = [
+        prediction_steps.energy(answer, None, step=1, mode="m", profile="p").layout.meta["caption"]
+        for answer in (flat, SNN)
+    ]
+    assert "layer by layer" in said[0] and "layer by layer" not in said[1]
+
+
+def test_energies_of_the_networks_share_a_unit_after_every_step():
+    answer = SNN.model_copy(update={"energy_pj": [0.4e6, 0.9e6]})
+    tried = Tried(
+        answer=answer,
+        twin=CNN.model_copy(update={"energy_pj": [2e6]}),
+        image="",
+        index=0,
+        truth="cat",
+        picture=None,
+        mode="exact",
+        profile="p",
+    )
+    assert all("nJ" not in words.answers(tried, step) for step in (1, 2))

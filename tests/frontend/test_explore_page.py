@@ -10,6 +10,7 @@ import pytest
 from core.energy.profiles import profiles
 from frontend import style
 from frontend.keys import Key
+from frontend.parts import lens
 
 
 @pytest.fixture(scope="module")
@@ -130,3 +131,22 @@ def test_all_data_sets_show_side_by_side(twins, visit):
     names = {one["name"] for one in chart(page)["data"]}
     assert {"digits · SNN", "digits · CNN", "SNN, printed", "CNN, printed"} <= names
     assert page.toggle(key=Key.EXPLORE_SURE).disabled  # fronts of different data sets do not compete
+
+
+def test_a_run_that_trains_is_shown_before_a_long_queue(twins, visit, stack, words):
+    working = stack.claimed("snn", seed=900)
+    waiting = [stack.queued("snn", seed=901 + place) for place in range(6)]
+    page = visit("explore", dataset="digits")
+    try:
+        shown = [link.proto.label for link in page.get("page_link")]
+        assert any("seed 900" in label for label in shown) and "and 5 more" in words(page)
+    finally:
+        for run in [*waiting, stack.client.run(working.run_id)]:
+            stack.client.cancel(run.id)
+
+
+def test_the_help_of_the_modes_fits_a_screen_and_names_each(stack):
+    catalog = stack.client.catalog()
+    short = lens.modes_in_short(catalog)
+    assert all(f"**{mode.title}**: " in short for mode in catalog.modes) and len(short.split()) < 120
+    assert "after Lemaire et al. 2022." in short  # a clause does not end within an abbreviation

@@ -6,12 +6,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from core.analysis.pareto import front
 from core.energy.price import energy_pj
 from core.energy.profiles import profiles
 from core.report import priced as explored
-from core.report.charts import hypervolume, legend, pareto, theme
-from core.report.charts.axes import X_AXES, x_of
+from core.report.charts import hypervolume, legend, pareto, pareto_marks, theme
+from core.report.charts.axes import X_AXES, group_of, x_of
 from core.report.charts.pareto_marks import MANY, Spread, drawn, marks
+from core.report.charts.pareto_names import CROWD, FRONT_PX
 from core.report.tables import csv_rows as tables
 from core.schemas.pareto import Pareto, ParetoColumns, ParetoPoint, PublishedPoint, View
 from core.schemas.prices import AS_PUBLISHED, Factors, Profile
@@ -76,11 +78,34 @@ def test_a_moved_price_moves_every_run_by_its_own_operations():
     dear = lens(run("a", acs=10, macs=1), run("b", macs=3), factors=Factors(ac=2))
     points = explored.priced(dear)
     assert [point.energy_pj for point in points] == pytest.approx([10 * 1.8 + 4.6, 3 * 4.6])
-    shown = explored.plot(dear, points, x="energy", y="accuracy")
+    shown = explored.seen(dear, View()).pareto
     words = "profile horowitz-45nm with its price of AC ×2"
     assert words in pareto.figure(shown).layout.meta["caption"]
     assert words in hypervolume.figure(shown).layout.meta["caption"]
     assert {row["ac_price_times"] for row in tables.pareto_rows(shown)} == {2}
+
+
+def test_the_front_is_found_once_a_draw(monkeypatch):
+    looks = []
+
+    def counted(*columns):
+        looks.append(len(columns[0]))
+        return front(*columns)
+
+    monkeypatch.setattr(pareto_marks, "front", counted)
+    view = View(y="f1_macro", seeds=True)
+    seen = explored.seen(lens(run("a", acs=10), run("b", acs=20, accuracy=0.9), run("c", acs=30)), view)
+    pareto.figure(seen.pareto, view=view, shown=seen.marks, sure=seen.sure)
+    hypervolume.figure(seen.pareto, y=view.y, shown=seen.marks)
+    hypervolume.steps(seen.pareto, x=view.x, y=view.y, shown=seen.marks)
+    assert looks == [3]
+
+
+def test_a_chart_of_marks_made_before_is_that_of_its_points():
+    view = View()
+    seen = explored.seen(lens(run("b", acs=20, accuracy=0.9), run("a", acs=10), run("c", acs=30)), view)
+    assert pareto.figure(seen.pareto, view=view, shown=seen.marks) == pareto.figure(seen.pareto, view=view)
+    assert hypervolume.figure(seen.pareto, shown=seen.marks) == hypervolume.figure(seen.pareto)
 
 
 def test_a_lens_says_who_leaves_and_names_the_twin():
@@ -195,18 +220,66 @@ def test_of_very_many_marks_the_front_and_the_chosen_are_always_drawn():
     assert {(found.x[i], found.y[i]) for i in places} == places_of  # nothing that can be seen is missing
 
 
-def test_a_name_stands_under_a_mark_of_the_front_and_under_none_of_very_many():
+def test_a_name_stands_under_each_of_few_marks_and_under_none_of_very_many():
     few = pareto.figure(plot(run("a", acs=10, accuracy=0.5), run("b", acs=20, accuracy=0.4)))
     names = trace(few, "names")
-    assert (list(names.text), list(names.y)) == (["Ref-1"], [50]) and "Ref-1" in trace(few, "SNN-SqueezeNet").hovertext[
-        0
-    ]
+    assert (list(names.text), list(names.y)) == (["Ref-1", "Ref-1"], [50, 40]) and "Ref-1" in trace(
+        few, "SNN-SqueezeNet"
+    ).hovertext[0]
     # a mark that holds the name at its distance and is never seen, chosen or listed
-    assert (names.mode, names.marker.size, names.marker.opacity) == ("markers+text", pareto.FRONT_PX, 0)
+    assert (names.mode, names.marker.size, names.marker.opacity) == ("markers+text", FRONT_PX, 0)
     assert names.unselected.marker.opacity == 0 and names.hoverinfo == "skip"
     assert "names" not in [entry.name for entry in legend.entries(few)]
     many = pareto.figure(plot(*(run(f"r{i}", acs=100 + i % 7, accuracy=0.5) for i in range(MANY + 500))))
     assert "names" not in [one.name for one in many.data]
+
+
+def printed_row(model: str, *, accuracy: float, energy_pj: float) -> PublishedPoint:
+    return PublishedPoint(model=model, kind=Kind.SNN, table="Table 1", accuracy=accuracy, f1_macro=None, params=None,
+                          acs=None, macs=None, energy_pj=energy_pj)  # fmt: skip
+
+
+def names_of(*points, published=()) -> list[str]:
+    return [
+        text
+        for one in pareto.figure(plot(*points, published=list(published))).data
+        if one.name == "names"
+        for text in one.text
+    ]
+
+
+def test_printed_rows_are_named_where_no_mark_and_no_other_name_is_in_the_way():
+    far = printed_row("SqueezeNet-P", accuracy=0.9, energy_pj=1e3)
+    near = printed_row("MixNet", accuracy=0.895, energy_pj=1.1e3)  # where the name of the other would stand
+    apart = printed_row("Xception", accuracy=0.3, energy_pj=1e6)
+    assert names_of(run("a", acs=1e5, accuracy=0.6), published=[far, near, apart]) == ["Ref-1", "MixNet", "Xception"]
+
+
+def test_of_a_crowd_the_front_alone_has_names():
+    crowd = [run(f"r{i}", acs=100 * 2**i, accuracy=0.9 - i / 50) for i in range(CROWD + 1)]
+    assert names_of(*crowd) == ["Ref-1"]
+    assert len(names_of(*crowd[: CROWD // 2])) > 1
+
+
+def test_the_caption_says_what_small_hollow_and_ringed_marks_are():
+    two = plot(
+        run("a", acs=10, accuracy=0.5),
+        run("b", acs=20, accuracy=0.4),
+        published=[printed_row("MixNet", accuracy=0.9, energy_pj=5)],
+    )
+    told = pareto.figure(two, chosen=["b"]).layout.meta["caption"]
+    assert (
+        "small and paler: off the front" in told
+        and "hollow: printed by Kabir et al." in told
+        and "ringed: chosen" in told
+    )
+    alone = pareto.figure(plot(run("a", acs=10))).layout.meta["caption"]
+    assert "paler" not in alone and "hollow" not in alone and "ringed" not in alone
+
+
+def test_the_legend_names_the_backbone_whatever_the_options_and_the_mask():
+    wide = run("a", acs=10).model_copy(update={"label": "SNN-SqueezeNet F5,F9, stem 64/2"})
+    assert group_of(wide, "family") == "SNN-SqueezeNet"
 
 
 @pytest.mark.parametrize(("low", "high"), [(72.3, 83.0), (1.0, 900.0), (3.9, 4.1), (0.21, 0.45), (5.0, 5.0)])

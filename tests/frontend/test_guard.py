@@ -8,59 +8,10 @@ from urllib.parse import urlencode
 
 import httpx
 import pytest
+from guarding import KEY, connect, cookie_of, inside, make, visit
 
 from frontend.serving.guard import WAITING_LIMIT, Guard
 from frontend.serving.sessions import MOST, Sessions
-
-KEY = "the-right-key"
-
-
-async def inside(scope, receive, send):
-    if scope["type"] == "websocket":
-        await receive()
-        await send({"type": "websocket.accept"})
-        return
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
-    await send({"type": "http.response.body", "body": b"inside " + scope["query_string"]})
-
-
-def make(**changes) -> Guard:
-    return Guard(inside, **({"token": KEY, "port": 8501, "host": "127.0.0.1", "wait_s": 0.0} | changes))
-
-
-def visit(guard: Guard, method: str, url: str, **extra) -> httpx.Response:
-    async def go() -> httpx.Response:
-        transport = httpx.ASGITransport(app=guard)
-        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8501") as client:
-            return await client.request(method, url, **extra)
-
-    return asyncio.run(go())
-
-
-def cookie_of(guard: Guard) -> str:
-    return visit(guard, "GET", f"/?key={KEY}").headers["set-cookie"].split(";")[0]
-
-
-def connect(guard: Guard, headers: dict[str, str]) -> str:
-    """The type of the first message that a websocket's client would get."""
-    sent = []
-
-    async def receive():
-        return {"type": "websocket.connect"}
-
-    async def send(message):
-        sent.append(message)
-
-    scope = {
-        "type": "websocket",
-        "path": "/_stcore/stream",
-        "query_string": b"",
-        "scheme": "ws",
-        "client": ("127.0.0.1", 1),
-        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
-    }
-    asyncio.run(guard(scope, receive, send))
-    return sent[0]["type"]
 
 
 @pytest.mark.parametrize("path", ["/", "/run?run=1", "/static/index.js", "/media/x.png", "/_stcore/host-config",
@@ -190,10 +141,10 @@ def test_a_cookie_ends_with_the_process_that_gave_it():
 
 def test_sessions_are_bounded_and_the_oldest_makes_room():
     sessions = Sessions()
-    first, second = sessions.begin(), sessions.begin()
+    first, second = sessions.begin("a"), sessions.begin("b")
     for _ in range(MOST - 1):
-        sessions.begin()
-    assert sessions.left_s([first]) == 0 and sessions.left_s([first, second]) > 0
+        sessions.begin("c")
+    assert sessions.of([first]) is None and sessions.of([first, second]).credential == "b"
 
 
 def test_a_cookie_of_another_port_does_not_open():
@@ -369,3 +320,33 @@ def test_the_first_page_has_its_name_for_an_address_too(path):
     answer = visit(guard, "GET", f"{path}?dataset=cifar10&mode=exact%2Bneuron", headers={"cookie": cookie_of(guard)})
     assert (answer.status_code, answer.headers["location"]) == (307, "/?dataset=cifar10&mode=exact%2Bneuron")
     assert visit(guard, "GET", path).status_code == 401  # not before the key
+
+
+@pytest.mark.parametrize("prefix", ["", "/lab/sf"], ids=["taken off", "left on"])
+def test_below_a_path_all_ways_lead_below_it_whatever_the_proxy_does(prefix):
+    guard = make(base="/lab/sf")
+    answer = visit(guard, "GET", f"{prefix}/run?run=1&key={KEY}")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/lab/sf/run?run=1")
+    assert "; Path=/lab/sf;" in answer.headers["set-cookie"]
+    cookie = {"cookie": answer.headers["set-cookie"].split(";")[0]}
+    assert visit(guard, "GET", f"{prefix}/run", headers=cookie).content.startswith(b"inside")
+    assert visit(guard, "GET", f"{prefix}/explore", headers=cookie).headers["location"] == "/lab/sf/"
+    door = visit(guard, "GET", f"{prefix}/run").text
+    assert 'action="/lab/sf/_key"' in door and 'value="/lab/sf/run"' in door
+    sent = visit(guard, "POST", f"{prefix}/_key", data={"key": KEY, "next": "/lab/sf/run?run=1"})
+    assert sent.headers["location"] == "/lab/sf/run?run=1"
+    assert visit(guard, "GET", f"{prefix}/_stcore/health").content.startswith(b"inside")
+
+
+def test_a_path_that_only_begins_like_ours_is_another():
+    answer = visit(make(base="/sf"), "GET", f"/sfx?key={KEY}")
+    assert answer.headers["location"] == "/sf/sfx"
+
+
+@pytest.mark.parametrize(
+    ("host", "secure"), [("lab.example", True), ("LAB.example.:443", True), ("127.0.0.1:8501", False)]
+)
+def test_the_cookie_is_secure_under_the_name_that_browsers_reach_by_https(host, secure):
+    guard = make(names=["lab.example"], secure_name="lab.example")
+    cookie = visit(guard, "GET", f"/?key={KEY}", headers={"Host": host}).headers["set-cookie"]
+    assert cookie.endswith("; Secure") == secure

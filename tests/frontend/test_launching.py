@@ -7,6 +7,7 @@ import io
 from datetime import UTC, datetime
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from core.backbones.catalog import BACKBONES
 from core.errors import BadValue
@@ -18,8 +19,8 @@ from core.schemas.architecture import AS_DEFINED, ArchitectureConfig
 from core.schemas.images import Answer, Example, Examples
 from core.schemas.pareto import Pareto, ParetoPoint, PublishedPoint
 from core.schemas.request import RunRequest
+from core.schemas.results import RunProgress
 from core.schemas.run import Kind
-from core.schemas.runs import RunProgress
 from frontend.client.connection import plain
 from frontend.pages.launch import advanced, network_stages, presets
 from frontend.pages.launch import form as launching
@@ -79,7 +80,7 @@ def test_a_sweep_varies_what_has_several_values_and_fixes_what_has_one():
     points = expand(made)
     assert len(points) == 2 * 2 * 2 * 2
     assert {(p.config.neuron.tau, p.config.training.lr) for p in points} == {(2.0, 1e-3), (3.0, 1e-3)}
-    assert made.name == "squeezenet on digits: 2 masks, 2 taus, 2 kinds, 2 seeds"
+    assert made.name == "SqueezeNet on Digits: 2 masks, 2 taus, 2 kinds, 2 seeds"
     assert launching.sweep(wanted._replace(name=" mine ")).name == "mine"
 
 
@@ -238,6 +239,31 @@ def test_the_table_holds_own_runs_and_printed_points_and_the_csv_all_of_it():
     read = list(csv.DictReader(io.StringIO(tables.as_csv(rows))))
     assert read[0]["network"] == "'=SNN"  # no formula in a spreadsheet
     assert read[1]["profile"] == "as printed" and read[1]["acs"] == ""
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t=", "\r=", "\n=", "\uff1d"])
+def test_the_table_under_the_plot_holds_no_formula_for_its_own_download(start):
+    def page(recipe):
+        from datetime import UTC, datetime
+
+        from core.schemas.pareto import Pareto, ParetoPoint
+        from core.schemas.run import Kind
+        from frontend.pages.explore import table as explore_table
+
+        point = ParetoPoint(
+            run_id="r1", label="SNN", backbone="squeezenet", kind=Kind.SNN, mask=("F9",), mask_name=None, dataset="digits",
+            recipe=recipe, seed=0, accuracy=0.8, f1_macro=0.79, params=10, acs=-2e6, macs=1e6, energy_pj=1.0,
+            firing_rate=0.1, time_steps=4, n_train=100, n_test=50, dataset_complete=True, on_front=True,
+            finished_at=datetime.now(UTC),
+        )  # fmt: skip
+        plot = Pareto(dataset="digits", mode="exact", profile="p", points=[point], front=["r1"], published=[])
+        explore_table.draw(plot, {}, None)
+
+    recipe = f"{start}cmd|' /C calc'!A0"
+    ran = AppTest.from_function(page, args=(recipe,)).run()
+    assert not ran.exception
+    (row,) = ran.dataframe[0].value.to_dict("records")
+    assert (row["recipe"], row["network"], row["acs"]) == (f"'{recipe}", "SNN", -2e6)  # numbers stay numbers
 
 
 def test_plain_text_is_no_markup():

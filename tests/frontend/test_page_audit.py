@@ -36,6 +36,21 @@ def test_a_verdict_leaves_only_rows_that_bear_it(visit, words):
     assert all(f"**{row.model.replace('-', '-')}**" in words(page) for row in kept)
 
 
+def test_the_text_stands_beside_the_tables_with_its_arithmetic_and_leaves_as_latex(visit, words):
+    page = visit("audit")
+    page.segmented_control(key=Key.AUDIT_TABLE).set_value("Text").run()
+    said = words(page)
+    assert f"{len(rows_of('Text'))} sentences" in said and "· paper, abstract" in said
+    assert "against CNN SqueezeNet-P 1 and 82.1" in said and "Reproduce this row" not in said
+    assert not page.get("plotly_chart") and not page.code
+    page.session_state[Key.AUDIT_EXPORT] = True
+    page.run()
+    assert r"\begin{longtable}" in page.code[0].value
+    page.pills(key=Key.AUDIT_VERDICT).set_value("not checkable").run()
+    kept = [row for row in rows_of("Text") if row.count("not checkable")]
+    assert f"{len(kept)} sentences" in words(page) and len(kept) == 3
+
+
 def test_another_page_shows_other_rows(visit, words):
     page = visit("audit")
     first = words(page)

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from core.units import format_energy
+from core.report import ensemble_words
+from core.units import energy_scale, format_energy
 from frontend.keys import Key
 
 
@@ -46,11 +47,33 @@ def test_an_address_opens_a_comparison_with_figures_pictures_and_latex(twins, vi
     pair = item.paired
     assert f"{100 * item.accuracy:+.2f} ({100 * pair.low:+.2f} to {100 * pair.high:+.2f})" in text
     assert f"B right, A wrong: {pair.gained:,}" in text and f"A right, B wrong: {pair.lost:,}" in text
+    assert text.index("What differs in the configs") < text.index("Figures of the compared runs")
     assert text.count('alt="Test image') > 0
     assert "begin{tabular}" in text and "label{tab:twins}" in text  # `words` takes the backslashes away
     names = {trace.get("name") for chart in charts(page) for trace in chart["data"]}
     assert any(name and name.startswith("A · CNN") for name in names)
-    assert len(charts(page)) == 3
+    assert len(charts(page)) == 5  # the points, the differences, the curves, the gradients, two as one
+
+
+def test_two_runs_answer_together_the_spiking_one_first_or_as_picked(twins, visit, words, stack):
+    snn, cnn = twins
+    page = visit("compare", runs=f"{cnn.id},{snn.id}", mode="paper")
+    assert (page.selectbox(key=Key.COMPARE_FIRST).value, page.selectbox(key=Key.COMPARE_SECOND).value) == (
+        snn.id,
+        cnn.id,
+    )
+    for first, second, letters in ((snn, cnn, ("B", "A")), (cnn, snn, ("A", "B"))):
+        if first is cnn:
+            page.selectbox(key=Key.COMPARE_FIRST).set_value(cnn.id).run()
+        assert page.selectbox(key=Key.COMPARE_SECOND).value == second.id
+        found = stack.client.ensemble(first.id, second.id, mode="paper", profile="horowitz-45nm")
+        text = words(page)
+        for said in (*ensemble_words.sentences(found, *letters), ensemble_words.OPTIMISTIC):
+            assert said in text
+        assert "has no energy of one image" in text
+        (chart,) = (chart for chart in charts(page) if "One network asks" in json.dumps(chart["layout"]["title"]))
+        energy = [point.energy_pj for point in found.cascade]
+        assert chart["data"][0]["x"] == pytest.approx([value / energy_scale(energy[-1])[0] for value in energy])
 
 
 def test_another_mode_re_prices_the_comparison(twins, visit, words, stack):

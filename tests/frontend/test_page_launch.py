@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 
 import pytest
 import streamlit as st
 from streamlit.util import calc_hash
 
-from core.backbones.catalog import BACKBONES, plan_for
+from core.backbones.catalog import BACKBONES, layout_of, plan_for
 from core.bundle import Bundle
 from core.datasets.catalog import DATASETS
 from core.paper.printed import printed_rows
 from core.schemas.request import RunRequest
 from frontend.keys import Key
+from frontend.pages.launch import page as launch_page
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +68,7 @@ def test_a_mask_that_keeps_nothing_is_explained_and_cannot_be_launched(visit, wo
     assert page.button(key=Key.LAUNCH_SUBMIT).disabled
 
 
-def test_a_bad_seed_and_a_bad_rate_are_named_at_their_fields_and_nothing_is_lost(visit, words):
+def test_a_bad_seed_and_a_bad_rate_are_named_at_their_fields_and_nothing_is_lost(visit, words, stack):
     page = visit("launch")
     page.text_input(key=Key.LAUNCH_SEEDS).set_value("0,x").run()
     assert "Seeds must be whole numbers such as 0 or 0,1,2" in words(page)
@@ -74,7 +76,9 @@ def test_a_bad_seed_and_a_bad_rate_are_named_at_their_fields_and_nothing_is_lost
     page.text_input(key=Key.LAUNCH_SEEDS).set_value("3")
     page.text_input(key=Key.LAUNCH_OVERRIDE.of("training.lr")).set_value("-1").run()
     inside = page.expander[0].error
-    assert len(inside) == 1 and "training.lr is -1" in inside[0].value.replace("\\", "")
+    assert len(inside) == 1 and "Learning rate (training.lr) is -1" in inside[0].value.replace("\\", "")
+    grey = page.text_input(key=Key.LAUNCH_OVERRIDE.of("training.max_epochs")).placeholder
+    assert grey == str(stack.client.preview(RunRequest()).config.training.max_epochs)  # the recipe's, all the same
     page.text_input(key=Key.LAUNCH_OVERRIDE.of("training.lr")).set_value("2e-3").run()
     assert not page.error
     assert page.text_input(key=Key.LAUNCH_SEEDS).value == "3"
@@ -119,6 +123,7 @@ def test_an_equal_run_is_shown_instead_of_being_paid_for_again(stack, visit, wor
     page = visit("launch")
     page.text_input(key=Key.LAUNCH_SEEDS).set_value("12").run()
     assert "An equal run exists." in words(page)
+    assert "so its MACs can exceed the dense ones" in words(page)  # of the CNN
     assert any("seed 12" in link.proto.label for link in page.get("page_link"))
     assert page.button(key=Key.LAUNCH_SUBMIT).label == "Launch"  # the CNN, which is not there
     page.segmented_control(key=Key.LAUNCH_KIND).set_value("snn").run()
@@ -297,15 +302,18 @@ def test_an_impossible_mask_says_block_by_block_what_arrived_where(visit, words)
     assert not page.error and not page.button(key=Key.LAUNCH_SUBMIT).disabled
 
 
-@pytest.mark.parametrize("row", ["table1/cifar10/SqueezeNet-P", "table2/cifar10/MixNet", "table3/Alt-1"])
+@pytest.mark.parametrize(
+    "row", ["table1/cifar10/SqueezeNet-P", "table2/cifar10/MixNet", "table3/Alt-1", "table1/cifar10/MnasNet"]
+)
 def test_an_address_fills_the_form_with_a_printed_row(visit, words, row):
     printed = printed_rows()[row]
     page = visit("launch", row=row)
-    entry = BACKBONES[printed.backbone]
+    blocks = layout_of(printed.backbone, printed.definition).blocks
     assert page.selectbox(key=Key.LAUNCH_BACKBONE).value == printed.backbone
     assert page.selectbox(key=Key.LAUNCH_DATASET).value == "cifar10"
     assert page.segmented_control(key=Key.LAUNCH_RECIPE).value == "paper"
-    assert tuple(b for b in entry.blocks if page.checkbox(key=Key.LAUNCH_BLOCK.of(b)).value) == printed.mask
+    assert tuple(b for b in blocks if page.checkbox(key=Key.LAUNCH_BLOCK.of(b)).value) == printed.mask
+    assert ("a reconstruction" in words(page)) == (not printed.recovered)
     assert f"accuracy {100 * printed.accuracy:.2f} %" in words(page)
     assert page.segmented_control(key=Key.LAUNCH_KIND).value == ("twins" if row.startswith("table2") else "snn")
     assert page.query_params["row"] == row
@@ -325,9 +333,15 @@ def test_a_changed_form_is_no_longer_the_row_and_coming_back_by_address_fills_it
 def test_every_printed_row_gives_a_network_that_can_be_asked_for(stack):
     for row in printed_rows().values():
         asked = RunRequest(
-            backbone=row.backbone, kind=row.kind, mask=list(row.mask), dataset=row.dataset, recipe="paper"
-        )
-        assert stack.client.preview(asked).params > 0
+            backbone=row.backbone, kind=row.kind, mask=list(row.mask), dataset=row.dataset, recipe="paper",
+            definition=row.definition,
+        )  # fmt: skip
+        found, spec = stack.client.preview(asked), DATASETS[row.dataset]
+        network = plan_for(
+            backbone=row.backbone, mask=row.mask, input_shape=spec.image_shape, n_classes=spec.n_classes,
+            definition=row.definition,
+        )  # fmt: skip
+        assert (found.config.kind, found.config.mask, found.params) == (row.kind, row.mask, network.params), row.id
 
 
 def test_an_unknown_row_in_the_address_is_a_sentence(visit, words):
@@ -361,3 +375,21 @@ def test_suggestions_need_four_masks_and_then_name_masks_with_reasons(stack, vis
     page.button(key=Key.LAUNCH_USE.of("all")).click().run()
     assert len(page.multiselect(key=Key.LAUNCH_SWEEP_MASKS).value) == 3
     assert page.metric[0].value == "3"
+
+
+def test_a_launch_that_takes_days_says_so_and_asks_once(stack, visit, monkeypatch):
+    monkeypatch.setattr(launch_page, "LONG_S", 1.0)
+    page = visit("launch")
+    before = stack.client.runs(limit=1).total
+    button = page.button(key=Key.LAUNCH_SUBMIT)
+    assert re.fullmatch(r"Launch( 2 runs)?: about .+", button.label)
+    button.click().run()
+    assert stack.client.runs(limit=1).total == before
+    assert "Launch it all the same?" in page.warning[0].value
+    again = page.button(key=Key.LAUNCH_SUBMIT)
+    assert again.label.startswith("Yes, launch")
+    page.text_input(key=Key.LAUNCH_SEEDS).set_value("987").run()  # another launch is another question
+    assert page.button(key=Key.LAUNCH_SUBMIT).label.startswith("Launch")
+    page.button(key=Key.LAUNCH_SUBMIT).click().run()
+    page.button(key=Key.LAUNCH_SUBMIT).click().run()
+    assert stack.client.runs(limit=1).total > before

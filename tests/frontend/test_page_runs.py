@@ -12,15 +12,15 @@ from core.schemas.problem import Problem
 from core.schemas.request import ForkRequest
 from core.schemas.run import Kind, RunState
 from core.schemas.runs import BulkAnswer, BulkAnswers, RunChange
-from core.schemas.sweep import SweepRequest
+from core.schemas.sweep import Aggregate, SweepRequest
 from core.schemas.workers import QueuedRun, WaitingRuns, WorkerInfo, Workers
 from core.settings import read_token
 from frontend.client.api import ApiProblem
 from frontend.keys import Key
-from frontend.pages.runs import edit as run_edit
 from frontend.pages.runs import filters as run_filters
 from frontend.pages.runs import queue, sweeps
 from frontend.parts import actions as acts
+from frontend.parts import run_dialog as run_edit
 
 NOW = "2026-01-01T00:00:00Z"
 
@@ -31,6 +31,12 @@ def nothing_active(stack):
     yield
     for run in stack.client.runs(state=run_filters.GROUPS["active"], limit=200).items:
         stack.client.cancel(run.id)
+
+
+@pytest.fixture(autouse=True)
+def on_a_phone(monkeypatch):
+    """Runs as cards, as they are there; the table has tests of its own."""
+    monkeypatch.setattr(run_filters, "usual_form", lambda: run_filters.CARDS)
 
 
 def make_sweep(stack, **axes):
@@ -69,6 +75,14 @@ def test_the_queue_in_one_sentence():
     assert queue.summary(workers, waiting(total=12, ends_in_s=3600)) == (
         "2 workers · 3 of 8 slots busy · 12 runs wait, the last ends in about 1 h"
     )
+
+
+def test_a_run_that_no_worker_can_do_has_no_part_in_when_the_last_ends():
+    stuck = waiting().items[0].model_copy(update={"waits": "No worker has the data set 'x'."})
+    assert queue.summary(Workers(items=[]), waiting(total=2, ends_in_s=60, items=[*waiting().items, stuck])) == (
+        "no worker · 2 runs wait, the last that a worker can do ends in about 1 min"
+    )
+    assert queue.summary(Workers(items=[]), waiting(ends_in_s=0.0, items=[stuck])) == "no worker · 1 run waits"
 
 
 def test_a_waiting_run_says_since_when_and_when_it_should_start():
@@ -116,9 +130,10 @@ def test_why_nothing_starts_stands_over_the_queue_and_on_the_waiting_run(stack, 
 
 def test_an_address_is_read_without_trusting_it():
     allowed = run_filters.Choices({"digits": "Digits"}, {"squeezenet": "SqueezeNet"}, {"smoke": "Smoke"}, {})
-    given = {"dataset": "digits", "state": "gone", "kind": "snn", "recipe": "none", "q": "x" * 500, "other": "1",
-             "sweep": "abc", "tag": ""}  # fmt: skip
-    assert run_filters.known(given, allowed) == {"dataset": "digits", "kind": "snn", "q": "x" * 100, "sweep": "abc"}
+    parts = run_filters.parts(allowed)
+    given = {"dataset": "digits", "state": "gone", "kind": "snn", "recipe": "none", "q": "x" * 500, "sweep": "abc"}
+    read = {name: parts[name].read(text) for name, text in given.items()}
+    assert read == {**given, "state": None, "recipe": None, "q": "x" * 100}
 
 
 def test_filters_come_from_the_address_and_go_into_it(stack, visit, words):
@@ -247,7 +262,9 @@ def test_only_what_was_changed_here_is_saved(stack):
     now = first.model_copy(update={"tags": ["a", "b", "theirs"], "note": "theirs"})
     change = run_edit.difference(first, tags=["b", "mine"], note="old", now=now)
     assert change.model_dump(exclude_unset=True) == {"tags": ["b", "theirs", "mine"]}  # and the note is not sent
-    assert not run_edit.difference(first, tags=["b", "a"], note="old", now=now).model_fields_set
+    assert not run_edit.difference(first, tags=["b", "a"], note="old", now=now, name=" ").model_fields_set
+    renamed = run_edit.difference(first, tags=["a", "b"], note="old", now=now, name=" figure 3 ")
+    assert renamed.model_dump(exclude_unset=True) == {"name": "figure 3"}
 
 
 def test_tags_and_a_note_are_edited_and_a_note_of_another_tab_is_not_lost(stack, visit, words):
@@ -300,9 +317,9 @@ def test_a_sweep_is_shown_as_groups_with_mean_and_deviation(stack, visit, words)
     group = detail.groups[0].model_copy(
         update={
             "n": 2,
-            "accuracy": sweeps.Aggregate(**aggregate),
-            "energy_pj": sweeps.Aggregate(n=2, mean=3e6, deviation=2e5, low=None, high=None),
-            "params": sweeps.Aggregate(n=1, mean=1234, deviation=None, low=None, high=None),
+            "accuracy": Aggregate(**aggregate),
+            "energy_pj": Aggregate(n=2, mean=3e6, deviation=2e5, low=None, high=None),
+            "params": Aggregate(n=1, mean=1234, deviation=None, low=None, high=None),
         }
     )
     drawn = sweeps.table([group])
@@ -314,7 +331,7 @@ def test_a_sweep_is_shown_as_groups_with_mean_and_deviation(stack, visit, words)
     assert row["energy_mj_mean"] == pytest.approx(0.003) and row["firing_rate_mean"] is None  # 3 µJ
 
     page = visit("runs", show="sweeps")
-    assert "two seeds" in words(page)
+    assert "two seeds" in [item.proto.label for item in page.get("page_link")]
     page.button(key=Key.RUNS_SWEEP_ACT.of(f"open_{sweep_id}")).click().run()
     assert page.query_params == {"sweep": [sweep_id]} or page.query_params == {"sweep": sweep_id}
     assert "2 runs, newest first" in words(page) and "SNN-SqueezeNet F9" in words(page)

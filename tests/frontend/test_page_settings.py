@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 import shutil
-from html import escape
+from html import unescape
+from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from core.schemas.run import RunState
 from core.schemas.share import ShareRequest
+from core.settings import Settings
 from frontend.keys import Key
-from frontend.pages.settings.page import size
+from frontend.pages.settings.page import size, token_in_words
 
 
 @pytest.mark.parametrize(
@@ -38,6 +41,16 @@ def test_settings_say_what_is_stored_which_versions_run_and_which_price_file_is_
     assert "spikefront data add NAME PATH" in said
 
 
+def test_the_line_for_a_shell_says_where_this_installation_s_token_is(tmp_path):
+    kept = Settings(home=tmp_path)
+    assert token_in_words(kept, "/a b")[1] == "$(cat '/a b/token')"
+    elsewhere = kept.model_copy(update={"token_file_override": Path("/run/secrets/token")})
+    words, shell = token_in_words(elsewhere, "/a")
+    assert "SPIKEFRONT_TOKEN_FILE" in words and shell == "$(cat /run/secrets/token)"
+    given = kept.model_copy(update={"token": SecretStr("s3cret-s3cret-s3cret")})
+    assert token_in_words(given, "/a")[1] == "$SPIKEFRONT_TOKEN"
+
+
 def test_runs_that_the_database_lost_are_listed_again_by_a_button(stack, visit, words):
     found = stack.settings.home / "runs" / ("f" * 16)
     shutil.copytree(stack.trained["cnn"], found)
@@ -49,10 +62,10 @@ def test_runs_that_the_database_lost_are_listed_again_by_a_button(stack, visit, 
 
 
 def test_every_profile_stands_with_its_prices_and_their_source(visit, words, stack):
-    said = words(visit("settings"))
+    said = unescape(words(visit("settings")))
     for profile in stack.client.catalog().profiles:
-        row = re.search(rf'<th scope="row">{re.escape(escape(profile.title))}<br>.*?</tr>', said)[0]
-        assert f"<td>{profile.ac_pj:g}</td><td>{profile.mac_pj:g}</td>" in row and escape(profile.source) in row
+        row = re.search(rf'<th scope="row">{re.escape(profile.title)}<br>.*?</tr>', said)[0]
+        assert f"<td>{profile.ac_pj:g}</td><td>{profile.mac_pj:g}</td>" in row and profile.source in row
 
 
 def test_what_frozen_links_take_stands_beside_the_bundles_until_they_are_withdrawn(stack, visit, words):

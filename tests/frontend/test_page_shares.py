@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from core.addresses import on_this_machine_alone
 from core.schemas.request import RunRequest
 from core.schemas.share import ShareRequest
 from core.schemas.sweep import SweepRequest
@@ -95,3 +96,31 @@ def test_a_run_lists_the_links_to_itself_and_no_others(twins, stack, visit) -> N
     page = visit("run", run=twins[0].id)
     keys = {button.key for button in page.button}
     assert Key.SHARE_REVOKE.of(own.id) in keys and Key.SHARE_REVOKE.of(other.id) not in keys
+
+
+@pytest.mark.parametrize(
+    ("address", "alone"),
+    [
+        ("http://127.0.0.1:8000/s/x", True),
+        ("http://127.8.8.8/s/x", True),
+        ("http://[::1]:8000/s/x", True),
+        ("http://localhost:8000/s/x", True),
+        ("http://labbox:8000/s/x", False),
+        ("http://192.168.1.7:8000/s/x", False),
+        ("https://localhost.example.org/s/x", False),
+    ],
+)
+def test_a_loopback_address_is_told_from_one_that_others_reach(address, alone) -> None:
+    assert on_this_machine_alone(address) is alone
+
+
+def test_a_link_that_opens_here_alone_says_so_and_offers_the_file(twins, stack, visit, words) -> None:
+    page = visit("shares")
+    page.button(key=Key.SHARE_CREATE).click().run()
+    (said,) = [item.value for item in page.info]
+    assert "on this machine only" in said and "SPIKEFRONT_HOST" in said and "one HTML file" in said
+    assert not page.get("link_button")
+    page.button(key=Key.SHARE_FREEZE).click().run()
+    assert newest(stack).frozen
+    assert page.get("link_button")[0].proto.url.endswith("?file=offline.html")
+    assert Key.SHARE_FREEZE not in {button.key for button in page.button}

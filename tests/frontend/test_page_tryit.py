@@ -35,7 +35,7 @@ def test_without_a_trained_network_the_page_leads_to_the_launch(visit, words):
 def test_it_opens_on_the_newest_spiking_run_with_its_first_test_image(twins, stack, visit, words):
     page = visit("tryit")
     said = words(page)
-    first = stack.client.examples(twins[0].id, which="first", limit=1).items[0].index
+    first = stack.client.examples(twins[0].id, which="spread", limit=1).items[0].index
     assert page.selectbox(key=Key.TRY_RUN).value == twins[0].id == page.query_params["run"]
     assert f"test image {first}" in said
     assert "after step 4 of 4" in said and "one pass" in said
@@ -102,3 +102,14 @@ def test_an_address_of_nothing_is_a_sentence_and_the_page_goes_on(twins, visit, 
     said = words(visit("tryit", run="nowhere"))
     assert "There is no run with id 'nowhere'." in said and "after step 4 of 4" in said
     assert "no kept test image" in words(visit("tryit", run=twins[0].id, index="99999"))
+
+
+def test_the_membrane_of_a_chosen_neuron_is_drawn_and_of_a_cnn_none(twins, visit, words):
+    page = visit("tryit", run=twins[0].id)
+    page.toggle(key=Key.TRY_MEMBRANE).set_value(True).run()
+    assert "Membrane of one neuron" in charts(page)
+    layer = page.selectbox(key=Key.TRY_NEURON.of("layer")).value
+    assert f"layer {layer}, channel 0" in words(page)
+    page.number_input(key=Key.TRY_NEURON.of(f"channel_{layer}")).set_value(1).run()
+    assert f"layer {layer}, channel 1" in words(page)
+    assert all(toggle.key != Key.TRY_MEMBRANE for toggle in visit("tryit", run=twins[1].id).toggle)

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from core.energy.modes import MODES
-from core.schemas.results import Progress, Started
+from core.schemas.results import Progress, RunError, Started
 from core.settings import read_token
 from frontend.client.connection import DOWN_TITLE
 from frontend.keys import Key
@@ -28,7 +28,7 @@ def total(stack) -> int:
 
 def test_before_the_first_run_the_printed_points_are_there_and_the_way_to_launch(visit, words):
     page = visit("explore")
-    assert "No run of yours has finished on this data set yet" in words(page)
+    assert "No run of yours has finished on Digits yet" in words(page)
     assert "what the paper printed for CIFAR-10" in words(page)
     drawn = json.loads(page.get("plotly_chart")[0].proto.spec)
     assert sum(len(trace["hovertext"]) for trace in drawn["data"] if "printed" in trace["name"]) >= 10
@@ -113,7 +113,7 @@ def test_a_running_run_says_asked_to_stop_until_its_process_is_gone(stack, visit
 def test_a_failed_run_says_why_and_its_text_is_no_markup(stack, visit, words):
     claim = stack.claimed("snn", seed=33)
     stack.lifecycle.fail(
-        claim, code="non-finite-loss", message="The loss became nan <b>at</b> [epoch](x) 2.", fields={}
+        claim, RunError(code="non-finite-loss", message="The loss became nan <b>at</b> [epoch](x) 2.", fields={})
     )
     page = visit("run", run=claim.run_id)
     assert "The loss became nan <b>at</b> [epoch](x) 2." in words(page)

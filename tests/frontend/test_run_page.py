@@ -11,12 +11,14 @@ from backend.store.artifacts import Artifacts
 from core.analysis.exits import IMAGE_MODES
 from core.bundle import Bundle
 from core.report import twin_words
-from core.report.charts import theme, twin
+from core.report.charts import twin
 from core.report.tables import exports
+from core.run_folder import HISTORY
 from core.schemas.results import Progress, Started
 from frontend.client import connection
 from frontend.keys import Key
 from frontend.pages.run import live as run_live
+from frontend.parts import saving
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +35,7 @@ def test_only_the_open_section_is_drawn(twins, visit):
     snn, _ = twins
     expected = {
         "Summary": ["Training curves"],
+        "Training": [],
         "Classes": ["Confusion matrix"],
         "Images": ["Confidence and energy of this image", "Spikes of this image"],
         "Energy": ["Energy per layer", "Energy flow", "Beside its CNN twin"],
@@ -44,7 +47,8 @@ def test_only_the_open_section_is_drawn(twins, visit):
             "Firing rate per layer",
             "Gradient flow",
         ],
-        "Files": ["Training curves"],
+        "Robustness": [],
+        "Files": [],
     }
     for section, charts in expected.items():
         page = visit("run", run=snn.id, section=section)
@@ -184,13 +188,16 @@ def test_a_run_that_learns_from_its_twin_shows_where_it_is_and_the_loss_of_the_f
     assert '<li class="now" aria-current="step">CNN twin</li>' in words(page)
     empty = json.loads(page.get("plotly_chart")[0].proto.spec)["layout"]["annotations"][0]["text"]
     assert "as soon as the trainer takes steps" in empty.replace("<br>", " ")
-    stack.lifecycle.record(claim, Progress(epoch=1, max_epochs=1, step=4, steps=9, loss=2.25, part="teacher"))
+    moments = {"epoch": [1, 1, 1], "step": [2, 4, 1], "steps": [9] * 3, "loss": [2.5, 2.25, 9.0]}
+    noted = {"steps": {"part": ["teacher", "teacher", "run"], **moments}}
+    claim.out.mkdir(parents=True)
+    (claim.out / HISTORY).write_text(json.dumps(noted))
     page.run()
-    assert [moment.loss for moment in page.session_state[Key.RUN_TRACE][1]] == [2.5, 2.25]
     assert titles(page)[0] == "Loss as it trains" and "learns from" in page.get("progress")[0].proto.text
+    assert "of the twin left" not in page.get("progress")[0].proto.text  # nothing is known of its pace
     stack.lifecycle.record(claim, Progress(epoch=1, max_epochs=1, step=1, steps=9, loss=9.0))
     page.run()
-    assert [moment.loss for moment in page.session_state[Key.RUN_TRACE][1]] == [9.0]  # another network, another curve
+    assert "as soon as" in json.loads(page.get("plotly_chart")[0].proto.spec)["layout"]["annotations"][0]["text"]
     assert '<li class="now" aria-current="step">Training</li>' in run_live.phases(stack.client.run(claim.run_id))
     stack.client.cancel(claim.run_id)
     stack.lifecycle.cancelled(claim)
@@ -208,15 +215,16 @@ def test_the_twins_are_compared_in_the_words_and_with_the_interval_of_compare(tw
         assert any(connection.plain(said) == item.value for item in visit("run", run=run.id).caption)
 
 
-def test_the_twins_can_be_printed_and_a_figure_for_print_has_the_words_of_a_picture(twins, stack, visit):
+def test_every_chart_can_be_saved_for_print_in_light_colours(twins, stack, visit):
+    """The popover makes nothing until it is open; then it holds the figure as a file has it."""
     snn, _ = twins
-    page = visit("run", run=snn.id, section="Files")
-    page.selectbox(key=Key.RUN_FIGURE).set_value(twin.TITLE).run()
-    (chart,) = [json.loads(item.proto.spec) for item in page.get("plotly_chart")]
+    page = visit("run", run=snn.id, section="Energy")
+    assert not [item for item in page.get("html") if "data-sf-save=" in item.proto.body]
     found = stack.client.twin(snn.id, mode="exact", profile="horowitz-45nm")
-    assert chart["data"][0]["text"] == list(twin.figure(found).data[0].text)
-    lines = chart["layout"]["title"]["subtitle"]["text"].split("<br>")
-    assert max(map(len, lines)) > theme.NARROW_SIGNS and chart["layout"]["paper_bgcolor"] == "#ffffff"
+    made = saving.job({twin.TITLE: lambda: twin.figure(found)}, name="run", kind="pdf", width_in=3.3, words=False)
+    (one,) = made["figures"]
+    assert one["figure"]["data"][0]["text"] == list(twin.figure(found).data[0].text)
+    assert one["figure"]["layout"]["paper_bgcolor"] == "#ffffff"
 
 
 def test_the_energy_section_says_whether_spikingjelly_counts_the_same(stack, visit, words):

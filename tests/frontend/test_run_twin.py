@@ -24,15 +24,13 @@ def test_the_card_follows_the_twin_from_none_to_finished(stack, visit, words):
     said = words(page)
     assert chart(page) is None and "Beside its CNN twin" in said
     assert "Nothing to compare with: its twin has not been trained yet." in said
-    assert "Edit and launch again" in said and not page.error
-    assert any(link.proto.page == "runs" for link in page.get("page_link"))
-
-    assert twin.TITLE not in visit("run", run=snn.id, section="Files").selectbox(key=Key.RUN_FIGURE).options
+    assert "“Train its CNN twin”, at the top of this page, launches it." in said and not page.error
+    assert any(button.label == "Train its CNN twin" for button in page.button)
 
     claim = stack.claimed("cnn")
     page = visit("run", run=snn.id, section="Energy")
     assert chart(page) is None and "Nothing to compare with: its CNN twin: running." in words(page)
-    assert "Edit and launch again" not in words(page)
+    assert "at the top of this page" not in words(page)
 
     shutil.copytree(stack.trained["cnn"], claim.out)
     stack.lifecycle.succeed(claim, Bundle(claim.out).summary())

@@ -20,6 +20,10 @@ from websockets.sync.client import connect
 
 from frontend.serving.server import SCRIPT
 
+#: What a browser sends that opens an address.
+A_BROWSERS = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8", "Accept-Encoding": "gzip, deflate, br"}
+FAR = "Fri, 01 Jan 2100 00:00:00 GMT"
+
 
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -85,12 +89,31 @@ def test_every_path_is_shut_without_the_key(dashboard):
 
 def test_the_key_opens_the_page_and_its_scripts(dashboard):
     with opened(dashboard) as client:
-        page = client.get("/")
-        assert page.status_code == 200 and "<title>Streamlit</title>" in page.text
+        page = client.get("/", headers=A_BROWSERS)
+        assert page.status_code == 200 and "<title>Spikefront</title>" in page.text
         script = page.text.split('src="./')[1].split('"')[0]
         assert client.get(f"/{script}").status_code == 200
         policy = page.headers["content-security-policy"]
         assert "connect-src 'self'" in policy and "https:" not in policy
+
+
+@pytest.mark.parametrize("path", ["/", "/runs", "/no-such-page"])
+def test_style_and_scripts_come_with_the_page_itself(dashboard, path):
+    """Not as elements of it: those can be late, or missing, and the first address is written before them."""
+    with opened(dashboard) as client:
+        page = client.get(path, headers={**A_BROWSERS, "If-None-Match": "*", "If-Modified-Since": FAR})
+    assert page.status_code == 200 and "etag" not in page.headers and "last-modified" not in page.headers
+    head, body = page.text.split("</head>")
+    assert "spikefrontBack" in head and "spikefrontFigures" in head
+    assert body.index('<div id="root">') < body.index(".stMainBlockContainer{") < body.index("</body>")
+    assert int(page.headers["content-length"]) == len(page.content)
+
+
+def test_files_of_the_page_are_sent_as_they_are(dashboard):
+    with opened(dashboard) as client:
+        page = client.get("/", headers=A_BROWSERS).text
+        script = client.get("/" + page.split('src="./')[1].split('"')[0], headers={"Accept": "*/*"})
+    assert "immutable" in script.headers["cache-control"] and b"spikefrontBack" not in script.content
 
 
 def test_the_websocket_opens_with_the_cookie_from_our_own_page_and_else_not(dashboard):

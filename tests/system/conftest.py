@@ -2,28 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Generator, Iterator
 
 import pytest
-from browsing import Installation, Laboratory, installed, tab
+from browsing import Installation, Laboratory, installed, keep_sight, tab
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from benchmarks import chromium
 
 
-@pytest.fixture(scope="module")
-def installation() -> Iterator[Installation]:
-    """An empty one."""
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that fails leaves a sight of every tab that is open."""
+    report = yield
+    if report.failed and (browser := getattr(item, "funcargs", {}).get("browser")):
+        for page in [page for context in browser.contexts for page in context.pages]:
+            keep_sight(page, re.sub(r"\W+", "-", item.name))
+    return report
+
+
+@pytest.fixture(scope="session")
+def house() -> Iterator[Installation]:
+    """The one that all tests of a process use."""
     with installed() as found:
         yield found
 
 
 @pytest.fixture(scope="session")
-def laboratory() -> Iterator[Laboratory]:
-    """One with trained twins, for all tests that only look at them."""
-    with installed() as found:
-        snn, cnn = found.train("snn", "cnn", epochs=2)
-        yield Laboratory(**vars(found), snn=snn, cnn=cnn)
+def trained(house: Installation) -> Laboratory:
+    snn, cnn = house.train("snn", "cnn", epochs=2, images=128)
+    laboratory = Laboratory(**vars(house), snn=snn, cnn=cnn)
+    laboratory.put_away()
+    return laboratory
+
+
+@pytest.fixture(scope="module")
+def installation(house: Installation) -> Iterator[Installation]:
+    """An empty one, and emptied again at the end of the file."""
+    yield house
+    house.empty()
+
+
+@pytest.fixture(scope="module")
+def laboratory(trained: Laboratory) -> Iterator[Laboratory]:
+    """One with trained twins and nothing else, for all tests that only look at them."""
+    trained.fetch()
+    yield trained
+    trained.put_away()
+    trained.empty()
 
 
 @pytest.fixture(scope="session")

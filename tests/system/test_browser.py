@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from browsing import SLOW_MS, picture, settled, tab
+from browsing import SLOW_MS, choose, picture, settled, still, tab
 from playwright.sync_api import Browser, Page, expect
 
 DRAWN = ".js-plotly-plot :is(.scatterlayer .points path, .scatterlayer path.js-line, .barlayer .point path, .heatmaplayer image)"
@@ -19,7 +19,7 @@ def page(browser: Browser, installation) -> Iterator[Page]:
     outside: list[str] = []
     with tab(browser, installation) as opened:
         opened.on("request", lambda asked: None if _inside(asked.url, installation) else outside.append(asked.url))
-        opened.reload()
+        opened.goto(installation.address)
         yield opened
     assert outside == [], "the dashboard asked another site"
 
@@ -53,7 +53,7 @@ def choose_tiny(page: Page, *, epochs: int, images: int) -> None:
 
 
 def test_the_dashboard_lets_nobody_in_without_the_key(browser, installation):
-    context = browser.new_context()
+    context = still(browser.new_context())
     page = context.new_page()
     answer = page.goto(f"{installation.dashboard}/run?run=1")
     assert answer.status == 401
@@ -93,6 +93,7 @@ def test_from_launch_to_results_to_a_share_that_opens_alone(page, browser, insta
     mark(page, at_least=4)  # the curves of loss and accuracy
 
     go(page, "Runs")
+    page.get_by_text("Cards", exact=True).click()
     expect(page.get_by_text("2 runs, newest first")).to_be_visible()  # two, though the button was clicked twice
     expect(page.locator(".sf-state", has_text="succeeded")).to_have_count(2, timeout=2 * SLOW_MS)
     picture(page, "runs")
@@ -103,8 +104,7 @@ def test_from_launch_to_results_to_a_share_that_opens_alone(page, browser, insta
     expect(page.get_by_test_id("stMetricValue").first).to_contain_text("%")
     energy = page.get_by_test_id("stMetric").filter(has_text="Energy").get_by_test_id("stMetricValue")
     before = energy.inner_text()
-    page.get_by_role("combobox", name="Accounting mode").click()
-    page.get_by_role("option").filter(has_not_text="Exact").first.click()
+    choose(page, "Accounting mode", page.get_by_role("option").filter(has_not_text="Exact").first)
     expect(energy).not_to_have_text(before)  # re-priced, nothing trained again
     settled(page)
     picture(page, "run")
@@ -172,12 +172,12 @@ def test_a_running_run_is_stopped_from_its_page(page, installation):
     settled(page)
     page.get_by_text("Override the recipe").click()
     epochs = page.get_by_label("Epochs, at most", exact=True)
-    epochs.fill("1000")  # long enough not to end by itself
+    epochs.fill("40")  # long enough not to end by itself, short enough to be asked about nothing on a busy machine
     epochs.press("Enter")
     settled(page)
     page.get_by_role("button", name="Launch", exact=True).click()
     expect(page).to_have_url(re.compile(r"/run\?run=\w+"))
-    expect(page.get_by_text(re.compile("Epoch 1 of at most 1000"))).to_be_visible()
+    expect(page.get_by_text(re.compile("Epoch 1 of at most 40"))).to_be_visible()
     picture(page, "run-training")
     page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_text("The run was stopped").first).to_be_visible()

@@ -7,23 +7,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browsing import picture, settled, tab
+from browsing import choose, picture, settled, tab
 from playwright.sync_api import Browser, Page, expect
 
 
 @pytest.fixture(scope="module")
-def page(browser: Browser, installation) -> Iterator[Page]:
+def page(browser: Browser, laboratory) -> Iterator[Page]:
     """The owner's tab on an installation with one spiking run and its twin, and no other."""
-    installation.train("snn", "cnn", epochs=2, images=256)
-    with tab(browser, installation, height=1400) as opened:
+    with tab(browser, laboratory, height=1400) as opened:
         yield opened
 
 
-def test_the_lens_re_prices_and_the_address_keeps_the_view(page: Page, installation) -> None:
+def test_the_lens_re_prices_and_the_address_keeps_the_view(page: Page) -> None:
     expect(page.locator(".scatterlayer .points path").first).to_be_visible()
-    settled(page)
-    page.get_by_role("combobox", name="Accounting mode").click()
-    page.get_by_role("option", name="With memory: all T steps").click()
+    choose(page, "Accounting mode", page.get_by_role("option", name="With memory: all T steps"))
     said = page.locator(".st-key-lens_says")
     expect(said).to_contain_text("with memory traffic")
     page.get_by_text("Energy lens: move the prices").click()
@@ -75,4 +72,6 @@ def test_the_figures_of_the_plot_download_as_csv(page: Page) -> None:
     with page.expect_download() as download:
         button.click()
     lines = Path(download.value.path()).read_text().splitlines()
-    assert lines[0].startswith("run,network,from") and len(lines) == 3  # two runs, and digits has no printed points
+    assert (
+        lines[0].startswith("run,network,name,from") and len(lines) == 3
+    )  # two runs, and digits has no printed points

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 
-from browsing import picture, settled, tab, width_of
+from browsing import choose, picture, settled, tab, width_of
 from playwright.sync_api import expect
 
 
 def test_the_mask_of_another_backbone_is_drawn_and_changed_by_keyboard(page, installation):
     page.goto(f"{installation.dashboard}/launch")
-    page.get_by_role("combobox", name="Backbone").click()
-    page.get_by_role("option", name="ShuffleNetV2").click()
+    choose(page, "Backbone", page.get_by_role("option", name="ShuffleNetV2"))
     first = page.locator(".st-key-launch_block_S2-1 input")
     expect(first).to_be_checked()
     settled(page)

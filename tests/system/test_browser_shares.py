@@ -64,6 +64,18 @@ def test_a_reviewer_reads_a_blind_link_and_its_file_and_finds_nobody_s_name(
     assert httpx.get(address).status_code == 404
 
 
+def test_every_figure_of_a_link_is_drawn_without_scrolling(browser: Browser, laboratory) -> None:
+    with laboratory.client() as client:
+        address = client.post("/shares", json={"run_id": laboratory.snn}).raise_for_status().json()["url"]
+    away = browser.new_context(viewport={"width": 400, "height": 600})
+    away.set_default_timeout(SLOW_MS)
+    reader = away.new_page()
+    reader.goto(address)
+    expect(reader.locator(".plot.js-plotly-plot")).to_have_count(reader.locator(".plot[data-chart]").count())
+    assert reader.evaluate("scrollY") == 0
+    away.close()
+
+
 MARKS = """selector => {
     const plot = document.querySelector(selector + " .js-plotly-plot") ?? document.querySelector(selector + ".js-plotly-plot");
     const shown = plot._fullLayout;
@@ -101,5 +113,6 @@ def test_a_shared_view_is_the_picture_of_its_maker_point_by_point(browser: Brows
         expect(reader.locator("#chart-points " + DRAWN).first).to_be_attached()
         shared = reader.evaluate(MARKS, "#chart-points")
         picture(reader, f"shared-view-link-{VIEWS.index(look)}")
+        reader.close()
     assert len(own["traces"]) >= 3 and sum(len(trace["x"]) for trace in own["traces"] if trace["words"]) == 2
     assert shared == own

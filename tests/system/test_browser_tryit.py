@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 
-from browsing import SLOW_MS, picture
+from browsing import SLOW_MS, picture, wait_for
 from PIL import Image, ImageDraw
 from playwright.sync_api import expect
 
@@ -32,7 +32,7 @@ def test_an_image_travels_step_by_step_beside_the_twins_answer(desk):
     expect(page.locator(".js-plotly-plot .heatmaplayer image")).to_be_attached()
     when = page.locator(".sf-says .sf-dim").first
     expect(when).to_have_text("after step 4 of 4")
-    page.wait_for_function(f"({DECODED}).length === 4")
+    wait_for(page, f"({DECODED}).length === 4")
     picture(page, "tryit")
 
     slider = page.get_by_role("slider", name="Time step")

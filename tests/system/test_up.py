@@ -12,11 +12,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
+from core.gallery.catalog import gallery
 from core.settings import Settings, read_token
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for processes in /proc")
@@ -102,8 +104,8 @@ class Up:
         return next((pid for pid, command in processes_of(self.home).items() if f"-m {module}" in command), None)
 
 
-@pytest.fixture
-def home() -> Iterator[Path]:
+@contextmanager
+def empty_home() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="sf-up-"))
     try:
         yield folder / "home"
@@ -113,10 +115,36 @@ def home() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def test_from_an_empty_folder_to_two_measured_points_and_to_nothing_left(home):
-    up = Up(home)
-    address = up.wait_address()
+@pytest.fixture
+def home() -> Iterator[Path]:
+    with empty_home() as folder:
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def first_start() -> Iterator[Up]:
+    """In an empty folder, with demo and gallery."""
+    with empty_home() as folder:
+        up = Up(folder)
+        up.wait_address()
+        yield up
+
+
+@pytest.fixture(scope="module")
+def second_start(first_start: Up) -> Iterator[Up]:
+    """In the same folder, after the broker's files were damaged."""
+    if first_start.process.poll() is None:  # the test that stops it failed, or was left out
+        first_start.stop(signal.SIGINT, within_s=20)
+    (first_start.home / "broker" / "appendonlydir" / "appendonly.aof.manifest").write_text("nonsense\n")
+    up = Up(first_start.home)
+    up.wait_address()
+    yield up
+
+
+def test_from_an_empty_folder_to_two_measured_points_and_to_nothing_left(first_start):
+    up, home = first_start, first_start.home
     token = read_token(Settings(home=home))
+    address = up.wait_address()
     assert address == f"http://127.0.0.1:{DASHBOARD_PORT}/?key={token}"
     assert httpx.get(f"http://127.0.0.1:{DASHBOARD_PORT}/_stcore/health").status_code == 200
     assert home.stat().st_mode & 0o077 == 0
@@ -130,7 +158,12 @@ def test_from_an_empty_folder_to_two_measured_points_and_to_nothing_left(home):
     ) as api:
 
         def runs() -> list[dict]:
-            return api.get("/runs").json()["items"]
+            return [run for run in api.get("/runs").json()["items"] if "gallery" not in run["tags"]]
+
+        until("the gallery is here", lambda: "of the gallery are here" in up.text(), timeout_s=60)
+        brought = [run for run in api.get("/runs").json()["items"] if "gallery" in run["tags"]]
+        assert {run["config_hash"] for run in brought} == {run.config_hash for run in gallery().runs}
+        assert {run["state"] for run in brought} == {"succeeded"}
 
         assert sorted(run["config"]["kind"] for run in runs()) == ["cnn", "snn"]
         until(
@@ -141,28 +174,38 @@ def test_from_an_empty_folder_to_two_measured_points_and_to_nothing_left(home):
         assert [run["state"] for run in runs()] == ["succeeded"] * 2, [run["error"] for run in runs()]
         pareto = api.get("/pareto", params={"dataset": "digits"}).json()
         assert len(pareto["points"]) == 2
-
-        old = up.service("worker")
-        os.kill(old, signal.SIGKILL)
-        until("the worker was started again", lambda: up.service("worker") not in (old, None), timeout_s=30)
-        assert "The worker ended with signal SIGKILL" in up.text()
     up.stop(signal.SIGINT, within_s=20)
     assert processes_of(home) == {}
 
-    again = Up(home)
-    again.wait_address()
-    assert "demo" not in again.text(), "the demo is for the first start"
-    again.stop(signal.SIGTERM, within_s=20)
-    assert processes_of(home) == {}
+
+def test_demo_and_gallery_are_for_the_first_start(second_start):
+    assert "First start" not in second_start.text()
 
 
-def test_a_killed_launcher_leaves_no_process(home):
-    up = Up(home, "--no-demo")
-    up.wait_address()
-    assert len(processes_of(home)) >= 5
-    up.process.send_signal(signal.SIGKILL)
-    up.process.wait()
-    until("all services have ended", lambda: not processes_of(home), timeout_s=20)
+def test_a_damaged_broker_file_is_set_aside(second_start):
+    assert "set aside" in second_start.text()
+
+
+def test_a_worker_that_keeps_ending_takes_nothing_down_and_the_page_is_told_why(second_start):
+    up = second_start
+    ready = f"http://127.0.0.1:{API_PORT}/api/v1/health/ready"
+    for _ in range(6):
+        worker = until("a worker is there", lambda: up.service("worker"), timeout_s=40)
+        os.kill(worker, signal.SIGKILL)
+        until("it is gone", lambda pid=worker: up.service("worker") != pid, timeout_s=10)
+    assert "The worker ended with signal SIGKILL" in up.text()
+    until("readers are told", lambda: "keeps ending" in httpx.get(ready).json()["training"], timeout_s=20)
+    assert up.process.poll() is None
+    assert httpx.get(f"http://127.0.0.1:{DASHBOARD_PORT}/_stcore/health").status_code == 200
+    until("it is mended", lambda: httpx.get(ready).json()["training"] == "ok", timeout_s=90)
+    assert up.service("worker")
+
+
+def test_a_killed_launcher_leaves_no_process(second_start):
+    assert len(processes_of(second_start.home)) >= 5
+    second_start.process.send_signal(signal.SIGKILL)
+    second_start.process.wait()
+    until("all services have ended", lambda: not processes_of(second_start.home), timeout_s=20)
 
 
 def test_a_signal_during_the_start_stops_it(home):
@@ -179,23 +222,6 @@ def test_ctrl_c_soon_after_the_start_leaves_no_traceback_and_no_process(home, af
     up.process.send_signal(signal.SIGINT)
     assert up.process.wait(timeout=20) in (0, 130, -signal.SIGINT)
     assert "Traceback" not in up.text()
-    assert processes_of(home) == {}
-
-
-def test_a_worker_that_keeps_ending_takes_nothing_down_and_the_page_is_told_why(home):
-    up = Up(home, "--no-demo")
-    up.wait_address()
-    ready = f"http://127.0.0.1:{API_PORT}/api/v1/health/ready"
-    for _ in range(6):
-        worker = until("a worker is there", lambda: up.service("worker"), timeout_s=40)
-        os.kill(worker, signal.SIGKILL)
-        until("it is gone", lambda pid=worker: up.service("worker") != pid, timeout_s=10)
-    until("readers are told", lambda: "keeps ending" in httpx.get(ready).json()["training"], timeout_s=20)
-    assert up.process.poll() is None
-    assert httpx.get(f"http://127.0.0.1:{DASHBOARD_PORT}/_stcore/health").status_code == 200
-    until("it is mended", lambda: httpx.get(ready).json()["training"] == "ok", timeout_s=90)
-    assert up.service("worker")
-    up.stop(signal.SIGINT, within_s=20)
     assert processes_of(home) == {}
 
 
@@ -226,15 +252,3 @@ def test_a_broken_database_is_refused_in_a_sentence(home):
 def test_a_wrong_setting_is_named(home):
     assert "SPIKEFRONT_API_PORT" in Up(home, SPIKEFRONT_API_PORT="eighty").refused()
     assert "SPIKEFRONT_HOST" in Up(home, SPIKEFRONT_HOST="203.0.113.7").refused()
-
-
-def test_a_damaged_broker_file_is_set_aside(home):
-    up = Up(home, "--no-demo")
-    up.wait_address()
-    up.stop(signal.SIGTERM, within_s=20)
-    manifest = home / "broker" / "appendonlydir" / "appendonly.aof.manifest"
-    manifest.write_text("nonsense\n")
-    again = Up(home, "--no-demo")
-    again.wait_address()
-    assert "set aside" in again.text()
-    again.stop(signal.SIGTERM, within_s=20)

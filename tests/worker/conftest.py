@@ -15,6 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import s3
 
 from backend.context import Context, build_context
 from backend.runs.service import RunService
@@ -72,6 +73,7 @@ class Site:
         self.start_broker()
         migrate(self.settings)
         self.context: Context = build_context(self.settings)
+        self.environment: dict[str, str] = {}  # of workers, beside that
         self.workers: list[subprocess.Popen[bytes]] = []
 
     def start_broker(self) -> None:
@@ -79,12 +81,15 @@ class Site:
         until("the broker answers", lambda: broker.answers(self.settings.broker_socket))
 
     def start_worker(self, *args: str) -> subprocess.Popen[bytes]:
-        """`python -m worker` with one slot and a short lease; returns once it takes messages."""
+        """`python -m worker` with a short lease, and with one slot and no trainer on standby unless told; returns once
+        it takes messages. A standby loads the engine for a second run, which most tests have not."""
         log = self.settings.home / f"worker{len(self.workers)}.log"
         with open(log, "wb") as file:
             process = subprocess.Popen(
-                [sys.executable, "-m", "worker", "--lease", str(LEASE_S), *(args or ("--slots", "1"))],
-                env={**os.environ, "SPIKEFRONT_HOME": str(self.settings.home), "OMP_NUM_THREADS": "1"},
+                [sys.executable, "-m", "worker", "--lease", str(LEASE_S), *(args or ("--slots", "1", "--no-standby"))],
+                env={**os.environ, "SPIKEFRONT_HOME": str(self.settings.home), "OMP_NUM_THREADS": "1"}
+                | {"SPIKEFRONT_MEASURE": "off", "SPIKEFRONT_RECOUNT": "off"}
+                | self.environment,
                 stdout=file,
                 stderr=subprocess.STDOUT,
             )
@@ -95,7 +100,9 @@ class Site:
     def log(self, n: int = 0) -> str:
         return (self.settings.home / f"worker{n}.log").read_text()
 
-    def submit(self, *, kind: str = "cnn", seed: int = 0, dataset: str = "digits", **overrides: object) -> str:
+    def submit(
+        self, *, kind: str = "cnn", seed: int = 0, dataset: str = "digits", priority: int = 0, **overrides: object
+    ) -> str:
         """Queue a run as the API does."""
         request = RunRequest(
             kind=kind,
@@ -103,6 +110,7 @@ class Site:
             dataset=dataset,
             recipe="smoke",
             seed=seed,
+            priority=priority,
             overrides={name.replace("__", "."): value for name, value in overrides.items()},
         )
         return RunService(self.context).create(request, key=None)[0].id
@@ -136,11 +144,14 @@ class Site:
 
 
 @contextmanager
-def installation() -> Iterator[Site]:
+def installation(**settings: str) -> Iterator[Site]:
+    """`settings`: environment variables of its API and its workers."""
     home = Path(tempfile.mkdtemp(prefix="sf-"))  # short: a socket's path has little room
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("SPIKEFRONT_")]:
             patch.delenv(name)
+        for name, value in settings.items():
+            patch.setenv(name, value)
         site = Site(home)
         try:
             yield site
@@ -154,6 +165,25 @@ def site() -> Iterator[Site]:
     """An installation for one test, without a worker."""
     with installation() as site:
         yield site
+
+
+@pytest.fixture
+def remote_site(
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[tuple[Site, s3.Server, Callable[[], subprocess.Popen[bytes]]]]:
+    """An installation with its bundles in a store, that store, and what starts a worker on a machine of its own: one that
+    shares database, broker and store with the others, and no folder."""
+    with s3.serving() as server, installation(SPIKEFRONT_ARTIFACTS_URL=s3.named(monkeypatch, server)) as site:
+        shared = {
+            "SPIKEFRONT_DATABASE_URL": site.settings.database_url,
+            "SPIKEFRONT_BROKER_URL": site.settings.broker_url,
+        }
+
+        def start() -> subprocess.Popen[bytes]:
+            site.environment = {**shared, "SPIKEFRONT_HOME": str(site.settings.home / f"machine{len(site.workers)}")}
+            return site.start_worker()
+
+        yield site, server, start
 
 
 @pytest.fixture(scope="module")

@@ -62,7 +62,7 @@ NO_ENVELOPE = {
     "unknown encoding": envelope(properties=properties(body_encoding="rot13")),
     "tag is a list": envelope(properties=properties(delivery_tag=["t"])),
 }
-#: With an envelope; some of these name a run that does not exist.
+#: With an envelope. Those that name the bell's task ring, whatever else they hold.
 BAD_INSIDE = {
     "body is no base64": envelope(body="%%%"),
     "body of half a character": envelope(body="a"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import signal
@@ -13,19 +14,23 @@ from pathlib import Path
 
 import filelock
 import pytest
+from parsing import watched
 
 from backend.context import build_context
 from backend.runs.service import RunService
 from backend.store.db import migrate
 from backend.store.models import RunRow
+from core.host.child_env import child_env
 from core.schemas.request import RunRequest
-from core.schemas.run import RunState
+from core.schemas.results import RunError
+from core.schemas.run import RunConfig, RunState
 from core.settings import Settings
+from worker.ending import Ending, failed
 from worker.options import Options
 from worker.room import FIRST_PAUSE_S, Room
 from worker.standby import Standby
 from worker.supervisor import Supervisor
-from worker.trainer_process import Trainer, trainer_env
+from worker.trainer_process import Trainer
 
 READY = "import sys, json, os, time, signal; print(json.dumps({'type': 'ready'}), flush=True); sys.stdin.readline()\n"
 STARTED = (
@@ -42,7 +47,7 @@ class Bench:
         migrate(settings)
         self.settings = settings
         self.context = build_context(settings)
-        self.context.queue.send = lambda run_id, queue: None  # there is no broker here, and none is needed
+        self.context.queue.ring = lambda *_, **__: None  # there is no broker here, and none is needed
         self.stopping = threading.Event()
         self.scripts: list[str] = []
         self.room: Room | None = None
@@ -64,6 +69,11 @@ class Bench:
         with self.context.database.read() as session:
             return session.get_one(RunRow, self.run_id)
 
+    def forgive(self) -> None:
+        """As if the pause of a run that was given back had passed."""
+        with self.context.database.write() as session:
+            session.get_one(RunRow, self.run_id).not_before = None
+
     def supervise(self, *scripts: str, lease_s: float = 30.0, grace_s: float = 1.0) -> threading.Thread:
         self.scripts = list(scripts)
         self.supervisor = Supervisor(
@@ -77,7 +87,7 @@ class Bench:
         )
         if self.room is not None:
             self.supervisor.room = self.room
-        thread = threading.Thread(target=self.supervisor.run, args=(self.run_id,), daemon=True)
+        thread = threading.Thread(target=self.supervisor.run_next, daemon=True)
         thread.start()
         return thread
 
@@ -85,7 +95,7 @@ class Bench:
         script = self.scripts.pop(0) if len(self.scripts) > 1 else self.scripts[0]
         argv = [sys.executable, "-S", "-c", script]
         self.started += 1
-        return Trainer(env=trainer_env(threads=1, device=device), argv=argv)
+        return Trainer(env=child_env(threads=1, device=device), argv=argv)
 
     def shown(self):
         return RunService(self.context).show(self.run_id)
@@ -211,7 +221,8 @@ def test_a_folder_that_stays_busy_fails_no_run_and_is_left_for_a_while(bench, mo
         bench.supervise(said_failed("bundle-busy")).join(20)
     run = bench.shown()
     assert (run.state, run.error, bench.row().losses) == (RunState.QUEUED, None, 0)
-    assert bench.context.lifecycle.stranded(older_than_s=20) == [], "it is not tried again at once"
+    assert bench.context.lifecycle.next_run() is None, "it is not tried again at once"
+    bench.forgive()
     if said_by == "lock":
         assert bench.started == 0, "no trainer was started to find that out"
         bench.supervise(said_failed("non-finite-loss")).join(20)
@@ -283,10 +294,106 @@ def test_a_trainer_is_told_which_attempt_it_is_and_the_folder_too(bench, tmp_pat
     assert (bench.context.artifacts.folder(bench.run_id) / ".attempt").read_text() == "1"
 
 
+def test_the_worker_parses_a_config_once_and_hands_its_stored_text_on(bench, tmp_path, monkeypatch):
+    bench.queue()
+    told, made = tmp_path / "told", watched(monkeypatch)
+    script = READY.replace("sys.stdin.readline()", f"open({str(told)!r}, 'w').write(sys.stdin.readline())")
+    bench.supervise(script + said_failed("non-finite-loss").removeprefix(READY)).join(20)
+    assert len(made) == 1
+    assert RunConfig.model_validate(json.loads(told.read_text())["config"]) == made[0]
+
+
 def test_a_trainer_gets_no_address_of_database_or_broker(monkeypatch):
     monkeypatch.setenv("SPIKEFRONT_DATABASE_URL", "postgresql://u:p@h/d")
     monkeypatch.setenv("SPIKEFRONT_BROKER_URL", "redis://:p@h")
-    env = trainer_env(threads=3, device="1")
+    env = child_env(threads=3, device="1")
     assert not {"SPIKEFRONT_DATABASE_URL", "SPIKEFRONT_BROKER_URL"} & set(env)
     assert (env["OMP_NUM_THREADS"], env["CUDA_VISIBLE_DEVICES"]) == ("3", "1")
-    assert trainer_env(threads=1, device=None)["CUDA_VISIBLE_DEVICES"] == ""
+    assert env["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID", "its numbers are nvidia-smi's"
+    assert child_env(threads=1, device=None)["CUDA_VISIBLE_DEVICES"] == ""
+
+
+# Slots
+
+
+class Claims:
+    """A lifecycle of runs that take no time, and a trainer's part that only waits for `go`."""
+
+    def __init__(self, bench: Bench, monkeypatch: pytest.MonkeyPatch, *, slots: int, n: int, memory: int = 0) -> None:
+        self.go, self.began, self.lock = threading.Event(), [], threading.Lock()
+        self.supervisor = Supervisor(
+            bench.context.lifecycle,
+            name="bench",
+            options=Options(queue="cpu", threads=1, devices=(None,) * slots, memory_bytes=memory or None),
+            standby=Standby(lambda _: None, devices=()),
+            data=bench.settings.data,
+            stopping=bench.stopping,
+        )
+        monkeypatch.setattr(self.supervisor, "_supervise", self._hold)
+        self.runs = [RunService(bench.context).create(RunRequest(seed=seed), key=None)[0].id for seed in range(n)]
+        self.supervisor.start()
+
+    def _hold(self, claim: object, device: str | None) -> Ending:
+        with self.lock:
+            self.began.append(claim.run_id)
+        self.go.wait(20)
+        return failed(RunError(code="x", message="x"))
+
+
+def test_one_bell_wakes_as_many_slots_as_there_are_runs_and_each_slot_goes_on_by_itself(bench, monkeypatch):
+    claims = Claims(bench, monkeypatch, slots=2, n=5)
+    claims.supervisor.ring()
+    wait_for(lambda: claims.supervisor.busy == 2)
+    assert claims.began == claims.runs[:2], "in their order, and no third beside them"
+    claims.go.set()
+    wait_for(lambda: len(claims.began) == 5 and not claims.supervisor.busy)
+    assert claims.supervisor.bells == 1
+    bench.stopping.set()
+    claims.supervisor.join()
+
+
+def test_runs_that_do_not_fit_into_memory_side_by_side_run_one_after_the_other(bench, monkeypatch):
+    bench.queue()
+    need = bench.row().memory_cpu
+    bench.context.lifecycle.cancel(bench.run_id)
+    claims = Claims(bench, monkeypatch, slots=2, n=2, memory=need * 3 // 2)
+    claims.supervisor.ring()
+    wait_for(lambda: claims.began == claims.runs[:1])
+    assert not claims.supervisor.run_next(), "the second waits, though a slot is free"
+    claims.go.set()
+    wait_for(lambda: claims.began == claims.runs)
+    bench.stopping.set()
+    claims.supervisor.join()
+
+
+def test_a_run_that_no_worker_can_do_waits_beside_one_that_passes_it_by(bench):
+    bench.queue()
+    first = bench.run_id
+    with bench.context.database.write() as session:
+        session.get_one(RunRow, first).dataset = "pets"
+    bench.run(said_failed("non-finite-loss")).join(20)
+    assert bench.shown().error.code == "non-finite-loss"
+    with bench.context.database.read() as session:
+        row = session.get_one(RunRow, first)
+        assert (row.state, row.attempt) == (RunState.QUEUED, 0)
+
+
+def test_a_run_that_ends_while_another_slot_counts_the_memory_in_use_stops_no_slot(bench):
+    bench.queue()
+    bench.supervise(READY)
+    supervisor = bench.supervisor
+
+    class Ending:
+        """A claim whose run ends, in its own slot, just when its memory is asked for."""
+
+        def __init__(self, run_id: str) -> None:
+            self.run_id = run_id
+
+        @property
+        def memory_bytes(self) -> int:
+            supervisor._held.pop(self.run_id)
+            return 300
+
+    supervisor._options = dataclasses.replace(supervisor._options, memory_bytes=1000)
+    supervisor._held = {run_id: Ending(run_id) for run_id in ("one", "other")}
+    assert supervisor._free_bytes() == 400

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import re
 import threading
 from types import SimpleNamespace
 
 import pytest
 
-from core.errors import BadValue, DatabaseDown
+from core.errors import BadValue, DatabaseDown, ServiceFailed
+from core.host.machine import Gpu
 from core.schemas.results import EpochDone, Progress
 from worker import options
 from worker.ending import scrub
@@ -20,14 +23,12 @@ class Lifecycle:
 
     def __init__(self) -> None:
         self.events: list[object] = []
-        self.sent: list[str] = []
-        self.waiting: list[str] = []
+        self.lost: list[str] = []
         self.down = False
-        self.gpu_is_there = False
         self.purges = 0
 
-    def preferred_queue(self) -> str:
-        return "gpu" if self.gpu_is_there else "cpu"
+    def queues(self) -> dict[str, int]:
+        return {"cpu": 2, "gpu": 1}
 
     def record(self, claim: object, event: object) -> None:
         if self.down:
@@ -38,27 +39,35 @@ class Lifecycle:
         pass
 
     def reap(self) -> SimpleNamespace:
-        return SimpleNamespace(requeued=[])
+        return SimpleNamespace(requeued=self.lost)
 
     def purge(self) -> list[str]:
         self.purges += 1
         return []
 
-    def stranded(self, *, older_than_s: float) -> list[str]:
-        return self.waiting
 
-    def mark_sent(self, run_id: str) -> None:
-        self.waiting = [waiting for waiting in self.waiting if waiting != run_id]
+class Slots:
+    """Stands in for the supervisor."""
+
+    busy, bells = 0, 7
+    room = SimpleNamespace(paused=None)
+    ability = SimpleNamespace(offer=lambda: None)
+
+    def __init__(self) -> None:
+        self.woken = 0
+
+    def wake(self) -> None:
+        self.woken += 1
 
 
-def upkeep(lifecycle: Lifecycle, *, length: int, busy: int, deaf: list[int]) -> Upkeep:
+def upkeep(lifecycle: Lifecycle, *, length: int, deaf: list[int], rung: list[object] | None = None) -> Upkeep:
     hearing = threading.Event()
     hearing.set()
     return Upkeep(
         lifecycle=lifecycle,
-        queue=SimpleNamespace(send=lambda run_id, queue: lifecycle.sent.append(run_id)),
+        queue=SimpleNamespace(ring=lambda queue, times: [] if rung is None else rung.append((queue, times))),
         queue_length=lambda: length,
-        supervisor=SimpleNamespace(busy=busy, messages=7),
+        supervisor=Slots(),
         standby=None,
         options=options.Options(queue="cpu", threads=1, devices=(None, None)),
         name="w",
@@ -68,51 +77,40 @@ def upkeep(lifecycle: Lifecycle, *, length: int, busy: int, deaf: list[int]) -> 
     )
 
 
-def test_a_forgotten_run_is_sent_again_once_and_only_when_the_queue_is_empty():
-    lifecycle = Lifecycle()
-    lifecycle.waiting = ["a"]
-    upkeep(lifecycle, length=3, busy=2, deaf=[]).round()
-    assert lifecycle.sent == []
-    keeper = upkeep(lifecycle, length=0, busy=0, deaf=[])
+def test_every_round_looks_for_runs_that_no_bell_told_of_and_rings_for_what_was_lost():
+    lifecycle, rung = Lifecycle(), []
+    keeper = upkeep(lifecycle, length=0, deaf=[], rung=rung)
     keeper.round()
+    assert (keeper._supervisor.woken, rung) == (1, [])
+    lifecycle.lost = ["a", "b"]
     keeper.round()
-    assert lifecycle.sent == ["a"]
+    assert (keeper._supervisor.woken, rung) == (2, [("cpu", 2), ("gpu", 1)])
 
 
 def test_every_round_empties_the_bin_of_what_is_due():
     lifecycle = Lifecycle()
-    keeper = upkeep(lifecycle, length=0, busy=0, deaf=[])
+    keeper = upkeep(lifecycle, length=0, deaf=[])
     keeper.round()
     keeper.round()
     assert lifecycle.purges == 2
 
 
-def test_a_cpu_worker_leaves_waiting_runs_to_the_gpu_worker_that_is_there():
-    lifecycle = Lifecycle()
-    lifecycle.waiting, lifecycle.gpu_is_there = ["a"], True
-    keeper = upkeep(lifecycle, length=0, busy=0, deaf=[])
-    keeper.round()
-    assert lifecycle.sent == []
-    lifecycle.gpu_is_there = False
-    keeper.round()
-    assert lifecycle.sent == ["a"]
-
-
-def test_a_worker_is_deaf_when_messages_wait_beside_a_free_slot():
+def test_a_worker_is_deaf_when_bells_wait_and_none_is_taken():
     deaf: list[int] = []
-    keeper = upkeep(Lifecycle(), length=1, busy=1, deaf=deaf)
+    keeper = upkeep(Lifecycle(), length=1, deaf=deaf)
     for _ in range(DEAF_ROUNDS):
         keeper.round()
-    assert deaf == []  # the first round only learned how many messages had been taken before
+    assert deaf == []  # the first round only learned how many had been taken before
     keeper.round()
     assert deaf == [1]
 
 
-@pytest.mark.parametrize(("length", "busy"), [(0, 0), (5, 2)])
-def test_an_empty_queue_or_a_full_worker_is_not_deafness(length, busy):
+@pytest.mark.parametrize(("length", "taken"), [(0, 0), (5, 1)])
+def test_an_empty_queue_or_one_that_moves_is_not_deafness(length, taken):
     deaf: list[int] = []
-    keeper = upkeep(Lifecycle(), length=length, busy=busy, deaf=deaf)
+    keeper = upkeep(Lifecycle(), length=length, deaf=deaf)
     for _ in range(3 * DEAF_ROUNDS):
+        keeper._supervisor.bells += taken
         keeper.round()
     assert deaf == []
 
@@ -149,20 +147,61 @@ def test_epochs_wait_for_a_database_that_is_away_and_keep_their_order():
     assert [event.epoch for event in lifecycle.events] == [1, 2, 3]
 
 
-def test_a_cpu_gets_one_thread_a_run_up_to_four_runs(monkeypatch):
-    for n_cores, slots, threads in ((1, 1, 1), (2, 2, 1), (4, 4, 1), (16, 4, 4)):
-        monkeypatch.setattr(options, "cores", lambda n=n_cores: n)
-        chosen = options.choose()
-        assert (chosen.slots, chosen.threads, chosen.devices) == (slots, threads, (None,) * slots)
+def test_an_outage_is_told_once_a_minute(caplog):
+    lifecycle, now = Lifecycle(), [0.0]
+    reporter = Reporter(lifecycle, SimpleNamespace(run_id="a"), clock=lambda: now[0])
+    lifecycle.down = True
+    for _ in range(600):  # two minutes, a step each 200 ms
+        reporter.report(progress(1))
+        now[0] += 0.2
+    assert [record.message for record in caplog.records] == ["report.delayed"] * 2
 
 
-def test_each_gpu_gets_one_run(monkeypatch):
+@pytest.mark.parametrize(
+    ("n_cores", "gib", "slots", "threads"),
+    [
+        (1, 8, 1, 1),
+        (2, 8, 2, 1),
+        (4, 8, 4, 1),
+        (8, 64, 4, 2),
+        (16, 64, 8, 2),
+        (64, 256, 16, 4),
+        (64, 6, 4, 16),
+        (2, 1, 1, 2),
+    ],
+)
+def test_runs_are_packed_by_cores_and_memory(n_cores, gib, slots, threads):
+    assert options.packing(n_cores, gib << 30) == (slots, threads)
+    assert options.packing(n_cores, None, 3) == (3, max(1, n_cores // 3))
+
+
+def test_each_gpu_gets_one_run_and_two_that_share_one_half_its_memory(monkeypatch):
     monkeypatch.setattr(options, "cores", lambda: 16)
-    monkeypatch.setattr(options, "gpus", lambda: [SimpleNamespace(index="0"), SimpleNamespace(index="2")])
-    chosen = options.choose(queue="gpu")
-    assert (chosen.devices, chosen.threads, chosen.device_kind) == (("0", "2"), 8, "cuda")
+    cards = [Gpu(index=index, name="Some GPU", memory_mib=8192, driver="1") for index in ("0", "GPU-ab")]
+    monkeypatch.setattr(options, "gpus", lambda: cards)
+    chosen = options.choose(queue="gpu", cuda=lambda: None)
+    assert (chosen.devices, chosen.threads, chosen.device_kind) == (("0", "GPU-ab"), 8, "cuda")
+    assert chosen.memory_bytes == 8 << 30
+    assert options.choose(slots=4, cuda=lambda: None).memory_bytes == 4 << 30
     with pytest.raises(BadValue, match="slots"):
         options.choose(slots=0)
+
+
+def test_a_gpu_that_torch_cannot_use_is_no_gpu(monkeypatch):
+    monkeypatch.setattr(options, "gpus", lambda: [Gpu(index="0", name="Some GPU", memory_mib=8192, driver="1")])
+    assert options.choose(cuda=lambda: "torch 2 here is for the CPU alone.").queue == "cpu"
+    with pytest.raises(ServiceFailed, match="for the CPU alone"):
+        options.choose(queue="gpu", cuda=lambda: "torch 2 here is for the CPU alone.")
+    monkeypatch.setattr(options, "gpus", list)
+    with pytest.raises(ServiceFailed, match="nvidia-smi shows no GPU"):
+        options.choose(queue="gpu")
+
+
+def test_no_two_workers_have_one_name():
+    names = {options.name_of(None, taken=lambda _: False) for _ in range(20)}
+    assert len(names) == 20 and all(f":{os.getpid()}-" in name for name in names)
+    assert options.name_of("gpu1", taken=lambda _: False) == "gpu1"
+    assert re.fullmatch(r"gpu1-[0-9a-f]{6}", options.name_of("gpu1", taken=lambda name: name == "gpu1"))
 
 
 def test_scrubbing_keeps_the_file_and_drops_the_way_to_it():

@@ -1,4 +1,4 @@
-// Draws a share's figures when they come near the screen, follows the colour scheme, and turns tables into CSV files.
+// Draws a share's figures, those near the screen first, follows the colour scheme, and turns tables into CSV files.
 "use strict";
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
@@ -7,7 +7,7 @@
   const drawn = new Set();
   let loading = null;
 
-  // Plotly is far larger than the page: fetched once, and only when a figure is about to be seen.
+  // Plotly is far larger than the page: fetched once, after the page stands.
   function plotly() {
     if (window.Plotly) return Promise.resolve(window.Plotly); // the offline page holds it
     loading ??= new Promise((resolve, reject) => {
@@ -52,6 +52,16 @@
     for (const entry of entries) if (entry.isIntersecting) { near.unobserve(entry.target); draw(entry.target); }
   }, { rootMargin: "600px 0px" });
   for (const box of boxes) near.observe(box);
+  // The rest in idle moments, one after another: print and a picture of the whole page show figures that nobody scrolled to.
+  const idle = window.requestIdleCallback ?? ((work) => setTimeout(work, 200));
+  async function drawRest() {
+    const next = boxes.find((box) => !drawn.has(box));
+    if (!next) return;
+    near.unobserve(next);
+    await draw(next);
+    idle(drawRest);
+  }
+  addEventListener("load", () => idle(drawRest));
   addEventListener("beforeprint", () => boxes.forEach(draw));
   dark.addEventListener("change", async () => {
     const library = await plotly();

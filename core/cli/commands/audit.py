@@ -19,7 +19,7 @@ def audit(
 ) -> None:
     """Recompute printed figures: each is confirmed, contradicted or not checkable, with the arithmetic.
 
-    Without FILE: tables 1 to 3 of Kabir et al., arXiv:2602.09717.
+    Without FILE: tables 1 to 3 of Kabir et al., arXiv:2602.09717, and what their text says of them.
 
     FILE has commas, decimal points and a header of these columns: model; ac, ac_k or ac_m and mac, mac_k or mac_m
     (operations per inference, in ones, thousands or millions); energy_mj, energy_uj or energy_nj; and, if you like,
@@ -53,10 +53,13 @@ def _print(result: Audit) -> None:
         shown = Table(title=f"{verdict.capitalize()}: {len(found)}", title_style=style, title_justify="left")
         shown.add_column("row, figure", overflow="fold", max_width=32)
         shown.add_column("arithmetic", overflow="fold")
+        told: set[str | None] = {None}
         for finding in found:
-            shown.add_row(escape(_label(finding)), escape(finding.arithmetic))
+            said = "" if finding.statement in told else f"Said: {finding.statement}\n"
+            told.add(finding.statement)
+            shown.add_row(escape(_label(finding)), escape(said + finding.arithmetic))
         console.print(shown)
-    reasons = Counter(finding.arithmetic for finding in result.findings if finding.verdict == "not checkable")
+    reasons = Counter(_reason(finding) for finding in result.findings if finding.verdict == "not checkable")
     if reasons:
         console.print(f"Not checkable: {result.not_checkable}")
         for reason, n in reasons.most_common():
@@ -68,7 +71,16 @@ def _print(result: Audit) -> None:
     console.print(result.rule, style="dim")
 
 
+def _reason(finding: AuditFinding) -> str:
+    """Reasons of tables are shared by many figures; one of the text belongs to its sentence."""
+    if finding.statement is None:
+        return finding.arithmetic
+    return f"{_label(finding)}. Said: {finding.statement} {finding.arithmetic}"
+
+
 def _label(finding: AuditFinding) -> str:
     """Where a figure stands, in words; in a table of one's own, its line."""
+    if finding.place is not None:
+        return f"{finding.table}, {finding.place}: {finding.field}"
     where = " and ".join(finding.datasets) or finding.row
     return f"{finding.table}, {where}, {finding.model}: {finding.field}"

@@ -1,4 +1,4 @@
-"""`spikefront bundle`: look at a run's folder. The engine and foreign counters are loaded by `recount` alone."""
+"""`spikefront bundle`: look at a run's folder. The engine is loaded by `recount` and `robustness` alone."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ from pathlib import Path
 
 import typer
 
+from core.analysis import ensemble as ensembles
 from core.analysis import exits, steps
+from core.analysis import robustness as stood
 from core.analysis.calibration import calibration
 from core.analysis.findings import diagnostic_findings, gradient_findings
 from core.analysis.twin import twin_energy
 from core.bundle import Bundle, whole_paths
-from core.cli.console import EXIT_FAILED, print_json, say
+from core.cli.console import EXIT_FAILED, print_json, say, say_columns
+from core.cli.image_bar import image_bar
 from core.cli.recount_screen import print_recount
+from core.cli.robustness_screen import print_robustness
 from core.datasets.catalog import DATASETS
 from core.datasets.load import load
 from core.energy.modes import MODES
@@ -20,15 +24,21 @@ from core.energy.profiles import profiles
 from core.errors import BadValue
 from core.paper.measured import network_name
 from core.recipes.build import command
+from core.report.ensemble_words import OPTIMISTIC, energy_note, sentences
+from core.report.tables import ensemble_tables
 from core.schemas.diagnostics import Calibration, Exits, Steps
+from core.schemas.ensemble import Ensemble
 from core.schemas.prices import DEFAULT_MODE, DEFAULT_PROFILE
+from core.schemas.robustness import DEFAULT_IMAGES, MOST_IMAGES, SEEDS
 from core.schemas.run import Kind, RunConfig
 from core.schemas.twin import TwinEnergy
 from core.settings import Settings
 from core.units import format_count, format_energy
 
 app = typer.Typer(
-    help="Show, verify, recount or export a run's bundle, or hold it against its twin.", no_args_is_help=True
+    help="Show, verify, recount, disturb or export a run's bundle, hold it against its twin, or let it answer with "
+    "another.",
+    no_args_is_help=True,
 )
 
 
@@ -40,11 +50,12 @@ def show(
     """The figures of a run, its diagnostics, the command that repeats it, and its files."""
     bundle = Bundle(path)
     config, summary, files = bundle.config(), bundle.summary(), bundle.files()
-    predictions, counts = bundle.predictions(), bundle.counts()
+    counts = bundle.counts()
+    predictions = bundle.predictions(counts)
     scores = calibration(predictions.label, predictions.outputs)
     priced = {"mode": MODES[summary.mode], "profile": profiles()[summary.profile]}
     stopped = steps.curve(predictions, counts, **priced)
-    left = exits.curve(predictions, counts, bundle.counts_per_sample(), **priced)
+    left = exits.curve(predictions, counts, bundle.counts_per_sample(counts), **priced)
     diagnostics = bundle.diagnostics()
     findings = gradient_findings(bundle.gradients()) + (diagnostic_findings(diagnostics) if diagnostics else [])
     if as_json:
@@ -117,15 +128,17 @@ def twin(
 ) -> None:
     """A spiking network beside its CNN twin: energies, the CNN at few bits, the break-even firing rate."""
     accounting, prices = MODES[mode], profiles()[profile]
-    configs, counts = [], []
+    configs, counts, data = [], [], []
     for name, folder, kind in (("SNN_FOLDER", snn_folder, Kind.SNN), ("CNN_FOLDER", cnn_folder, Kind.CNN)):
         with whole_paths(folder):
             configs.append(Bundle(folder).config())
             if configs[-1].kind is not kind:
                 raise BadValue(field=name, value=str(folder), expected=f"the bundle of a run of kind {kind.value}")
             counts.append(Bundle(folder).counts())
+            unfinished = not (folder / "summary.json").exists()  # counts alone can be compared too
+            data.append(None if unfinished else Bundle(folder).summary().data_digest)
     config, other = configs
-    if other.twin_hash != config.twin_hash:
+    if other.twin_hash != config.twin_hash or (None not in data and data[0] != data[1]):
         expected = f"the twin of {snn_folder}: the same network, data, training and seed"
         raise BadValue(field="CNN_FOLDER", value=str(cnn_folder), expected=expected)
     found = twin_energy(*counts, accounting, prices)
@@ -158,6 +171,46 @@ def _print_twin(found: TwinEnergy) -> None:
 
 
 @app.command()
+def ensemble(
+    first: Path = typer.Argument(..., help="Folder of the bundle that answers first, such as the spiking network's."),
+    second: Path = typer.Argument(..., help="Folder of the bundle that is asked where the first one is unsure."),
+    mode: str = typer.Option(DEFAULT_MODE, help="Accounting mode."),
+    profile: str = typer.Option(DEFAULT_PROFILE, help="Hardware profile."),
+    as_json: bool = typer.Option(False, "--json", help="Print as JSON."),
+) -> None:
+    """Two networks that answer together: the mean of both, or the second only where the first is unsure.
+
+    Both were tested on the same images. Their stored answers are used; nothing is run again.
+    """
+    accounting, prices = MODES[mode], profiles()[profile]
+    if first.resolve() == second.resolve():
+        raise BadValue(field="SECOND", value=str(second), expected="another bundle than FIRST")
+    data = []
+    for folder in (first, second):
+        with whole_paths(folder):
+            data.append((Bundle(folder).config().dataset, Bundle(folder).summary().data_digest))
+            Bundle(folder).predictions()  # a file that cannot be used is named with its folder
+    ensembles.require_same_data(*data, names=(str(first), str(second)))
+    found = ensembles.of_bundles(Bundle(first), Bundle(second), mode=accounting, profile=prices)
+    if as_json:
+        print_json(found.model_dump(mode="json"))
+        return
+    _print_ensemble(found)
+
+
+def _print_ensemble(found: Ensemble) -> None:
+    one, other = "first", "second"
+    lines = [ensemble_tables.head(one, other)]
+    rows = ensemble_tables.rows(found, one.title(), other.title())
+    unit = ensemble_tables.unit_of(rows)
+    lines += [(row.title, *ensemble_tables.cells(row, found.n, unit)) for row in rows]
+    say_columns(lines)
+    say(f"estimated per image, mode {found.mode}, profile {found.profile}, n = {found.n:,} test images; 95 % intervals")
+    for sentence in (*sentences(found, "the first", "the second"), energy_note(found, "the second"), OPTIMISTIC):
+        say(sentence)
+
+
+@app.command()
 def recount(
     path: Path = typer.Argument(..., help="Folder of the bundle."),
     counter: str = typer.Option("spikingjelly", "--with", help="spikingjelly, syops or neurobench."),
@@ -183,6 +236,39 @@ def recount(
         print_recount(found)
     if not found.equal:
         raise typer.Exit(EXIT_FAILED)
+
+
+@app.command()
+def robustness(
+    path: Path = typer.Argument(..., help="Folder of the bundle."),
+    images: int = typer.Option(
+        DEFAULT_IMAGES, min=1, max=MOST_IMAGES, help="Test images, spread over the test set; at most all."
+    ),
+    seed: int = typer.Option(0, min=0, max=SEEDS - 1, help="Of the noise."),
+    threads: int | None = typer.Option(None, min=1, help="CPU threads [default: all, or OMP_NUM_THREADS]."),
+    mode: str = typer.Option(DEFAULT_MODE, help="Accounting mode."),
+    profile: str = typer.Option(DEFAULT_PROFILE, help="Hardware profile."),
+    data: Path | None = typer.Option(None, "--data", help="Folder with the data sets [default: SPIKEFRONT_DATA]."),
+    as_json: bool = typer.Option(False, "--json", help="Print as JSON."),
+) -> None:
+    """Accuracy and energy under noise, blur and fewer bits of a weight, beside those undisturbed.
+
+    Leaves robustness.json in the folder, beside the bundle's files and no part of its manifest.
+    """
+    accounting, prices, data = MODES[mode], profiles()[profile], data or Settings().data
+    bundle = Bundle(path)
+    with whole_paths(path), DATASETS.looking_in(data), image_bar("images") as progress:
+        bundle.verify()
+        test = load(bundle.config().dataset, data)
+        from core.engine.robustness import measure  # the engine: only now
+
+        found = measure(bundle, test, n=images, seed=seed, threads=threads, progress=progress)
+    shown = stood.priced(found, accounting, prices)
+    if as_json:
+        print_json(shown.model_dump(mode="json"))
+    else:
+        print_robustness(shown)
+    stood.keep(bundle, found)  # last: a folder that cannot be written costs the file alone
 
 
 @app.command()

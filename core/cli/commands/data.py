@@ -16,7 +16,7 @@ from core.datasets.add import add as add_dataset
 from core.datasets.catalog import all_specs, find
 from core.datasets.fetch import fetch as fetch_dataset
 from core.datasets.fetch import mirrored
-from core.datasets.load import status
+from core.datasets.load import info, status
 from core.datasets.load import verify as verify_dataset
 from core.datasets.spec import DatasetStatus, Progress, Report
 from core.errors import BadValue
@@ -129,24 +129,6 @@ def verify(
             _print_report(report, find(report.name, folder).title)
     if any(report.state in ("corrupt", "missing") for report in reports):
         raise typer.Exit(EXIT_FAILED)
-
-
-def info(name: str, data_dir: Path) -> DatasetInfo:
-    """A data set's facts and its state on this machine."""
-    spec, state = find(name, data_dir), status(name, data_dir)
-    return DatasetInfo(
-        name=name,
-        title=spec.title,
-        n_classes=spec.n_classes,
-        image_shape=spec.image_shape,
-        ready=state.ready,
-        complete=state.complete,
-        n_train=state.n_train,
-        n_test=state.n_test,
-        note=state.note,
-        citation=spec.citation,
-        licence=spec.licence,
-    )
 
 
 def _folder(data: Path | None) -> Path:

@@ -6,7 +6,6 @@ line, and answers each with one line. It ends when standard input closes. Standa
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import traceback
@@ -15,6 +14,7 @@ from pydantic import ValidationError
 
 from core.errors import SpikefrontError
 from core.schemas.inference import Inferred, InferRequest, NotInferred
+from core.schemas.results import Ready
 
 
 def infer() -> None:
@@ -22,12 +22,13 @@ def infer() -> None:
     # what a library prints must not stand between the answers
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    from core.engine.infer import Networks, warm_up
+    from core.engine.infer import Networks
+    from core.engine.warm import warm_up
 
-    warm_up()
+    warm_up(training=False)
     networks = Networks()
     try:
-        answers.write(json.dumps({"type": "ready"}).encode() + b"\n")
+        answers.write(Ready().model_dump_json().encode() + b"\n")
         answers.flush()
         for line in sys.stdin.buffer:
             answers.write(_answer(line, networks).model_dump_json().encode() + b"\n")
@@ -42,7 +43,7 @@ def _answer(line: bytes, networks: object) -> Inferred | NotInferred:
     try:
         return infer(InferRequest.model_validate_json(line), networks)
     except SpikefrontError as error:
-        return NotInferred(code=error.code, message=error.message, fields=error.fields)
+        return NotInferred.of(error)
     except ValidationError as error:
         return NotInferred(code="invalid-request", message=f"The request cannot be read: {error.error_count()} faults.")
     except Exception as error:  # noqa: BLE001  whoever asked must learn of a bug too, and the next request may fare better

@@ -55,8 +55,8 @@ def reproduce(
     for kind in kinds:
         config = build_config(
             RunRequest(
-                backbone=printed.backbone, kind=kind, mask=_mask(printed), dataset=printed.dataset, recipe=recipe,
-                seed=seed, overrides=parse_settings(settings),
+                backbone=printed.backbone, kind=kind, mask=_mask(printed), dataset=printed.dataset,
+                definition=printed.definition, recipe=recipe, seed=seed, overrides=parse_settings(settings),
             )
         )  # fmt: skip
         place = out / f"{row.replace('/', '-')}-{kind}-{config.config_hash[:8]}"

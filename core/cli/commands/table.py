@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,11 @@ from core.measured import read_runs
 from core.paper.measured import MeasuredRow, measured_rows
 from core.paper.networks import PAPER_DATASETS, NetworkRow, network_rows
 from core.paper.printed import tables
+from core.report.tables.markdown import count, markdown, seeds, spread
 from core.schemas.prices import DEFAULT_PROFILE
-from core.schemas.sweep import Aggregate
+from core.schemas.run import Kind
+from core.showing import inert
 from core.units import pj_to_mj
-
-#: Modes that look at no value: in the others the MACs of a plan are an upper bound.
-BLIND = ("paper", "syops")
 
 
 def table(
@@ -74,23 +73,33 @@ def page(networks: Sequence[NetworkRow], measured: Sequence[MeasuredRow], kept: 
 
 
 def static_part(networks: Sequence[NetworkRow]) -> str:
-    """What needs no data."""
-    head = ["network", "kind", "data set", "params", "printed params", "dense ops"]
-    head += [f"MACs `{mode}`{'' if mode in BLIND else ' ≤'}" for mode in MODES] + ["printed MACs", "difference"]
+    """What needs no data, one line a network and data set. Every mode, and the twins apart, are in --json and --csv."""
+    head = ["network", "data set", "params", "printed", "dense ops", "SNN: MACs of one step", "printed"]
+    head += ["SNN: MACs `exact`, all steps ≤", "CNN: MACs", "against the printed"]
+    twins = {(row.network, row.dataset, row.kind): row for row in networks}
     rows = [
         [
-            row.network, row.kind.upper(), DATASETS[row.dataset].title, f"{row.params:,}", _count(row.printed_params),
-            f"{row.dense_ops:,}", *(f"{row.macs[mode]:,}" for mode in MODES), _count(row.printed_macs), row.difference,
+            snn.network, DATASETS[snn.dataset].title, f"{snn.params:,}", count(snn.printed_params),
+            f"{snn.dense_ops:,}", f"{snn.macs['paper']:,}", count(snn.printed_macs), f"{snn.macs['exact']:,}",
+            f"{cnn.macs['paper']:,}", snn.difference + _of_twin(cnn.difference),
         ]
-        for row in networks
+        for snn in networks if snn.kind is Kind.SNN
+        for cnn in [twins[snn.network, snn.dataset, Kind.CNN]]
     ]  # fmt: skip
     return (
         "## By arithmetic\n\n"
-        "Parameters and dense ops (one pass, no zero skipped, no bias) follow from the plan. MACs are per inference "
-        f"by the rules of each accounting mode, T = {tables()['time_steps']} for spiking networks; `≤` marks upper "
-        "bounds, since real-valued zeros are known only from data. Definition `small`. How a mode counts: "
-        "[accounting.md](accounting.md).\n\n" + _markdown(head, rows, right=range(3, 7 + len(MODES)))
+        "Parameters and dense ops (one pass, no zero skipped, no bias) follow from the plan, and are those of both "
+        f"twins. MACs are per inference: of one step and of the CNN by the rules of `paper`; of all T = "
+        f"{tables()['time_steps']} steps by those of `exact`, where `≤` marks an upper bound, since real-valued zeros "
+        "are known only from data. Definition `small`. How a mode counts: [accounting.md](accounting.md).\n\n"
+        + markdown(head, rows, right=range(2, 9))
     )
+
+
+def _of_twin(difference: str) -> str:
+    """What a CNN's row adds to that of its spiking twin."""
+    said = difference.removeprefix("Reconstruction.").strip()
+    return "" if said == "Not printed." else f" CNN: {said[0].lower()}{said[1:]}"
 
 
 HEAD = (
@@ -102,14 +111,17 @@ HEAD = (
 def _measured_part(measured: Sequence[MeasuredRow], kept: Sequence[Sequence[str]]) -> str:
     title = "## Measured\n\n"
     if not measured and not kept:
-        return title + "No runs were given: `spikefront table --runs FOLDER --out docs/tables.md` fills this part.\n"
+        return (
+            title
+            + "Networks that were trained to the end: [results.md](results.md). `--runs FOLDER` puts others here.\n"
+        )
     cells = {_run_of(row): row for row in [*kept, *map(_cells, measured)]}
     return (
         title + "Accuracy is that of the test set, with the checkpoint of the best validation accuracy; ± is the "
         "standard deviation over n seeds. ACs, MACs and energies are per inference, counted over all test images and "
         "estimated at the profile's prices, not read from a meter. A short run on few images hardly learns: a row near "
         f"chance ({_chances()}) tells what an untrained network fires, and ranks nothing.\n\n"
-        + _markdown(HEAD, sorted(cells.values(), key=_place), right=range(11, 15))
+        + markdown(HEAD, sorted(cells.values(), key=_place), right=range(11, 15))
     )
 
 
@@ -121,9 +133,9 @@ def _cells(row: MeasuredRow) -> list[str]:
     return [
         row.network, row.kind.upper(), DATASETS[row.dataset].title + ("" if row.dataset_complete else " (subset)"),
         f"{row.recipe}, {row.epochs:.3g} epochs", f"{row.n_train:,} of {row.n_train_available:,}",
-        str(row.time_steps), _seeds(row.seeds), _spread(row.accuracy, 100, "%.2f", " %"),
+        str(row.time_steps), seeds(row.seeds), spread(row.accuracy, 100, "%.2f", " %"),
         "-" if row.printed_accuracy is None else f"{row.printed_accuracy:.0%}", row.mode, row.profile,
-        f"{row.acs:,.0f}", f"{row.macs:,.0f}", _spread(row.energy_pj, pj_to_mj(1), "%.4g", ""),
+        f"{row.acs:,.0f}", f"{row.macs:,.0f}", spread(row.energy_pj, pj_to_mj(1), "%.4g", ""),
         "-" if row.printed_energy_pj is None else f"{pj_to_mj(row.printed_energy_pj):.4g}", row.difference,
     ]  # fmt: skip
 
@@ -148,24 +160,6 @@ def _measured_cells(text: str) -> list[list[str]]:
     return [line.removeprefix("| ").removesuffix(" |").split(" | ") for line in lines[2:]]
 
 
-def _markdown(head: Sequence[str], rows: Iterable[Sequence[str]], *, right: range) -> str:
-    lines = [head, ["---:" if place in right else "---" for place in range(len(head))], *rows]
-    return "".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |\n" for line in lines)
-
-
-def _count(value: float | None) -> str:
-    return "-" if value is None else f"{round(value):,}"
-
-
-def _seeds(seeds: Sequence[int]) -> str:
-    return f"{len(seeds)} (seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))})"
-
-
-def _spread(value: Aggregate, factor: float, form: str, unit: str) -> str:
-    mean = form % (value.mean * factor)
-    return f"{mean}{unit}" if value.deviation is None else f"{mean} ± {form % (value.deviation * factor)}{unit}"
-
-
 def _json(row: MeasuredRow) -> dict[str, Any]:
     content = asdict(row)
     return content | {"accuracy": row.accuracy.model_dump(), "energy_pj": row.energy_pj.model_dump()}
@@ -184,7 +178,8 @@ def _lines(networks: Sequence[NetworkRow], measured: Sequence[MeasuredRow]) -> I
         for mode, macs in row.macs.items():
             yield [*start, mode, "", "macs", "", macs, "", row.printed_macs if mode == "paper" else "", ""]
     for row in measured:
-        start = ["measured", row.network, row.kind, row.dataset, row.recipe, len(row.seeds), row.mode, row.profile]
+        names = (row.network, row.kind, row.dataset, inert(row.recipe))  # a recipe's name is whatever a bundle says
+        start = ["measured", *names, len(row.seeds), row.mode, row.profile]
         yield [*start, "accuracy", "", row.accuracy.mean, row.accuracy.deviation, row.printed_accuracy, ""]
         yield [*start, "acs", "", row.acs, "", "", ""]
         yield [*start, "macs", "", row.macs, "", "", ""]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import typer
 from pydantic import ValidationError
@@ -18,7 +17,6 @@ from core.schemas.request import RunRequest
 from core.schemas.results import Event, Failed
 from core.schemas.run import Kind, RunConfig
 from core.settings import Settings
-from core.showing import printable
 from core.units import format_about
 
 #: Each recipe with its time for SqueezeNet-P, spiking, on CIFAR-10 on two cores.
@@ -112,7 +110,7 @@ def train(
         )
     except SpikefrontError as error:
         if events and error.code != "interrupted":
-            print_event(failed(error))
+            print_event(Failed.of(error))
         raise
 
 
@@ -156,15 +154,6 @@ def read_config(path: Path) -> RunConfig:
 def print_event(event: Event) -> None:
     """One JSON line on standard output, at once; in ASCII, which every encoding has."""
     print(json.dumps(event.model_dump(mode="json")), flush=True)
-
-
-def failed(error: SpikefrontError) -> Failed:
-    """The event that tells a supervisor why a run ended."""
-    # a path may hold halves of characters, which no JSON has
-    fields: dict[str, Any] = json.loads(
-        json.dumps(error.fields, default=str, ensure_ascii=False).encode(errors="replace")
-    )
-    return Failed(code=error.code, message=printable(error.message), fields=fields)
 
 
 def _refuse_choices(context: typer.Context) -> None:

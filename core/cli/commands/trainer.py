@@ -1,14 +1,13 @@
 """`spikefront trainer`: a process with the engine loaded, waiting for one run of its supervisor.
 
-Protocol, JSON lines. It prints `{"type": "ready"}`, reads one request `{"config", "out", "data",
-"threads", "device", "teacher", "attempt"}` and prints the events of core.schemas.results. Exit code 0: succeeded; 1:
-failed, after a Failed event; 75: stopped by SIGTERM or by a later attempt on the run, checkpoint written; 3: standard
-input closed, which means that the supervisor is gone: nothing more is written. Standard error is for people.
+Protocol, JSON lines. It prints `{"type": "ready"}`, reads one request (core.schemas.training.TrainRequest)
+and prints the events of core.schemas.results. Exit code 0: succeeded; 1: failed, after a Failed event; 75: stopped by
+SIGTERM or by a later attempt on the run, checkpoint written; 3: standard input closed, which means that the supervisor
+is gone: nothing more is written. Standard error is for people.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import select
@@ -20,47 +19,34 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import NoReturn
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
 from core.bundle import FULL
-from core.cli.commands.train import failed, print_event
-from core.cli.console import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_ORPHANED
+from core.cli.commands.train import print_event
+from core.cli.console import EXIT_FAILED
 from core.cli.train_here import recounter, step_back, stop_on_signals
 from core.errors import BadValue, BundleCorrupt, Interrupted, SpikefrontError, StorageFull
+from core.loglines import LineFormatter, to_stderr
 from core.recipes.build import translate
+from core.request_ids import Marked
 from core.run_folder import LOOK_S, is_superseded
-from core.schemas.base import Frozen
-from core.schemas.results import Failed
+from core.schemas.results import Failed, Ready
 from core.schemas.run import RunConfig
+from core.schemas.training import EXIT_INTERRUPTED, EXIT_ORPHANED, TrainRequest
 
 YIELD_S = 30.0  # for the step under way and a checkpoint
 
 
-class TrainRequest(Frozen):
-    """The one line that a supervisor sends."""
-
-    config: RunConfig
-    out: Path
-    data: Path
-    threads: int | None = Field(default=1, ge=1)
-    device: str = "auto"
-    teacher: Path | None = Field(
-        default=None, description="the bundle that the config names as its teacher, or one that may be its twin"
-    )
-    attempt: int | None = Field(default=None, description="of the supervisor's claim; a later one ends this trainer")
-    start: Path | None = Field(default=None, description="the bundle that the config starts from")
-
-
 def trainer() -> None:
     """Wait with the engine loaded for one run on standard input. Ends the process."""
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
+    to_stderr(LineFormatter(), level=logging.INFO)
     step_back()
     with stop_on_signals() as stop:
         from core.engine import experiment
         from core.engine.warm import warm_up
 
         warm_up()
-        print(json.dumps({"type": "ready"}), flush=True)
+        print_event(Ready())
         recount = recounter()  # loads SpikingJelly, while nobody waits
         line = _read_request(stop.is_set)
         if line is None:
@@ -70,47 +56,50 @@ def trainer() -> None:
             request = TrainRequest.model_validate_json(line)
             if request.attempt is not None:
                 Thread(target=_watch_successor, args=(request, stop), daemon=True, name="successor-watch").start()
+            marked = Marked(run_id=request.out.name, request_id=request.request_id)
+            to_stderr(LineFormatter(), marked, level=logging.INFO)
+            config = RunConfig.model_validate(request.config)
             experiment.run(
-                request.config,
+                config,
                 out=request.out,
                 data_dir=request.data,
                 device=request.device,
                 threads=request.threads,
                 emit=print_event,
                 should_stop=stop.is_set,
-                teacher=_usable_teacher(request),
+                teacher=_usable_teacher(request, config),
                 retell=True,
                 recount=recount,
                 start=request.start,
             )
         except ValidationError as error:
-            _fail(failed(translate(error)))
+            _fail(Failed.of(translate(error)))
         except BrokenPipeError:  # standard output is gone: so is the supervisor
             os._exit(EXIT_ORPHANED)
         except Interrupted as error:
             print(f"spikefront: {error.message}", file=sys.stderr)
             _leave(EXIT_INTERRUPTED)
         except SpikefrontError as error:
-            _fail(failed(error))
+            _fail(Failed.of(error))
         except Exception as error:  # noqa: BLE001  the supervisor must learn of a bug too, whatever it is
             traceback.print_exc()
             if isinstance(error, OSError) and error.errno in FULL:  # such as the cache of a data set
-                _fail(failed(StorageFull()))
-            _fail(Failed(code="internal", message=f"The trainer failed: {type(error).__name__}.", fields={}))
+                _fail(Failed.of(StorageFull()))
+            _fail(Failed(code="internal", message=f"The trainer failed: {type(error).__name__}."))
         _leave(0)
 
 
-def _usable_teacher(request: TrainRequest) -> Path | None:
+def _usable_teacher(request: TrainRequest, config: RunConfig) -> Path | None:
     """The teacher that was offered; None where it is not what it should be, so that the run trains its own.
 
     A teacher that the config names cannot be trained here: what is wrong with it is said by the run itself.
     """
-    if request.teacher is None or request.config.has_given_teacher:
+    if request.teacher is None or config.has_given_teacher:
         return request.teacher
     from core.engine.teacher import check
 
     try:
-        check(request.config, request.teacher)
+        check(config, request.teacher)
     except (BadValue, BundleCorrupt) as error:
         print(f"spikefront: the teacher is not used: {error.message}", file=sys.stderr)
         return None

@@ -15,12 +15,15 @@ from core.settings import Settings
 
 def up(
     demo: bool = typer.Option(True, "--demo/--no-demo", help="Queue the demo pair on the very first start."),
+    gallery: bool = typer.Option(
+        True, "--gallery/--no-gallery", help="Bring in the finished runs of the gallery on the very first start."
+    ),
     host: str | None = typer.Option(None, help="Address to listen on; SPIKEFRONT_HOST. Loopback by default."),
 ) -> None:
     """Start broker, API, worker and dashboard; print the address; stop all on Ctrl-C."""
     settings = Settings(host=host) if host else Settings()
     os.environ.update(inner_addresses(settings))
-    sys.exit(Launcher(settings, screen=Screen(), demo=demo).run())
+    sys.exit(Launcher(settings, screen=Screen(), demo=demo, gallery=gallery).run())
 
 
 def inner_addresses(settings: Settings) -> dict[str, str]:

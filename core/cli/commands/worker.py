@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import sys
-
 import typer
+
+from core.cli.handing_over import become
 
 
 def worker(
-    queue: str = typer.Option("cpu", "--queue", "-Q", help="Which runs to take: cpu or gpu."),
-    slots: int | None = typer.Option(None, help="Runs side by side; by default one a core up to 4, or one a GPU."),
+    queue: str = typer.Option("auto", "--queue", "-Q", help="Train on cpu or gpu; auto: the GPUs here, else the CPU."),
+    slots: int | None = typer.Option(None, help="Runs side by side; by default by the cores, or one a GPU."),
     lease: float | None = typer.Option(None, help="Seconds of silence after which others may take a run over."),
     standby: bool = typer.Option(True, "--standby/--no-standby", help="Keep a trainer waiting, for quick starts."),
 ) -> None:
@@ -19,5 +18,4 @@ def worker(
     args += ["--slots", str(slots)] if slots is not None else []
     args += ["--lease", str(lease)] if lease is not None else []
     args += [] if standby else ["--no-standby"]
-    # Not imported: `core` stands below `worker`. Replaced, so that signals reach the worker itself.
-    os.execv(sys.executable, [sys.executable, "-m", "worker", *args])
+    become("worker", *args)

@@ -16,6 +16,7 @@ from pathlib import Path, PurePath
 
 import numpy as np
 
+from core.datasets.class_names import MAX_CLASSES, NAME_RULE, NUMBER_RULE, is_class_name
 from core.datasets.parts import TEST, TRAIN, VALIDATION, listed, no_classes, part_of, passed_over, shown
 from core.datasets.splits import stratified
 from core.errors import BadValue, DatasetCorrupt, NoClassFolders
@@ -24,7 +25,6 @@ ENDS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".ti
 TEST_SHARE = 0.2
 SPLIT_SEED = 0  # part of what a data set without a test folder is: never change it
 NAMED = 5  # faulty files named in one message
-MAX_CLASS_NAME = 80
 LEADS_OUT = "it is a link that leads nowhere or out of the folder"
 
 
@@ -221,8 +221,8 @@ def _stays_inside(path: Path, inside: Path) -> bool:
 def _class_name(name: str, folder: Path) -> str:
     """The folder's name as one spelling of Unicode: macOS and Linux write the same accents differently."""
     label = unicodedata.normalize("NFC", folder.name).strip()
-    if not label or len(label) > MAX_CLASS_NAME or not label.isprintable() or set("<>") & set(label):
-        why = f"a class name has 1 to {MAX_CLASS_NAME} printable characters, without < and >."
+    if not is_class_name(label):
+        why = f"a class name has {NAME_RULE}."
         raise DatasetCorrupt(name=name, file=ascii(folder.name), why=why)
     return label
 
@@ -238,6 +238,8 @@ def _same_classes(name: str, train: tuple[str, dict[str, list[Path]]], test: tup
 def _enough(name: str, classes: tuple[str, ...], files: dict[str, list[Path]]) -> None:
     if len(classes) < 2:
         raise BadValue(field="the number of classes", value=len(classes), expected="at least 2")
+    if len(classes) > MAX_CLASSES:
+        raise BadValue(field="the number of classes", value=len(classes), expected=NUMBER_RULE)
     for label in classes:
         if len(files[label]) < 2:
             why = f"the class has {len(files[label])} images; at least 2 are needed."

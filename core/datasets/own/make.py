@@ -31,14 +31,19 @@ def require_name(name: str) -> None:
         raise BadValue(field="name", value=name, expected=expected)
 
 
+def require_side(size: int | None) -> None:
+    """Raises BadValue for a side that may not be asked for."""
+    if size is not None and not SIDES[0] <= size <= SIDES[1]:
+        raise BadValue(field="--size", value=size, expected=f"from {SIDES[0]} to {SIDES[1]}")
+
+
 def build(name: str, source: Path, into: Path, *, size: int | None, mirrors: bool, progress: Progress) -> UserFacts:
     """Read the class folders below `source` and write the arrays and dataset.toml to the empty folder `into`.
 
     `size`: side in pixels; else the commonest shorter side of the images, from 16 to 64. Raises BadValue, or
     DatasetCorrupt naming the files at fault.
     """
-    if size is not None and not SIDES[0] <= size <= SIDES[1]:
-        raise BadValue(field="--size", value=size, expected=f"from {SIDES[0]} to {SIDES[1]}")
+    require_side(size)
     found = find_images(name, source)
     side = size or _common_side(found)
     faults: list[tuple[str, str]] = []

@@ -22,7 +22,16 @@ import numpy as np
 from pydantic import Field, ValidationError
 
 from core.datasets.official import ARRAYS
-from core.datasets.spec import Dataset, DatasetSpec, DatasetStatus, FileReport, Progress, Report, no_progress
+from core.datasets.spec import (
+    Dataset,
+    DatasetSpec,
+    DatasetStatus,
+    FileReport,
+    NeverAdded,
+    Progress,
+    Report,
+    no_progress,
+)
 from core.errors import DatasetCorrupt, DatasetMissing
 from core.schemas.base import Frozen
 from core.text import text_of
@@ -64,7 +73,7 @@ class UserFacts(Frozen):
 
 
 @dataclass(frozen=True, kw_only=True)
-class UserReader:
+class UserReader(NeverAdded):
     """Reads the four arrays. Such a set is whole by definition: what its owner added is all there is."""
 
     facts: UserFacts
@@ -106,18 +115,6 @@ class UserReader:
             files=tuple(reports),
             note=self.facts.note,
         )
-
-    def missing(self, folder: Path) -> str | None:
-        return None
-
-    def place(self, member: str) -> str | None:
-        return None
-
-    def files_of(self, home: Path) -> dict[str, Path]:
-        return {}
-
-    def convert(self, spec: DatasetSpec, home: Path, folder: Path, progress: Progress) -> bool:
-        return False
 
     def _shape(self, array: str) -> tuple[int, ...]:
         n = self.facts.n_train if array.startswith("train") else self.facts.n_test

@@ -77,8 +77,8 @@ def figure(
         )  # fmt: skip
     low, high = min([*values, 1.0]), max([*values, 1.0])
     chart.update_yaxes(
-        type="category", categoryorder="array", categoryarray=labels, autorange="reversed", showgrid=True, tickfont={"size": 10},
-        tickmode="linear", dtick=1,
+        type="category", categoryorder="array", categoryarray=labels, showgrid=True, tickfont={"size": 10}, tickmode="linear", dtick=1,
+        range=[len(set(labels)) - 0.5, -1],  # from above; half a row more there, for a figure over the first mark
     )  # fmt: skip
     chart.update_xaxes(
         title_text="times the printed value (log)",

@@ -16,7 +16,8 @@ WORDS = {
     "energy": "Energy", "cnn_energy": "Energy of the CNN", "snn_energy": "Energy of the SNN", "params": "Parameters",
     "macs": "MACs", "acs": "ACs", "time_steps": "Time steps", "accuracy": "Accuracy", "f1_macro": "F1",
     "cnn_accuracy": "Accuracy of the CNN", "snn_accuracy": "Accuracy of the SNN", "delta_accuracy": "Loss of accuracy",
-    "energy_ratio": "Energy, CNN over SNN", "params by classes": "Parameters a class", "equal params": "Equal parameters",
+    "energy_ratio": "Energy, CNN over SNN", "params by classes": "Parameters a class",
+    "macs by classes": "MACs of further classes", "equal params": "Equal parameters",
 }  # fmt: skip
 
 
@@ -45,6 +46,20 @@ class Entry:
     def several(self) -> bool:
         """A check of several rows: nothing that one could train."""
         return "+" in self.row
+
+    @property
+    def statement(self) -> str | None:
+        """What the source's text says here; None for a row of a table."""
+        return self.findings[0].statement
+
+    @property
+    def where(self) -> str | None:
+        """Where the text says it."""
+        return self.findings[0].place
+
+    @property
+    def trainable(self) -> bool:
+        return not self.several and self.statement is None
 
     def count(self, verdict: str) -> int:
         return sum(finding.verdict == verdict for finding in self.findings)
@@ -95,6 +110,11 @@ def measure(entry: Entry, field: str, mode: str) -> Measure | None:
             value=energy.mean / PJ_PER_MJ, n=energy.n, deviation=energy.deviation and energy.deviation / PJ_PER_MJ
         )
     return None
+
+
+def words(field: str) -> str:
+    """What a finding's field is called."""
+    return WORDS.get(field, field[:1].upper() + field[1:])
 
 
 def depends_on_mode(field: str) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.schemas.pareto import ParetoPoint, PublishedPoint
-from core.units import energy_scale
+from core.units import common_energy_scale
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,12 +67,17 @@ def y_of(point: ParetoPoint | PublishedPoint, axis: str) -> float | None:
     return 100 * point.accuracy if axis == "accuracy" else point.f1_macro
 
 
+def energy_unit(points: Sequence[ParetoPoint | PublishedPoint]) -> tuple[float, str]:
+    """(pJ in the unit, its name) of all energies of a plot and of the table beside it: that of its axis."""
+    return common_energy_scale(point.energy_pj for point in points)
+
+
 def x_unit(values: Sequence[float], axis: str) -> tuple[float, str]:
     """(what an axis divides by, its unit with a comma before it or nothing) that fits most of the values."""
     positive = sorted(value for value in values if value > 0)
     middle = positive[len(positive) // 2] if positive else 1.0
     if axis == "energy":
-        factor, unit = energy_scale(middle)
+        factor, unit = common_energy_scale(positive)
         return factor, f", {unit}"
     if axis == "steps":
         return 1.0, ""
@@ -89,7 +94,7 @@ def x_unit(values: Sequence[float], axis: str) -> tuple[float, str]:
 def group_of(point: ParetoPoint, by: str) -> str:
     """The group of a run under one of GROUPINGS, as the legend prints it."""
     if by == "family":
-        return point.label.rpartition(" ")[0]  # the label without its mask
+        return point.label.partition(", ")[0].rpartition(" ")[0]  # without options and mask
     if by == "kind":
         return point.kind.value.upper()
     if by == "sweep":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 
 import plotly.graph_objects as go
@@ -13,9 +14,12 @@ from core.report.charts import theme
 from core.report.charts.comparison_names import letter, name, names
 from core.report.charts.curves import scaled
 from core.report.charts.layer_order import height, layer_axis, unit
+from core.report.twin_words import OTHER_DATA
 from core.schemas.compare import Comparison
 
 CURVES, GRADIENTS, DIFFERENCES = "Training, run by run", "Gradient flow, run by run", "Difference in accuracy"
+NAME_SIGNS = 20  # of a line of a run's name: on a phone a long one would leave no room for the plot
+LISTED_SIGNS = 40  # of a line of a name in a legend: a phone cuts off longer ones
 ROW_PX = 34
 
 #: (colour, dash, symbol) of the runs in order. A run is known by its letter too, never by the colour alone.
@@ -36,7 +40,7 @@ LOOKS: tuple[tuple[str, str, str], ...] = (
 def curves(comparison: Comparison) -> go.Figure:
     """Validation loss above, validation accuracy in percent below, over the epochs; a line a run."""
     chart = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.09)
-    labels = names(comparison)
+    labels = _listed(comparison)
     longest = max(len(run.metrics.epoch) for run in comparison.runs)
     for place, run in enumerate(comparison.runs):
         colour, dash, symbol = LOOKS[place]
@@ -46,7 +50,7 @@ def curves(comparison: Comparison) -> go.Figure:
         ):
             chart.add_scatter(
                 x=run.metrics.epoch, y=scaled(values, factor), connectgaps=True,
-                mode="lines+markers" if longest <= 40 else "lines", name=theme.escape(labels[run.id]),
+                mode="lines+markers" if longest <= 40 else "lines", name=labels[run.id],
                 legendgroup=run.id, showlegend=row == 1, line={"color": colour, "dash": dash, "width": 2},
                 marker={"color": colour, "symbol": symbol, "size": 7}, row=row, col=1,
                 hovertemplate=f"{letter(place)}, epoch %{{x}}: {form}<extra></extra>",
@@ -86,7 +90,7 @@ def gradients(comparison: Comparison, *, last: bool = True) -> go.Figure:
         )
     layers = merged([[unit(layer) for layer in run.gradients.layers] for _, run, *_ in drawn])
     low, high = min(positive), max(positive)
-    edge, zeros, labels = low / 4, 0, names(comparison)
+    edge, zeros, labels = low / 4, 0, _listed(comparison)
     chart = go.Figure()
     for place, run, norm, epoch in drawn:
         colour, dash, symbol = LOOKS[place]
@@ -95,7 +99,7 @@ def gradients(comparison: Comparison, *, last: bool = True) -> go.Figure:
             x=[edge if value == 0 else value if math.isfinite(value) else None for value in norm],
             y=[theme.escape(unit(layer)) for layer in run.gradients.layers],
             mode="lines+markers",
-            name=theme.escape(labels[run.id]),
+            name=labels[run.id],
             line={"color": theme.tint(colour, 0.55), "dash": dash, "width": 1.5},
             marker={"color": colour, "size": 8, "symbol": ["x" if value == 0 else symbol for value in norm]},
             hovertext=[
@@ -107,7 +111,7 @@ def gradients(comparison: Comparison, *, last: bool = True) -> go.Figure:
         )
     layer_axis(chart, layers)
     chart.update_xaxes(
-        title_text="gradient norm",
+        title_text="gradient norm (log)",
         type="log",
         range=[math.log10(edge) - 0.1, math.log10(high) + 0.25],
         **theme.log_ticks(edge, high),
@@ -134,11 +138,14 @@ def gradients(comparison: Comparison, *, last: bool = True) -> go.Figure:
 
 def differences(comparison: Comparison) -> go.Figure:
     """Each run's test accuracy minus the first run's, in points; the bar is the paired 95 % interval."""
-    labels = [theme.escape(name(comparison, item.run_id)) for item in comparison.differences]
+    drawn = [item for item in comparison.differences if comparison.on_one_data_set(item)]
+    if not drawn:
+        return theme.empty(name="compare_differences", title=DIFFERENCES, sentence=OTHER_DATA)
+    labels = [theme.escape(name(comparison, item.run_id)) for item in drawn]
     places = {run.id: place for place, run in enumerate(comparison.runs)}
     chart = go.Figure()
     chart.add_vline(x=0, line={"color": theme.NEUTRAL, "width": 1, "dash": "dot"})
-    for label, item in zip(labels, comparison.differences, strict=True):
+    for label, item in zip(labels, drawn, strict=True):
         colour, _, symbol = LOOKS[places[item.run_id]]
         points, pair = 100 * item.accuracy, item.paired
         bars = (
@@ -156,20 +163,24 @@ def differences(comparison: Comparison) -> go.Figure:
             marker={"color": colour, "size": 12, "symbol": symbol if pair else f"{symbol}-open", "line": {"color": colour, "width": 2}},
             hovertext=[f"<b>{label}</b><br>{points:+.2f} points<br>{said}"], hoverinfo="text",
         )  # fmt: skip
+    told = ["<br>".join(textwrap.wrap(label, NAME_SIGNS, break_long_words=False)) for label in labels]
+    row_px = max(ROW_PX, 8 + 14 * max(1 + words.count("<br>") for words in told))
     chart.update_yaxes(
-        type="category", categoryorder="array", categoryarray=labels, autorange="reversed", showgrid=False
-    )
-    chart.update_xaxes(title_text=f"points against {letter(0)}", nticks=7)
-    pairs = [item.paired for item in comparison.differences if item.paired]
+        type="category", categoryorder="array", categoryarray=labels, autorange="reversed", showgrid=False,
+        tickvals=labels, ticktext=told,
+    )  # fmt: skip
+    chart.update_xaxes(title_text=f"points against {letter(0)}", nticks=6, tickangle=0)
+    pairs = [item.paired for item in drawn if item.paired]
     caption = [
         f"test accuracy minus that of {name(comparison, comparison.runs[0].id)}",
         f"bars: 95 % interval over the same test images, n = {pairs[0].n:,}" if pairs else "",
-        "hollow: other test images, so no interval" if len(pairs) < len(comparison.differences) else "",
+        "hollow: other test images, so no interval" if len(pairs) < len(drawn) else "",
+        "runs on other data sets are left out" if len(drawn) < len(comparison.differences) else "",
         "one seed a run: what another seed would change is not in it",
     ]
     return theme.frame(
         chart, name="compare_differences", title=DIFFERENCES, caption=caption,
-        height=110 + ROW_PX * len(labels), legend=False, revision=_revision(comparison),
+        height=110 + row_px * len(labels), legend=False, revision=_revision(comparison),
     )  # fmt: skip
 
 
@@ -195,8 +206,16 @@ def _of(comparison: Comparison) -> list[str]:
     ]
 
 
+def _listed(comparison: Comparison) -> dict[str, str]:
+    """Run id -> its name for a legend, in lines that a phone has room for."""
+    return {
+        run_id: "<br>".join(theme.escape(line) for line in textwrap.wrap(label, LISTED_SIGNS))
+        for run_id, label in names(comparison).items()
+    }
+
+
 def _legend_px(comparison: Comparison) -> int:
-    return 18 * len(comparison.runs)
+    return sum(4 + 14 * (1 + label.count("<br>")) for label in _listed(comparison).values())
 
 
 def _revision(comparison: Comparison) -> str:

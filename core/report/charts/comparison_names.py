@@ -14,6 +14,11 @@ def letter(place: int) -> str:
     return LETTERS[place]
 
 
+def letters(comparison: Comparison) -> dict[str, str]:
+    """Run id -> its letter."""
+    return {run.id: letter(place) for place, run in enumerate(comparison.runs)}
+
+
 def names(comparison: Comparison) -> dict[str, str]:
     """Run id -> `B · SNN-SqueezeNet Ref-1, T = 8`: the label, and what is not the same in all of these runs."""
     facts = {run.id: _facts(run) for run in comparison.runs}
@@ -22,7 +27,7 @@ def names(comparison: Comparison) -> dict[str, str]:
     ]
     return {
         run.id: ", ".join(
-            [f"{letter(place)} · {run.label}", *(facts[run.id][key] for key in differing if facts[run.id][key])]
+            [f"{letter(place)} · {run.title}", *(facts[run.id][key] for key in differing if facts[run.id][key])]
         )
         for place, run in enumerate(comparison.runs)
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
@@ -74,41 +73,6 @@ def figure(metrics: Metrics, *, source: str = "") -> go.Figure:
         source,
     ]
     return theme.frame(chart, name="curves", title=TITLE, caption=caption, height=400)
-
-
-class Trained(NamedTuple):
-    """The loss of a moment of training, as it was seen: `epoch` from 1, `step` of `steps` in it."""
-
-    epoch: int
-    step: int
-    steps: int
-    loss: float
-
-
-def watched(trace: Sequence[Trained], *, of: str = "", source: str = "") -> go.Figure:
-    """The loss of single steps while a run is watched, over the epochs; `of` names another network that trains first."""
-    name, title = "watched", "Loss as it trains"
-    seen = [one for one in trace if one.steps and math.isfinite(one.loss)]
-    if len(seen) < 2:
-        sentence = "The loss of each step appears here as soon as the trainer takes steps."
-        return theme.empty(name=name, title=title, sentence=sentence)
-    places = [one.epoch - 1 + one.step / one.steps for one in seen]
-    chart = go.Figure(
-        go.Scatter(
-            x=places,
-            y=[one.loss for one in seen],
-            mode="lines+markers" if len(seen) <= 60 else "lines",
-            line={"color": theme.ORANGE, "width": 2},
-            marker={"size": 5, "color": theme.ORANGE},
-            name="loss of one step",
-            hovertext=[f"epoch {one.epoch}, step {one.step} of {one.steps}: loss {one.loss:.4g}" for one in seen],
-            hoverinfo="text",
-        )
-    )
-    chart.update_xaxes(title_text="epochs trained", nticks=8)
-    chart.update_yaxes(title_text="loss", rangemode="tozero", nticks=6)
-    caption = [of, f"{len(seen):,} moments since this page was opened", "loss of one step each", source]
-    return theme.frame(chart, name=name, title=title, caption=caption, height=400, legend=False, revision=of)
 
 
 def rows(metrics: Metrics) -> list[dict[str, object]]:

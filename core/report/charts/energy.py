@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from core.report.charts import theme
 from core.report.charts.layer_order import height, layer_axis, unit
 from core.schemas.bill import LayerBill, Layers
-from core.units import energy_scale, format_count, format_energy
+from core.units import energy_in, energy_scale, format_count, format_energy
 
 TITLE = "Energy per layer"
 
@@ -54,7 +54,7 @@ def figure(layers: Layers, *, source: str = "") -> go.Figure:
     total = [sum(bill.energy_pj for bill in bills) for bills in rows.values()]
     ac, mac, memory = ([sum(spent[kind] for spent in parts) for parts in split.values()] for kind in range(3))
     factor, name_of_unit = energy_scale(max(total))
-    hover = [_hover(name, bills, layers) for name, bills in rows.items()]
+    hover = [_hover(name, bills, layers, (factor, name_of_unit)) for name, bills in rows.items()]
     chart = go.Figure()
     bars = [
         ("accumulates (AC)", ac, theme.AC_COLOUR, ""),
@@ -98,19 +98,19 @@ def _span(layers: Layers) -> str:
     """Which steps the mode charges: the paper's tables hold one step, whatever T is."""
     if layers.mode == "paper":
         return f"mode paper: one time step of {layers.time_steps}" if layers.time_steps > 1 else "mode paper: one pass"
-    return f"mode {layers.mode}: all {theme.count_of(layers.time_steps, 'time step')}"
+    return f"mode {layers.mode}: {f'all {layers.time_steps} time steps' if layers.time_steps > 1 else 'one pass'}"
 
 
-def _hover(name: str, bills: list[LayerBill], layers: Layers) -> str:
+def _hover(name: str, bills: list[LayerBill], layers: Layers, measure: tuple[float, str]) -> str:
     energy = sum(bill.energy_pj for bill in bills)
     lines = [
         f"<b>{theme.escape(name)}</b>",
-        f"{format_energy(energy)} ({theme.percent(energy / layers.total_energy_pj)} of the network)",
+        f"{energy_in(energy, measure)} ({theme.percent(energy / layers.total_energy_pj)} of the network)",
         f"{format_count(sum(bill.acs for bill in bills))} AC, {format_count(sum(bill.macs for bill in bills))} MAC",
         f"{format_count(sum(bill.dense_ops for bill in bills))} dense ops a step",
     ]
     if len(bills) > 1:
-        lines += [f"  {theme.escape(bill.kind)}: {format_energy(bill.energy_pj)}" for bill in bills]
+        lines += [f"  {theme.escape(bill.kind)}: {energy_in(bill.energy_pj, measure)}" for bill in bills]
     return "<br>".join(lines)
 
 

@@ -8,7 +8,7 @@ from core.report.charts import theme
 from core.report.charts.energy import parts_of
 from core.report.charts.layer_order import unit
 from core.schemas.bill import Layers
-from core.units import format_energy
+from core.units import energy_in, energy_scale
 
 TITLE = "Energy flow"
 PAD = 9  # px between two blocks
@@ -44,6 +44,7 @@ def figure(layers: Layers, *, source: str = "") -> go.Figure:
     links = [
         (start, place, parts[place]) for start, parts in enumerate(table.values()) for place in used if parts[place] > 0
     ]
+    unit = energy_scale(total)
     height = max(280, 26 * len(table) + 60)
     chart = go.Figure(
         go.Sankey(
@@ -52,7 +53,7 @@ def figure(layers: Layers, *, source: str = "") -> go.Figure:
             node={
                 "label": [theme.escape(name) for name in names],
                 "color": [theme.NEUTRAL] * len(table) + [KINDS[place][1] for place in used],
-                "customdata": [f"{format_energy(value)} ({theme.percent(value / total)})" for value in sums],
+                "customdata": [f"{energy_in(value, unit)} ({theme.percent(value / total)})" for value in sums],
                 "hovertemplate": "<b>%{label}</b><br>%{customdata}<extra></extra>",
                 "thickness": 12,
                 "pad": PAD,
@@ -65,13 +66,13 @@ def figure(layers: Layers, *, source: str = "") -> go.Figure:
                 "target": [ends[place] for _, place, _ in links],
                 "value": [value for _, _, value in links],
                 "color": [theme.tint(KINDS[place][1], 0.38) for _, place, _ in links],
-                "customdata": [f"{format_energy(value)} ({theme.percent(value / total)})" for _, _, value in links],
+                "customdata": [f"{energy_in(value, unit)} ({theme.percent(value / total)})" for _, _, value in links],
                 "hovertemplate": "%{source.label} to %{target.label}<br>%{customdata}<extra></extra>",
             },
         )
     )
     caption = [
-        f"{format_energy(total)} per inference, estimated",
+        f"{energy_in(total, unit)} per inference, estimated",
         f"mode {layers.mode}, profile {layers.profile}",
         f"mean of n = {layers.n_samples:,} test images",
         source,

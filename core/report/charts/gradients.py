@@ -114,7 +114,7 @@ def _marks(chart: go.Figure, gradients: Gradients, norm: np.ndarray, names: list
             marker={"symbol": "x", "size": 8, "color": theme.VERMILION},
         )
     chart.update_xaxes(
-        title_text="gradient norm",
+        title_text="gradient norm (log)",
         type="log",
         range=[math.log10(edge) - 0.1, math.log10(high) + 0.25],
         **theme.log_ticks(edge, high),

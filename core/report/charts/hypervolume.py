@@ -11,23 +11,23 @@ from core.analysis.pareto import history
 from core.datasets.catalog import title_of
 from core.report.charts import theme
 from core.report.charts.axes import X_AXES, Y_AXES, x_unit
-from core.report.charts.pareto_marks import Marks, marks, reference
+from core.report.charts.pareto_marks import Marks, in_order_of_end, marks, reference
 from core.schemas.pareto import Pareto, ParetoPoint
 
 TITLE = "Hypervolume over time"
 
 
-def steps(pareto: Pareto, *, x: str, y: str) -> list[dict]:
+def steps(pareto: Pareto, *, x: str, y: str, shown: Marks | None = None) -> list[dict]:
     """One row a finished run, in the order they ended: when, the hypervolume after it in [0, 1], whether it rose."""
-    shown, areas, rose = _areas(pareto, x=x, y=y)
-    return [_row(*row) for row in zip(shown.points, areas, rose, strict=True)]
+    ended, areas, rose = _areas(shown or marks(pareto.points, x=x, y=y), y=y)
+    return [_row(*row) for row in zip(ended.points, areas, rose, strict=True)]
 
 
-def _areas(pareto: Pareto, *, x: str, y: str) -> tuple[Marks, np.ndarray, np.ndarray]:
+def _areas(marks: Marks, *, y: str) -> tuple[Marks, np.ndarray, np.ndarray]:
     """(runs in the order they ended, the hypervolume after each, whether it rose with it); none where all cost nothing."""
-    shown = marks(sorted(pareto.points, key=lambda point: point.finished_at), x=x, y=y)
+    shown = in_order_of_end(marks)
     if not shown.points or shown.x.max() <= 0:
-        return marks([], x=x, y=y), np.zeros(0), np.zeros(0, dtype=bool)
+        return Marks(points=[], x=np.zeros(0), y=np.zeros(0), fronts={}), np.zeros(0), np.zeros(0, dtype=bool)
     worst_x, worst_y = reference(shown)
     whole = worst_x * (100.0 if y == "accuracy" else 1.0)
     areas = history(shown.x, shown.y, worst_cost=worst_x, worst_value=worst_y) / whole
@@ -35,13 +35,16 @@ def _areas(pareto: Pareto, *, x: str, y: str) -> tuple[Marks, np.ndarray, np.nda
 
 
 def _row(point: ParetoPoint, area: float, rose: bool) -> dict:
-    return {"finished_at": point.finished_at, "run": point.run_id, "network": point.label, "hypervolume": float(area),
+    return {"finished_at": point.finished_at, "run": point.run_id, "network": point.described, "hypervolume": float(area),
             "moved_the_front": bool(rose)}  # fmt: skip
 
 
-def figure(pareto: Pareto, *, x: str = "energy", y: str = "accuracy") -> go.Figure:
-    """A stair that rises with each run that pushed the front; a dot for each of those. x: when runs ended, in UTC."""
-    shown, areas, rose = _areas(pareto, x=x, y=y)
+def figure(pareto: Pareto, *, x: str = "energy", y: str = "accuracy", shown: Marks | None = None) -> go.Figure:
+    """A stair that rises with each run that pushed the front; a dot for each of those. x: when runs ended, in UTC.
+
+    `shown`: the marks of these axes, where they are made already; here and in `steps`.
+    """
+    shown, areas, rose = _areas(shown or marks(pareto.points, x=x, y=y), y=y)
     if not shown.points:
         return theme.empty(name="hypervolume", title=TITLE, sentence="It begins with the first finished run.")
     rises = [_row(shown.points[place], areas[place], True) for place in np.flatnonzero(rose)]

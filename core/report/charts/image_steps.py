@@ -8,7 +8,7 @@ from plotly.subplots import make_subplots
 from core.report.charts import theme
 from core.schemas.images import SeenImage
 from core.schemas.run import Kind
-from core.units import energy_scale, format_energy
+from core.units import energy_in, energy_scale
 
 TITLE = "Confidence and energy of this image"
 
@@ -34,7 +34,9 @@ def figure(image: SeenImage, *, source: str = "") -> go.Figure:
         ):
             if values is not None:
                 scaled = [value / factor for value in values]
-                _line(chart, 2, scaled, last, name, colour, dash, lambda value: format_energy(value * factor))
+                _line(
+                    chart, 2, scaled, last, name, colour, dash, lambda value: energy_in(value * factor, (factor, unit))
+                )
     chart.update_xaxes(tickmode="linear", dtick=max(1, last // 8), tick0=1, range=[0.8, last + 0.2])
     chart.update_xaxes(title_text="time step", row=2, col=1)
     chart.update_yaxes(title_text="confidence", range=[0, 1.03], nticks=5, row=1, col=1)
@@ -43,6 +45,7 @@ def figure(image: SeenImage, *, source: str = "") -> go.Figure:
     caption = [
         f"test image {image.index}, a {image.label}",
         f"mode {image.mode}, profile {image.profile}",
+        theme.LAYER_BY_LAYER if any(theme.is_level(answer.mean_energy_pj) for answer in answers) else "",
         "this mode has no energy of one image: the mean of the test set stands alone" if alone else "",
         source,
     ]

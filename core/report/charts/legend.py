@@ -9,9 +9,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from html import unescape
 from typing import Any, NamedTuple
-from urllib.parse import quote
 
 import plotly.graph_objects as go
+from markupsafe import Markup
+
+from core.report.markup import render
 
 #: Plotly's name of a mark -> (a sign that looks like it, its outline in a square of 12 px).
 SHAPES = {
@@ -75,8 +77,7 @@ def html(found: Iterable[Entry], *, inline: bool) -> str:
 
     `inline`: they are SVG elements; else images, for a page that lets no SVG through.
     """
-    items = "".join(f"<li>{_svg(entry) if inline else _image(entry)}<span>{entry.name}</span></li>" for entry in found)
-    return f'<ul class="sf-legend" role="list" aria-label="Legend">{items}</ul>' if items else ""
+    return render("legend.html", marks=[_mark(entry) for entry in found], inline=inline)
 
 
 def lines(found: Sequence[Entry], signs: int) -> list[str]:
@@ -97,14 +98,12 @@ def lines(found: Sequence[Entry], signs: int) -> list[str]:
     return made
 
 
-def _svg(entry: Entry, attributes: str = 'width="12" height="12" aria-hidden="true"') -> str:
+def _mark(entry: Entry) -> dict[str, object]:
     _, outline = SHAPES[entry.shape]
-    fill = entry.colour if entry.shape not in OUTLINED or entry.shape in FILLED else "none"
-    stroke = f' stroke="{entry.colour}" stroke-width="1.8"' if entry.shape in OUTLINED else ""
-    path = f'<path d="{outline}" fill="{fill}" fill-opacity="{FILLED.get(entry.shape, 1)}"{stroke}/>'
-    return f'<svg viewBox="0 0 12 12" {attributes}>{path}</svg>'
-
-
-def _image(entry: Entry) -> str:
-    svg = quote(_svg(entry, 'xmlns="http://www.w3.org/2000/svg"'))
-    return f'<img src="data:image/svg+xml,{svg}" alt="" width="12" height="12">'
+    return {
+        "name": Markup(entry.name),  # noqa: S704  escaped already
+        "outline": outline,
+        "fill": entry.colour if entry.shape not in OUTLINED or entry.shape in FILLED else "none",
+        "opacity": FILLED.get(entry.shape, 1),
+        "stroke": entry.colour if entry.shape in OUTLINED else "",
+    }

@@ -6,23 +6,22 @@ Explore, a shared view, runs side by side and the groups of a sweep are all draw
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 
 import plotly.graph_objects as go
 
 from core.datasets.catalog import title_of
 from core.report.charts import theme
-from core.report.charts.axes import X_AXES, Y_AXES, group_of, x_of, x_unit, y_of
-from core.report.charts.pareto_hover import own_hover, printed_hover
+from core.report.charts.axes import X_AXES, Y_AXES, energy_unit, group_of, x_of, x_unit, y_of
+from core.report.charts.pareto_hover import Unit, own_hover, printed_hover
 from core.report.charts.pareto_marks import Marks, Spread, area, drawn, marks
+from core.report.charts.pareto_names import FRONT_PX, Place, draw_names
 from core.schemas.pareto import Pareto, ParetoPoint, PublishedPoint, View
 from core.schemas.run import Kind
 
 TITLE = "Accuracy against energy"
-Place = Callable[[float], float]  # a value to its place on the axis
-CLOSE = (0.16, 0.06)  # shares of the plot's width and height within which two names would overlap
 RED = "#c8443a"
-FRONT_PX = 13  # a mark on the front
+SPREAD_OF = {"energy": "energy_pj", "synops": "synops"}  # axis -> the deviation over seeds along it
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "hexagon", "triangle-down")
 COLOURS = (theme.BLUE, theme.VERMILION, theme.GREEN, theme.ORANGE, theme.PURPLE, theme.SKY, "#7A5CC2", "#999933")
 
@@ -38,6 +37,7 @@ def figure(
     sure: Mapping[str, float] | None = None,
     faults: Mapping[str, str] | None = None,
     empty: str | None = None,
+    shown: Marks | None = None,
 ) -> go.Figure:
     """Filled marks are own runs, hollow ones are printed; the step line is the front, what it dominates is shaded.
 
@@ -45,12 +45,12 @@ def figure(
     it is left out); `highlight` and `chosen` name runs to ring. `spreads` (run -> Spread): a mark is the mean of
     several seeds, with bars of one standard deviation. `sure` (run -> probability of being on the front) sets size and
     opacity. `faults` (printed model and table -> what its audit contradicts) puts a red cross on a printed point.
-    `empty`: what stands in place of the plot where there is nothing to draw. On a log axis a run at 0 stands on the
-    left edge and says so.
+    `empty`: what stands in place of the plot where there is nothing to draw. `shown`: the marks of the view's axes,
+    where they are made already. On a log axis a run at 0 stands on the left edge and says so.
     """
     view = view or View(x_log=x_log)
     title = f"{Y_AXES[view.y].short[0].upper()}{Y_AXES[view.y].short[1:]} against {X_AXES[view.x].short}"
-    shown = marks(pareto.points, x=view.x, y=view.y, spreads=spreads)
+    shown = shown or marks(pareto.points, x=view.x, y=view.y, spreads=spreads)
     printed = [
         point for point in pareto.published if x_of(point, view.x) is not None and y_of(point, view.y) is not None
     ]
@@ -69,21 +69,24 @@ def figure(
         return edge if view.x_log and value <= 0 else value / factor
 
     chart = go.Figure()
-    _axes(
-        chart, view, [place(value) for value in values], [*shown.y.tolist(), *(y_of(p, view.y) for p in printed)], unit
-    )
+    x_ends, y_ends = _bar_ends(shown, view)
+    ys = [*shown.y.tolist(), *(y_of(point, view.y) for point in printed), *y_ends]
+    _axes(chart, view, [place(value) for value in [*values, *x_ends]], ys, unit)
     ringed = frozenset({*chosen, *([highlight] if highlight else [])})
     places = drawn(shown, x_log=view.x_log, always=ringed)
     for dataset, front in shown.fronts.items():
         _front(chart, shown, front, place, dataset if len(shown.fronts) > 1 else None)
-    _published(chart, printed, view, place, faults or {})
-    _runs(chart, pareto, shown, places, view, place, factor, sure)
+    energy = energy_unit([*shown.points, *printed])
+    _published(chart, printed, view, place, faults or {}, energy)
+    _runs(chart, pareto, shown, places, view, place, factor, sure, energy)
+    if len(places) == len(shown.points) and not view.hidden:  # among very many marks a name cannot be read
+        draw_names(chart, shown, printed, view, place)
     _rings(chart, shown, ringed, place)
     return theme.frame(
         chart,
         name="pareto",
         title=title,
-        caption=_caption(pareto, shown, printed, places, view, sure),
+        caption=[*_caption(pareto, shown, printed, places, view, sure), "ringed: chosen" if ringed else ""],
         height=400,
         listed=True,
         revision=f"{pareto.dataset}|{pareto.mode}|{pareto.profile}|{view.x}|{view.y}|{view.x_log}|{pareto.moved_prices}",
@@ -112,13 +115,19 @@ def _caption(
         mode if view.x in ("energy", "synops") else "",
         f"profile {pareto.profile}{pareto.moved_prices}" if view.x == "energy" else "",
         f"hypervolume {share:.3f} of 1" if math.isfinite(share) else "",
-        "size and opacity: probability of being on the front" if sure else "",
+        "size and opacity: probability of being on the front" if sure else _weights(shown),
         "hollow: printed by Kabir et al." + (" for one time step" if view.x == "energy" else "") if printed else "",
         f"{len(places):,} of {len(shown.points):,} marks drawn: of those that lie close together, one"
         if len(places) < len(shown.points)
         else "",
         _subset(pareto),
+        f"hidden: {', '.join(view.hidden)}" if view.hidden else "",
     ]
+
+
+def _weights(shown: Marks) -> str:
+    """What large and pale marks are, where there are both."""
+    return "small and paler: off the front" if 0 < len(shown.on_front) < len(shown.points) else ""
 
 
 def _seeds(n: list[int]) -> str:
@@ -130,7 +139,7 @@ def _seeds(n: list[int]) -> str:
 
 def _axes(chart: go.Figure, view: View, xs: list[float], ys: list[float], unit: str) -> None:
     """Titles and ranges; fixed, so that the shaded area can end where the plot ends."""
-    chart.update_xaxes(title_text=X_AXES[view.x].words + unit, nticks=8)
+    chart.update_xaxes(title_text=X_AXES[view.x].words + unit + (" (log)" if view.x_log else ""), nticks=8)
     if view.x_log:
         span = max(math.log10(max(xs) / min(xs)), 0.2)
         chart.update_xaxes(
@@ -192,7 +201,7 @@ def _front(chart: go.Figure, shown: Marks, front: list[int], place: Place, datas
 
 def _runs(
     chart: go.Figure, pareto: Pareto, shown: Marks, places: list[int], view: View, place: Place, factor: float,
-    sure: Mapping[str, float] | None,
+    sure: Mapping[str, float] | None, energy: Unit,
 ) -> None:  # fmt: skip
     groups: dict[tuple[str, str], list[int]] = {}
     for i in places:
@@ -202,6 +211,8 @@ def _runs(
     symbols = {name: SYMBOLS[i % len(SYMBOLS)] for i, name in enumerate(sorted({shape for _, shape in groups}))}
     on_front = shown.on_front
     for (colour, shape), members in sorted(groups.items()):
+        if _legend(view, colour, shape) in view.hidden:
+            continue
         first = shown.points[members[0]]
         hue = theme.colour(first.backbone, first.kind) if view.colour == "family" else colours[colour]
         symbol = theme.SYMBOL[first.kind] if view.shape == "kind" else symbols[shape]
@@ -221,27 +232,17 @@ def _runs(
                 "line": {"width": 1, "color": "rgba(255,255,255,.8)"},
             },
             customdata=[_run_ids(shown, i) for i in members],
-            hovertext=[own_hover(shown.points[i], pareto, i in on_front, shown.spreads, sure) for i in members],
+            hovertext=[own_hover(shown.points[i], pareto, i in on_front, shown.spreads, sure, energy) for i in members],
             hoverinfo="text",
             unselected={"marker": {"opacity": 0.35}},
             **_bars(shown, members, view, factor, hue),
         )
-    if len(places) == len(shown.points):  # among very many marks a name cannot be read
-        _names(chart, shown, _named(shown, places, view, place), place)
 
 
-def _names(chart: go.Figure, shown: Marks, named: set[int], place: Place) -> None:
-    """Masks' names under their marks: a trace of its own, since one that can have text makes room for it at each mark.
-
-    Its own marks cannot be seen; they hold the names at their distance.
-    """
-    if named:
-        chart.add_scatter(
-            x=[place(shown.x[i]) for i in sorted(named)], y=[shown.y[i] for i in sorted(named)], mode="markers+text",
-            marker={"size": FRONT_PX, "opacity": 0}, unselected={"marker": {"opacity": 0}},
-            text=[theme.escape(shown.points[i].mask_name or "") for i in sorted(named)],
-            textposition="bottom center", textfont={"size": 10}, name="names", hoverinfo="skip", showlegend=False,
-        )  # fmt: skip
+def legend_names(shown: Marks, view: View) -> list[str]:
+    """The names under which the legend lists own runs, hidden ones too."""
+    pairs = {(group_of(point, view.colour), group_of(point, view.shape)) for point in shown.points}
+    return list(dict.fromkeys(_legend(view, *pair) for pair in sorted(pairs)))
 
 
 def _run_ids(shown: Marks, place: int) -> list[str]:
@@ -269,27 +270,28 @@ def _bars(shown: Marks, members: list[int], view: View, factor: float, hue: str)
     spreads = [shown.spreads.get(shown.points[i].run_id) for i in members]
     if not any(spread is not None and spread.n > 1 for spread in spreads):
         return {}
-    x_name = {"energy": "energy_pj", "synops": "synops"}.get(view.x)
-    y_factor = 100 if view.y == "accuracy" else 1
-    style = {"color": theme.tint(hue, 0.6), "thickness": 1.2, "width": 3}
+    x_name, y_factor = SPREAD_OF.get(view.x), 100 if view.y == "accuracy" else 1
+    style = {"color": theme.tint(hue, 0.85), "thickness": 1.2, "width": 3}
     bars = {"error_y": style | {"array": [y_factor * getattr(s, view.y) if s else 0 for s in spreads]}}
     if x_name:
         bars["error_x"] = style | {"array": [getattr(s, x_name) / factor if s else 0 for s in spreads]}
     return bars
 
 
-def _named(shown: Marks, places: list[int], view: View, place: Place) -> set[int]:
-    """Marks of the front whose mask's name has room: from the best down, none close to a named one."""
-    if not places:
-        return set()
-    at = {i: (math.log10(place(shown.x[i])) if view.x_log else place(shown.x[i]), shown.y[i]) for i in places}
-    wide, tall = (max(axis) - min(axis) or 1.0 for axis in zip(*at.values(), strict=True))
-    named: set[int] = set()
-    for i in sorted(shown.on_front, key=lambda i: -shown.y[i]):
-        x, y = at[i]
-        if not any(abs(x - at[n][0]) < CLOSE[0] * wide and abs(y - at[n][1]) < CLOSE[1] * tall for n in named):
-            named.add(i)
-    return named
+def _bar_ends(shown: Marks, view: View) -> tuple[list[float], list[float]]:
+    """Where the error bars end, for the axes to reach: (values of x, values of y)."""
+    x_name, y_factor = SPREAD_OF.get(view.x), 100 if view.y == "accuracy" else 1
+    xs, ys = [], []
+    for place, point in enumerate(shown.points):
+        spread = shown.spreads.get(point.run_id)
+        if spread is None or spread.n < 2:
+            continue
+        x, y = float(shown.x[place]), float(shown.y[place])
+        wide, tall = getattr(spread, x_name) if x_name else 0.0, y_factor * getattr(spread, view.y)
+        ys += [y - tall, y + tall]
+        # a bar down to 0 has no end on a log axis: a decade of it is enough
+        xs += [max(x - wide, x / 10) if view.x_log else x - wide, x + wide]
+    return xs, ys
 
 
 def _rings(chart: go.Figure, shown: Marks, ringed: Collection[str], place: Place) -> None:
@@ -309,7 +311,7 @@ def _rings(chart: go.Figure, shown: Marks, ringed: Collection[str], place: Place
 
 
 def _published(
-    chart: go.Figure, points: list[PublishedPoint], view: View, place: Place, faults: Mapping[str, str]
+    chart: go.Figure, points: list[PublishedPoint], view: View, place: Place, faults: Mapping[str, str], energy: Unit
 ) -> None:
     for kind in Kind:
         rows = [point for point in points if point.kind == kind]
@@ -326,7 +328,7 @@ def _published(
                     "color": theme.BLUE if kind is Kind.SNN else theme.VERMILION,
                     "line": {"width": 1.6},
                 },
-                hovertext=[printed_hover(point, faults.get(printed_key(point))) for point in rows],
+                hovertext=[printed_hover(point, faults.get(printed_key(point)), energy) for point in rows],
                 hoverinfo="text",
             )
     wrong = [point for point in points if printed_key(point) in faults]

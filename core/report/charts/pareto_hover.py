@@ -8,13 +8,20 @@ from core.report.charts import theme
 from core.report.charts.pareto_marks import Spread
 from core.schemas.pareto import Pareto, ParetoPoint, PublishedPoint
 from core.schemas.run import Kind
-from core.units import format_count, format_energy
+from core.units import energy_in, format_count
+
+Unit = tuple[float, str]  # (pJ in it, its name): one for all marks of a plot
 
 
 def own_hover(
-    point: ParetoPoint, pareto: Pareto, on_front: bool, spreads: Mapping[str, Spread], sure: Mapping[str, float] | None
+    point: ParetoPoint,
+    pareto: Pareto,
+    on_front: bool,
+    spreads: Mapping[str, Spread],
+    sure: Mapping[str, float] | None,
+    unit: Unit,
 ) -> str:
-    energy = format_energy(point.energy_pj)
+    energy = energy_in(point.energy_pj, unit)
     if point.energy_pj <= 0:
         energy += " (no place on a log axis: drawn at its left edge)"
     steps = f"T = {point.time_steps}" if point.kind is Kind.SNN else "one pass"
@@ -24,7 +31,8 @@ def own_hover(
     around = f" ± {100 * spread.accuracy:.2f} (n = {spread.n} seeds)" if several else ""
     tested = "" if point.n_test is None else f" of n = {point.n_test:,} test images"
     lines = [
-        f"<b>{theme.escape(getattr(point, 'called', None) or point.label)}</b>{' · on the front' if on_front else ''}",
+        f"<b>{theme.escape(getattr(point, 'called', None) or point.title)}</b>{' · on the front' if on_front else ''}",
+        theme.escape(point.described) if point.own_name else "",
         f"{theme.percent(point.accuracy, 2)}{around}{tested} · F1 {point.f1_macro:.3f}",
         f"{energy} ({theme.escape(pareto.mode)}, {theme.escape(pareto.profile + pareto.moved_prices)})",
         "" if point.acs is None else f"{format_count(point.acs)} AC · {format_count(point.macs)} MAC",
@@ -33,7 +41,7 @@ def own_hover(
         "" if point.n_train is None else f"trained on {point.n_train:,} images · {_how_much(point)}",
     ]
     if sure is not None:
-        lines.append(f"on the front with probability {sure.get(point.run_id, 0.0):.0%}")
+        lines.append(f"on the front with probability {theme.percent(sure.get(point.run_id, 0.0), 0)}")
     return "<br>".join(line for line in lines if line)
 
 
@@ -41,14 +49,14 @@ def _how_much(point: ParetoPoint) -> str:
     return "complete data" if point.dataset_complete else "subset of the data"
 
 
-def printed_hover(point: PublishedPoint, fault: str | None) -> str:
+def printed_hover(point: PublishedPoint, fault: str | None, unit: Unit) -> str:
     ops = " · ".join(
         f"{format_count(value)} {name}" for name, value in (("AC", point.acs), ("MAC", point.macs)) if value is not None
     )
     lines = [
-        f"<b>{theme.escape(point.model)}</b> · {point.kind.value.upper()}, printed",
+        f"<b>{theme.escape(point.named)}</b>, printed",
         f"{theme.percent(point.accuracy, 2)}" + ("" if point.f1_macro is None else f" · F1 {point.f1_macro:.3f}"),
-        f"{format_energy(point.energy_pj)}" + (" of one time step" if point.kind is Kind.SNN else ""),
+        energy_in(point.energy_pj, unit) + (" of one time step" if point.kind is Kind.SNN else ""),
         ops,
         "" if point.params is None else f"{format_count(point.params)} parameters",
         f"Kabir et al., arXiv:2602.09717, {theme.escape(point.table)}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -63,6 +63,24 @@ def marks(points: Sequence[ParetoPoint], *, x: str, y: str, spreads: Mapping[str
         best = of[front(xs[of], ys[of])]
         fronts[name] = best[np.lexsort((ys[best], xs[best]))].tolist()
     return Marks(points=[point for point, *_ in kept], x=xs, y=ys, fronts=fronts, spreads=spreads or {})
+
+
+def fronted(points: Sequence[ParetoPoint], marks: Marks) -> tuple[list[ParetoPoint], Marks]:
+    """The points that the marks were made of, and the marks, each point saying whether it is on the front."""
+    best = {marks.points[place].run_id for place in marks.on_front}
+    told = {
+        point.run_id: point
+        if point.on_front == (point.run_id in best)
+        else point.model_copy(update={"on_front": not point.on_front})
+        for point in points
+    }
+    return list(told.values()), replace(marks, points=[told[point.run_id] for point in marks.points])
+
+
+def in_order_of_end(marks: Marks) -> Marks:
+    """The marks by the time at which their runs ended, without a front."""
+    order = sorted(range(len(marks.points)), key=lambda place: marks.points[place].finished_at)
+    return Marks(points=[marks.points[place] for place in order], x=marks.x[order], y=marks.y[order], fronts={})
 
 
 def drawn(marks: Marks, *, x_log: bool, always: frozenset[str] = frozenset()) -> list[int]:

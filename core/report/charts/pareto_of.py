@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import plotly.graph_objects as go
@@ -11,12 +11,12 @@ from core.backbones.naming import config_label, known_mask
 from core.datasets.catalog import title_of
 from core.report.charts import pareto
 from core.report.charts.comparison_names import names
-from core.report.charts.pareto_marks import Spread, marks
+from core.report.charts.pareto_marks import Marks, Spread, fronted, marks
 from core.schemas.compare import ComparedRun, Comparison
 from core.schemas.pareto import Pareto, ParetoPoint, View
 from core.schemas.run import RunConfig
 from core.schemas.share import SharedSweep
-from core.schemas.sweep import Aggregate, SweepGroup
+from core.schemas.sweep import Aggregate, SweepDetail, SweepGroup
 
 NOTHING = "No run of this sweep has ended yet."
 
@@ -39,33 +39,36 @@ def comparison(found: Comparison) -> go.Figure:
     called = names(found)
     points = [_run(run, called[run.id]) for run in found.runs]
     told = {"mode": found.mode, "profile": found.profile, **found.factors.model_dump()}
-    return pareto.figure(_plot(points, **told), view=View(x_log=False))
+    plot, shown = _plot(points, {}, **told)
+    return pareto.figure(plot, view=View(x_log=False), shown=shown)
 
 
-def sweep(found: SharedSweep) -> go.Figure:
+def sweep(found: SharedSweep | SweepDetail) -> go.Figure:
     """Mean accuracy against mean energy of each group of seeds, with the deviation over seeds."""
     groups = [group for group in found.groups if group.accuracy is not None and group.energy_pj is not None]
     spreads = {group.run_ids[0]: _spread(group) for group in groups}
-    drawn = _plot([_group(group) for group in groups], mode=found.mode, profile=found.profile)
-    return pareto.figure(drawn, view=View(seeds=True), spreads=spreads, empty=NOTHING)
+    plot, shown = _plot([_group(group) for group in groups], spreads, mode=found.mode, profile=found.profile)
+    return pareto.figure(plot, view=View(seeds=True), shown=shown, empty=NOTHING)
 
 
-def _plot(points: Sequence[Mark], **told: object) -> Pareto:
-    found = marks(points, x="energy", y="accuracy")
-    shown = [point.model_copy(update={"on_front": place in found.on_front}) for place, point in enumerate(points)]
+def _plot(points: Sequence[Mark], spreads: Mapping[str, Spread], **told: object) -> tuple[Pareto, Marks]:
+    shown, found = fronted(points, marks(points, x="energy", y="accuracy", spreads=spreads))
     datasets = list(dict.fromkeys(point.dataset for point in points))
     called = datasets[0] if len(datasets) == 1 else ", ".join(title_of(name) for name in datasets)
     front = [point.run_id for point in shown if point.on_front]
-    return Pareto.model_construct(
+    plot = Pareto.model_construct(
         **{"ac": 1.0, "mac": 1.0, "memory": 1.0} | told, dataset=called, points=shown, front=front, published=[],
         steps=None, missing=0,
     )  # fmt: skip
+    return plot, found
 
 
 def _run(run: ComparedRun, called: str) -> Mark:
     return Mark(
         run_id=run.id,
         label=run.label,
+        differs=run.differs,
+        own_name=run.own_name,
         called=called,
         **_of(run.config),
         accuracy=run.accuracy,

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from core.report.charts import theme
 from core.schemas.inference import Inference
 from core.schemas.run import Kind
-from core.units import energy_scale, format_energy
+from core.units import energy_in, energy_scale
 
 MOST_CLASSES = 5
 COLOURS = (theme.BLUE, theme.GREEN, theme.PURPLE, theme.SKY, theme.NEUTRAL)
@@ -112,13 +112,13 @@ def energy(
             x=steps, y=[value / factor for value in answer.energy_pj], name=f"{answer.kind.upper()}, spent so far",
             marker={"color": [hue if t <= step else theme.tint(hue, 0.3) for t in steps],
                     "line": {"color": hue, "width": 1}},
-            hovertext=[f"after step {t}: {format_energy(value)}" for t, value in enumerate(answer.energy_pj, 1)],
+            hovertext=[f"after step {t}: {energy_in(value, (factor, unit))}" for t, value in enumerate(answer.energy_pj, 1)],
             hoverinfo="text", width=0.6 if answer.time_steps > 1 else 0.25,
         )
     )  # fmt: skip
     if twin is not None:
         total = twin.energy_pj[-1]
-        label = f"{twin.kind.upper()} twin: {format_energy(total)}"
+        label = f"{twin.kind.upper()} twin: {energy_in(total, (factor, unit))}"
         chart.add_scatter(
             x=[0.6, answer.time_steps + 0.4],
             y=[total / factor] * 2,
@@ -129,13 +129,19 @@ def energy(
         )
     _now(chart, answer, step)
     chart.update_yaxes(title_text=f"energy, {unit}", rangemode="tozero", nticks=6)
-    caption = [
-        f"estimated, of this image: n = 1 · {mode} · {profile}",
-        "this mode bills one step, however many run" if one_step and answer.time_steps > 1 else "",
-    ]
+    caption = [f"estimated, of this image: n = 1 · {mode} · {profile}", _flat(answer, one_step=one_step)]
     return theme.frame(
         chart, name="energy-steps", title="Energy spent so far", caption=caption, height=300, revision=answer.run_id
     )
+
+
+def _flat(answer: Inference, *, one_step: bool) -> str:
+    """Why each step shows the same energy; empty where they do not."""
+    if answer.time_steps == 1:
+        return ""
+    if one_step:
+        return "this mode bills one step, however many run"
+    return theme.LAYER_BY_LAYER if theme.is_level(answer.energy_pj) else ""
 
 
 def _now(chart: go.Figure, answer: Inference, step: int) -> None:

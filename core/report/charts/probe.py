@@ -13,6 +13,7 @@ from core.report.charts import theme
 from core.report.charts.heat import print_numbers
 from core.report.charts.layer_order import height, layer_axis, unit
 from core.schemas.diagnostics import Diagnostics
+from core.schemas.run import Kind
 
 Quantity = Literal["gradient", "rate", "active"]
 MOST_NUMBERED = 8  # columns up to which a cell has room for its number
@@ -42,6 +43,24 @@ QUANTITIES: dict[Quantity, Meaning] = {
 }
 
 
+#: A CNN has outputs in place of spikes, and nothing in it fires.
+OF_A_CNN: dict[Quantity, Meaning] = {
+    "gradient": Meaning(
+        title="Gradient at the activations",
+        what="L2 norm of the loss gradient at a layer's outputs",
+        field="gradient_norm",
+        log=True,
+    ),
+    "rate": Meaning(title="Outputs above zero", what="share of a layer's outputs above 0", field="firing_rate"),
+}
+
+
+def meaning_of(diagnostics: Diagnostics, quantity: Quantity) -> Meaning:
+    """In the words of the network's kind."""
+    known = OF_A_CNN if diagnostics.kind is Kind.CNN else QUANTITIES
+    return known.get(quantity, QUANTITIES[quantity])
+
+
 def offered(diagnostics: Diagnostics) -> list[Quantity]:
     """The quantities that were measured: a CNN has no surrogate, so no active zone."""
     return [name for name, meaning in QUANTITIES.items() if getattr(diagnostics, meaning.field) is not None]
@@ -54,7 +73,7 @@ def values(diagnostics: Diagnostics, quantity: Quantity) -> np.ndarray:
 
 def over_epochs(diagnostics: Diagnostics, quantity: Quantity, *, source: str = "") -> go.Figure:
     """Layer x epoch: norms added over the steps as a vector's parts are, shares as their mean."""
-    meaning = QUANTITIES[quantity]
+    meaning = meaning_of(diagnostics, quantity)
     title = f"{meaning.title}, layer by epoch"
     if not diagnostics.epochs:
         return theme.empty(name=f"probe-epochs-{quantity}", title=title, sentence="No epoch has been probed.")
@@ -75,7 +94,7 @@ def over_epochs(diagnostics: Diagnostics, quantity: Quantity, *, source: str = "
 
 def over_steps(diagnostics: Diagnostics, quantity: Quantity, epoch: int, *, source: str = "") -> go.Figure:
     """Layer x time step after one epoch, which must be one of the diagnostics'."""
-    meaning = QUANTITIES[quantity]
+    meaning = meaning_of(diagnostics, quantity)
     found = values(diagnostics, quantity)[diagnostics.epochs.index(epoch)]
     chart = _map(diagnostics, found, meaning, columns=list(range(1, found.shape[1] + 1)), word="step")
     return theme.frame(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import html
 import io
 from collections.abc import Sequence
 
@@ -12,7 +11,9 @@ import plotly.graph_objects as go
 from PIL import Image
 
 from core.report.charts import theme
+from core.report.charts.heat import print_numbers
 from core.report.charts.layer_order import height, layer_axis, unit
+from core.report.markup import render
 from core.schemas.inference import Inference, LayerActivity
 from core.schemas.run import Kind
 
@@ -35,23 +36,24 @@ def grid(answer: Inference, step: int, *, ground: theme.Ground) -> str:
     """
     # they appear one after another, as the image travels
     wait_ms = min(25, TRAVEL_MS // max(len(answer.layers), 1))
-    cards = [_card(layer, step, answer, ground, place * wait_ms) for place, layer in enumerate(answer.layers)]
-    return f'<div class="sf-maps">{"".join(cards)}</div>'
+    maps = [_map(layer, step, answer, ground, place * wait_ms) for place, layer in enumerate(answer.layers)]
+    return render("maps.html", maps=maps, step=step)
 
 
-def _card(layer: LayerActivity, step: int, answer: Inference, ground: theme.Ground, delay_ms: int) -> str:
+def _map(layer: LayerActivity, step: int, answer: Inference, ground: theme.Ground, delay_ms: int) -> dict[str, object]:
     shares = decode(layer)
     rate, outputs = layer.rate[step - 1], int(np.prod(layer.output_shape))
-    name, does = html.escape(unit(layer.name)), "fire" if answer.kind is Kind.SNN else "are above 0"
+    does = "fire" if answer.kind is Kind.SNN else "are above 0"
     said = f"{theme.percent(rate)} of {outputs:,} {'neurons' if layer.name != 'input' else 'inputs'} {does}"
-    source = png_uri(shares[step - 1] / (shares.max() or 1.0), colour(answer.kind, ground))
-    silent = "" if layer.spikes[step - 1] else " silent"
-    channels, rows, columns = layer.output_shape
-    return (
-        f'<figure class="sf-map{silent}" style="animation-delay:{delay_ms}ms" title="{said}"><img src="{source}" alt="{name} at step {step}: {said}">'
-        f"<figcaption><b>{name}</b><span>{theme.percent(rate) if not silent else 'silent'}</span>"
-        f"<span>{channels}×{rows}×{columns}</span></figcaption></figure>"
-    )
+    return {
+        "name": unit(layer.name),
+        "said": said,
+        "source": png_uri(shares[step - 1] / (shares.max() or 1.0), colour(answer.kind, ground)),
+        "fires": layer.spikes[step - 1] > 0,
+        "rate": theme.percent(rate),
+        "shape": "×".join(map(str, layer.output_shape)),
+        "delay_ms": delay_ms,
+    }
 
 
 def colour(kind: Kind, ground: theme.Ground) -> str:
@@ -104,16 +106,19 @@ def figure(answer: Inference, *, source: str = "") -> go.Figure:
 
 def _over_steps(answer: Inference, names: list[str], rates: np.ndarray) -> go.Figure:
     """rates: [L, T]."""
+    steps, labels = range(1, answer.time_steps + 1), [theme.escape(name) for name in names]
     chart = go.Figure(
         go.Heatmap(
-            x=list(range(1, answer.time_steps + 1)), y=[theme.escape(name) for name in names], z=100 * rates,
+            x=list(steps), y=labels, z=100 * rates,
             zmin=0, zmax=max(100 * float(rates.max()), 1e-9), xgap=2, ygap=2, colorscale="Viridis",
-            texttemplate="%{z:.1f}" if answer.time_steps <= MOST_WRITTEN else None, textfont={"size": 10},
             hovertemplate="<b>%{y}</b><br>step %{x}: %{z:.2f} %<extra></extra>",
             colorbar={"title": {"text": "%", "side": "top", "font": {"size": 11}}, "thickness": 10, "outlinewidth": 0,
                       "tickfont": {"size": 10}, "xpad": 4, "nticks": 6},
         )
     )  # fmt: skip
+    if answer.time_steps <= MOST_WRITTEN:
+        numbers = [[f"{100 * rate:.1f}" for rate in row] for row in rates]
+        print_numbers(chart, x=steps, y=labels, values=rates, text=numbers)
     chart.update_xaxes(
         title_text="time step",
         showgrid=False,

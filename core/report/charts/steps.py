@@ -7,7 +7,7 @@ from plotly.subplots import make_subplots
 
 from core.report.charts import theme
 from core.schemas.diagnostics import Steps
-from core.units import energy_scale, format_energy
+from core.units import energy_in, energy_scale
 
 TITLE = "Accuracy and energy against time steps"
 
@@ -20,7 +20,7 @@ def figure(steps: Steps, *, twin: Steps | None = None, source: str = "") -> go.F
     at = [point.steps for point in points]
     hover = [
         f"<b>after {theme.count_of(point.steps, 'step')}</b><br>{theme.percent(point.accuracy, 2)} accuracy, "
-        f"F1 {point.f1_macro:.3f}<br>{format_energy(point.energy_pj)} per inference<br>mean confidence "
+        f"F1 {point.f1_macro:.3f}<br>{energy_in(point.energy_pj, (factor, unit))} per inference<br>mean confidence "
         f"{theme.percent(point.confidence)}"
         + ("" if point.firing_rate is None else f"<br>firing rate {point.firing_rate:.3f}")
         for point in points
@@ -43,7 +43,7 @@ def figure(steps: Steps, *, twin: Steps | None = None, source: str = "") -> go.F
             chart.add_scatter(
                 x=ends, y=[value, value], mode="lines", name="CNN twin, one pass", legendgroup="twin",
                 showlegend=row == 1, line={"color": theme.VERMILION, "width": 2, "dash": "dash"}, hoverinfo="text",
-                hovertext=f"CNN twin: {theme.percent(last.accuracy, 2)}, {format_energy(last.energy_pj)}", row=row, col=1,
+                hovertext=f"CNN twin: {theme.percent(last.accuracy, 2)}, {energy_in(last.energy_pj, (factor, unit))}", row=row, col=1,
             )  # fmt: skip
     chart.update_xaxes(range=[at[0] - 0.5, at[-1] + 0.5], tickmode="linear", dtick=max(1, len(at) // 8), tick0=at[0])
     chart.update_xaxes(title_text="time steps used, T'", row=2, col=1)
@@ -54,6 +54,7 @@ def figure(steps: Steps, *, twin: Steps | None = None, source: str = "") -> go.F
         f"n = {steps.n:,} test images",
         f"energy per inference: mode {steps.mode}, profile {steps.profile}",
         "the mode paper bills one step whatever T' is" if steps.mode == "paper" else "",
+        theme.LAYER_BY_LAYER if steps.mode != "paper" and theme.is_level(point.energy_pj for point in points) else "",
         source,
     ]
     return theme.frame(

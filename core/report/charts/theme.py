@@ -45,6 +45,10 @@ TRAIN_COLOUR, VALIDATION_COLOUR = NEUTRAL, BLUE
 NARROW_SIGNS = 54  # of 11 px fit a screen 360 px wide
 PICTURE_PX, WIDE_SIGNS = 960, 150  # a saved picture is as wide on every screen, and so many signs fit a line of it
 LINE_PX = 15  # of the caption
+#: Of a network whose energy does not rise from step to step.
+LAYER_BY_LAYER = (
+    "layer by layer: each layer runs all its steps before the next, so the first answer costs what the last does"
+)
 BUTTONS_PX = 26  # height of the bar of buttons
 
 #: Options of every Plotly chart: follows its box, one small bar of buttons, vector export.
@@ -160,6 +164,12 @@ def _even_ticks(low: float, high: float) -> list[float]:
 
 def _power(power: int) -> str:
     return f"{10.0**power:,.10g}" if -2 <= power <= 5 else f"10<sup>{power}</sup>"
+
+
+def is_level(values: Iterable[float]) -> bool:
+    """Whether at least two values are one but for rounding: such as the energy after each step, layer by layer."""
+    known = list(values)
+    return len(known) > 1 and max(known) - min(known) <= 1e-9 * max(map(abs, known))
 
 
 def percent(share: float, digits: int = 1) -> str:

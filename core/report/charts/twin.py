@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from core.report.charts import theme
 from core.schemas.twin import TwinEnergy
-from core.units import energy_scale, format_energy
+from core.units import energy_in, energy_scale
 
 TITLE = "Energy of the twins"
 ROW_PX, AXIS_PX = 42, 62
@@ -70,10 +70,10 @@ def figure(found: TwinEnergy, *, title: str = TITLE, source: str = "") -> go.Fig
                 "size": 5,
             },
         },
-        text=[format_energy(bar.energy_pj) for bar in drawn],
+        text=[energy_in(bar.energy_pj, (factor, unit)) for bar in drawn],
         textposition="outside",
         cliponaxis=False,
-        hovertext=[_hover(bar) for bar in drawn],
+        hovertext=[_hover(bar, (factor, unit)) for bar in drawn],
         hoverinfo="text",
     )
     chart.update_layout(bargap=0.3)
@@ -101,8 +101,8 @@ def _span(found: TwinEnergy) -> str:
     return f"mode {found.mode}, T = {found.time_steps}"
 
 
-def _hover(bar: Bar) -> str:
-    lines = [f"<b>{bar.label.replace('<br>', ' ')}</b>", format_energy(bar.energy_pj)]
+def _hover(bar: Bar, unit: tuple[float, str]) -> str:
+    lines = [f"<b>{bar.label.replace('<br>', ' ')}</b>", energy_in(bar.energy_pj, unit)]
     if bar.energy_ratio is not None:
         lines.append(f"the spiking network takes {bar.energy_ratio:.3g} times as much")
     if bar.status is not None:

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from core.paper.printed import tables
-from core.report.charts.audit_entries import SIGN, VERDICTS, WORDS, Entry, Measure, depends_on_mode, measure
-from core.report.tables.html import render
+from core.report.charts.audit_entries import SIGN, VERDICTS, Entry, Measure, depends_on_mode, measure, words
+from core.report.markup import render
 from core.schemas.audit import AuditFinding, MeasuredPrint
-from core.units import format_energy
+from core.units import format_energies
 
 TITLES = ("Figure", "Printed", "Recomputed")
 MEASURED = ("Measured, one step (paper)", "Measured, all steps (exact)")
@@ -28,19 +28,37 @@ class Cell(NamedTuple):
 def html(entry: Entry) -> str:
     """A row's figures: printed, recomputed, measured in two modes, and the verdict with its arithmetic to unfold.
 
-    Where nothing was measured there are no columns for it, and what cannot be checked is folded below.
+    Where nothing was measured there are no columns for it, and what cannot be checked is folded below. A sentence's
+    arithmetic is what one reads it for, so it stands open under its figure.
     """
+    if entry.statement is not None:
+        return _said(entry)
     measured = bool(entry.measured or entry.spiking)
     shown = [finding for finding in entry.findings if measured or finding.verdict != "not checkable"]
     rest = [finding for finding in entry.findings if finding not in shown]
     return render(
         "audit.html",
-        label=f"Figures of {entry.model}, {entry.row}",
+        label=_label(entry),
         titles=[*TITLES, *(MEASURED if measured else ())],
         rows=[_row(entry, finding, measured=measured) for finding in shown],
         rest=[_row(entry, finding, measured=False) for finding in rest],
-        unnamed=", ".join(WORDS.get(finding.field, finding.field) for finding in rest),
+        unnamed=", ".join(words(finding.field) for finding in rest),
     )
+
+
+def _said(entry: Entry) -> str:
+    """The figures of a sentence; without columns for numbers where it has none."""
+    numbers = any(finding.printed is not None or finding.recomputed is not None for finding in entry.findings)
+    return render(
+        "said.html",
+        label=_label(entry),
+        titles=TITLES if numbers else TITLES[:1],
+        rows=[_row(entry, finding, measured=False) for finding in entry.findings],
+    )
+
+
+def _label(entry: Entry) -> str:
+    return f"Figures of {entry.model}, {entry.row}"
 
 
 def totals(entry: Entry) -> str:
@@ -66,7 +84,8 @@ def group_words(group: MeasuredPrint) -> str:
 def group_figures(group: MeasuredPrint) -> str:
     """The figures of further runs of the same row, in words."""
     spread = f" ± {100 * group.accuracy.deviation:.1f}" if group.accuracy.deviation is not None else ""
-    energies = ", ".join(f"{format_energy(bill.energy_pj.mean)} in mode {bill.mode}" for bill in group.modes)
+    costs = format_energies([bill.energy_pj.mean for bill in group.modes])
+    energies = ", ".join(f"{cost} in mode {bill.mode}" for cost, bill in zip(costs, group.modes, strict=True))
     return f"{100 * group.accuracy.mean:.1f}{spread} %, {energies}"
 
 
@@ -89,6 +108,7 @@ def rows(entries: Iterable[Entry]) -> list[dict[str, Any]]:
                     "high": finding.high, "measured_paper": paper and paper.value, "measured_exact": exact and exact.value,
                     "deviation_paper": paper and paper.deviation, "deviation_exact": exact and exact.deviation,
                     "n_seeds": paper and paper.n, "verdict": finding.verdict, "arithmetic": finding.arithmetic,
+                    "statement": finding.statement, "place": finding.place,
                 }
             )  # fmt: skip
     return made
@@ -108,7 +128,7 @@ def _row(entry: Entry, finding: AuditFinding, *, measured: bool) -> dict[str, An
     """What the template needs of a finding; a figure that does not depend on the mode has one measured cell."""
     modes = ("paper", "exact") if depends_on_mode(finding.field) else ("paper",)
     return {
-        "name": _named(finding),
+        "name": named(finding),
         "printed": _number(finding.printed, finding.field),
         "recomputed": _number(finding.recomputed, finding.field),
         "measured": [_measured(measure(entry, finding.field, mode), finding.field) for mode in modes]
@@ -121,26 +141,28 @@ def _row(entry: Entry, finding: AuditFinding, *, measured: bool) -> dict[str, An
     }
 
 
-def _named(finding: AuditFinding) -> str:
+def named(finding: AuditFinding) -> str:
+    """A figure and its unit, as a row's heading."""
     unit = f", {finding.unit}" if finding.unit not in ("", "steps") else ""
-    return WORDS.get(finding.field, finding.field) + unit
+    return words(finding.field) + unit
 
 
 def _measured(one: Measure | None, field: str) -> Cell | None:
     if one is None:
         return None
     if one.deviation is None or not one.value:
-        return Cell(_plain(one.value, field), one.n)
+        return Cell(plain_figure(one.value, field), one.n)
     # the deviation at the digits of the value
     digits = 3 if field in PERCENT else max(0, 3 - math.floor(math.log10(abs(one.value))))
     return Cell(f"{one.value:,.{digits}f} ± {one.deviation:,.{digits}f}", one.n)
 
 
 def _number(value: float | None, field: str) -> Cell | None:
-    return None if value is None else Cell(_plain(value, field))
+    return None if value is None else Cell(plain_figure(value, field))
 
 
-def _plain(value: float, field: str) -> str:
+def plain_figure(value: float, field: str) -> str:
+    """A figure of a finding as print."""
     if field in PERCENT:
         return f"{value:.3g}"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"

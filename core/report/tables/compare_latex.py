@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from core.datasets.catalog import title_of
 from core.report.charts.comparison_names import names
+from core.report.tables.ensemble_tables import rows as ensemble_rows
 from core.schemas.compare import Comparison
+from core.schemas.ensemble import ComparedEnsemble
 from core.units import energy_scale
 
 SIGNS = {
@@ -32,7 +34,7 @@ def table(comparison: Comparison) -> str:
         rate = "--" if run.firing_rate is None else f"{run.firing_rate:.3f}"
         ratio = "1" if item is None else "--" if item.energy_ratio is None else f"{item.energy_ratio:.3g}"
         cells = [
-            text(labels[run.id]), f"{100 * run.accuracy:.2f}", f"{_signed(item.accuracy)}{span}" if item else "--",
+            text(labels[run.id]), f"{100 * run.accuracy:.2f}", f"{_signed(item.accuracy)}{span}" if item and comparison.on_one_data_set(item) else "--",
             f"{run.f1_macro:.3f}", f"{run.energy_pj / factor:.3g}", ratio, f"{run.params:,}", rate,
         ]  # fmt: skip
         lines.append("    " + " & ".join(cells) + r" \\")
@@ -51,6 +53,34 @@ def twins(comparison: Comparison, labels: dict[str, str]) -> str:
     head = ["SNN", "CNN", r"$\Delta$ accuracy (points)", "Energy, SNN / CNN"]
     caption = f"Spiking networks against their CNN twins. {_priced(comparison)}"
     return _float("llrr", head, lines, caption=caption, label="tab:twins")
+
+
+def ensemble(found: ComparedEnsemble, comparison: Comparison) -> str:
+    """Two of the runs answering together, one way of answering a row."""
+    factor, unit = energy_scale(found.cascade[-1].energy_pj)
+    first, second = (names(comparison)[run_id] for run_id in (found.first_id, found.second_id))
+    lines = []
+    for row in ensemble_rows(found, "First", "Second"):
+        gained = [
+            "--" if gain is None else f"{_signed(gain.accuracy)} [{_signed(gain.low)}, {_signed(gain.high)}]"
+            for gain in (row.against_first, row.against_second)
+        ]
+        cells = [
+            text(row.title),
+            f"{row.asked:,}",
+            f"{100 * row.accuracy:.2f}",
+            *gained,
+            f"{row.energy_pj / factor:.3g}",
+        ]
+        lines.append("    " + " & ".join(cells) + r" \\")
+    head = ["Answer", "Asked", r"Acc. (\%)", r"$-$ first (points)", r"$-$ second (points)", f"Energy ({text(unit)})"]
+    caption = (
+        f"First: {text(first)}; second: {text(second)}. The second network is asked on the images on which the first one's "
+        f"largest probability is not above the threshold. {found.n:,} test images; brackets hold a 95\\,\\% interval over "
+        f"the same images (Agresti and Min, 2005). The thresholds describe these images: none was chosen on others. "
+        f"{_priced(found)}"
+    )
+    return _float("lrrrrr", head, lines, caption=caption, label="tab:ensemble")
 
 
 def _float(columns: str, head: list[str], lines: list[str], *, caption: str, label: str) -> str:
@@ -76,7 +106,7 @@ def _caption(comparison: Comparison) -> str:
     )
 
 
-def _priced(comparison: Comparison) -> str:
+def _priced(comparison: Comparison | ComparedEnsemble) -> str:
     return (
         f"Estimated energy per inference, accounting mode {text(comparison.mode)}, "
         f"profile {text(comparison.profile + comparison.moved_prices)}."

@@ -7,9 +7,9 @@ from typing import Any
 from core.report.charts.comparison_names import letter, names
 from core.report.tables.csv_rows import price_columns
 from core.report.tables.html import table
-from core.report.twin_words import against, clear
+from core.report.twin_words import OTHER_DATA, against, clear
 from core.schemas.compare import ComparedRun, Comparison, Difference, TwinRatio
-from core.units import format_count, format_energy, pj_to_mj
+from core.units import common_energy_scale, energy_in, format_count, pj_to_mj
 
 HEAD = ("Run", "Accuracy", "Difference, points", "F1", "Energy", "Times A's", "Parameters", "Weights", "ACs", "MACs",
         "Firing rate", "T", "Test images")  # fmt: skip
@@ -43,6 +43,12 @@ def ratio_words(ratio: float | None) -> str:
 
 def summary(comparison: Comparison) -> str:
     """The comparison in one sentence, computed from its figures."""
+    if not all(map(comparison.on_one_data_set, comparison.differences)):
+        least = min(comparison.runs, key=lambda run: run.energy_pj)
+        return (
+            f"{OTHER_DATA} {letter(comparison.runs.index(least))} needs the least energy "
+            f"({energy_in(least.energy_pj, _unit(comparison))})."
+        )
     if len(comparison.differences) == 1:
         item = comparison.differences[0]
         return against("B", "A", accuracy=item.accuracy, paired=item.paired, energy_ratio=item.energy_ratio)
@@ -57,7 +63,7 @@ def summary(comparison: Comparison) -> str:
     )
     return (
         f"{place[best.id]} is the most accurate ({100 * best.accuracy:.2f} %), {place[least.id]} needs the least energy "
-        f"({format_energy(least.energy_pj)}). {told}."
+        f"({energy_in(least.energy_pj, _unit(comparison))}). {told}."
     )
 
 
@@ -70,7 +76,7 @@ def rows(comparison: Comparison) -> list[dict[str, Any]]:
         pair = item.paired if item else None
         made.append(
             {
-                "letter": letter(place), "run": run.id, "network": run.label, "kind": run.kind.value,
+                "letter": letter(place), "run": run.id, "network": run.described, "name": run.own_name, "kind": run.kind.value,
                 "mask": ",".join(run.config.mask), "dataset": run.config.dataset, "recipe": run.config.recipe,
                 "seed": run.config.seed, "time_steps": run.config.steps, "accuracy": run.accuracy,
                 "f1_macro": run.f1_macro, "accuracy_minus_first": item and item.accuracy,
@@ -89,7 +95,7 @@ def curve_rows(comparison: Comparison) -> list[dict[str, Any]]:
     """One row a run and epoch."""
     columns = ("epoch", "lr", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "firing_rate")
     return [
-        {"run": run.id, "network": run.label, **dict(zip(columns, values, strict=True))}
+        {"run": run.id, "network": run.described, **dict(zip(columns, values, strict=True))}
         for run in comparison.runs
         for values in zip(*(getattr(run.metrics, column) for column in columns), strict=True)
     ]
@@ -98,7 +104,7 @@ def curve_rows(comparison: Comparison) -> list[dict[str, Any]]:
 def gradient_rows(comparison: Comparison) -> list[dict[str, Any]]:
     """One row a run, epoch and layer."""
     return [
-        {"run": run.id, "network": run.label, "epoch": epoch, "layer": layer, "norm": value}
+        {"run": run.id, "network": run.described, "epoch": epoch, "layer": layer, "norm": value}
         for run in comparison.runs
         for epoch, norm in zip(run.gradients.epochs, run.gradients.norm, strict=True)
         for layer, value in zip(run.gradients.layers, norm, strict=True)
@@ -130,9 +136,9 @@ def _row(comparison: Comparison, run: ComparedRun, item: Difference | None) -> l
     return [
         names(comparison)[run.id],
         f"{100 * run.accuracy:.2f} %",
-        "base" if item is None else _difference(item),
+        "base" if item is None else _difference(item) if comparison.on_one_data_set(item) else "other data set",
         f"{run.f1_macro:.3f}",
-        format_energy(run.energy_pj),
+        energy_in(run.energy_pj, _unit(comparison)),
         "1" if item is None else "n/a" if item.energy_ratio is None else f"{item.energy_ratio:.3g}",
         f"{run.params:,}",
         f"{run.model_bytes / 1e6:.2f} MB",
@@ -142,6 +148,10 @@ def _row(comparison: Comparison, run: ComparedRun, item: Difference | None) -> l
         str(run.config.steps),
         f"{run.n_test:,}{'' if run.dataset_complete else ', subset'}",
     ]
+
+
+def _unit(comparison: Comparison) -> tuple[float, str]:
+    return common_energy_scale(run.energy_pj for run in comparison.runs)
 
 
 def _points(pair: TwinRatio) -> str:

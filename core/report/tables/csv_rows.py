@@ -9,12 +9,14 @@ from typing import Any, TypeVar
 
 from core.report.charts.pareto_marks import Spread
 from core.schemas.compare import Comparison
+from core.schemas.ensemble import ComparedEnsemble
 from core.schemas.pareto import Pareto, ParetoPoint, PublishedPoint
+from core.showing import inert
 from core.units import pj_to_mj
 
 Point = TypeVar("Point", ParetoPoint, PublishedPoint)
 COLUMNS = (
-    "run", "network", "from", "kind", "mask", "accuracy_percent", "f1_macro", "energy_mj", "params", "acs", "macs",
+    "run", "network", "name", "from", "kind", "mask", "accuracy_percent", "f1_macro", "energy_mj", "params", "acs", "macs",
     "firing_rate", "time_steps", "model_bytes", "on_front", "front_probability", "seed", "n_seeds",
     "accuracy_percent_deviation", "energy_mj_deviation", "recipe", "n_train", "n_test", "dataset_complete", "mode",
     "profile", "ac_price_times", "mac_price_times", "memory_price_times",
@@ -46,7 +48,7 @@ def _best_first(points: Sequence[Point]) -> list[Point]:
     return sorted(points, key=lambda point: (-point.accuracy, point.energy_pj))
 
 
-def price_columns(found: Pareto | Comparison) -> dict[str, Any]:
+def price_columns(found: Pareto | Comparison | ComparedEnsemble) -> dict[str, Any]:
     """What energies rest on, as columns."""
     return {
         "mode": found.mode,
@@ -62,7 +64,8 @@ def _own(point: ParetoPoint, pareto: Pareto, spread: Spread | None, sure: Mappin
         point,
         **{"from": "own run"},
         run=point.run_id,
-        network=point.label,
+        network=point.described,
+        name=point.own_name,
         mask=",".join(point.mask),
         firing_rate=point.firing_rate,
         time_steps=point.time_steps,
@@ -82,7 +85,7 @@ def _printed(point: PublishedPoint) -> dict[str, Any]:
     return _row(
         point,
         **{"from": f"printed, {point.table}"},
-        network=point.model,
+        network=point.named,
         time_steps=1,
         mode="as printed, one time step",
         profile="as printed",
@@ -121,10 +124,10 @@ def as_csv(rows: list[dict[str, Any]]) -> str:
     out = io.StringIO()
     writer = csv.DictWriter(out, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    for row in rows:
-        writer.writerow({name: _inert(value) for name, value in row.items()})
+    writer.writerows(inert_rows(rows))
     return out.getvalue()
 
 
-def _inert(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+def inert_rows(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows whose texts start no formula in a spreadsheet. Also for a table on a page: the browser saves it as it is."""
+    return [{name: inert(value) for name, value in row.items()} for row in rows]

@@ -16,7 +16,7 @@ def summary_row(run: Run, summary: Summary, layers: Layers) -> dict[str, Any]:
     """Everything that a table may want of one run, in one row; energy as the mode and profile of `layers` have it."""
     return {
         "run": run.id,
-        "network": run.label,
+        "network": run.title,
         **summary.model_dump(mode="json", exclude={"mask", "acs", "macs", "energy_pj", "mode", "profile"}),
         "mask": ",".join(summary.mask),
         "acs": layers.total_acs,
@@ -32,7 +32,7 @@ def latex_row(run: Run, summary: Summary, layers: Layers) -> str:
     factor, unit = energy_scale(layers.total_energy_pj)
     rate = "--" if summary.firing_rate is None else f"{summary.firing_rate:.3f}"
     cells = [
-        text(run.label), text(title_of(summary.dataset)), f"{100 * summary.accuracy:.2f}", f"{summary.f1_macro:.3f}",
+        text(run.title), text(title_of(summary.dataset)), f"{100 * summary.accuracy:.2f}", f"{summary.f1_macro:.3f}",
         f"{summary.params:,}", f"{layers.total_acs / 1e6:.3g}", f"{layers.total_macs / 1e6:.3g}",
         f"{layers.total_energy_pj / factor:.3g}", rate,
     ]  # fmt: skip
@@ -48,14 +48,15 @@ def latex_row(run: Run, summary: Summary, layers: Layers) -> str:
 def bibtex(run: Run, summary: Summary, *, version: str, commit: str | None, citation: str) -> str:
     """Entries for this run, the method's paper, and, as a comment, the data set as its authors want it cited."""
     moment = run.finished_at or run.created_at
+    when = "brought in" if run.started_at is None else "finished"  # one from elsewhere does not say when it ended
     made = f"Spikefront {version}" + (f", commit {commit[:12]}" if commit else "")
     note = (
         f"One training run, seed {summary.seed}, recipe {summary.recipe}, config {summary.config_hash[:16]}; "
-        f"{made}; finished {moment:%Y-%m-%d}"
+        f"{made}; {when} {moment:%Y-%m-%d}"
     )
     return (
         f"@misc{{spikefront-{run.id},\n"
-        f"  title = {{{{{text(run.label)} on {text(title_of(summary.dataset))}}}}},\n"
+        f"  title = {{{{{text(run.title)} on {text(title_of(summary.dataset))}}}}},\n"
         f"  note  = {{{text(note)}}},\n"
         f"  year  = {{{moment:%Y}}}\n"
         "}\n\n"

@@ -1,11 +1,10 @@
-"""HTML of tables, from templates that escape whatever they are given: what stands in a cell is text."""
+"""Tables as HTML: the shapes that pages and shares have in common."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Collection, Sequence
 
-import jinja2
+from core.report.markup import render
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, label: str, kind: str = "") -> str:
@@ -18,17 +17,24 @@ def facts(rows: Sequence[tuple[str, str]]) -> str:
     return render("facts.html", rows=rows)
 
 
-def render(template: str, **words: object) -> str:
-    """One of `templates`, filled in; a name that it lacks is an error."""
-    return _environment().get_template(template).render(**words).strip()
+def cells(
+    head: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    kind: str = "",
+    focus: bool = False,
+    tall: bool = False,
+    faults: Collection[int] = (),
+) -> str:
+    """Rows of equal cells in a box that scrolls: by keyboard too with `focus`, in its height with `tall`.
+
+    `faults`: places of the rows that are red.
+    """
+    return render("cells.html", head=head, rows=rows, kind=kind, focus=focus, tall=tall, faults=faults)
 
 
-@lru_cache(maxsize=1)
-def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
-        loader=jinja2.PackageLoader("core.report.tables", "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+def named(
+    rows: Sequence[tuple[str, str, Sequence[str]]], *, head: Sequence[str] = (), below_kind: str = "sf-dim"
+) -> str:
+    """(name, what stands small below it, cells) row by row."""
+    return render("named.html", head=head, rows=rows, below_kind=below_kind)

@@ -8,7 +8,8 @@ import streamlit as st
 
 from core.report.charts import audit as chart
 from core.report.charts.audit_entries import SIGN, VERDICTS, Entry
-from core.report.tables import audit_tables
+from core.report.tables import audit_latex, audit_tables
+from core.report.tables.csv_rows import as_csv
 from core.schemas.audit import Audit, MeasuredPrint
 from frontend.client.connection import plain
 from frontend.keys import Key
@@ -16,6 +17,7 @@ from frontend.parts.chart_box import show
 from frontend.places import link_compare, link_row, link_run
 
 PAGE_SIZE = 8
+CODE_ROWS = 100
 
 
 def totals(audit: Audit, entries: Sequence[Entry]) -> None:
@@ -77,13 +79,14 @@ def picture(entries: Sequence[Entry], titles: dict[str, str], *, source: str, na
 
 def cards(entries: Sequence[Entry], titles: dict[str, str], *, ours: bool) -> None:
     """One card a row, PAGE_SIZE of them. `ours`: rows of the paper, that can be trained here."""
-    st.subheader(f"{len(entries):,} row{'' if len(entries) == 1 else 's'}")
+    noun = "sentence" if entries and entries[0].statement else "row"
+    st.subheader(f"{len(entries):,} {noun}{'' if len(entries) == 1 else 's'}")
     if not entries:
-        st.caption("No row fits these filters.")
+        st.caption("Nothing fits these filters.")
         return
     entries = by_weight(entries)
     if entries[0].count("contradicted") and not entries[-1].count("contradicted"):
-        st.caption("Rows with a contradicted figure come first.")
+        st.caption(f"{noun.capitalize()}s with a contradicted figure come first.")
     pages = -(-len(entries) // PAGE_SIZE)
     if st.session_state.get(Key.AUDIT_PAGE, 1) > pages:
         _first_page()
@@ -99,20 +102,58 @@ def by_weight(entries: Sequence[Entry]) -> list[Entry]:
     return sorted(entries, key=lambda entry: not entry.count("contradicted"))
 
 
+def exports(audit: Audit, entries: Sequence[Entry], titles: dict[str, str], *, name: str) -> None:
+    """The rows that are shown, on all their pages, for elsewhere; put together when one asks."""
+    if not entries:
+        return
+    box = st.expander(
+        "For a paper: LaTeX and CSV", icon=":material/functions:", key=Key.AUDIT_EXPORT, on_change="rerun"
+    )
+    if not box.open:
+        return
+
+    def latex() -> str:
+        return audit_latex.table(audit, by_weight(entries), titles)
+
+    with box:
+        if len(entries) <= CODE_ROWS:  # a long one is for a file, not for the eye
+            st.code(latex(), language="latex", wrap_lines=True, height=320)
+        with st.container(horizontal=True):
+            for kind, content, ending, mime in (
+                ("LaTeX", latex, "tex", "application/x-tex"),
+                ("CSV", lambda: as_csv(audit_tables.rows(entries)), "csv", "text/csv"),
+            ):
+                st.download_button(
+                    f"Download {kind}",
+                    content,
+                    file_name=f"spikefront-audit-{name}.{ending}",
+                    mime=mime,
+                    on_click="ignore",
+                    icon=":material/download:",
+                )
+
+
 def _card(entry: Entry, titles: dict[str, str], *, ours: bool) -> None:
     with st.container(border=True):
-        where = [titles.get(name, name) for name in entry.datasets]
-        place = " · ".join([entry.table, ", ".join(where)] if where else [entry.row])
+        trainable = ours and entry.trainable
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
             with st.container(width="content", gap=None):
-                st.markdown(f"**{plain(entry.model)}** · {plain(place)}")
+                st.markdown(_title(entry, titles))
                 st.html(audit_tables.totals(entry))
-            if ours and not entry.several:
+            if trainable:
                 with st.container(width="content"):
                     link_row(entry.row)
         st.html(audit_tables.html(entry))
-        if ours and not entry.several:
+        if trainable:
             _measured(entry)
+
+
+def _title(entry: Entry, titles: dict[str, str]) -> str:
+    """A network and where its row stands, or what the text says and where."""
+    where = ", ".join(titles.get(name, name) for name in entry.datasets)
+    if entry.statement is not None:
+        return f"**{plain(entry.statement)}** · {plain(entry.where or entry.row)}"
+    return f"**{plain(entry.model)}** · {plain(f'{entry.table} · {where}' if where else entry.row)}"
 
 
 def _measured(entry: Entry) -> None:

@@ -13,6 +13,14 @@ from frontend.pages.audit import upload as audit_upload
 
 OWN = "A table of yours"
 SOURCE = "printed: Kabir et al., arXiv:2602.09717"
+OF_TABLES = (
+    "Every figure that the paper prints, recomputed from the row's other figures and from the network itself, and "
+    "measured by training it. Unfold a verdict to see the arithmetic."
+)
+OF_TEXT = (
+    "What the paper, the thesis behind it and its authors' README say of their own tables, in our words, held against those "
+    "tables; and cells that cannot be meant as they are printed."
+)
 
 
 def render() -> None:
@@ -26,10 +34,8 @@ def render() -> None:
     if table == OWN:
         _own()
         return
-    st.markdown(
-        "Every figure that the paper prints, recomputed from the row's other figures and from the network itself, and "
-        "measured by training it. Unfold a verdict to see the arithmetic."
-    )
+    said = any(finding.statement for finding in audit.findings if finding.table == table)
+    st.markdown(OF_TEXT if said else OF_TABLES)
     rows = [entry for entry in entries(audit, api().measured_audit().measured) if entry.table == table]
     name = table.lower().replace(" ", "")
     _show(audit, rows, source=f"{SOURCE}, {table.lower()}", name=name, ours=True)
@@ -46,8 +52,10 @@ def _show(audit: Audit, rows: list[Entry], *, source: str, name: str, ours: bool
     titles = {item.name: item.title for item in api().catalog().datasets}
     audit_list.totals(audit, rows)
     shown = audit_list.filters(rows, titles)
-    audit_list.picture(shown, titles, source=source, name=name)
+    if not any(row.statement for row in rows):  # sentences have no one quantity to draw
+        audit_list.picture(shown, titles, source=source, name=name)
     audit_list.cards(shown, titles, ours=ours)
+    audit_list.exports(audit, shown, titles, name=name)
 
 
 def _afresh() -> None:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from html import escape
-
 import streamlit as st
 
-from core.report.charts import theme
 from core.report.charts.comparison_names import letter, name
 from core.schemas.compare import Comparison, Paired
 from core.schemas.images import Answer, Example
 from frontend.client.connection import api, part, plain
 from frontend.keys import Key
-from frontend.parts.examples import DATA_IMAGE
+from frontend.parts import examples
 
 SHOWN = 12
 
@@ -79,7 +76,7 @@ def _side(
     found = api().examples(wrong, which="wrong", limit=SHOWN, against=right)
     if found.items:
         st.html(cards(found.items, wrong=letters[0], right=letters[1]))
-        st.caption(f"{len(found.items)} pictures of {n:,}. Bundles keep the pictures of some test images only.")
+        st.caption(f"Pictures of {len(found.items)} of {n:,}. Bundles keep the pictures of some test images only.")
     else:
         st.caption("No bundle keeps a picture of these images.")
     with st.expander("Positions in the test set"):
@@ -88,24 +85,10 @@ def _side(
 
 
 def cards(items: list[Example], *, wrong: str, right: str) -> str:
-    """HTML of the images with both answers; every text is escaped, since class names come from data sets."""
-    return f'<div class="sf-examples">{"".join(_card(item, wrong, right) for item in items)}</div>'
+    """HTML of the images with both answers, by the runs' letters."""
+    return examples.cards((item, _answers(item, wrong, right)) for item in items)
 
 
-def _card(item: Example, wrong: str, right: str) -> str:
-    source = item.image if item.image.startswith(DATA_IMAGE) else ""  # anything else would be a request to elsewhere
+def _answers(item: Example, wrong: str, right: str) -> list[tuple[str, Answer]]:
     answers = [(wrong, item.answer)] + ([(right, item.twin_answer)] if item.twin_answer else [])
-    rows = "".join(_answer(mark, answer) for mark, answer in sorted(answers, key=lambda pair: pair[0]))
-    return (
-        f'<div class="sf-example"><img src="{escape(source)}" alt="Test image {item.index}, a {escape(item.label)}">'
-        f'<div class="truth">{escape(item.label)} <span class="sf-dim">#{item.index}</span></div>{rows}</div>'
-    )
-
-
-def _answer(mark: str, answer: Answer) -> str:
-    said = "right" if answer.correct else "wrong"
-    return (
-        f'<div class="sf-answer {said}" aria-label="{mark} {said}: {escape(answer.prediction)}"><span class="net">{mark}</span>'
-        f'<span class="sign" aria-hidden="true">{"✓" if answer.correct else "✗"}</span>'
-        f'<span class="said">{escape(answer.prediction)}</span><span class="sure">{theme.percent(answer.confidence, 0)}</span></div>'
-    )
+    return sorted(answers, key=lambda pair: pair[0])

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from core.report.charts import compare
+from core.report.charts import compare, pareto_of
 from core.report.charts.comparison_names import names
-from core.report.tables import compare_latex, compare_tables
+from core.report.tables import compare_latex, compare_tables, config_differences
 from core.report.tables import csv_rows as tables
 from core.schemas.catalog import Catalog
 from core.schemas.compare import FEWEST, Comparison
@@ -14,11 +14,12 @@ from core.schemas.share import ShareTarget
 from frontend.client.api import ApiProblem
 from frontend.client.connection import api, part, plain, show_problem
 from frontend.keys import Key
+from frontend.pages.compare import ensemble as compare_ensemble
 from frontend.pages.compare import images as compare_images
 from frontend.pages.compare import pick as compare_pick
-from frontend.parts import lens, lens_address, sharing
+from frontend.parts import address, lens, lens_address, saving, sharing
 from frontend.parts.chart_box import show
-from frontend.places import link_run
+from frontend.places import entitle, link_run
 
 EPOCHS = {True: "Last epoch", False: "First epoch"}
 
@@ -27,8 +28,8 @@ def render() -> None:
     catalog = api().catalog()
     st.title("Compare")
     known = lens_address.parts(catalog)
-    lens_address.adopt(known, last=Key.COMPARE_ADDRESS)
-    lens_address.write(known, last=Key.COMPARE_ADDRESS)
+    address.adopt(known, last=Key.COMPARE_ADDRESS, kept=lens_address.KEPT)
+    address.write(known, last=Key.COMPARE_ADDRESS)
     chosen = compare_pick.draw()
     if len(chosen) < FEWEST:
         return
@@ -43,6 +44,10 @@ def render() -> None:
     except ApiProblem as problem:  # the picker stays, so that the run it names can be taken out
         show_problem(problem)
         return
+    entitle(
+        "compare",
+        " and ".join(run.label for run in chosen.values()) if len(chosen) == FEWEST else f"{len(chosen)} runs",
+    )
     _figures(catalog, comparison)
     compare_images.draw(comparison)
     left, right = st.columns(2, gap="large")
@@ -55,20 +60,36 @@ def render() -> None:
     with right:
         st.fragment(part(_gradients))(comparison)
     _twins(comparison)
+    compare_ensemble.draw(comparison)
     _latex(comparison)
+    pair = compare_ensemble.chosen(comparison)
+    together = {} if pair is None else {"ensemble": lambda: compare_ensemble.figure(comparison, pair)}
+    saving.button(
+        {
+            "points": lambda: pareto_of.comparison(comparison),
+            "differences": lambda: compare.differences(comparison),
+            "curves": lambda: compare.curves(comparison),
+            "gradients-first": lambda: compare.gradients(comparison, last=False),
+            "gradients-last": lambda: compare.gradients(comparison, last=True),
+            **together,
+        },
+        key=Key.COMPARE_FIGURES,
+        file_name="spikefront-comparison",
+        label="All figures as one zip",
+    )
 
 
 def _figures(catalog: Catalog, comparison: Comparison) -> None:
+    _differences(comparison)
     st.markdown(plain(compare_tables.summary(comparison)))
     st.html(compare_tables.html(comparison))
     with st.container(horizontal=True, vertical_alignment="center"):
         for run_id, label in names(comparison).items():
             with st.container(width="content"):
                 link_run(run_id, plain(label))
-        ids = [run.id for run in comparison.runs]
-        sharing.draw(
-            ShareTarget(runs=ids, mode=comparison.mode, profile=comparison.profile, **comparison.factors.model_dump())
-        )
+        ids, pair = [run.id for run in comparison.runs], compare_ensemble.chosen(comparison)
+        priced = {"mode": comparison.mode, "profile": comparison.profile, **comparison.factors.model_dump()}
+        sharing.draw(ShareTarget(runs=ids, pair=None if pair is None else list(pair), **priced))
     mode = next(item.title for item in catalog.modes if item.name == comparison.mode)
     profile = next(item for item in catalog.profiles if item.name == comparison.profile)
     moved = lens.prices_in_words(profile, comparison.factors)
@@ -76,11 +97,31 @@ def _figures(catalog: Catalog, comparison: Comparison) -> None:
     st.caption(
         plain(f"Energy per inference, estimated: {mode}, {profile.title}{prices}. Interval: {comparison.interval}")
     )
-    show(
-        compare.differences(comparison),
-        key=Key.COMPARE_CHART.of("differences"),
-        data=lambda: compare_tables.rows(comparison),
-    )
+    left, right = st.columns(2, gap="large")
+    with left:
+        show(
+            pareto_of.comparison(comparison),
+            key=Key.COMPARE_CHART.of("points"),
+            data=lambda: compare_tables.rows(comparison),
+            file_name="spikefront-comparison-points.csv",
+        )
+    with right:
+        show(
+            compare.differences(comparison),
+            key=Key.COMPARE_CHART.of("differences"),
+            data=lambda: compare_tables.rows(comparison),
+        )
+
+
+def _differences(comparison: Comparison) -> None:
+    """What differs in the configs, before any figure: it is what the figures may come from."""
+    found = config_differences.html(comparison)
+    if not found:
+        st.caption("The configs of these runs do not differ, and neither do the images that they were trained on.")
+        return
+    st.html(found)
+    if note := config_differences.note(comparison):
+        st.caption(note)
 
 
 def _gradients(comparison: Comparison) -> None:
@@ -134,6 +175,15 @@ def _latex(comparison: Comparison) -> None:
                 on_click="ignore",
                 icon=":material/download:",
             )
+            if differing := config_differences.csv_rows(comparison):
+                st.download_button(
+                    "Differences as CSV",
+                    tables.as_csv(differing),
+                    file_name="spikefront-differences.csv",
+                    mime="text/csv",
+                    on_click="ignore",
+                    icon=":material/download:",
+                )
             if comparison.twins:
                 st.download_button(
                     "Twins as CSV",
@@ -146,5 +196,5 @@ def _latex(comparison: Comparison) -> None:
 
 
 def _labels(comparison: Comparison) -> dict[str, str]:
-    others = {run_id: api().run(run_id).label for run_id in compare_tables.outsiders(comparison.twins, comparison.runs)}
+    others = {run_id: api().run(run_id).title for run_id in compare_tables.outsiders(comparison.twins, comparison.runs)}
     return compare_tables.twin_labels(comparison, others)

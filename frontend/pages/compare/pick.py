@@ -10,21 +10,27 @@ from streamlit.delta_generator import DeltaGenerator
 from core.datasets.catalog import title_of
 from core.schemas.compare import FEWEST, MOST
 from core.schemas.run import Kind, RunState
-from core.schemas.runs import Run
+from core.schemas.runs import LONGEST_PAGE, Run
 from frontend.client.api import ApiProblem
 from frontend.client.connection import api, plain
 from frontend.keys import Key
+from frontend.parts import address
+from frontend.parts.address import Part
 from frontend.places import link
 
-LISTED = 200  # the newest; older ones are found by their words
-ADDRESS = "runs"
+
+def _ids(text: str) -> list[str]:
+    return list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))[:MOST]
+
+
+PARTS = {"runs": Part(key=Key.COMPARE_RUNS, default=[], read=_ids, say=",".join)}
 
 
 def draw() -> dict[str, Run]:
     """The picker; returns the runs by id in order, the first being the base. Fewer than two are not enough."""
     memory = st.session_state
-    _from_address()
-    chosen: list[str] = memory.get(Key.COMPARE_RUNS, [])
+    address.adopt(PARTS, last=Key.COMPARE_ADDRESS_RUNS)
+    chosen: list[str] = memory[Key.COMPARE_RUNS]
     first, second = st.columns([2.6, 1], vertical_alignment="bottom")
     words = second.text_input(
         "Find",
@@ -33,10 +39,9 @@ def draw() -> dict[str, Run]:
         persist_state="session",
         help="Narrows the list of runs to add. Runs chosen already stay.",
     )
-    known = {
-        run.id: run
-        for run in api().runs(state=[RunState.SUCCEEDED.value], q=words.strip()[:100] or None, limit=LISTED).items
-    }
+    # the newest; older ones are found by their words
+    newest = api().runs(state=[RunState.SUCCEEDED.value], q=words.strip()[:100] or None, limit=LONGEST_PAGE)
+    known = {run.id: run for run in newest.items}
     chosen = _existing(chosen, known)
     memory[Key.COMPARE_RUNS] = memory[Key.COMPARE_PICK] = chosen
     first.multiselect(
@@ -48,9 +53,7 @@ def draw() -> dict[str, Run]:
         placeholder=f"{FEWEST} to {MOST} succeeded runs",
         on_change=_take,
     )
-    st.query_params[ADDRESS] = ",".join(chosen)
-    if not chosen:
-        st.query_params.pop(ADDRESS, None)
+    address.write(PARTS, last=Key.COMPARE_ADDRESS_RUNS)
     if len(chosen) < FEWEST:
         _help(chosen, known, searching=bool(words.strip()))
     return {run_id: known[run_id] for run_id in chosen}
@@ -60,7 +63,7 @@ def title(run: Run) -> str:
     """What tells a run from others in a list: network, data set, recipe, seed, accuracy."""
     accuracy = f", {100 * run.summary.accuracy:.1f} %" if run.summary else ""
     steps = f"T = {run.config.steps}, " if run.config.kind is Kind.SNN else ""
-    return f"{run.label} · {title_of(run.config.dataset)}, {run.config.recipe}, {steps}seed {run.config.seed}{accuracy}"
+    return f"{run.title} · {title_of(run.config.dataset)}, {run.config.recipe}, {steps}seed {run.config.seed}{accuracy}"
 
 
 def base(chosen: dict[str, Run], box: DeltaGenerator) -> None:
@@ -76,15 +79,6 @@ def base(chosen: dict[str, Run], box: DeltaGenerator) -> None:
     )
 
 
-def _from_address() -> None:
-    """An address that names runs decides, as long as it is not the one that this page wrote itself."""
-    asked = st.query_params.get(ADDRESS)
-    if asked is not None:
-        st.session_state[Key.COMPARE_RUNS] = list(
-            dict.fromkeys(part.strip() for part in asked.split(",") if part.strip())
-        )[:MOST]
-
-
 def _existing(chosen: Sequence[str], known: dict[str, Run]) -> list[str]:
     """Those that can be compared; the others are named, once, and left out. Adds what it looked up to `known`."""
     kept, gone = [], []
@@ -95,7 +89,7 @@ def _existing(chosen: Sequence[str], known: dict[str, Run]) -> list[str]:
             gone.append(f"{run_id[:64]} is not here")
             continue
         if run.state is not RunState.SUCCEEDED:
-            gone.append(f"{run.label} has not succeeded")
+            gone.append(f"{run.title} has not succeeded")
             continue
         known[run_id] = run
         kept.append(run_id)
@@ -115,7 +109,6 @@ def _rebase() -> None:
 
 def _choose(run_ids: Sequence[str]) -> None:
     st.session_state[Key.COMPARE_RUNS] = list(run_ids)
-    st.query_params[ADDRESS] = ",".join(run_ids)  # before the page reads its address again
 
 
 def _help(chosen: list[str], known: dict[str, Run], *, searching: bool) -> None:

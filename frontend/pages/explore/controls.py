@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import streamlit as st
 
 from core.report.charts.axes import GROUPINGS, X_AXES, Y_AXES
 from core.schemas.catalog import Catalog
-from core.schemas.pareto import View
+from core.schemas.pareto import ParetoPoint, View
 from core.schemas.prices import Factors
 from frontend.keys import Key
 from frontend.pages.explore.address import ALL
 from frontend.parts import lens
+
+#: What runs are filtered by: name -> (title, what a run has of it).
+FILTERS: dict[str, tuple[str, Callable[[ParetoPoint], Iterable[str]]]] = {
+    "kind": ("Network", lambda point: [point.kind.value]),
+    "backbone": ("Backbone", lambda point: [point.backbone]),
+    "recipe": ("Recipe", lambda point: [point.recipe]),
+    "mask": ("Mask", lambda point: [point.mask_name or ",".join(point.mask)]),
+    "tag": ("Tag", lambda point: point.tags),
+}
 
 
 class Wanted(NamedTuple):
@@ -23,6 +33,7 @@ class Wanted(NamedTuple):
     factors: Factors
     view: View
     steps: int | None  # None: after all steps
+    archived: bool = False  # archived runs too
 
 
 def top_row(catalog: Catalog) -> None:
@@ -80,18 +91,37 @@ def view_row(most_steps: int) -> None:
             )
 
 
+def filter_row(points: Sequence[ParetoPoint]) -> None:
+    """Which of the runs are looked at: by what there is among them, and what the address asked for."""
+    memory = st.session_state
+    chosen = [name for name in FILTERS if memory.get(Key.EXPLORE_FILTER.of(name))]
+    n = len(chosen) + bool(memory.get(Key.EXPLORE_ARCHIVED))
+    with st.popover(f"Filter ({n})" if n else "Filter", icon=":material/filter_list:"):
+        for name, (label, of) in FILTERS.items():
+            key = Key.EXPLORE_FILTER.of(name)
+            there = sorted(
+                {value for point in points for value in of(point)} | ({memory[key]} if memory.get(key) else set())
+            )
+            st.selectbox(
+                label, [None, *there], key=key, persist_state="session", format_func=lambda value: value or "all"
+            )
+        st.toggle("Archived too", key=Key.EXPLORE_ARCHIVED, persist_state="session")
+
+
 def wanted(catalog: Catalog) -> Wanted:
     """What is chosen for this session, without drawing anything."""
     memory = st.session_state
     view = View(x=memory[Key.EXPLORE_X], y=memory[Key.EXPLORE_Y], x_log=memory[Key.EXPLORE_LOG],
                 colour=memory[Key.EXPLORE_COLOUR], shape=memory[Key.EXPLORE_SHAPE], seeds=memory[Key.EXPLORE_SEEDS],
-                sure=memory[Key.EXPLORE_SURE] and _can_be_sure())  # fmt: skip
+                sure=memory[Key.EXPLORE_SURE] and _can_be_sure(), hidden=tuple(memory.get(Key.EXPLORE_HIDDEN) or ()),
+                **{name: memory.get(Key.EXPLORE_FILTER.of(name)) or None for name in FILTERS})  # fmt: skip
     return Wanted(
         dataset=memory[Key.EXPLORE_DATASET],
         lens=lens.current(catalog),
         factors=lens.factors(),
         view=view,
         steps=memory[Key.EXPLORE_STEPS] or None,
+        archived=bool(memory.get(Key.EXPLORE_ARCHIVED)),
     )
 
 

@@ -14,11 +14,11 @@ from frontend.pages.explore.address import ALL
 KEPT_S = 30.0  # tags and sweeps may change without a new run
 
 
-def load(catalog: Catalog, *, dataset: str, mode: str, steps: int | None = None) -> Runs:
+def load(catalog: Catalog, *, dataset: str, mode: str, steps: int | None = None, archived: bool = False) -> Runs:
     """All runs on a data set, or on ALL, in a mode; their points are priced at the default profile."""
     if dataset != ALL:
-        return _load(dataset, mode, catalog.default_profile, steps, _version(dataset))
-    return _load_all(tuple(catalog.plotted), mode, catalog.default_profile, steps, _version(None))
+        return _load(dataset, mode, catalog.default_profile, steps, archived, _version(dataset))
+    return _load_all(tuple(catalog.plotted), mode, catalog.default_profile, steps, archived, _version(None))
 
 
 def _version(dataset: str | None) -> tuple[int, str]:
@@ -28,13 +28,15 @@ def _version(dataset: str | None) -> tuple[int, str]:
 
 
 @st.cache_resource(ttl=KEPT_S, max_entries=16, show_spinner=False)  # shared, not copied: nobody changes it
-def _load(dataset: str, mode: str, profile: str, steps: int | None, version: tuple[int, str]) -> Runs:
-    return runs_of(api().pareto_columns(dataset=dataset, mode=mode, profile=profile, steps=steps))
+def _load(dataset: str, mode: str, profile: str, steps: int | None, archived: bool, version: tuple[int, str]) -> Runs:
+    return runs_of(api().pareto_columns(dataset=dataset, mode=mode, profile=profile, steps=steps, archived=archived))
 
 
 @st.cache_resource(ttl=KEPT_S, max_entries=4, show_spinner=False)
-def _load_all(datasets: tuple[str, ...], mode: str, profile: str, steps: int | None, version: tuple[int, str]) -> Runs:
-    parts = [_load(name, mode, profile, steps, version) for name in datasets]
+def _load_all(
+    datasets: tuple[str, ...], mode: str, profile: str, steps: int | None, archived: bool, version: tuple[int, str]
+) -> Runs:
+    parts = [_load(name, mode, profile, steps, archived, version) for name in datasets]
     return together(parts, dataset="all data sets")
 
 

@@ -11,11 +11,11 @@ from core.report.charts import hypervolume
 from core.report.charts import pareto as pareto_chart
 from core.report.charts.axes import X_AXES, Y_AXES
 from core.report.tables import csv_rows as tables
-from core.schemas.catalog import Catalog
+from core.schemas.catalog import Catalog, DatasetInfo
 from core.schemas.pareto import Pareto
 from core.schemas.prices import Profile
 from core.schemas.run import RunState
-from core.schemas.runs import RunPage
+from core.schemas.runs import Run, RunPage
 from core.schemas.share import ShareTarget, ShareView
 from frontend.client.connection import api, part, plain
 from frontend.keys import Key
@@ -23,16 +23,18 @@ from frontend.pages.explore import address as explore_address
 from frontend.pages.explore import choice as explore_choice
 from frontend.pages.explore import controls as explore_controls
 from frontend.pages.explore import data as explore_data
+from frontend.pages.explore import saved as saved_views
 from frontend.pages.explore import table as explore_table
 from frontend.pages.explore.address import ALL
 from frontend.pages.explore.controls import Wanted
-from frontend.parts import lens, sharing
+from frontend.parts import changes, first_visit, lens, sharing
 from frontend.parts import run_state as state
 from frontend.parts.chart_box import show
-from frontend.places import link, link_run
+from frontend.places import entitle, link, link_launch_on, link_run
 
 ACTIVE = [item.value for item in RunState if item.is_active]
 POLL_S = 2.0
+QUICK = "digits"  # the data set that the program comes with
 FEW = 2  # active runs shown above a plot that is there already
 NAMED = 4  # runs that enter or leave, by name; the others are counted
 
@@ -40,13 +42,23 @@ NAMED = 4  # runs that enter or leave, by name; the others are counted
 def render() -> None:
     catalog = api().catalog()
     st.title("Explore")
+    first_visit.draw()
     first = _first_dataset(catalog)
     explore_address.adopt(catalog, first)
     explore_controls.top_row(catalog)
+    chosen = explore_controls.wanted(catalog).dataset
+    entitle("explore", catalog.plotted.get(chosen, "All data sets"))
     lens.price_row(catalog)
     explore_controls.view_row(_most_steps(catalog))
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        explore_controls.filter_row(_loaded(catalog).points)
+        saved_views.draw(explore_address.parts(catalog, first))
     explore_address.write(catalog, first)
     active = api().runs(state=ACTIVE, limit=5)
+    if not active.items:
+        dataset = st.session_state[Key.EXPLORE_DATASET]
+        where = {} if dataset == ALL else {"dataset": dataset}
+        changes.watch(api().run_counts(**where), key=Key.EXPLORE_CHANGED, **where)
     # Only a page with something under way asks again by itself.
     st.fragment(run_every=POLL_S if active.items else None)(part(_picture))(catalog, bool(active.items))
     _share(explore_controls.wanted(catalog))
@@ -70,9 +82,14 @@ def _first_dataset(catalog: Catalog) -> str:
     return newest[0].config.dataset if newest and newest[0].config.dataset in known else known[0]
 
 
-def _most_steps(catalog: Catalog) -> int:
+def _loaded(catalog: Catalog) -> explored.Runs:
+    """The runs of the data set after all their steps, those too that a filter leaves out."""
     chosen = explore_controls.wanted(catalog)
-    whole = explore_data.load(catalog, dataset=chosen.dataset, mode=chosen.lens.mode)
+    return explore_data.load(catalog, dataset=chosen.dataset, mode=chosen.lens.mode, archived=chosen.archived)
+
+
+def _most_steps(catalog: Catalog) -> int:
+    whole = _loaded(catalog)
     return min(max((point.time_steps for point in whole.points), default=1), explore_address.MOST_STEPS)
 
 
@@ -81,11 +98,13 @@ def _picture(catalog: Catalog, polling: bool) -> None:
     active = api().runs(state=ACTIVE, limit=5)
     if polling and not active.items:
         st.rerun()  # the last active run has ended: draw once more, without the clock
-    runs = explore_data.load(catalog, dataset=wanted.dataset, mode=wanted.lens.mode, steps=wanted.steps)
+    runs = explore_data.load(
+        catalog, dataset=wanted.dataset, mode=wanted.lens.mode, steps=wanted.steps, archived=wanted.archived
+    )
     # Places for one box each, there also when it is not: a plot that moves down a place is drawn anew by the browser.
-    above, changed, gathered = st.empty(), st.empty(), st.empty()
+    above, changed = st.empty(), st.empty()
     with above:
-        _under_way(active, first=not runs.points)
+        _under_way(active, first=not runs.points, dataset=_info(catalog, wanted.dataset))
     if not runs.points and not runs.published:
         _meanwhile(catalog, wanted)
         return
@@ -99,16 +118,21 @@ def _picture(catalog: Catalog, polling: bool) -> None:
     pareto = seen.pareto
     with changed:
         _changes(catalog, wanted, pareto.points)
-    with gathered:
-        explore_choice.bar({point.run_id: point for point in seen.every})
+    if wanted.view.narrowed:
+        st.caption(f"{len(seen.every):,} of {len(runs.points):,} runs fit the filter; the front is theirs.")
     _plot(seen, wanted)
+    names = pareto_chart.legend_names(seen.marks, wanted.view)
+    if len(names) > 1:
+        names = list(dict.fromkeys([*names, *wanted.view.hidden]))
+        st.pills("Hide from the plot", names, selection_mode="multi", key=Key.EXPLORE_HIDDEN, persist_state="session")
+    explore_choice.bar({point.run_id: point for point in seen.every})  # below: the next mark stays under the pointer
     _explain(catalog, pareto, wanted, profile)
     explore_table.draw(pareto, seen.spreads, seen.sure)
     if wanted.dataset != ALL and len(pareto.points) > 1:
         show(
-            hypervolume.figure(pareto, x=wanted.view.x, y=wanted.view.y),
+            hypervolume.figure(pareto, x=wanted.view.x, y=wanted.view.y, shown=seen.marks),
             key=Key.EXPLORE_HYPERVOLUME,
-            data=lambda: hypervolume.steps(pareto, x=wanted.view.x, y=wanted.view.y),
+            data=lambda: hypervolume.steps(pareto, x=wanted.view.x, y=wanted.view.y, shown=seen.marks),
             file_name=f"spikefront-{pareto.dataset}-hypervolume.csv",
         )
 
@@ -121,7 +145,7 @@ def _plot(seen: explored.Seen, wanted: Wanted) -> None:
             pareto,
             view=wanted.view,
             chosen=explore_choice.chosen(),
-            spreads=seen.spreads,
+            shown=seen.marks,
             sure=seen.sure,
             faults=explore_data.faults(pareto.dataset) if pareto.published and wanted.dataset != ALL else None,
         ),
@@ -157,17 +181,41 @@ def _changes(catalog: Catalog, wanted: Wanted, points) -> None:
         st.caption(f"Against the front of {plain(mode)}, {plain(default.title)}, at that profile's own prices.")
 
 
-def _under_way(active: RunPage, *, first: bool) -> None:
+def _info(catalog: Catalog, name: str) -> DatasetInfo | None:
+    return next((info for info in catalog.datasets if info.name == name), None)
+
+
+def _begin(dataset: DatasetInfo | None) -> None:
+    """What is true of a data set without a result, and the way to the first one."""
+    with st.container(border=True, horizontal=True, vertical_alignment="center", key="explore_empty"):
+        if dataset is None:
+            st.markdown("No run of yours has finished yet. The first one, on Digits, takes about a minute.")
+            link("launch", "Launch a run")
+        elif dataset.ready:
+            about = " The first one takes about a minute." if dataset.name == QUICK else ""
+            st.markdown(f"No run of yours has finished on {plain(dataset.title)} yet.{about}")
+            link_launch_on(dataset.name, f"Launch a run on {plain(dataset.title)}")
+        elif dataset.trainable:
+            st.markdown(f"{plain(dataset.title)} is not on this machine yet, so nothing has been trained on it.")
+            link_launch_on(dataset.name, "See how to get it")
+        else:
+            st.markdown(
+                f"Networks for {plain(dataset.title)} can be counted here, but not trained: no point of your own will "
+                "appear. Launch shows their operations."
+            )
+            link_launch_on(dataset.name, "Count a network for it")
+        link("settings", "Images of your own")
+
+
+def _under_way(active: RunPage, *, first: bool, dataset: DatasetInfo | None) -> None:
     if not active.items:
         if first:
-            with st.container(border=True, horizontal=True, vertical_alignment="center"):
-                st.markdown("No run of yours has finished on this data set yet. The first one takes about a minute.")
-                link("launch", "Launch a run")
+            _begin(dataset)
         return
     with st.container(border=True, key="under_way"):
         if first:
             st.markdown("**Your first points are on their way.** They appear here by themselves.")
-        for run in active.items if first else active.items[-FEW:]:  # the oldest: those that are worked on
+        for run in active.items if first else _worked_on(active):
             left, right = st.columns([1, 2.4], vertical_alignment="center")
             with left:
                 link_run(run.id, state.source(run))
@@ -175,6 +223,16 @@ def _under_way(active: RunPage, *, first: bool) -> None:
                 state.bar(run)
         if hidden := active.total - (len(active.items) if first else min(FEW, len(active.items))):
             st.caption(f"and {hidden} more")
+
+
+def _worked_on(active: RunPage) -> list[Run]:
+    """The newest of those that train, then of those that wait: the newest of all may be a long queue's end."""
+    found = list(active.items)
+    if active.total > len(found):
+        working = [state for state in ACTIVE if state != RunState.QUEUED.value]
+        found = [*api().runs(state=working, limit=FEW).items, *found]
+    each = {run.id: run for run in found}.values()
+    return sorted(each, key=lambda run: run.state is RunState.QUEUED)[:FEW]  # a stable sort: newest first
 
 
 def _explain(catalog: Catalog, pareto: Pareto, wanted: Wanted, profile: Profile) -> None:
@@ -187,6 +245,9 @@ def _explain(catalog: Catalog, pareto: Pareto, wanted: Wanted, profile: Profile)
         words += "." if wanted.lens.mode == "paper" else ": compare them in the mode `paper`, not in this one."
     if pareto.missing:
         words += f" {pareto.missing} runs are left out: what they are after {pareto.steps} steps is not known yet."
+    if n := pareto.exchanged:
+        who = "1 run is" if n == 1 else f"{n} runs are"
+        words += f" {who} left out: the data set was replaced since, and other images give other figures."
     st.caption(words)
 
 

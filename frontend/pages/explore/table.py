@@ -6,14 +6,16 @@ from collections.abc import Mapping
 
 import streamlit as st
 
+from core.report.charts.axes import energy_unit
 from core.report.charts.pareto_marks import Spread
 from core.report.tables import csv_rows as tables
 from core.schemas.pareto import Pareto
+from core.units import mj_to_pj
 from frontend.keys import Key
 from frontend.places import open_run
 
 PAGE = 200  # rows
-ORDER = ("network", "from", "accuracy_percent", "accuracy_percent_deviation", "f1_macro", "energy_mj", "on_front",
+ORDER = ("network", "name", "kind", "from", "accuracy_percent", "accuracy_percent_deviation", "f1_macro", "energy", "on_front",
          "front_probability", "params", "acs", "macs", "firing_rate", "time_steps", "recipe", "seed", "n_seeds",
          "n_test")  # fmt: skip
 
@@ -27,11 +29,16 @@ def draw(pareto: Pareto, spreads: Mapping[str, Spread], sure: Mapping[str, float
     pages = -(-n // PAGE)
     page = right.number_input(f"Page of {pages}", 1, pages, key=Key.EXPLORE_PAGE) if pages > 1 else 1
     shown = tables.pareto_rows(pareto, spreads=spreads, sure=sure, part=slice((page - 1) * PAGE, page * PAGE))
+    factor, unit = energy_unit([*pareto.points, *pareto.published])  # as on the plot's axis
+    for row in shown:
+        row["energy"] = mj_to_pj(row["energy_mj"]) / factor
+        row["kind"] = row["kind"].upper()
     number = st.column_config.NumberColumn
     event = st.dataframe(
-        shown,
+        tables.inert_rows(shown),  # its own button saves what it holds as CSV
         key=Key.EXPLORE_TABLE,
         hide_index=True,
+        placeholder="–",
         on_select="rerun",
         selection_mode="single-row",
         column_order=[name for name in ORDER if any(row[name] is not None for row in shown)],
@@ -41,7 +48,9 @@ def draw(pareto: Pareto, spreads: Mapping[str, Spread], sure: Mapping[str, float
             "accuracy_percent": number("Accuracy, %", format="%.2f"),
             "accuracy_percent_deviation": number("± over seeds", format="%.2f"),
             "f1_macro": number("F1", format="%.3f"),
-            "energy_mj": number("Energy, mJ", format="%.3g"),
+            "energy": number(f"Energy, {unit}", format="%.3g"),
+            "kind": "Kind",
+            "name": "Name",
             "params": number("Parameters", format="localized"),
             "acs": number("ACs", format="compact"),
             "macs": number("MACs", format="compact"),

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from operator import attrgetter
 from typing import Any, Literal, get_args, get_origin
 
 import streamlit as st
 
+from core.report.charts import membrane
 from core.schemas.base import Frozen
-from core.schemas.run import RunConfig
+from core.schemas.run import NeuronConfig, RunConfig
 from frontend.client.api import ApiProblem
 from frontend.client.connection import plain
 from frontend.keys import Key
+from frontend.parts.chart_box import show
 from frontend.parts.field import Field
 
 FIELDS: dict[str, tuple[Field, ...]] = {
@@ -25,11 +28,18 @@ FIELDS: dict[str, tuple[Field, ...]] = {
         Field("training.patience", "Patience", "Stop after so many epochs without a better validation accuracy."),
         Field("training.schedule", "Schedule", "How the learning rate falls."),
         Field("training.warmup_epochs", "Warm-up epochs", "The learning rate rises to its value over these."),
+        Field("training.milestones", "Milestones", "Of schedule multistep: the epochs at which the rate falls, as 50,100."),
+        Field("training.gamma", "Factor at a milestone", "Of schedule multistep: what the rate is multiplied with."),
+        Field("training.momentum", "Momentum", "Of sgd."),
+        Field("training.nesterov", "Nesterov", "Of sgd: whether its momentum looks ahead."),
+        Field("training.neuron_lr_factor", "Neurons' rate, factor", "Times the learning rate, for what neurons learn."),
         Field("training.weight_decay", "Weight decay", "Pulls weights towards zero."),
         Field("training.stages", "Stages", "T:share:lr factor of each, as 1:0.6,2:0.25:0.3,4:0.15:0.1; T rises as it trains."),
         Field("training.validate_every", "Validate every", "So many epochs; the last one always."),
         Field("training.select", "Weights kept", "best: by validation; last: of the last epoch; ema: their average."),
         Field("training.ema", "Averaging", "Decay per step of averaged weights, such as 0.998; with weights kept: ema."),
+        Field("training.validation_share", "Validation share", "Of the training images, kept apart to choose by."),
+        Field("training.split_seed", "Seed of the split", "Which images are kept apart; equal for runs that compare."),
         Field("training.augment", "Augmentation", "What is done to training images."),
         Field("training.precision", "Precision", "mixed: bfloat16 where it holds."),
     ),
@@ -72,12 +82,18 @@ FIELDS: dict[str, tuple[Field, ...]] = {
         Field("training.rate_target", "Firing-rate target", "Below this rate the term is silent."),
         Field("training.ac_penalty", "Accumulates penalty", "Weight of the term of accumulates, each spike by its reach."),
         Field("training.ac_target", "Accumulates target", "Per image, all steps; below it the term is silent."),
+        Field("training.ac_ramp", "Accumulates ramp", "Shares of the training between which that term rises to its weight, as 0.5,0.7."),
         Field("training.gradient_aware", "Gradient-aware lambda", "Weight of the paper's gradient-aware term."),
         Field("training.gradient_aware_eps", "Gradient-aware eps", "The gradient norm at which a layer counts for one half."),
         Field("training.grad_cam_aware", "Grad-CAM-aware lambda", "Weight of the Grad-CAM-aware term."),
     ),
 }  # fmt: skip
 BY_NAME: dict[str, Field] = {field.name: field for fields in FIELDS.values() for field in fields}
+_NAMES = re.compile(
+    "|".join(
+        rf"{'' if '.' in name or '_' in name else '^'}(?<![\w.(]){re.escape(name)}(?![\w.]*\w)" for name in BY_NAME
+    )
+)
 SPIKING_ONLY = ("Neuron", "Input and start")
 
 
@@ -125,6 +141,14 @@ def differences(config: RunConfig, recipe: RunConfig) -> dict[str, Any]:
     return {name: value for name, value in one.items() if value != other[name]}
 
 
+def titled(words: str) -> str:
+    """A refusal with each field's title in this form beside its machine name: `Learning rate (training.lr) is -1`.
+
+    A name that is a word as well, such as `start`, is one at the beginning only.
+    """
+    return _NAMES.sub(lambda found: f"{BY_NAME[found[0]].title} ({found[0]})", words)
+
+
 def draw(config: dict[str, Any], problem: ApiProblem | None) -> None:
     """The fields in tabs, each with the recipe's value; a refused one carries the refusal."""
     st.caption("Empty fields stay as the recipe has them; the recipe's value is shown in grey.")
@@ -138,6 +162,13 @@ def draw(config: dict[str, Any], problem: ApiProblem | None) -> None:
                     _field(field, config)
                     if problem is not None and problem.concerns(field.name):
                         st.error(plain(problem.detail))
+            # on request: a chart in a folded box has no width yet, and fits itself to it again and again
+            if group == "Neuron" and config.get("neuron") and st.toggle("Draw this neuron", key=Key.LAUNCH_NEURON):
+                _picture(NeuronConfig.model_validate(config["neuron"]))
+
+
+def _picture(neuron: NeuronConfig) -> None:
+    show(membrane.neuron_figure(neuron), key="neuron_chart", data=lambda: membrane.neuron_rows(neuron))
 
 
 def _field(field: Field, config: dict[str, Any]) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from core.backbones.catalog import BACKBONES
+from core.datasets.catalog import title_of
 from core.errors import BadValue
 from core.schemas.base import Frozen, digest
 from core.schemas.request import RunRequest
@@ -57,6 +59,8 @@ class Form(NamedTuple):
     fields: Mapping[str, Sequence[str]] = MappingProxyType({})
     name: str = ""
     repeat: bool = False
+    priority: int = 0
+    project: str | None = None
 
 
 def requests(form: Form) -> list[RunRequest]:
@@ -72,6 +76,8 @@ def requests(form: Form) -> list[RunRequest]:
             dataset=form.dataset,
             recipe=form.recipe,
             overrides=overrides | fields,
+            priority=form.priority,
+            project=form.project,
         )
         for kind in choices["kind"]
     ]
@@ -102,10 +108,10 @@ def _choices(form: Form) -> dict[str, Sequence[Any]]:
 
 
 def _name(form: Form, axes: Mapping[str, Sequence[Any]]) -> str:
-    """Such as `squeezenet on digits: 9 masks, 2 kinds, 3 seeds`."""
+    """Such as `SqueezeNet on Digits: 9 masks, 2 kinds, 3 seeds`."""
     what = ", ".join(f"{len(values)} {name.rpartition('.')[2]}s" for name, values in axes.items() if name != "backbone")
-    networks = "+".join(axes.get("backbone", [form.backbone]))
-    return (f"{networks} on {form.dataset}" + (f": {what}" if what else ""))[:100]
+    networks = "+".join(BACKBONES[name].title for name in axes.get("backbone", [form.backbone]))
+    return (f"{networks} on {title_of(form.dataset)}" + (f": {what}" if what else ""))[:100]
 
 
 def parse_values(text: str) -> list[str]:
@@ -124,9 +130,10 @@ def _number(text: str) -> int | float | str:
     return text
 
 
-def idempotency_key(nonce: str, request: Frozen) -> str:
+def idempotency_key(nonce: str, *requests: Frozen) -> str:
     """The same form with the same content gives the same key, so a second click cannot launch twice.
 
     The content is part of it: after a refusal the mended form is a new request.
     """
-    return f"{nonce}-{digest(request.model_dump(mode='json'))[:24]}"
+    content = [request.model_dump(mode="json") for request in requests]
+    return f"{nonce}-{digest(content[0] if len(content) == 1 else content)[:24]}"

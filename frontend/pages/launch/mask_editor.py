@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from html import escape
-
 import streamlit as st
 
 from core.errors import ImpossibleMask
+from core.report.markup import piece
 from core.schemas.catalog import BackboneInfo
 from frontend.client.connection import plain
 from frontend.keys import Key
@@ -41,11 +40,17 @@ def name_of(backbone: BackboneInfo, mask: tuple[str, ...]) -> str | None:
     return next((name for name, blocks in backbone.masks.items() if tuple(blocks) == mask), None)
 
 
+def mask_title(backbone: str, name: str) -> str:
+    """A mask's name, and of the paper's own network the name that it has there: `SqueezeNet-P (Ref-1)`."""
+    return f"SqueezeNet-P ({name})" if (backbone, name) == ("squeezenet", FIRST_MASK) else name
+
+
 def draw(backbone: BackboneInfo, drawing: Drawing) -> None:
     """Named masks, under them the network, and under that why the mask is impossible, if it is."""
     st.pills(
         "Named masks",
         list(backbone.masks),
+        format_func=lambda name: mask_title(backbone.name, name),
         key=Key.LAUNCH_MASK_NAME,
         on_change=_take_named,
         args=(backbone,),
@@ -63,7 +68,7 @@ def draw(backbone: BackboneInfo, drawing: Drawing) -> None:
 def _group(place: int, group: Group) -> None:
     with st.container(key=f"mask_group_{place}", width="content", gap=None):
         size = "×".join(map(str, group.size)) if group.size else ""
-        st.html(f'<div class="sf-size">{size}</div>', width="content")
+        st.html(piece("map_size", size), width="content")
         with st.container(key=f"mask_parts_{place}", horizontal=True, gap="small", width="content"):
             for stage in group.stages:
                 _part(stage, group)
@@ -76,9 +81,7 @@ def _part(stage: Stage, group: Group) -> None:
         channels, *size = stage.shape
         detail = f"{channels} ch" + ("" if group.size in (None, tuple(size)) else f", {'×'.join(map(str, size))}")
     if not stage.is_block:
-        st.html(
-            f'<div class="sf-op"><span>{escape(stage.name)}</span><span>{escape(detail)}</span></div>', width="content"
-        )
+        st.html(piece("operation", stage.name, detail), width="content")
         return
     key = Key.LAUNCH_BLOCK.of(stage.name)
     said = detail if st.session_state[key] else "left out"

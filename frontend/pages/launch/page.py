@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 import secrets
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core.errors import BadValue
+from core.schemas.base import Frozen
 from core.schemas.catalog import BackboneInfo, Catalog, DatasetInfo
+from core.schemas.compare import FEWEST
 from core.schemas.preview import Preview
-from core.schemas.request import RunRequest
+from core.schemas.request import LEAST_PRIORITY, MOST_PRIORITY, RunRequest
+from core.schemas.run import RunState
 from core.schemas.runs import OptionInfo
 from core.schemas.sweep import SweepPreview, SweepRequest
 from core.units import format_about
 from frontend.client.api import ApiProblem
 from frontend.client.connection import api, plain, show_problem
 from frontend.keys import Key
-from frontend.pages.launch import advanced, mask_editor, network_stages, presets, preview, suggestions, sweep_form
+from frontend.pages.launch import (
+    advanced,
+    mask_editor,
+    network_stages,
+    presets,
+    preview,
+    refill,
+    suggestions,
+    sweep_form,
+)
 from frontend.pages.launch import form as launching
-from frontend.parts import add_data, architecture
-from frontend.places import open_place, open_run
+from frontend.parts import add_data, architecture, data_sets
+from frontend.places import entitle, open_place, open_run
 
 KIND_TITLES = {"snn": "SNN", "cnn": "CNN", launching.TWINS: "Both twins"}
 DEFINITION_TITLES = {
@@ -30,6 +43,10 @@ DEFINITION_TITLES = {
     "paper": "As printed",
     "paper-cifar10": "As printed, CIFAR-10",
 }
+
+
+DAY_S = 24 * 3600.0
+LONG_S = 12 * 3600.0  # what is expected to take longer is asked about before it is launched
 
 
 class Foreseen(NamedTuple):
@@ -45,12 +62,15 @@ class Foreseen(NamedTuple):
 def render() -> None:
     catalog = api().catalog()
     st.title("Launch")
+    refill.from_address(catalog)
     presets.from_address(catalog)
+    _take_dataset(catalog)
     presets.draw(catalog)
     said = st.container()
     backbones = {item.name: item for item in catalog.backbones}
     *places, last = st.columns([1, 1, 1, 0.7])
     backbone, kind, dataset = _network(catalog, backbones, places)
+    entitle("launch", f"{backbone.title} on {dataset.title}")
     with last:
         site = _site(backbone, dataset)
     options = _options(backbone, site)
@@ -69,6 +89,10 @@ def render() -> None:
         with st.expander("Sweep over more", icon=":material/grid_view:"):
             axes = sweep_form.draw(backbones, backbone, options)
         first_kind = launching.KINDS[kind][0]
+        if dataset.ready and st.toggle(
+            f"Pictures of {plain(dataset.title)}, class by class", key=Key.DATA_WALL.of("launch")
+        ):
+            data_sets.wall(dataset.name, key=f"launch_{dataset.name}")
         suggestions.draw(catalog, backbone, definition=site.definition, kind=first_kind, dataset=dataset.name)
     form = launching.Form(
         backbone=backbone.name,
@@ -80,6 +104,8 @@ def render() -> None:
         seeds=seeds or [0],
         overrides=advanced.chosen() | architecture.chosen(options),
         repeat=bool(st.session_state.get(Key.LAUNCH_REPEAT)),
+        priority=int(st.session_state.get(Key.LAUNCH_PRIORITY) or 0),
+        project=(st.session_state.get(Key.LAUNCH_PROJECT) or "").strip() or None,
         **axes._asdict(),
     )
     blocked = drawing.problem is not None and not axes.masks
@@ -88,8 +114,7 @@ def render() -> None:
         settled = foreseen.previews[0].config.architecture if foreseen.previews else None
         architecture.draw(options, settled, foreseen.problem)
     with recipe_fields:
-        config = foreseen.previews[0].config.model_dump() if foreseen.previews else {}
-        advanced.draw(config, foreseen.problem)
+        advanced.draw(_config(foreseen, form, blocked=blocked), foreseen.problem)
     with right:
         with st.container(border=True):
             _beside(foreseen, dataset, ready=bool(seeds), blocked=blocked)
@@ -119,9 +144,28 @@ def _network(
         list(datasets),
         key=Key.LAUNCH_DATASET,
         persist_state="session",
-        format_func=lambda name: datasets[name].title + ("" if datasets[name].ready else " (not here yet)"),
+        format_func=lambda name: datasets[name].title + _where(datasets[name]),
     )
+    if third.button(
+        "Add images of your own", icon=":material/add_photo_alternate:", key=Key.DATA_OPEN, type="tertiary"
+    ):
+        data_sets.add_dialog()
     return backbones[backbone], kind, datasets[dataset]
+
+
+def _where(dataset: DatasetInfo) -> str:
+    return "" if dataset.ready else " (at a worker)" if dataset.workers else " (not here yet)"
+
+
+def _take_dataset(catalog: Catalog) -> None:
+    """Choose the data set that the address asks for, or that was added here a moment ago."""
+    known = {item.name: item.title for item in catalog.datasets}
+    asked = st.query_params.pop("dataset", None)
+    if asked in known:
+        st.session_state[Key.LAUNCH_DATASET] = asked
+    if (found := data_sets.added()) is not None:
+        st.session_state[Key.LAUNCH_DATASET] = found.dataset.name
+        data_sets.tell(found)
 
 
 def _forget_network() -> None:
@@ -164,7 +208,7 @@ def _training(catalog: Catalog) -> tuple[str, str]:
     with first:
         recipe = st.segmented_control(
             "Recipe", list(recipes), default=next(iter(recipes)), required=True,
-            format_func=lambda name: recipes[name].title, key=Key.LAUNCH_RECIPE, persist_state="session",
+            format_func=lambda name: recipes[name].title, key=Key.LAUNCH_RECIPE, persist_state="session", wrap=True,
         )  # fmt: skip
         took = f"SNN-SqueezeNet-P on CIFAR-10: {format_about(recipes[recipe].expected_minutes)} on two cores."
         st.caption(plain(f"{recipes[recipe].description} {took}"))
@@ -194,8 +238,22 @@ def _foresee(form: launching.Form) -> Foreseen:
         previews = [api().preview(request) for request in requests]
         all_of_it = api().preview_sweep(sweep) if sweep else None
     except ApiProblem as problem:
+        problem.detail = advanced.titled(problem.detail)
         return Foreseen(requests, previews, sweep, None, problem)
     return Foreseen(requests, previews, sweep, all_of_it, None)
+
+
+def _config(foreseen: Foreseen, form: launching.Form, *, blocked: bool) -> dict[str, Any]:
+    """What the form comes to; while it is refused, the recipe alone, so that its values stay in sight."""
+    if foreseen.previews:
+        return foreseen.previews[0].config.model_dump()
+    plain_form = form._replace(overrides={}, fields={}, seeds=[0])
+    if blocked:  # any mask will do for what a recipe says of training
+        plain_form = plain_form._replace(mask=sweep_form.WHOLE)
+    try:
+        return api().preview(launching.requests(plain_form)[0]).config.model_dump()
+    except ApiProblem:
+        return {}
 
 
 def _beside(foreseen: Foreseen, dataset: DatasetInfo, *, ready: bool, blocked: bool) -> None:
@@ -214,7 +272,18 @@ def _beside(foreseen: Foreseen, dataset: DatasetInfo, *, ready: bool, blocked: b
         preview.time_note(foreseen.previews)
         preview.equal_runs(foreseen.previews)
     _dataset_note(dataset)
-    able = ready and dataset.ready and foreseen.problem is None
+    for why in dict.fromkeys(item.waits for item in foreseen.previews if item.waits):
+        st.warning(plain(f"{why} The run waits until one can do it."))
+    with st.container(horizontal=True, gap="small"):
+        st.number_input(
+            "Priority", LEAST_PRIORITY, MOST_PRIORITY, 0, key=Key.LAUNCH_PRIORITY, width=160,
+            help="The higher, the sooner it starts; 0 is usual. It changes no result.",
+        )  # fmt: skip
+        st.text_input(
+            "Project", key=Key.LAUNCH_PROJECT, max_chars=64, placeholder="none", persist_state="session", width=220,
+            help="A word that gathers runs; Runs can show those of one. It changes no result.",
+        )  # fmt: skip
+    able = ready and (dataset.ready or bool(dataset.workers)) and foreseen.problem is None
     if foreseen.sweep is None:
         _launch_networks(foreseen, able=able and bool(foreseen.previews))
     else:
@@ -229,7 +298,13 @@ def _dataset_note(dataset: DatasetInfo) -> None:
         )
         st.caption(f"{plain(dataset.title)}: {size}.{part}")
         return
+    if dataset.workers:
+        where = f"worker{'s' * (len(dataset.workers) > 1)} {', '.join(dataset.workers)}"
+        st.caption(plain(f"{dataset.title} is not on this machine: the {where} can train on it."))
+        return
     st.warning(f"**{plain(dataset.title)} is not on this machine yet.** {plain(dataset.note or '')}")
+    if dataset.fetchable:
+        data_sets.fetching(dataset, key="launch")
     add_data.commands(dataset)
 
 
@@ -243,19 +318,36 @@ def _launch_networks(foreseen: Foreseen, *, able: bool) -> None:
         if repeat or item.equal_run is None
     ]
     all_there = bool(equal) and not missing
-    label = "Open the equal run" if all_there else "Launch" if len(missing) <= 1 else f"Launch {len(missing)} runs"
-    nonce = _nonce(clicked := _button(label, able=able))
+    several = len(set(equal)) >= FEWEST and all(
+        item.equal_run.state == RunState.SUCCEEDED for item in foreseen.previews
+    )
+    label = (
+        "Compare the equal runs"
+        if all_there and several
+        else "Open the equal run"
+        if all_there
+        else "Launch"
+        if len(missing) <= 1
+        else f"Launch {len(missing)} runs"
+    )
+    wanted = [item for item in foreseen.previews if repeat or item.equal_run is None]
+    total_s = sum(item.time.total_s for item in wanted if item.time is not None)
+    nonce = _nonce(clicked := _agreed(label, total_s, missing, able=able))
     if not clicked:
         return
+    if all_there and several:
+        open_place("compare", runs=",".join(dict.fromkeys(equal)))
     if all_there:
         open_run(equal[0])
     try:
-        runs = [api().launch(request, idempotency_key=launching.idempotency_key(nonce, request)) for request in missing]
+        run_ids = [
+            api().launch(request, idempotency_key=launching.idempotency_key(nonce, request)) for request in missing
+        ]
     except ApiProblem as problem:
         show_problem(problem)
         return
     st.session_state[Key.LAUNCH_SPENT] = True
-    open_run(runs[0].id)
+    open_run(run_ids[0])
 
 
 def _launch_sweep(sweep: SweepRequest, found: SweepPreview | None, *, able: bool) -> None:
@@ -263,7 +355,8 @@ def _launch_sweep(sweep: SweepRequest, found: SweepPreview | None, *, able: bool
         _repeat()  # its value is in the form, and so in the sweep that was foreseen
     count = 0 if found is None else found.n_new
     label = f"Launch {count} run{'' if count == 1 else 's'}" if count else "Show these runs as a sweep"
-    nonce = _nonce(clicked := _button(label, able=able and found is not None))
+    total_s = found.time.total_s if found is not None and found.n_new else 0.0
+    nonce = _nonce(clicked := _agreed(label, total_s, [sweep], able=able and found is not None))
     if not clicked:
         return
     try:
@@ -281,6 +374,26 @@ def _repeat() -> bool:
         key=Key.LAUNCH_REPEAT,
         help="They give the same numbers on the same machine; on another one this is a check.",
     )
+
+
+def _agreed(label: str, total_s: float, asked: Sequence[Frozen], *, able: bool) -> bool:
+    """Whether it was clicked; what takes long says so on its button, and is asked about once."""
+    if total_s <= LONG_S:
+        return _button(label, able=able)
+    memory, what = st.session_state, launching.idempotency_key("long", *asked)
+    long = f"about {total_s / DAY_S:.2g} days" if total_s > 2 * DAY_S else format_about(total_s / 60)
+    if memory.get(Key.LAUNCH_LONG) == what:
+        st.warning(
+            f"This is expected to keep a slot busy for {long}. Launch it all the same?", icon=":material/schedule:"
+        )
+        clicked = _button(f"Yes, {label[0].lower()}{label[1:]}: {long}", able=able)
+        if clicked:
+            memory.pop(Key.LAUNCH_LONG)
+        return clicked
+    if _button(f"{label}: {long}", able=able):
+        memory[Key.LAUNCH_LONG] = what
+        st.rerun()
+    return False
 
 
 def _button(label: str, *, able: bool) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from core.paper.printed import RECOVERED, PrintedRow, printed_rows
+from core.paper.printed import PrintedRow, printed_rows
 from core.schemas.catalog import BackboneInfo, Catalog
 from core.schemas.run import Kind
 from core.units import format_count, format_energy
@@ -14,21 +14,23 @@ from frontend.client.connection import plain
 from frontend.keys import Key
 from frontend.pages.launch import advanced, mask_editor, sweep_form
 from frontend.pages.launch import form as launching
-from frontend.parts import architecture
+from frontend.parts import address, architecture
+from frontend.parts.address import Part
 
 RECIPE = "paper"
-ADDRESS = "row"  # /launch?row=table1/cifar10/SqueezeNet-P
+#: /launch?row=table1/cifar10/SqueezeNet-P
+PARTS = {"row": Part(key=Key.LAUNCH_ROW, default=None, read=lambda text: text if text in printed_rows() else None)}
 
 
 def from_address(catalog: Catalog) -> None:
     """Fill the form from a row in the address that this session has not taken from there yet."""
-    wanted = st.query_params.get(ADDRESS)
-    if wanted is None or wanted == st.session_state.get(Key.LAUNCH_ROW_SEEN):
+    asked = address.fresh(PARTS, last=Key.LAUNCH_ADDRESS)
+    if not asked:
         return
-    if wanted not in printed_rows():
-        st.warning(f"The paper has no row {plain(wanted)}. Choose one from the list.", icon=":material/help:")
+    if PARTS["row"].read(asked["row"]) is None:
+        st.warning(f"The paper has no row {plain(asked['row'])}. Choose one from the list.", icon=":material/help:")
         return
-    st.session_state[Key.LAUNCH_ROW] = wanted
+    address.adopt(PARTS, last=Key.LAUNCH_ADDRESS)
     _fill(catalog)
 
 
@@ -51,12 +53,7 @@ def note(form: launching.Form, backbone: BackboneInfo, datasets: Mapping[str, st
     name = st.session_state.get(Key.LAUNCH_ROW)
     row = printed_rows()[name] if name else None
     same = row is not None and is_row(row, form, backbone)
-    st.session_state[Key.LAUNCH_ROW_SEEN] = name if same else None
-    if same:
-        if st.query_params.get(ADDRESS) != name:
-            st.query_params[ADDRESS] = name
-    elif ADDRESS in st.query_params:
-        del st.query_params[ADDRESS]
+    address.put(PARTS, {"row": name} if same else {}, last=Key.LAUNCH_ADDRESS)
     if row is None:
         return
     with st.container(border=True, key="printed_row"):
@@ -64,7 +61,7 @@ def note(form: launching.Form, backbone: BackboneInfo, datasets: Mapping[str, st
         said = [] if same else ["The form has changed since: it is another network, data set or kind than this row."]
         if same and form.recipe != RECIPE:
             said.append(f"Recipe {form.recipe} is not the published one: expect other figures.")
-        if row.backbone not in RECOVERED:
+        if not row.recovered:
             said.append(f"How the paper's {row.model} is built was not published; this is a reconstruction.")
         said.append("The paper does not say how many seeds its figures rest on.")
         st.caption(plain(" ".join(said)))
@@ -94,7 +91,7 @@ def is_row(row: PrintedRow, form: launching.Form, backbone: BackboneInfo) -> boo
     return (
         (row.backbone, row.dataset, row.mask) == (form.backbone, form.dataset, tuple(kept))
         and row.kind in form.kinds
-        and form.definition == "small"
+        and form.definition == row.definition
         and not any(name in architecture.BY_NAME for name in (*form.overrides, *form.fields))
         and not (form.backbones or form.masks)
     )
@@ -106,7 +103,7 @@ def _fill(catalog: Catalog) -> None:
         return
     row, memory = printed_rows()[name], st.session_state
     memory[Key.LAUNCH_BACKBONE] = row.backbone
-    memory[Key.LAUNCH_DEFINITION] = "small"
+    memory[Key.LAUNCH_DEFINITION] = row.definition
     memory[Key.LAUNCH_DATASET] = row.dataset
     # table 2 sets a CNN against its spiking network, so it takes both
     memory[Key.LAUNCH_KIND] = launching.TWINS if row.kind is Kind.CNN else row.kind.value

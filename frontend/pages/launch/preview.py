@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 
 import streamlit as st
 
 from core.report.charts import network
+from core.report.tables import csv_rows as tables
+from core.report.tables import html
 from core.schemas.preview import Preview
 from core.schemas.run import RunState
 from core.schemas.sweep import Combination, SweepPreview
 from core.units import format_count, format_duration
-from frontend.client.connection import plain
+from frontend.client.connection import base_path, plain
 from frontend.parts import run_state as state
 from frontend.parts.chart_box import show
 from frontend.places import link_run
@@ -30,12 +31,10 @@ def table(columns: Sequence[Preview]) -> None:
         ("Epochs, at most", [str(preview.config.training.max_epochs) for preview in columns]),
         ("Time here", [format_duration(preview.time.total_s) if preview.time else "not known" for preview in columns]),
     ]
-    head = "".join(f"<th>{preview.config.kind.value.upper()}</th>" for preview in columns)
-    body = "".join(
-        f"<tr><td>{escape(name)}</td>{''.join(f'<td>{escape(value)}</td>' for value in values)}</tr>"
-        for name, values in rows
-    )
-    st.html(f'<div class="sf-scroll"><table class="sf-table"><tr><th></th>{head}</tr>{body}</table></div>')
+    head = ["", *(preview.config.kind.value.upper() for preview in columns)]
+    st.html(html.cells(head, [[name, *values] for name, values in rows]))
+    if any(preview.macs > preview.dense_macs for preview in columns):
+        st.caption("The mode paper charges batch normalisation as well, so its MACs can exceed the dense ones.")
 
 
 def title(preview: Preview) -> str:
@@ -87,7 +86,7 @@ def sweep(found: SweepPreview, *, slots: int) -> None:
         st.caption(f"{found.n_combinations:,} combinations give {found.n_runs:,} different runs: a CNN has no neurons.")
     with st.expander(f"All {found.n_combinations:,} combinations"):
         st.dataframe(
-            [_combination(item, there=found.n_existing > 0) for item in found.combinations],
+            tables.inert_rows([_combination(item, there=found.n_existing > 0) for item in found.combinations]),
             hide_index=True,
             column_config={"open": st.column_config.LinkColumn("open", display_text="open")},
             alt="Each combination with its time, or the equal run that is taken",
@@ -103,7 +102,10 @@ def _combination(item: Combination, *, there: bool) -> dict[str, str]:
     if equal is None:
         return row | {"there already": "", "open": ""}
     figure = f", {100 * equal.accuracy:.1f} %" if equal.accuracy is not None else ""
-    return row | {"there already": state.WORDS[RunState(equal.state)] + figure, "open": f"/run?run={equal.id}"}
+    return row | {
+        "there already": state.WORDS[RunState(equal.state)] + figure,
+        "open": f"{base_path()}/run?run={equal.id}",
+    }
 
 
 def chart(preview: Preview) -> None:

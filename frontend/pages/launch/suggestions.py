@@ -10,14 +10,13 @@ from core.backbones.catalog import layout_of
 from core.backbones.naming import differences
 from core.datasets.catalog import title_of
 from core.schemas.catalog import BackboneInfo, Catalog
-from core.schemas.request import RunRequest
 from core.schemas.run import Kind, RunConfig
 from core.schemas.suggestion import MaskSuggestion, MaskSuggestions
 from core.units import format_count
 from frontend.client.api import ApiProblem
 from frontend.client.connection import api, plain, show_problem
 from frontend.keys import Key
-from frontend.pages.launch import advanced, mask_editor, sweep_form
+from frontend.pages.launch import advanced, mask_editor, refill, sweep_form
 from frontend.parts import architecture, lens
 
 
@@ -55,7 +54,7 @@ def _show(found: MaskSuggestions, backbone: BackboneInfo, kind: Kind, recipes: s
     backbone = backbone.model_copy(update=layout_of(base.backbone, base.definition, base.architecture)._asdict())
     steps = f", T = {base.time_steps}" if kind is Kind.SNN else ""
     recipe = base.recipe if base.recipe in recipes else None
-    changes = {} if recipe is None else _changes(base)
+    changes = {} if recipe is None else refill.changes(base, recipe=recipe)
     changed = "".join(f", {name} {value}" for name, value in changes.items())
     options = "".join(f" ({word})" for word in differences(base.definition, base.architecture))
     st.caption(
@@ -95,20 +94,6 @@ def _item(
             on_click=_use,
             args=(backbone, item.mask, base, recipe, changes),
         )
-
-
-def _changes(base: RunConfig) -> dict[str, Any]:
-    """Where the runs are not their recipe as it is."""
-    asked = RunRequest(
-        backbone=base.backbone,
-        definition=base.definition,
-        kind=base.kind,
-        mask=list(base.mask),
-        dataset=base.dataset,
-        recipe=base.recipe,
-        overrides={f"architecture.{name}": value for name, value in base.architecture if value is not None},
-    )
-    return advanced.differences(base, api().preview(asked).config)
 
 
 def _use(

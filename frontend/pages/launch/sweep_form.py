@@ -68,6 +68,7 @@ def draw(backbones: Mapping[str, BackboneInfo], backbone: BackboneInfo, options:
         masks = st.multiselect(
             "Masks",
             list(dict.fromkeys([*(shared if several else backbone.masks), *own])),
+            format_func=lambda name: mask_editor.mask_title(backbone.name, name),
             placeholder=WHOLE if several else f"the one above: {edited or 'none'}",
             key=Key.LAUNCH_SWEEP_MASKS,
             accept_new_options=True,

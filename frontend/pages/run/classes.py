@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import Any
 
 import streamlit as st
 
 from core.report.charts import confusion as matrix
+from core.report.tables import html
 from core.schemas.diagnostics import Confusion
 from frontend.client.connection import api, plain
 from frontend.keys import Key
@@ -86,14 +86,10 @@ def _classes(shown: Shown, confusion: Confusion) -> None:
     """Precision, recall and F1, the weakest class first."""
     st.subheader("Scores of each class")
     rows = sorted(matrix.class_rows(confusion), key=lambda row: row["f1"])
-    body = "".join(
-        f"<tr><td>{escape(str(row['class']))}</td><td>{row['images']:,}</td>"
-        + "".join(f"<td>{row[name]:.3f}</td>" for name in ("precision", "recall", "f1"))
-        + "</tr>"
-        for row in rows
-    )
-    head = "<tr><th>Class, weakest first</th><th>Test images</th><th>Precision</th><th>Recall</th><th>F1</th></tr>"
-    st.html(f'<div class="sf-scroll sf-tall" tabindex="0"><table class="sf-table">{head}{body}</table></div>')
+    head = ("Class, weakest first", "Test images", "Precision", "Recall", "F1")
+    scores = [[f"{row[name]:.3f}" for name in ("precision", "recall", "f1")] for row in rows]
+    cells = [[str(row["class"]), f"{row['images']:,}", *of] for row, of in zip(rows, scores, strict=True)]
+    st.html(html.cells(head, cells, focus=True, tall=True))
     csv_button(
         rows, key=Key.RUN_FILE.of("classes"), file_name=f"{shown.file_stem}-classes.csv", what="Scores of each class"
     )

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from html import escape
-
 import streamlit as st
 
 from core.report.charts import energy, flow
-from core.units import format_count, format_energy
+from core.report.tables import html
+from core.units import energy_in, energy_scale, format_count
 from frontend.keys import Key
 from frontend.pages.run import recount as run_recount
 from frontend.pages.run import twin as run_twin
@@ -44,15 +43,20 @@ def draw(shown: Shown) -> None:
 
 def _table(shown: Shown) -> str:
     total = shown.layers.total_energy_pj
-    rows = "".join(
-        f"<tr><td>{escape(bill.name)}</td><td>{escape(bill.kind)}</td><td>{' × '.join(map(str, bill.output_shape))}</td>"
-        f"<td>{bill.params:,}</td><td>{format_count(bill.dense_ops)}</td><td>{format_count(bill.acs)}</td>"
-        f"<td>{format_count(bill.macs)}</td><td>{format_energy(bill.energy_pj)}</td>"
-        f"<td>{100 * bill.energy_pj / total if total else 0:.1f} %</td></tr>"
+    unit = energy_scale(total)
+    rows = [
+        (
+            bill.name,
+            bill.kind,
+            " × ".join(map(str, bill.output_shape)),
+            f"{bill.params:,}",
+            format_count(bill.dense_ops),
+            format_count(bill.acs),
+            format_count(bill.macs),
+            energy_in(bill.energy_pj, unit),
+            f"{100 * bill.energy_pj / total if total else 0:.1f} %",
+        )
         for bill in shown.layers.layers
-    )
-    head = "".join(
-        f"<th>{name}</th>"
-        for name in ("Layer", "Kind", "Output", "Parameters", "Dense ops a step", "ACs", "MACs", "Energy", "Share")
-    )
-    return f'<div class="sf-scroll" tabindex="0"><table class="sf-table"><tr>{head}</tr>{rows}</table></div>'
+    ]
+    head = ("Layer", "Kind", "Output", "Parameters", "Dense ops a step", "ACs", "MACs", "Energy", "Share")
+    return html.cells(head, rows, focus=True)

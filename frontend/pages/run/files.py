@@ -1,38 +1,19 @@
-"""To take away: the command that repeats the run, what made its numbers, its files, tables, citations and figures."""
+"""To take away: the command that repeats the run, what made its numbers, its files, tables and citations."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from html import escape
 from typing import Any
 
-import plotly.graph_objects as go
 import streamlit as st
 
-from core.analysis.exits import IMAGE_MODES
-from core.report.charts import (
-    calibration,
-    confusion,
-    curves,
-    energy,
-    exits,
-    firing,
-    flow,
-    gradients,
-    steps,
-    theme,
-    twin,
-)
+from core.report.markup import piece
 from core.report.tables import csv_rows as tables
-from core.report.tables import exports
-from core.schemas.run import Kind, RunState
+from core.report.tables import exports, html
 from core.schemas.runs import Run
 from frontend.client.connection import api
 from frontend.keys import Key
 from frontend.pages.run.section import Shown
-from frontend.parts.chart_box import image_options
 
-FORMATS = {"svg": "SVG", "png": "PNG"}
 WEIGHTS = "weights.safetensors"
 
 
@@ -44,7 +25,6 @@ def draw(shown: Shown) -> None:
     with right:
         _downloads(shown)
         _cite(shown, environment)
-    _figures(shown)
 
 
 def unfinished(run: Run) -> None:
@@ -59,11 +39,10 @@ def _repeat(shown: Shown, environment: dict[str, Any]) -> None:
     st.subheader("Repeat this run from a shell")
     st.code(shown.run.command, language="bash", wrap_lines=True)
     st.subheader("What the numbers were made with")
-    rows = "".join(
-        f"<tr><td>{escape(name.replace('_', ' '))}</td><td>{escape('not known' if value is None else str(value))}</td></tr>"
-        for name, value in _flat(environment)
-    )
-    st.html(f'<div class="sf-scroll"><table class="sf-table sf-words">{rows}</table></div>')
+    rows = [
+        (name.replace("_", " "), "not known" if value is None else str(value)) for name, value in _flat(environment)
+    ]
+    st.html(html.cells((), rows, kind="sf-words"))
     if str(environment.get("git_commit") or "").endswith("+"):
         st.caption("The + says that files differed from that commit.")
     with st.expander("Config", icon=":material/settings:"):
@@ -130,59 +109,12 @@ def _cite(shown: Shown, environment: dict[str, Any]) -> None:
     st.code(entry, language="latex", wrap_lines=True)
 
 
-def _figures(shown: Shown) -> None:
-    """One figure on white ground as wide as its picture, to be saved by the camera above it."""
-    st.subheader("A figure for print")
-    figures = _offered(shown)
-    first, second, _ = st.columns([1.4, 1, 1.6], vertical_alignment="bottom")
-    name = first.selectbox("Figure", list(figures), key=Key.RUN_FIGURE)
-    wanted = second.segmented_control(
-        "Saved as", list(FORMATS), default="svg", required=True, format_func=FORMATS.__getitem__, key=Key.FIGURE_FORMAT,
-        persist_state="session",
-    )  # fmt: skip
-    figure = figures[name]()
-    theme.worded(figure)  # its words as in the other figures' pictures
-    theme.dress(figure, "light").update_layout(paper_bgcolor="#ffffff", plot_bgcolor="#ffffff")
-    options = image_options(f"{shown.run.id}-{name.lower().replace(' ', '-')}")
-    config = {**theme.CONFIG, "displayModeBar": True, "modeBarButtons": [["toImage"]], "toImageButtonOptions": options}
-    with st.container(key="print_figure"):
-        st.plotly_chart(
-            figure, key=Key.RUN_CHART.of("print"), theme=None, config=config, alt=f"{name}, on white ground"
-        )
-    st.caption(
-        f"The camera at the figure's upper right saves it as {FORMATS[wanted]}; those of the other charts now do so too."
-    )
-
-
-def _offered(shown: Shown) -> dict[str, Callable[[], go.Figure]]:
-    """Name -> what makes the figure; only the chosen one is made."""
-    run, layers, source = shown.run, shown.layers, shown.source
-    lens = {"mode": shown.lens.mode, "profile": shown.lens.profile}
-    offered: dict[str, Callable[[], go.Figure]] = {
-        "Training curves": lambda: curves.figure(api().metrics(run.id), source=source),
-        "Confusion matrix": lambda: confusion.figure(api().confusion(run.id), source=source),
-        "Energy per layer": lambda: energy.figure(layers, source=source),
-        "Energy flow": lambda: flow.figure(layers, source=source),
-        "Calibration": lambda: calibration.figure(api().calibration(run.id), source=source),
-        "Gradient flow": lambda: gradients.figure(api().gradients(run.id), source=source),
-    }
-    if shown.summary.kind is Kind.SNN:
-        offered["Firing rate"] = lambda: firing.figure(layers, source=source)
-        offered["Time steps"] = lambda: steps.figure(api().steps(run.id, **lens), source=source)
-        if lens["mode"] in IMAGE_MODES:
-            offered["Early exit"] = lambda: exits.figure(api().exits(run.id, **lens), source=source)
-    if run.twin is not None and run.twin.state is RunState.SUCCEEDED:
-        offered[twin.TITLE] = lambda: twin.figure(api().twin(run.id, **lens), source=source)
-    return offered
-
-
 def _files(run: Run) -> str:
-    rows = "".join(
-        f'<tr><td><a href="{escape(api().absolute(item.url))}" target="_blank" rel="noreferrer" download>{escape(item.name)}</a></td>'
-        f"<td>{_size(item.bytes)}</td><td><code>{escape(item.sha256[:12])}</code></td></tr>"
+    listed = [
+        {"url": api().absolute(item.url), "name": item.name, "size": _size(item.bytes), "digest": item.sha256[:12]}
         for item in run.artifacts
-    )
-    return f'<div class="sf-scroll"><table class="sf-table"><tr><th>File</th><th>Size</th><th>SHA-256</th></tr>{rows}</table></div>'
+    ]
+    return piece("downloads", listed)
 
 
 def _size(size: int) -> str:

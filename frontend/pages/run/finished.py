@@ -16,22 +16,26 @@ from frontend.keys import Key
 from frontend.pages.run import classes as run_classes
 from frontend.pages.run import energy as run_energy
 from frontend.pages.run import files as run_files
+from frontend.pages.run import history as run_history
 from frontend.pages.run import images as run_images
 from frontend.pages.run import neurons as run_neurons
+from frontend.pages.run import robustness as run_robustness
 from frontend.pages.run import summary as run_summary
 from frontend.pages.run import time as run_time
 from frontend.pages.run.section import Shown
-from frontend.parts import lens, sharing
+from frontend.parts import address, lens, lens_address, sharing
 
 TWIN_POLL_S = 3.0
 #: Title of a section, which is also its name in the address -> what draws it.
 SECTIONS: dict[str, Callable[[Shown], None]] = {
     "Summary": run_summary.draw,
+    "Training": run_history.draw,
     "Classes": run_classes.draw,
     "Images": run_images.draw,
     "Energy": run_energy.draw,
     "Time steps": run_time.draw,
     "Neurons": run_neurons.draw,
+    "Robustness": run_robustness.draw,
     "Files": run_files.draw,
 }
 
@@ -39,7 +43,11 @@ SECTIONS: dict[str, Callable[[Shown], None]] = {
 def draw(run: Run, summary: Summary) -> None:
     """Lens, headline and sections; only the section that is open asks the API and is drawn."""
     first, second, third = st.columns([1.2, 1.4, 1.4], vertical_alignment="bottom")
-    chosen = lens.picker(api().catalog(), first, second)
+    catalog = api().catalog()
+    known = {name: part for name, part in lens_address.parts(catalog).items() if name in lens_address.KEPT}
+    address.adopt(known, last=Key.RUN_ADDRESS, kept=lens_address.KEPT)
+    chosen = lens.picker(catalog, first, second)
+    address.write(known, last=Key.RUN_ADDRESS)
     with third:
         sharing.draw(ShareTarget(run_id=run.id, mode=chosen.mode, profile=chosen.profile))
     layers = api().layers(run.id, mode=chosen.mode, profile=chosen.profile)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from html import escape
-
 import streamlit as st
 
 from core.report.charts import image_steps, raster
+from core.report.markup import piece
 from core.schemas.images import Example, Examples, ImageAnswer, SeenImage
-from core.units import format_energy
+from core.units import common_energy_scale, energy_in
 from frontend.client.connection import api
 from frontend.keys import Key
 from frontend.pages.run.section import Shown
@@ -75,7 +74,7 @@ def _closer(shown: Shown, found: Examples) -> None:
     first, second, third = st.columns([0.62, 1.3, 1.2], gap="medium")
     with first:
         st.html(examples.html(found.model_copy(update={"items": [listed[index]]})))
-        st.html(f'<table class="sf-table sf-words">{_costs(seen)}</table>')
+        st.html(_costs(seen))
     with second:
         show(
             image_steps.figure(seen, source=shown.source),
@@ -101,15 +100,14 @@ def _named(item: Example) -> str:
 
 
 def _costs(seen: SeenImage) -> str:
-    """Energy of this image, network by network, as rows of a table."""
+    """Energy of this image, network by network, as a table."""
     answers = [answer for answer in (seen.run, seen.twin) if answer is not None]
-    return "".join(_cost(answer) for answer in sorted(answers, key=lambda one: one.answer.kind.value != "snn"))
+    answers.sort(key=lambda one: one.answer.kind.value != "snn")
+    unit = common_energy_scale(answer.mean_energy_pj[-1] for answer in answers)
+    return piece("costs", [_cost(answer, unit) for answer in answers])
 
 
-def _cost(answer: ImageAnswer) -> str:
-    kind, mean = answer.answer.kind.value.upper(), answer.mean_energy_pj[-1]
-    own = "none of one image in this mode" if answer.energy_pj is None else format_energy(answer.energy_pj[-1])
-    return (
-        f"<tr><td>{kind} energy</td><td>{escape(own)}"
-        f'<br><span class="sf-dim">mean image {escape(format_energy(mean))}</span></td></tr>'
-    )
+def _cost(answer: ImageAnswer, unit: tuple[float, str]) -> tuple[str, str, str]:
+    own = "none of one image in this mode" if answer.energy_pj is None else energy_in(answer.energy_pj[-1], unit)
+    mean = f"mean image {energy_in(answer.mean_energy_pj[-1], unit)}"
+    return f"{answer.answer.kind.value.upper()} energy", own, mean

@@ -1,23 +1,22 @@
-"""A run that is under way: where it is in its life, its progress, the loss of each step, and its curves so far."""
+"""A run that is under way: where it is in its life, its progress, its curves so far, the machine, the trainer's log."""
 
 from __future__ import annotations
-
-from html import escape
 
 import streamlit as st
 
 from core.report.charts import curves
+from core.report.markup import piece
+from core.schemas.request import LEAST_PRIORITY, MOST_PRIORITY
 from core.schemas.run import RunState
 from core.schemas.runs import Run
 from frontend.client.connection import api, plain
 from frontend.keys import Key
+from frontend.pages.run import history
 from frontend.parts import actions as acts
 from frontend.parts import run_state as state
 from frontend.parts.chart_box import show
 
 POLL_S = 1.0
-CURRENT = ' aria-current="step"'
-MOST_SEEN = 2000  # moments kept of the loss, every second one dropped beyond
 
 
 def draw(run_id: str) -> None:
@@ -25,12 +24,14 @@ def draw(run_id: str) -> None:
     run = api().run(run_id)
     if not run.state.is_active:
         st.rerun()  # the whole page: results in place of progress, and no clock any more
+    st.set_page_config(page_title=state.tab_title(run))
     with st.container(border=True):
         st.html(phases(run))
         badge, doing, act = st.columns([1, 3.4, 0.9], vertical_alignment="center")
         badge.html(state.badge(run.state))
         with doing:
             state.bar(run)
+            state.phase_bar(run)
         act.button(
             "Cancel" if run.state is not RunState.CANCELLING else "Asked to stop",
             key=Key.RUN_CANCEL,
@@ -47,25 +48,41 @@ def draw(run_id: str) -> None:
     if run.state is RunState.QUEUED:
         if (why := api().ready().training) != "ok":
             st.warning(plain(why))
+        elif run.waits:
+            st.warning(plain(f"{run.waits} It starts as soon as one can."))
+        _priority(run)
         return
+    found, metrics, source = api().history(run_id), api().metrics(run_id), state.source(run)
     left, right = st.columns(2, gap="large")
     with left:
-        teacher = "the CNN twin, which trains first" if run.progress.part == "teacher" else ""
-        show(curves.watched(_seen(run), of=teacher, source=state.source(run)), key=Key.RUN_CHART.of("watched"))
+        history.loss(found, metrics, part=run.progress.part, source=source, run_id=run_id)
     with right:
-        show(curves.figure(api().metrics(run_id), source=state.source(run)), key=Key.RUN_CHART.of("curves"))
+        show(
+            curves.figure(metrics, source=source),
+            key=Key.RUN_CHART.of("curves"),
+            data=(lambda: curves.rows(metrics)) if metrics.epoch else None,
+            file_name=f"spikefront-{run_id}-epochs.csv",
+        )
+    left, right = st.columns(2, gap="large")
+    with left:
+        history.machine(found, source=source, run_id=run_id)
+    with right:
+        history.log(run_id)
+
+
+def _priority(run: Run) -> None:
+    key = Key.RUN_PRIORITY.of(run.id)
+    st.number_input(
+        "Priority", LEAST_PRIORITY, MOST_PRIORITY, run.priority, key=key, width=160, on_change=acts.set_priority,
+        args=(run.id, key), help="The higher, the sooner it starts; 0 is usual. It changes no result.",
+    )  # fmt: skip
 
 
 def phases(run: Run) -> str:
     """The run's life as an ordered list; where it is now is marked, also for screen readers."""
     names = ["Waiting", *(["CNN twin"] if run.config.needs_teacher else []), "Training", "Testing"]
     at = names.index(_phase(run))
-    looks = ["past"] * at + ["now"] + ["ahead"] * (len(names) - at - 1)
-    items = "".join(
-        f'<li class="{look}"{CURRENT if look == "now" else ""}>{escape(name)}</li>'
-        for name, look in zip(names, looks, strict=True)
-    )
-    return f'<ol class="sf-phases" aria-label="Where the run is">{items}</ol>'
+    return piece("phases", names[:at], names[at], names[at + 1 :])
 
 
 def _phase(run: Run) -> str:
@@ -74,20 +91,4 @@ def _phase(run: Run) -> str:
         return "Waiting"
     if progress.part == "teacher" and run.config.needs_teacher:
         return "CNN twin"
-    return "Testing" if progress.phase == "testing" else "Training"
-
-
-def _seen(run: Run) -> list[curves.Trained]:
-    """The losses that this browser session has seen of this attempt and network, with the newest."""
-    progress = run.progress
-    name = (run.id, run.attempt, progress.part)
-    kept = st.session_state.get(Key.RUN_TRACE)
-    trace: list[curves.Trained] = kept[1] if kept is not None and kept[0] == name else []
-    if progress.loss is not None and progress.phase == "training" and progress.steps:
-        newest = curves.Trained(progress.epoch, progress.step, progress.steps, progress.loss)
-        if not trace or trace[-1][:2] < newest[:2]:
-            trace = [*trace, newest]
-    if len(trace) > MOST_SEEN:
-        trace = trace[::2]
-    st.session_state[Key.RUN_TRACE] = (name, trace)
-    return trace
+    return "Testing" if progress.phase in state.AFTER else "Training"

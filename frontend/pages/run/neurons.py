@@ -7,6 +7,7 @@ import streamlit as st
 from core.analysis.findings import diagnostic_headlines, gradient_findings
 from core.report.charts import firing, gradients, probe
 from core.schemas.diagnostics import Diagnostics
+from core.schemas.run import Kind
 from frontend.client.api import ApiProblem
 from frontend.client.connection import api, plain
 from frontend.keys import Key
@@ -29,14 +30,15 @@ def draw(shown: Shown) -> None:
         _say(diagnostic_headlines(report.diagnostics) + gradient_findings(weights), each=report.findings)
         _probe(shown, report.diagnostics)
     left, right = st.columns(2, gap="large")
-    with left:
-        show(
-            firing.figure(shown.layers, source=shown.source),
-            key=Key.RUN_CHART.of("firing"),
-            data=lambda: firing.rows(shown.layers),
-            file_name=f"{shown.file_stem}-firing.csv",
-        )
-    with right:
+    if shown.summary.kind is Kind.SNN:  # in a CNN nothing fires
+        with left:
+            show(
+                firing.figure(shown.layers, source=shown.source),
+                key=Key.RUN_CHART.of("firing"),
+                data=lambda: firing.rows(shown.layers),
+                file_name=f"{shown.file_stem}-firing.csv",
+            )
+    with right if shown.summary.kind is Kind.SNN else left:
         show(
             gradients.figure(weights, source=shown.source),
             key=Key.RUN_CHART.of("gradients"),
@@ -63,7 +65,7 @@ def _probe(shown: Shown, diagnostics: Diagnostics) -> None:
     """One quantity at a time, over epochs and over the steps of one epoch; then dead and saturated neurons."""
     if not diagnostics.epochs:
         return
-    titles = {name: probe.QUANTITIES[name].title for name in probe.offered(diagnostics)}
+    titles = {name: probe.meaning_of(diagnostics, name).title for name in probe.offered(diagnostics)}
     with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
         quantity = st.segmented_control(
             "What the maps show",

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from html import escape
-
 import streamlit as st
 
-from core.datasets.catalog import title_of
 from core.report.charts import curves
 from core.schemas.run import RunState
 from core.schemas.runs import Run
-from core.units import format_duration
 from frontend.client.api import ApiProblem
 from frontend.client.connection import api, part, plain, show_problem
 from frontend.keys import Key
 from frontend.pages.run import files as run_files
 from frontend.pages.run import finished as results
+from frontend.pages.run import head as run_head
+from frontend.pages.run import history as run_history
 from frontend.pages.run import live as run_live
+from frontend.pages.run import notify
 from frontend.parts import run_state as state
 from frontend.parts.chart_box import show
-from frontend.places import link, link_run, open_run
+from frontend.places import link, open_place, open_run
 
 
 def render() -> None:
@@ -32,40 +31,32 @@ def render() -> None:
     try:
         run = api().run(run_id)
     except ApiProblem as problem:  # such as: deleted, or a mistyped address
+        _back_to_the_list(run_id)
         st.title("Run")
         show_problem(problem)
         link("runs")
         return
-    _head(run)
+    st.set_page_config(page_title=state.tab_title(run))
+    run_head.draw(run)
     if run.state.is_active:
+        notify.offer(run.id)
         st.fragment(run_every=run_live.POLL_S)(part(run_live.draw))(run_id)
-        return
-    if run.state is RunState.SUCCEEDED and run.summary is not None:
+    elif run.state is RunState.SUCCEEDED and run.summary is not None:
         results.wait_for_twin(run)
         results.draw(run, run.summary)
     else:
         _ended(run)
         run_files.unfinished(run)
+    if not run.state.is_active:
+        notify.tell(run)
+    run_head.dialog(run)
 
 
-def _head(run: Run) -> None:
-    config = run.config
-    st.title(plain(run.label))
-    words = [title_of(config.dataset), f"recipe {config.recipe}", f"seed {config.seed}"]
-    if run.finished_at is not None:
-        if run.started_at is not None:
-            words.append(f"took {format_duration((run.finished_at - run.started_at).total_seconds())}")
-        words.append(f"ended {state.ago(run.finished_at)}")
-    with st.container(horizontal=True, vertical_alignment="center", gap="medium", key="run_head"):
-        if not run.state.is_active:  # while it is active the live part shows a badge that moves
-            st.html(state.badge(run.state), width="content")
-        st.html(f'<span class="sf-dim">{" · ".join(escape(word) for word in words)}</span>', width="content")
-        if run.twin is not None:
-            link_run(
-                run.twin.id,
-                f"{run.twin.kind.value.upper()} twin: {state.WORDS[run.twin.state]}",
-                icon=":material/compare_arrows:",
-            )
+def _back_to_the_list(run_id: str) -> None:
+    """From a run that was deleted on its own page: to where the deletion can be undone."""
+    notice = st.session_state.get(Key.RUNS_NOTICE)
+    if notice is not None and run_id in notice.deleted:
+        open_place("runs")
 
 
 def _ended(run: Run) -> None:
@@ -74,7 +65,8 @@ def _ended(run: Run) -> None:
         if run.state is RunState.FAILED and run.error is not None:
             st.markdown(f"**The run failed.** {plain(run.error.message)}")
         elif run.state is RunState.CANCELLED:
-            st.markdown("**The run was stopped** before it ended. Its trainer process is gone.")
+            rest = "Its trainer process is gone." if run.attempt else "No worker had taken it yet."
+            st.markdown(f"**The run was stopped** before it ended. {rest}")
         else:
             st.markdown("**The run has ended without results.**")
         if st.button("Launch the same again", key=Key.RUN_RETRY, icon=":material/replay:"):
@@ -94,3 +86,5 @@ def _ended(run: Run) -> None:
             key=Key.RUN_CHART.of("curves"),
             data=lambda: curves.rows(metrics),
         )
+    if run.attempt:
+        run_history.noted(run, metrics, source=state.source(run))

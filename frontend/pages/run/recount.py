@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from html import escape
-
 import streamlit as st
 
 from core.report import recount_words as words
-from core.schemas.recount import Recount, RecountedLayer
+from core.report.tables import html
+from core.schemas.recount import Recount
 from frontend.client.connection import api, plain
 from frontend.pages.run.section import Shown
 
@@ -39,12 +38,6 @@ def draw(shown: Shown) -> None:
 
 def table(found: Recount) -> str:
     """A row a layer; one that differs is red."""
-    head = "".join(f"<th>{name}</th>" for name in words.COLUMNS)
-    body = "".join(map(_row, found.layers))
-    return f'<div class="sf-scroll" tabindex="0"><table class="sf-table sf-groups"><tr>{head}</tr>{body}</table></div>'
-
-
-def _row(layer: RecountedLayer) -> str:
-    mark = "" if layer.equal else ' class="sf-fault"'
-    cells = "".join(f"<td>{escape(cell)}</td>" for cell in words.row(layer))
-    return f"<tr{mark}>{cells}</tr>"
+    faults = [place for place, layer in enumerate(found.layers) if not layer.equal]
+    rows = [words.row(layer) for layer in found.layers]
+    return html.cells(words.COLUMNS, rows, kind="sf-groups", focus=True, faults=faults)

@@ -23,7 +23,7 @@ class Shown:
     @property
     def source(self) -> str:
         """For the captions of its charts."""
-        return theme.source(self.run.label, self.summary)
+        return theme.source(self.run.title, self.summary)
 
     @property
     def file_stem(self) -> str:

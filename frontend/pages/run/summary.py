@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import streamlit as st
 
-from core.analysis.findings import diagnostic_headlines, gradient_findings
+from core.analysis.findings import chance_finding, diagnostic_headlines, gradient_findings
 from core.datasets.catalog import title_of
 from core.report.charts import curves
 from core.report.tables import html as tables
 from core.report.twin_words import twins
 from core.schemas.run import KEPT, Kind, RunState
 from core.schemas.runs import Run
-from core.units import format_count, format_duration, format_energy
+from core.units import format_count, format_duration, format_energies
 from frontend.client.api import ApiProblem
 from frontend.client.connection import api, plain
 from frontend.keys import Key
@@ -53,6 +53,9 @@ def _findings(shown: Shown) -> None:
         if problem.code != "not-ready":
             raise
         found = gradient_findings(api().gradients(shown.run.id))
+    matrix = api().confusion(shown.run.id).matrix
+    if (chance := chance_finding(shown.summary.accuracy, [sum(row) for row in matrix])) is not None:
+        found = [chance, *found]
     if not found:
         return
     with st.container(border=True):
@@ -99,7 +102,7 @@ def _twin(shown: Shown) -> None:
     rows = [
         ("Accuracy", [f"{100 * one.accuracy:.2f} %" for one in pairs]),
         ("Macro F1", [f"{one.f1_macro:.3f}" for one in pairs]),
-        ("Energy per inference", [format_energy(one.energy_pj) for one in pairs]),
+        ("Energy per inference", format_energies([one.energy_pj for one in pairs])),
         ("ACs", [format_count(one.acs) for one in pairs]),
         ("MACs", [format_count(one.macs) for one in pairs]),
     ]
@@ -118,7 +121,7 @@ def _twin(shown: Shown) -> None:
 
 def _examples(run: Run) -> None:
     st.subheader("Confusion examples")
-    found = api().examples(run.id, which="first", limit=EXAMPLES)
+    found = api().examples(run.id, which="spread", limit=EXAMPLES)
     if not found.items:
         st.caption("No test image was kept with this run.")
         return

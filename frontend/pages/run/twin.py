@@ -14,7 +14,6 @@ from frontend.keys import Key
 from frontend.pages.run.section import Shown
 from frontend.parts import run_state as state
 from frontend.parts.chart_box import show
-from frontend.places import link
 
 
 def draw(shown: Shown) -> None:
@@ -74,7 +73,6 @@ def _rate(rate: float) -> str:
 
 def _alone(run: Run) -> None:
     waits = run.twin is not None and run.twin.state.is_active
-    way = "" if waits else " The list of runs can launch it: More, then Edit and launch again."
+    name = run.config.kind.twin.value.upper()
+    way = "" if waits else f" “Train its {name} twin”, at the top of this page, launches it."
     st.caption(plain(f"Nothing to compare with: {lonely(run)}.{way}"))
-    if not waits:
-        link("runs")

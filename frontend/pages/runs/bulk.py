@@ -10,7 +10,7 @@ from core.schemas.runs import Run
 from frontend.client.connection import plain
 from frontend.keys import Key
 from frontend.parts import actions as acts
-from frontend.places import open_place
+from frontend.places import link_run, open_place
 
 LONGEST_TAG = 40
 COMPARED = (2, 10)  # fewest and most runs of a comparison
@@ -30,10 +30,10 @@ def box(run: Run) -> None:
     key = Key.RUNS_CHOOSE.of(run.id)
     _set(key, run.id in chosen())
     st.checkbox(
-        f"Choose {run.label}, seed {run.config.seed}",
+        f"Choose {run.title}, seed {run.config.seed}",
         key=key,
         on_change=_toggle,
-        args=(run.id, run.label),
+        args=(run.id, run.title),
         label_visibility="collapsed",
     )
 
@@ -49,15 +49,23 @@ def bar(*, deleted: bool) -> None:
     ids = list(chosen())
     if not ids:
         return
+    one = ids[0] if len(ids) == 1 and not deleted else None
     with st.container(border=True, key="runs_bulk_bar", horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(f"**{len(ids):,} chosen**", width="content")
+        if one:
+            link_run(one, "Open")
+            st.button("More", key=Key.RUNS_BULK.of("more"), on_click=_more, args=(one,), icon=":material/more_horiz:",
+                      help="Name, tags, note, edit and launch again, delete")  # fmt: skip
         if deleted:
             _button("restore", "Bring back", ":material/restore_from_trash:", ids)
             _button("purge", "Remove for good", ":material/delete_forever:", ids)
         else:
-            _button("cancel", "Cancel", ":material/stop_circle:", ids)
+            _button("cancel", "Cancel run" if len(ids) == 1 else "Cancel runs", ":material/stop_circle:", ids)
             _button("retry", "Launch again", ":material/replay:", ids)
             _tag(ids)
+            _button("archive", "Archive", ":material/archive:", ids)
+            if st.session_state.get(Key.RUNS_ARCHIVED):
+                _button("unarchive", "Out of the archive", ":material/unarchive:", ids)
             fewest, most = COMPARED
             if st.button(
                 "Compare",
@@ -69,7 +77,7 @@ def bar(*, deleted: bool) -> None:
                 st.session_state[Key.COMPARE_RUNS] = ids
                 open_place("compare")
             _button("delete", "Delete", ":material/delete:", ids)
-        st.button("Clear", key=Key.RUNS_BULK.of("clear"), on_click=chosen().clear, type="tertiary")
+        st.button("Clear", key=Key.RUNS_BULK.of("clear"), on_click=_clear, type="tertiary")
 
 
 def notice() -> None:
@@ -106,6 +114,15 @@ def _add_tag(ids: list[str]) -> None:
     st.session_state[Key.RUNS_BULK.of("tag")] = ""
 
 
+def _clear() -> None:
+    chosen().clear()
+    st.session_state[Key.RUNS_TURN] = st.session_state.get(Key.RUNS_TURN, 0) + 1  # the table forgets its rows too
+
+
+def _more(run_id: str) -> None:
+    st.session_state[Key.RUNS_OPEN] = run_id
+
+
 def _set(key: str, value: bool) -> None:
     if st.session_state.get(key) != value:
         st.session_state[key] = value
@@ -121,6 +138,6 @@ def _toggle(run_id: str, label: str) -> None:
 def _toggle_page(runs: Sequence[Run]) -> None:
     for run in runs:
         if st.session_state[Key.RUNS_CHOOSE_PAGE]:
-            chosen()[run.id] = run.label
+            chosen()[run.id] = run.title
         else:
             chosen().pop(run.id, None)

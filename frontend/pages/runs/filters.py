@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import streamlit as st
 
+from core.report.tables.run_rows import GROUPED
 from core.schemas.catalog import Catalog
 from core.schemas.run import Kind, RunState
 from core.schemas.sweep import Sweep
 from frontend.client.connection import api
 from frontend.keys import Key
+from frontend.parts import address
+from frontend.parts.address import Part, flag, one_of
 
 GROUPS: dict[str, list[str]] = {
     "active": [item.value for item in RunState if item.is_active],
@@ -24,21 +27,12 @@ RUNS, SWEEPS, BIN = "runs", "sweeps", "bin"
 SHOWS = {RUNS: "Runs", SWEEPS: "Sweeps", BIN: "Deleted"}
 MOST_SWEEPS = 100
 
-#: Name in the address -> key of the session.
-ADDRESS: dict[str, Key] = {
-    "show": Key.RUNS_SHOW,
-    "q": Key.RUNS_Q,
-    "state": Key.RUNS_STATE,
-    "dataset": Key.RUNS_DATASET,
-    "kind": Key.RUNS_KIND,
-    "backbone": Key.RUNS_BACKBONE,
-    "recipe": Key.RUNS_RECIPE,
-    "tag": Key.RUNS_TAG,
-    "sweep": Key.RUNS_SWEEP,
-}
-FILTERS = tuple(name for name in ADDRESS if name != "show")
+TABLE, CARDS = "table", "cards"
+FORMS = {TABLE: "Table", CARDS: "Cards"}
+
 LONGEST = 100  # characters that the API takes for a word
 LONGEST_TAG = 40
+LONGEST_OWNER = 64  # of a person's name and of a project's
 
 
 class Choices(NamedTuple):
@@ -59,31 +53,41 @@ def choices(catalog: Catalog, sweeps: list[Sweep]) -> Choices:
     )
 
 
-def known(params: Mapping[str, str], allowed: Choices) -> dict[str, str]:
-    """The filters in an address; what is in no list is left out, since an address may be old or mistyped.
+NOTHING = Choices({}, {}, {}, {})
+
+
+def parts(allowed: Choices = NOTHING) -> dict[str, Part]:
+    """Name in the address -> the filter that it stands for; what is in no list is none, since an address may be old or
+    mistyped.
 
     A sweep is kept as it is: it may be older than the list, and the API says when there is none.
     """
-    tables = {
-        "show": SHOWS,
-        "state": GROUPS,
-        "dataset": allowed.datasets,
-        "kind": {kind.value: "" for kind in Kind},
-        "backbone": allowed.backbones,
-        "recipe": allowed.recipes,
-    }
-    found = {name: params[name] for name in ADDRESS if params.get(name)}
     return {
-        name: value[: LONGEST_TAG if name == "tag" else LONGEST]
-        for name, value in found.items()
-        if name not in tables or value in tables[name]
+        "show": Part(key=Key.RUNS_SHOW, default=RUNS, read=one_of(SHOWS)),
+        "q": Part(key=Key.RUNS_Q, default="", read=lambda text: text[:LONGEST]),
+        "state": Part(key=Key.RUNS_STATE, default=None, read=one_of(GROUPS)),
+        "dataset": Part(key=Key.RUNS_DATASET, default=None, read=one_of(allowed.datasets)),
+        "kind": Part(key=Key.RUNS_KIND, default=None, read=one_of([kind.value for kind in Kind])),
+        "backbone": Part(key=Key.RUNS_BACKBONE, default=None, read=one_of(allowed.backbones)),
+        "recipe": Part(key=Key.RUNS_RECIPE, default=None, read=one_of(allowed.recipes)),
+        "tag": Part(key=Key.RUNS_TAG, default=None, read=lambda text: text[:LONGEST_TAG]),
+        "sweep": Part(key=Key.RUNS_SWEEP, default=None, read=lambda text: text[:LONGEST]),
+        "submitter": Part(key=Key.RUNS_SUBMITTER, default=None, read=lambda text: text[:LONGEST_OWNER]),
+        "project": Part(key=Key.RUNS_PROJECT, default=None, read=lambda text: text[:LONGEST_OWNER]),
+        "archived": Part(key=Key.RUNS_ARCHIVED, default=False, read=flag),
+        "as": Part(key=Key.RUNS_AS, default=usual_form(), read=one_of(FORMS)),
+        "group": Part(key=Key.RUNS_GROUP, default=None, read=one_of(GROUPED)),
     }
 
 
-def chosen() -> dict[str, str]:
-    """The filters of this tab, by their names in the address."""
-    found = {name: st.session_state.get(key) for name, key in ADDRESS.items()}
-    return {name: str(value) for name, value in found.items() if value and (name, value) != ("show", RUNS)}
+def usual_form() -> str:
+    """Cards on a phone: there a table of twelve columns would have to be pushed aside for each figure."""
+    return CARDS if "Mobi" in (st.context.headers.get("User-Agent") or "") else TABLE
+
+
+def filters() -> dict[str, Part]:
+    """All of the address but how and which list is shown."""
+    return {name: part for name, part in parts().items() if name not in ("show", "as", "group")}
 
 
 def adopt(allowed: Choices) -> None:
@@ -91,30 +95,19 @@ def adopt(allowed: Choices) -> None:
 
     An address without filters, such as that of the menu, leaves them as they were.
     """
-    given = {name: value for name, value in st.query_params.items() if name in ADDRESS}
-    memory = st.session_state
-    if given and given != memory.get(Key.RUNS_ADDRESS):
-        asked = known(given, allowed)
-        for name, key in ADDRESS.items():
-            memory[key] = asked.get(name, RUNS if name == "show" else "" if name == "q" else None)
-        memory.pop(Key.RUNS_CURSORS, None)
-    memory.setdefault(Key.RUNS_SHOW, RUNS)
+    if address.adopt(parts(allowed), last=Key.RUNS_ADDRESS, kept=("as", "group")):
+        st.session_state.pop(Key.RUNS_CURSORS, None)
 
 
 def write_address() -> None:
     """The address says what is shown, so that a reload and a copied address show the same."""
-    wanted = chosen()
-    if {name: value for name, value in st.query_params.items() if name in ADDRESS} != wanted:
-        st.query_params.from_dict(wanted)
-    st.session_state[Key.RUNS_ADDRESS] = wanted
+    address.write(parts(), last=Key.RUNS_ADDRESS, alone=True)
 
 
 def query() -> dict[str, Any]:
     """The filters as the API wants them."""
-    now = {name: value for name, value in chosen().items() if name in FILTERS}
-    if "state" in now:
-        return {**now, "state": GROUPS[now["state"]]}
-    return now
+    now = address.said(filters())
+    return {**now, "state": GROUPS[now["state"]]} if "state" in now else now
 
 
 def draw(allowed: Choices, tags: list[str]) -> None:
@@ -125,16 +118,17 @@ def draw(allowed: Choices, tags: list[str]) -> None:
             on_change=first_page, persist_state="session", width=260,
         )  # fmt: skip
         st.pills("State", list(GROUPS), key=Key.RUNS_STATE, on_change=first_page, persist_state="session")
-        hidden = [name for name in chosen() if name in FILTERS and name not in ("q", "state")]
+        chosen = address.said(filters())
+        hidden = [name for name in chosen if name not in ("q", "state")]
         with st.popover(f"Filters ({len(hidden)})" if hidden else "Filters", icon=":material/filter_list:"):
             _more(allowed, tags)
-        if any(name in chosen() for name in FILTERS):
+        if chosen:
             st.button("Clear", on_click=clear, type="tertiary", icon=":material/close:", help="Show every run again")
 
 
 def clear() -> None:
-    for name in FILTERS:
-        st.session_state[ADDRESS[name]] = "" if name == "q" else None
+    for part in filters().values():
+        st.session_state[part.key] = part.default
     first_page()
 
 
@@ -159,11 +153,19 @@ def _more(allowed: Choices, tags: list[str]) -> None:
             label, [None, *titles], key=key, on_change=first_page, persist_state="session", placeholder="all",
             format_func=lambda name, titles=titles: titles.get(name, "all") if name else "all",
         )  # fmt: skip
-    tag = st.session_state.get(Key.RUNS_TAG)
+    st.toggle("Archived too", key=Key.RUNS_ARCHIVED, on_change=first_page, persist_state="session")
+    _word("Tag", Key.RUNS_TAG, tags, help="Those on this page; any other can be typed.")
+    _word("Project", Key.RUNS_PROJECT, (), help="As it is written on a run.")
+    _word("Whose", Key.RUNS_SUBMITTER, (), help="The name of an account.")
+
+
+def _word(label: str, key: Key, known: Sequence[str], *, help: str) -> None:
+    """One of some words, or any other."""
+    chosen = st.session_state.get(key)
     st.selectbox(
-        "Tag", [None, *dict.fromkeys([*tags, *([tag] if tag else [])])], key=Key.RUNS_TAG, on_change=first_page,
+        label, [None, *dict.fromkeys([*known, *([chosen] if chosen else [])])], key=key, on_change=first_page,
         format_func=lambda name: name or "all", accept_new_options=True, persist_state="session", placeholder="all",
-        help="Those on this page; any other can be typed.",
+        help=help,
     )  # fmt: skip
 
 

@@ -37,7 +37,7 @@ def draw() -> None:
     if new:
         found = run.summary
         figures = f": {100 * found.accuracy:.2f} %, {format_energy(found.energy_pj)}" if found else ""
-        st.success(f"Every file and figure agrees. {plain(run.label)} is among your runs{figures}.")
+        st.success(f"Every file and figure agrees. {plain(run.title)} is among your runs{figures}.")
     else:
-        st.info(f"This bundle is here already, as {plain(run.label)}. Nothing was stored twice.")
+        st.info(f"This bundle is here already, as {plain(run.title)}. Nothing was stored twice.")
     link_run(run.id, "Open the run", icon=":material/arrow_forward:")

@@ -5,21 +5,20 @@ from __future__ import annotations
 import streamlit as st
 
 from core.schemas.catalog import Catalog
-from core.schemas.runs import Run
+from core.schemas.runs import LONGEST_PAGE, Run
 from core.schemas.share import ShareTarget
 from frontend.client.api import ApiProblem
 from frontend.client.connection import api, part, show_problem
 from frontend.keys import Key
-from frontend.pages.runs import bulk, import_bundle, queue, sweeps
-from frontend.pages.runs import edit as run_edit
+from frontend.pages.runs import bulk, import_bundle, queue, sweeps, table
 from frontend.pages.runs import filters as run_filters
 from frontend.pages.runs import row as run_row
-from frontend.parts import lens, sharing
+from frontend.parts import lens, run_dialog, sharing
 from frontend.places import link
 
 PAGE_SIZE = 25
 POLL_S = 2.0
-MOST_ACTIVE = 200  # whose progress and seed are shown beside their workers
+IDLE_S = 8.0  # so that what began elsewhere is seen within ten seconds
 
 
 def render() -> None:
@@ -30,18 +29,49 @@ def render() -> None:
         st.title("Runs")
         if st.button("Import", icon=":material/upload_file:", help="A finished run from elsewhere, as a zip"):
             import_bundle.draw()
-    active = api().runs(state=run_filters.GROUPS["active"], limit=1)
-    st.segmented_control(
-        "Show", list(run_filters.SHOWS), key=Key.RUNS_SHOW, required=True, format_func=run_filters.SHOWS.__getitem__,
-        on_change=run_filters.first_page, label_visibility="collapsed", persist_state="session",
-    )  # fmt: skip
-    st.fragment(run_every=POLL_S if active.items else None)(part(_body))(catalog, allowed, polling=bool(active.items))
+    active = bool(api().run_counts().active)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.segmented_control(
+            "Show", list(run_filters.SHOWS), key=Key.RUNS_SHOW, required=True, persist_state="session",
+            format_func=run_filters.SHOWS.__getitem__, on_change=run_filters.first_page, label_visibility="collapsed",
+        )  # fmt: skip
+        if st.session_state[Key.RUNS_SHOW] == run_filters.RUNS:
+            st.segmented_control(
+                "As", list(run_filters.FORMS), key=Key.RUNS_AS, required=True, persist_state="session",
+                format_func=run_filters.FORMS.__getitem__, on_change=run_filters.first_page, label_visibility="collapsed",
+            )  # fmt: skip
+    every = POLL_S if active else IDLE_S
+    if st.session_state[Key.RUNS_SHOW] == run_filters.RUNS and st.session_state[Key.RUNS_AS] == run_filters.TABLE:
+        st.fragment(run_every=every)(part(_queue))(polling=active)
+        part(_tabled)(catalog, allowed)
+    else:
+        st.fragment(run_every=every)(part(_body))(catalog, allowed, polling=active)
     if opened := st.session_state.get(Key.RUNS_OPEN):
-        run_edit.draw(opened, catalog)
+        run_dialog.draw(opened, catalog)
+
+
+def _queue(*, polling: bool) -> None:
+    active = api().runs(state=run_filters.GROUPS["active"], limit=LONGEST_PAGE).items
+    if polling != bool(active):
+        st.rerun()  # the last one ended, or the first one began: the clock runs faster or slower
+    with st.container():
+        queue.draw(api().workers(), api().queue(), active)
+
+
+def _tabled(catalog: Catalog, allowed: run_filters.Choices) -> None:
+    """The table: what changes elsewhere is said above it, and moves nothing."""
+    run_filters.draw(allowed, st.session_state.get(Key.RUNS_TAGS, []))
+    with st.container():
+        _sweep(catalog)
+    filters = run_filters.query()
+    if not table.draw(filters, lens.current(catalog), sweeps=allowed.sweeps):
+        _empty(filters)
+    bulk.notice()
+    run_filters.write_address()
 
 
 def _body(catalog: Catalog, allowed: run_filters.Choices, *, polling: bool) -> None:
-    active = api().runs(state=run_filters.GROUPS["active"], limit=MOST_ACTIVE).items
+    active = api().runs(state=run_filters.GROUPS["active"], limit=LONGEST_PAGE).items
     if polling != bool(active):
         st.rerun()  # the last one ended, or the first one began: the clock stops or starts
     show = st.session_state[Key.RUNS_SHOW]

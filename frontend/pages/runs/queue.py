@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 
 import streamlit as st
 
+from core.report.markup import piece
 from core.schemas.runs import Run
 from core.schemas.workers import QueuedRun, WaitingRuns, WorkerInfo, Workers
 from core.units import format_duration
@@ -23,7 +23,7 @@ NO_WORKER = "No worker has given a sign of life lately, so nothing starts. `spik
 def draw(workers: Workers, waiting: WaitingRuns, active: Sequence[Run]) -> None:
     """One line when nothing happens; else each worker with its runs, and the head of the queue."""
     with st.container(border=True, key="runs_queue"):
-        st.html(f'<p class="sf-line" role="status">{escape(summary(workers, waiting))}</p>')
+        st.html(piece("status", summary(workers, waiting)))
         if waiting.paused:
             st.warning(plain(waiting.paused))
         if not workers.items:
@@ -53,14 +53,21 @@ def summary(workers: Workers, waiting: WaitingRuns) -> str:
     if not waiting.total:
         parts.append("nothing waits")
     else:
-        ends = "" if waiting.ends_in_s is None else f", the last ends in about {state.roughly(waiting.ends_in_s)}"
+        last = "the last that a worker can do" if any(item.waits for item in waiting.items) else "the last"
+        ends = f", {last} ends in about {state.roughly(waiting.ends_in_s)}" if waiting.ends_in_s else ""
         parts.append(f"{waiting.total:,} run{' waits' if waiting.total == 1 else 's wait'}{ends}")
     return " · ".join(parts)
 
 
 def times(item: QueuedRun) -> str:
-    """How long one run has waited, and when it should start."""
+    """How long one run has waited, and when it should start, or why no worker can do it."""
     parts = [f"has waited {format_duration(item.waiting_s)}"]
+    if item.priority:
+        parts.insert(0, f"priority {item.priority}")
+    if item.submitter:
+        parts.insert(0, item.submitter)
+    if item.waits:
+        return " · ".join([*parts, item.waits])
     if item.starts_in_s is not None:
         starts = "should start now" if item.starts_in_s < 1 else f"starts in about {state.roughly(item.starts_in_s)}"
         parts.append(starts)

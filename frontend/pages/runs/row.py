@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from html import escape
 
 import streamlit as st
 
 from core.datasets.catalog import title_of
+from core.report.markup import piece
 from core.schemas.run import RunState
 from core.schemas.runs import Run
 from core.units import format_energy
@@ -42,18 +42,21 @@ def _name(run: Run) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
         bulk.box(run)
         if run.deleted_at is None:
-            link_run(run.id, run.label)
+            link_run(run.id, run.title)
         else:
-            st.markdown(f"**{plain(run.label)}**", width="content")
+            st.markdown(f"**{plain(run.title)}**", width="content")
     config = run.config
+    if run.name:
+        st.caption(plain(run.described))
     words = [title_of(config.dataset), config.recipe, f"seed {config.seed}", state.ago(run.created_at)]
     if run.imported:
         words.append("imported")
+    words += [run.submitter] if run.submitter else []
+    words += [f"project {run.project}"] if run.project else []
     st.caption(plain(" · ".join(words)))
     if run.tags or run.note:
-        tags = "".join(f'<span class="sf-tag">{escape(tag)}</span>' for tag in run.tags)
         note = run.note if len(run.note) <= NOTE_SHOWN else f"{run.note[:NOTE_SHOWN].rstrip()}…"
-        st.html(f'<p class="sf-marks">{tags}{escape(" ".join(note.split()))}</p>')
+        st.html(piece("marks", run.tags, " ".join(note.split())))
 
 
 def _doing(run: Run) -> None:

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from html import escape
-from typing import Any
-
 import streamlit as st
 
-from core.datasets.catalog import title_of
-from core.schemas.run import RunState
-from core.schemas.sweep import Aggregate, AxisValue, Sweep, SweepDetail, SweepGroup
-from core.units import energy_scale, pj_to_mj
+from core.report.sweep_words import axes
+from core.schemas.sweep import Sweep, SweepDetail
 from frontend.client.connection import api, plain
 from frontend.keys import Key
 from frontend.parts import actions as acts
 from frontend.parts import run_state as state
 from frontend.parts.chart_box import csv_button
 from frontend.parts.lens import Lens
-from frontend.places import link
+from frontend.parts.sweep_table import progress, rows, table
+from frontend.places import link, link_sweep
 
 PAGE_SIZE = 20
 
@@ -54,23 +49,6 @@ def _turn(cursors: list[str]) -> None:
     st.session_state[Key.RUNS_CURSORS] = cursors
 
 
-def progress(sweep: Sweep) -> str:
-    """Such as `12 runs · 8 succeeded · 4 queued`; states in the order of a run's life."""
-    parts = [f"{sweep.n_runs:,} run{'' if sweep.n_runs == 1 else 's'}"]
-    parts += [f"{sweep.states[one]:,} {state.WORDS[one]}" for one in RunState if sweep.states.get(one)]
-    return " · ".join(parts)
-
-
-def axes(sweep: Sweep) -> str:
-    """Such as `network: SNN, CNN; seed: 0, 1, 2`."""
-    said = {"kind": ("network", str.upper), "dataset": ("data set", title_of)}
-    parts = []
-    for axis, values in sweep.request.axes.items():
-        title, words = said.get(axis, (axis, str))
-        parts.append(f"{title}: {', '.join(words(_value(value)) for value in values)}")
-    return "; ".join(parts)
-
-
 def groups(detail: SweepDetail) -> None:
     """The groups of one sweep as a table, with CSV."""
     with st.container(border=True, key="runs_sweep_groups"):
@@ -78,6 +56,7 @@ def groups(detail: SweepDetail) -> None:
         with head:
             st.markdown(f"**{plain(detail.name)}** · {plain(progress(detail))}")
             st.caption(plain(axes(detail)))
+            link_sweep(detail.id, "Plots of this sweep")
         with act:
             _acts(detail)
         st.html(table(detail.groups))
@@ -95,57 +74,6 @@ def groups(detail: SweepDetail) -> None:
         )
 
 
-def table(found: list[SweepGroup]) -> str:
-    """HTML: a row a group, in the sweep's order."""
-    largest = max((group.energy_pj.mean for group in found if group.energy_pj), default=0.0)
-    factor, unit = energy_scale(largest)
-    columns: list[tuple[str, Callable[[SweepGroup], str]]] = [
-        ("n", lambda group: f"{group.n} of {len(group.run_ids)}"),
-        ("Accuracy in %", lambda group: _aggregate(group.accuracy, 100, 1)),
-        ("F1, macro", lambda group: _aggregate(group.f1_macro, 1, 3)),
-        (f"Energy in {unit}", lambda group: _aggregate(group.energy_pj, 1 / factor, 2)),
-        ("Firing rate", lambda group: _aggregate(group.firing_rate, 1, 3)),
-        ("Parameters", lambda group: f"{group.params.mean:,.0f}" if group.params else "–"),
-    ]
-    head = "".join(f'<th scope="col">{escape(title)}</th>' for title, _ in columns)
-    body = "".join(
-        f'<tr><th scope="row">{escape(name(group))}</th>'
-        + "".join(f"<td>{escape(text(group))}</td>" for _, text in columns)
-        + "</tr>"
-        for group in found
-    )
-    return (
-        '<div class="sf-scroll" tabindex="0" role="region" aria-label="Groups of the sweep"><table class="sf-table sf-groups">'
-        f'<thead><tr><th scope="col">Group</th>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-    )
-
-
-def name(group: SweepGroup) -> str:
-    """The network, and the values that are not in its name already."""
-    hidden = ("kind", "mask", "backbone")
-    words = [f"{axis} {_value(value)}" for axis, value in group.values.items() if axis not in hidden]
-    return " · ".join([group.label, *words])
-
-
-def rows(detail: SweepDetail) -> list[dict[str, Any]]:
-    """One row a group; deviation and interval are empty for one run. Energy in mJ."""
-    found = []
-    for group in detail.groups:
-        row: dict[str, Any] = {"group": name(group), "runs": " ".join(group.run_ids), "n": group.n}
-        for column, aggregate, scale in (
-            ("accuracy_percent", group.accuracy, lambda value: 100 * value),
-            ("f1_macro", group.f1_macro, float),
-            ("energy_mj", group.energy_pj, pj_to_mj),
-            ("firing_rate", group.firing_rate, float),
-            ("params", group.params, float),
-        ):
-            for part in ("mean", "deviation", "low", "high"):
-                value = getattr(aggregate, part) if aggregate else None
-                row[f"{column}_{part}"] = None if value is None else scale(value)
-        found.append({**row, "mode": detail.mode, "profile": detail.profile})
-    return found
-
-
 def detail_of(sweep_id: str, lens: Lens) -> SweepDetail:
     return api().sweep(sweep_id, mode=lens.mode, profile=lens.profile)
 
@@ -154,7 +82,7 @@ def _row(sweep: Sweep) -> None:
     with st.container(border=True, key=f"sweep_row_{sweep.id}"):
         first, second, third = st.columns([2, 1.6, 1.6], vertical_alignment="center")
         with first, st.container(gap="xsmall"):
-            st.markdown(f"**{plain(sweep.name)}**")
+            link_sweep(sweep.id, plain(sweep.name))
             st.caption(plain(f"{axes(sweep)} · {state.ago(sweep.created_at)}"))
         with second:
             ended = sum(count for one, count in sweep.states.items() if one.is_final)
@@ -180,16 +108,3 @@ def _acts(sweep: Sweep, *, listed: bool = False) -> None:
             type="tertiary",
             help="Only the grouping is forgotten; the runs stay",
         )
-
-
-def _aggregate(aggregate: Aggregate | None, scale: float, digits: int) -> str:
-    if aggregate is None:
-        return "–"
-    mean = f"{scale * aggregate.mean:.{digits}f}"
-    return mean if aggregate.deviation is None else f"{mean} ± {scale * aggregate.deviation:.{digits}f}"
-
-
-def _value(value: AxisValue) -> str:
-    if isinstance(value, list):
-        return ",".join(value) or "nothing"
-    return "none" if value is None else str(value)

@@ -1,21 +1,23 @@
-"""Settings: the energy lens of this window, data sets and how to add them, what runs here, and the API's address."""
+"""Settings: the energy lens of this window, data sets and how to add them, what runs here, the API, accounts."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from html import escape
 
 import streamlit as st
 
+from core.report.tables import html
 from core.schemas.catalog import Catalog, DatasetInfo
 from core.schemas.installation import Installation
 from core.schemas.prices import Profile
 from core.schemas.workers import WorkerInfo
+from core.settings import Settings
 from frontend.client.connection import api, part, plain
 from frontend.keys import Key
+from frontend.pages.settings import account
 from frontend.parts import actions as acts
-from frontend.parts import add_data, lens
+from frontend.parts import add_data, data_sets, lens
 from frontend.parts import run_state as state
 from frontend.places import link
 
@@ -24,24 +26,39 @@ UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 def render() -> None:
-    catalog, here = api().catalog(), api().installation()
+    catalog, here, me = api().catalog(), api().installation(), api().me()
     st.title("Settings")
-    energy, data, machine, scripts = st.tabs(["Energy", "Data sets", "This installation", "API"])
+    titles = ["Energy", "Data sets", "This installation", "API", *(["Account"] if me.accounts else [])]
+    energy, data, machine, scripts, *people = st.tabs(titles)
     with energy:
         _lens(catalog)
         _own_profiles(here)
     with data:
-        _datasets(catalog)
+        _datasets(catalog, here)
     with machine:
         _machine(here)
     with scripts:
         st.markdown(f"Every page speaks to the API; scripts can too. Its description: {api().docs_url}")
-        st.caption("It wants the bearer token from the file `token` in the data folder (SPIKEFRONT_HOME).")
+        words, token = token_in_words(Settings(), here.home)
+        if me.accounts:
+            words, token = "of your account, which the tab Account makes", "<token>"
+        st.caption(f"It wants the bearer token {words}.")
         st.code(
-            f'curl -H "Authorization: Bearer $(cat {shlex.quote(f"{here.home}/token")})" {api().public_url}/api/v1/runs',
-            language="bash",
-            wrap_lines=True,
+            f'curl -H "Authorization: Bearer {token}" {api().public_url}/api/v1/runs', language="bash", wrap_lines=True
         )
+
+    for tab in people:
+        with tab:
+            account.draw(me)
+
+
+def token_in_words(settings: Settings, home: str) -> tuple[str, str]:
+    """Where the token is, after `the bearer token`, and how a shell says it; never the token itself."""
+    if settings.token is not None:
+        return "that SPIKEFRONT_TOKEN gives", "$SPIKEFRONT_TOKEN"
+    if settings.token_file_override is not None:
+        return "from the file that SPIKEFRONT_TOKEN_FILE names", f"$(cat {shlex.quote(str(settings.token_file))})"
+    return "from the file `token` in the data folder (SPIKEFRONT_HOME)", f"$(cat {shlex.quote(f'{home}/token')})"
 
 
 def size(n_bytes: float) -> str:
@@ -70,13 +87,8 @@ def _lens(catalog: Catalog) -> None:
 
 
 def _prices(profiles: Sequence[Profile]) -> str:
-    rows = "".join(
-        f'<tr><th scope="row">{escape(item.title)}<br><span class="sf-dim">{escape(_basis(item))}</span></th>'
-        f"<td>{item.ac_pj:g}</td><td>{item.mac_pj:g}</td></tr>"
-        for item in profiles
-    )
-    head = '<th scope="col">Profile</th><th scope="col">AC, pJ</th><th scope="col">MAC, pJ</th>'
-    return f'<table class="sf-table"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+    rows = [(item.title, _basis(item), (f"{item.ac_pj:g}", f"{item.mac_pj:g}")) for item in profiles]
+    return html.named(rows, head=("Profile", "AC, pJ", "MAC, pJ"))
 
 
 def _basis(profile: Profile) -> str:
@@ -94,14 +106,16 @@ def _own_profiles(here: Installation) -> None:
         st.warning(f"**Left out.** {plain(why)}", icon=":material/warning:")
 
 
-def _datasets(catalog: Catalog) -> None:
+def _datasets(catalog: Catalog, here: Installation) -> None:
+    if (found := data_sets.added()) is not None:
+        data_sets.tell(found)
+    with st.expander("Add images of your own", icon=":material/add_photo_alternate:"):
+        data_sets.add_form()
+        st.markdown("From the shell, a folder as well as an archive:")
+        st.code(add_data.own(here.home), language="bash", wrap_lines=True)
     for info in sorted(catalog.datasets, key=lambda info: not info.ready):
         with st.container(border=True, key=f"dataset_{info.name}", gap="xsmall"):
             _dataset(info)
-    with st.expander("A data set of your own", icon=":material/add:"):
-        st.markdown("A folder or an archive with one folder of pictures a class, under a name of your choice:")
-        st.code("spikefront data add NAME PATH --size 32", language="bash")
-        st.caption("`--size` is the side of its images in pixels; `spikefront data add --help` says more.")
 
 
 def _dataset(info: DatasetInfo) -> None:
@@ -120,6 +134,10 @@ def _dataset(info: DatasetInfo) -> None:
             f"{info.n_classes:,} classes, images of {height}×{width} pixels. {info.citation}. Licence: {info.licence}"
         )
     )
+    if info.ready and st.toggle("Show pictures of each class", key=Key.DATA_WALL.of(info.name)):
+        data_sets.wall(info.name, key=f"settings_{info.name}")
+    if not info.ready and info.fetchable:
+        data_sets.fetching(info, key="settings")
     if not info.ready and "spikefront data" in (info.note or ""):
         with st.expander("How to add it", key=f"add_{info.name}"):
             add_data.commands(info)
@@ -151,13 +169,7 @@ def _machine(here: Installation) -> None:
 
 
 def _table(rows: list[tuple[str, str, str]]) -> str:
-    body = "".join(
-        f'<tr><th scope="row">{escape(name)}'
-        + (f'<br><span class="sf-dim sf-path">{escape(place)}</span>' if place else "")
-        + f"</th><td>{escape(value)}</td></tr>"
-        for name, place, value in rows
-    )
-    return f'<table class="sf-table"><tbody>{body}</tbody></table>'
+    return html.named([(name, place, (value,)) for name, place, value in rows], below_kind="sf-dim sf-path")
 
 
 def _health() -> None:
@@ -181,6 +193,7 @@ def _health() -> None:
 
 
 def _says(worker: WorkerInfo) -> str:
-    """Such as `box:4711 takes the queue cpu · 1 of 2 slots busy · seen 3 s ago`."""
+    """Such as `box:4711 takes the queue cpu · 1 of 2 slots busy · seen 3 s ago`, and what it can do."""
     slots = f"{len(worker.runs)} of {worker.slots} slot{'' if worker.slots == 1 else 's'} busy"
-    return f"{worker.name} takes the queue {worker.queue} · {slots} · seen {state.ago(worker.seen_at)}"
+    said = f"{worker.name} takes the queue {worker.queue} · {slots} · seen {state.ago(worker.seen_at)}"
+    return said if worker.offer is None else f"{said} · {worker.offer.words}"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from html import escape
 
 from core.report.charts import theme
 from core.report.charts.prediction_steps import said
+from core.report.markup import render
 from core.schemas.images import Example
 from core.schemas.inference import Inference, Picture, Tried
-from core.units import format_energy
+from core.units import common_energy_scale, energy_in
 from frontend.keys import Key
 
 PNG_URI = re.compile(r"data:image/png;base64,[A-Za-z0-9+/=]+")
@@ -23,53 +23,48 @@ def own(address: str) -> str:
 def seen(tried: Tried) -> str:
     """The image as it went in; a picture of one's own also with the part that was taken."""
     if tried.picture is None:
-        about = f'<b>{escape(tried.truth or "")}</b><span class="sf-dim">test image {tried.index}</span>'
-        alt = f"Test image {tried.index}, a {tried.truth}"
+        words = {"title": tried.truth or "", "below": f"test image {tried.index}"}
+        words["alt"] = f"Test image {tried.index}, a {tried.truth}"
     else:
-        about, alt = "<b>what the networks see</b>", "The picture as the networks see it"
-    image = f'<figure><img class="small" src="{own(tried.image)}" alt="{escape(alt)}"><figcaption>{about}</figcaption></figure>'
-    return f'<div class="sf-seen">{_cropped(tried.picture) if tried.picture else ""}{image}</div>'
+        words = {"title": "what the networks see", "below": "", "alt": "The picture as the networks see it"}
+    whole = _whole(tried.picture) if tried.picture is not None else None
+    return render("seen.html", source=own(tried.image), whole=whole, **words)
 
 
-def _cropped(picture: Picture) -> str:
+def _whole(picture: Picture) -> dict[str, str]:
+    """A picture of one's own, with where the part lies in it that was taken."""
     left, top, right, bottom = picture.crop
     place = (
         f"left:{100 * left / picture.width:.2f}%;top:{100 * top / picture.height:.2f}%;"
         f"width:{100 * (right - left) / picture.width:.2f}%;height:{100 * (bottom - top) / picture.height:.2f}%"
     )
-    size = f"{picture.width:,}×{picture.height:,}"
-    taken = f"{right - left:,}×{bottom - top:,}"
-    return (
-        f'<figure><div class="whole"><img src="{own(picture.preview)}" alt="Your picture"><i style="{place}"></i></div>'
-        f'<figcaption><b>your picture</b><span class="sf-dim">{size}, of which {taken} go in</span></figcaption></figure>'
-    )
+    return {
+        "source": own(picture.preview),
+        "place": place,
+        "size": f"{picture.width:,}×{picture.height:,}",
+        "taken": f"{right - left:,}×{bottom - top:,}",
+    }
 
 
 def answers(tried: Tried, step: int) -> str:
     """A row a network: what it says after `step` steps, how sure it is, and what that cost."""
     networks = [tried.answer, *([tried.twin] if tried.twin else [])]
-    rows = "".join(_row(network, step, tried.truth) for network in networks)
-    head = "<tr><th>network</th><th>says</th><th>confidence</th><th>energy so far</th></tr>"
-    return f'<div class="sf-scroll"><table class="sf-table sf-says"><thead>{head}</thead><tbody>{rows}</tbody></table></div>'
+    unit = common_energy_scale(network.energy_pj[-1] for network in networks)  # the same after each step
+    return render("answers.html", rows=[_row(network, step, tried.truth, unit) for network in networks])
 
 
-def _row(network: Inference, step: int, truth: str | None) -> str:
+def _row(network: Inference, step: int, truth: str | None, unit: tuple[float, str]) -> dict[str, str]:
     at = min(step, network.time_steps)
     name, sure = said(network, at)
-    sign = ""
-    if truth is not None:
-        right = name == truth
-        sign = (
-            f'<span class="sign" aria-hidden="true">{"✓" if right else "✗"}</span>'
-            f'<span class="sf-hidden">{"right" if right else "wrong"}</span> '
-        )
-    verdict = "" if truth is None else " right" if name == truth else " wrong"
-    when = f"after step {at} of {network.time_steps}" if network.time_steps > 1 else "one pass"
-    return (
-        f'<tr><td>{escape(network.label)}<br><span class="sf-dim">{when}</span></td>'
-        f'<td class="sf-answer-cell{verdict}">{sign}<b class="said">{escape(name)}</b></td>'
-        f"<td>{theme.percent(sure)}</td><td>{format_energy(network.energy_pj[at - 1])}</td></tr>"
-    )
+    return {
+        "network": network.label,
+        "when": f"after step {at} of {network.time_steps}" if network.time_steps > 1 else "one pass",
+        "verdict": "" if truth is None else "right" if name == truth else "wrong",
+        "sign": "✓" if name == truth else "✗",
+        "says": name,
+        "sure": theme.percent(sure),
+        "energy": energy_in(network.energy_pj[at - 1], unit),
+    }
 
 
 def sentence(tried: Tried, step: int) -> str:
@@ -88,14 +83,9 @@ def sentence(tried: Tried, step: int) -> str:
 
 def gallery_css(examples: list[Example], chosen: int | None) -> str:
     """Real buttons that show their test image; the chosen one is framed."""
-    rules = [
-        f'.st-key-{Key.TRY_IMAGE.of(str(item.index))} button{{background-image:url("{own(item.image)}")}}'
-        for item in examples
-        if own(item.image)
-    ]
-    if chosen is not None:
-        rules.append(
-            f".st-key-{Key.TRY_IMAGE.of(str(chosen))} button{{outline:3px solid var(--st-primary-color,#0b6b8f);"
-            "outline-offset:1px}"
-        )
-    return f"<style>{''.join(rules)}</style>"
+    images = [(_key(item.index), own(item.image)) for item in examples if own(item.image)]
+    return render("gallery.html", images=images, chosen=None if chosen is None else _key(chosen))
+
+
+def _key(index: int) -> str:
+    return Key.TRY_IMAGE.of(str(index))

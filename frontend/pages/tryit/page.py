@@ -6,6 +6,7 @@ import hashlib
 
 import streamlit as st
 
+from core.datasets.catalog import title_of
 from core.report.charts import prediction_steps, spikes, theme
 from core.schemas.catalog import Catalog
 from core.schemas.inference import MAX_PICTURE_BYTES, Inference, Tried
@@ -15,15 +16,17 @@ from frontend.client.api import ApiProblem
 from frontend.client.connection import api, part, plain, show_problem
 from frontend.keys import Key
 from frontend.pages.tryit import answer as tried
+from frontend.pages.tryit import neuron
 from frontend.parts import lens
+from frontend.parts import run_state as state
 from frontend.parts.chart_box import ground, show
-from frontend.places import link, link_run
+from frontend.places import entitle, link, link_run
 
 LISTED = 100
 SHOWN = 18  # test images in the gallery
 TICK_S = 0.9
 TEST_IMAGE, OWN_PICTURE = "A test image", "Your picture"
-WHICH = {"first": "First ones", "wrong": "It got wrong", "disagree": "Twins differ"}
+WHICH = {"spread": "Of each class", "wrong": "It got wrong", "disagree": "Twins differ"}
 
 
 def render() -> None:
@@ -57,6 +60,9 @@ def _choose_run(runs: list[Run], catalog: Catalog) -> Run:
         else:
             if run.state is RunState.SUCCEEDED:
                 known[run.id] = run
+            else:
+                words = f"{run.label}, seed {run.config.seed}, has no trained network: {state.WORDS[run.state]}."
+                st.info(f"{plain(words)} Another run is shown.", icon=":material/info:")
     first = next((run.id for run in runs if run.config.kind is Kind.SNN), runs[0].id)
     if st.session_state.get(Key.TRY_RUN) not in known:
         st.session_state[Key.TRY_RUN] = wanted if wanted in known else first
@@ -71,12 +77,13 @@ def _choose_run(runs: list[Run], catalog: Catalog) -> Run:
         )
     lens.picker(catalog, columns[1], columns[2])
     st.query_params["run"] = chosen
+    entitle("tryit", known[chosen].label)
     return known[chosen]
 
 
 def _name(run: Run) -> str:
     accuracy = f" · {theme.percent(run.summary.accuracy)}" if run.summary else ""
-    return f"{run.label} · {run.config.dataset}{accuracy} · seed {run.config.seed}"
+    return f"{run.title} · {title_of(run.config.dataset)}{accuracy} · seed {run.config.seed}"
 
 
 def _forget_image() -> None:
@@ -93,9 +100,9 @@ def _choose_image(run: Run) -> dict | None:
     if source == OWN_PICTURE:
         return _upload()
     which = st.segmented_control(
-        "Which", list(WHICH), default="first", format_func=WHICH.get, key=Key.TRY_WHICH, label_visibility="collapsed"
+        "Which", list(WHICH), default="spread", format_func=WHICH.get, key=Key.TRY_WHICH, label_visibility="collapsed"
     )
-    examples = api().examples(run.id, which=which or "first", limit=SHOWN).items
+    examples = api().examples(run.id, which=which or "spread", limit=SHOWN).items
     chosen = _index()
     if chosen is None and examples:
         chosen = examples[0].index
@@ -165,6 +172,7 @@ def _answer(run: Run, asked: dict, chosen: lens.Lens, catalog: Catalog) -> None:
     playing = st.session_state.get(Key.TRY_PLAY, False)
     travel = st.fragment(run_every=TICK_S if playing else None)(part(_travel))
     travel(st.session_state[Key.TRY_RESULT], _titles(chosen, catalog))
+    neuron.draw(run, asked, st.session_state[Key.TRY_RESULT], question)
     link_run(run.id, "All results of this run", icon=":material/arrow_forward:")
 
 

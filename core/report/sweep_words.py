@@ -1,0 +1,39 @@
+"""What the fields and values of a sweep are called."""
+
+from __future__ import annotations
+
+from core.datasets.catalog import title_of
+from core.recipes import differences
+from core.schemas.sweep import AxisValue, Sweep
+
+TITLES = {"kind": "network", "dataset": "data set"}
+
+
+def field(axis: str) -> str:
+    """What an axis is called, as in the form: `network` for `kind`, `learning rate` for `training.lr`."""
+    path = differences.path_of(axis)
+    return differences.WORDS[path] if path else TITLES.get(axis, axis)
+
+
+def value(found: AxisValue, axis: str = "") -> str:
+    """One value as print; `–` stands for a field that a network has not."""
+    if isinstance(found, list):
+        return ",".join(found) or "nothing"
+    if found is None:
+        return "none"
+    if axis == "kind":
+        return str(found).upper()
+    return title_of(str(found)) if axis == "dataset" else str(found)
+
+
+def phrase(axis: str, found: AxisValue) -> str:
+    """One axis with its value: `learning rate 0.01`, `T = 2`, `data set Digits`."""
+    path = differences.path_of(axis)
+    return differences.phrase(path, found) if path else f"{field(axis)} {value(found, axis)}"
+
+
+def axes(sweep: Sweep) -> str:
+    """Such as `network: SNN, CNN; seed: 0, 1, 2`."""
+    return "; ".join(
+        f"{field(axis)}: {', '.join(value(one, axis) for one in values)}" for axis, values in sweep.request.axes.items()
+    )
