@@ -134,4 +134,6 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     await to_thread.run_sync(context.inference.close)
     await to_thread.run_sync(context.measurements.close)
     await to_thread.run_sync(context.views.write)
+    if context.provider is not None:
+        context.provider.close()
     context.database.close()

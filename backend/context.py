@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from fastapi import Request
 
 from backend.data_work import DataWorks
 from backend.inference import InferProcess
 from backend.measuring import Measurements
+from backend.provider.choice import provider_of
 from backend.store.artifacts import Artifacts, SignedUrls
 from backend.store.db import Database, opened
 from backend.store.fleet import Fleet, look
@@ -17,6 +19,9 @@ from backend.store.queue import Queue
 from backend.store.views import ViewCounts
 from backend.traffic import Traffic
 from core.settings import Settings, read_token
+
+if TYPE_CHECKING:
+    from backend.provider.oidc import Provider
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +40,7 @@ class Context:
     data_works: DataWorks
     traffic: Traffic
     token: str
+    provider: Provider | None
 
     def fleet(self) -> Fleet:
         """The workers that live, and what they have."""
@@ -44,6 +50,7 @@ class Context:
 def build_context(settings: Settings) -> Context:
     """Open what the API needs; the schema must be up to date already (`backend.store.db.migrate`)."""
     token = read_token(settings)
+    provider = provider_of(settings, key=token)
     database = opened(settings)
     lifecycle = Lifecycle(settings, database=database)
     return Context(
@@ -59,6 +66,7 @@ def build_context(settings: Settings) -> Context:
         data_works=DataWorks(),
         traffic=Traffic(),
         token=token,
+        provider=provider,
     )
 
 

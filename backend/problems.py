@@ -89,6 +89,8 @@ STATUS: dict[type[SpikefrontError], tuple[int, str]] = {
     errors.Forbidden: (403, "Not allowed"),
     errors.NotYours: (403, "Somebody else's"),
     errors.SignInFailed: (401, "Sign-in failed"),
+    errors.SignInRefused: (403, "Sign-in refused"),
+    errors.ProviderDown: (503, "Sign-in provider down"),
     errors.TooManyTries: (429, "Too many tries"),
     errors.ShareGone: (404, "Link gone"),
     errors.QueueDown: (503, "Queue down"),
@@ -128,7 +130,7 @@ ROUTING: dict[int, tuple[str, str, str]] = {
 }
 
 #: Fields of requests whose values no answer repeats.
-SECRET = frozenset({"password", "current", "new"})
+SECRET = frozenset({"password", "current", "new", "ticket", "returned_state", "returned_code"})
 
 HEADERS: dict[type[SpikefrontError], dict[str, str]] = {
     errors.Unauthorised: {"WWW-Authenticate": 'Bearer realm="spikefront"'},
@@ -136,6 +138,7 @@ HEADERS: dict[type[SpikefrontError], dict[str, str]] = {
     errors.ArtifactsDown: {"Retry-After": "5"},
     errors.DatabaseDown: {"Retry-After": "2"},
     errors.QueueDown: {"Retry-After": "2"},
+    errors.ProviderDown: {"Retry-After": "5"},
 }
 
 

@@ -150,6 +150,12 @@ def is_web_address(text: str) -> bool:
         return False
 
 
+def nobody_reads_along(url: str) -> bool:
+    """Whether nobody between here and a web address reads along: it is over TLS, or on this machine. It may have a query."""
+    plain = url.partition("?")[0]
+    return is_web_address(plain) and (plain.startswith("https://") or on_this_machine_alone(plain))
+
+
 def on_this_machine_alone(url: str) -> bool:
     """Whether a web address means the machine of whoever opens it: `localhost` or a loopback address."""
     host = (urlsplit(url).hostname or "").rstrip(".")

@@ -298,6 +298,24 @@ class SignInFailed(SpikefrontError):
         super().__init__("There is no account with this name and this password.")
 
 
+class SignInRefused(SpikefrontError):
+    """A sign-in through the provider that comes to nothing; `why` is for the person, who has shown who they are."""
+
+    code = "sign-in-refused"
+
+    def __init__(self, *, why: str) -> None:
+        super().__init__(why)
+
+
+class ProviderDown(SpikefrontError):
+    """The provider that people sign in through does not answer, or not as it must."""
+
+    code = "provider-down"
+
+    def __init__(self, *, why: str) -> None:
+        super().__init__(f"The sign-in provider cannot be used now: {why}", why=why)
+
+
 class TooManyTries(SpikefrontError):
     """Too many failed sign-ins of one name or from one address."""
 

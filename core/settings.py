@@ -23,16 +23,19 @@ from core.addresses import (
     file_url,
     has_password,
     is_web_address,
+    nobody_reads_along,
     origin,
     sqlite_url,
     with_password,
 )
 from core.errors import BadValue, HomeUnusable
 from core.homes import NOWHERE, expanded, user_home
+from core.schemas.accounts import Role
 from core.schemas.wording import fault_of
 
 MAX_TOKEN_BYTES = 1_000  # ours has 43; an address that carries it is no longer than browsers take
 EXIT_OTHER_SCHEMA = 3  # of the process that looks at the database: its tables are not this version's
+PROVIDER_BACK = "/_provider/back"  # of the dashboard: where the sign-in provider sends a browser back to
 OTHERS = 0o077  # what a mode lets group and world do
 #: Their values stand in no error.
 SECRET = ("SPIKEFRONT_WEBHOOK_URL", "SPIKEFRONT_TOKEN", "SPIKEFRONT_DATABASE_URL", "SPIKEFRONT_BROKER_URL")
@@ -55,7 +58,10 @@ class Settings(BaseSettings):
     `SPIKEFRONT_BROKER_PASSWORD_FILE`, `SPIKEFRONT_BROKER_PREFIX`, `SPIKEFRONT_WORKER_NAME`, `SPIKEFRONT_SLOTS`,
     `SPIKEFRONT_MEASURE`, `SPIKEFRONT_EVENTS`, `SPIKEFRONT_ARTIFACTS_URL`, `SPIKEFRONT_ARTIFACTS_CACHE_GB`,
     `SPIKEFRONT_DATA`, `SPIKEFRONT_RECOUNT`, `SPIKEFRONT_WEBHOOK_URL`, `SPIKEFRONT_WEBHOOK_PRIVATE`,
-    `SPIKEFRONT_LOG_FORMAT`, `SPIKEFRONT_GC_DAYS`, `SPIKEFRONT_METRICS_TOKEN_FILE`.
+    `SPIKEFRONT_LOG_FORMAT`, `SPIKEFRONT_GC_DAYS`, `SPIKEFRONT_AUDIT_DAYS`, `SPIKEFRONT_METRICS_TOKEN_FILE`,
+    `SPIKEFRONT_OIDC_ISSUER`, `SPIKEFRONT_OIDC_CLIENT_ID`, `SPIKEFRONT_OIDC_CLIENT_SECRET_FILE`,
+    `SPIKEFRONT_OIDC_SCOPES`, `SPIKEFRONT_OIDC_NAME_CLAIM`, `SPIKEFRONT_OIDC_GROUP_CLAIM`, `SPIKEFRONT_OIDC_ROLES`,
+    `SPIKEFRONT_OIDC_ACCOUNTS`, `SPIKEFRONT_OIDC_LABEL`.
     """
 
     model_config = SettingsConfigDict(env_prefix="SPIKEFRONT_", frozen=True, extra="ignore", populate_by_name=True)
@@ -106,11 +112,29 @@ class Settings(BaseSettings):
         description="of a worker; else its host and a random part",
     )
     gc_days: float = Field(default=30.0, ge=0, le=36500, description="what is older than that `spikefront gc` removes")
+    audit_days: float = Field(
+        default=730.0, ge=0, le=36500, description="what of the audit log is older `spikefront gc` removes"
+    )
     metrics_token_file: Path | None = Field(default=None, description="a key that opens GET /metrics alone")
     slots: int | None = Field(
         default=None, ge=1, le=1024, description="runs side by side of a worker; else by its cores"
     )
     measure: Literal["on", "off"] = Field(default="on", description="an idle worker times a small network once")
+    oidc_issuer: str | None = Field(
+        default=None, max_length=500, description="of the provider that people sign in through"
+    )
+    oidc_client_id: str | None = Field(default=None, pattern=r"^[!-~]{1,255}$", description="our name there")
+    oidc_client_secret_file: Path | None = Field(default=None, description="what we show it beside that, if anything")
+    oidc_scopes: str = Field(default="openid profile email", pattern=r"^([!-~]+ )*openid( [!-~]+)*$")
+    oidc_name_claim: str = Field(default="preferred_username", description="of an ID token: the name of a new account")
+    oidc_group_claim: str = Field(default="groups", description="of an ID token: what OIDC_ROLES goes by")
+    oidc_roles: Annotated[tuple[tuple[str, Role], ...], NoDecode] = Field(
+        default=(), description="such as lab=member,lab-heads=admin: from then on the provider says who may what"
+    )
+    oidc_accounts: Literal["off", "roles", "viewer"] = Field(
+        default="off", description="who gets an account by signing in: nobody, whose groups give a role, everybody"
+    )
+    oidc_label: str = Field(default="Sign in with your organisation", max_length=60, description="of the button")
 
     def __init__(self, **values: Any) -> None:
         try:
@@ -154,6 +178,25 @@ class Settings(BaseSettings):
     def _listed(cls, value: Any) -> Any:
         return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
 
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _unread(cls, url: str | None) -> str | None:
+        """To the letter as the provider names itself, a slash at its end included."""
+        if url is not None and not (is_web_address(url.strip()) and nobody_reads_along(url.strip())):
+            raise ValueError("an address such as https://login.example/realms/lab; http on this machine alone")
+        return url and url.strip()
+
+    @field_validator("oidc_roles", mode="before")
+    @classmethod
+    def _paired(cls, value: Any) -> Any:
+        """`group=role`, with commas between them; a group's name may hold `=`."""
+        if not isinstance(value, str):
+            return value
+        pairs = [part.strip().rpartition("=") for part in value.split(",") if part.strip()]
+        if not all(group.strip() and role.strip() in list(Role) for group, _, role in pairs):
+            raise ValueError(f"groups and roles such as lab=member,lab-heads=admin; roles: {', '.join(Role)}")
+        return tuple((group.strip(), Role(role.strip())) for group, _, role in pairs)
+
     @field_validator("allowed_hosts")
     @classmethod
     def _names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -185,6 +228,7 @@ class Settings(BaseSettings):
         "data_override",
         "token_file_override",
         "metrics_token_file",
+        "oidc_client_secret_file",
         "database_password_file",
         "broker_password_file",
     )
@@ -212,6 +256,9 @@ class Settings(BaseSettings):
             if password is not None and (url is None or has_password(url)):
                 expected = f"given beside an address in SPIKEFRONT_{name}_URL that holds no password itself"
                 raise BadValue(field=f"SPIKEFRONT_{name}_PASSWORD_FILE", value=str(password), expected=expected)
+        if (self.oidc_issuer is None) is not (self.oidc_client_id is None):
+            name = "SPIKEFRONT_OIDC_CLIENT_ID" if self.oidc_client_id is None else "SPIKEFRONT_OIDC_ISSUER"
+            raise BadValue(field=name, value=None, expected="given: issuer and client id go together")
         path = urlsplit(self.public_url_override or "").path
         if self.base_path and path not in ("", self.base_path):
             expected = f"without a path, or with {self.base_path}, which SPIKEFRONT_BASE_PATH says"
@@ -331,11 +378,9 @@ def read_token(settings: Settings) -> str:
     if settings.token is not None:
         return settings.token.get_secret_value()
     path = settings.token_file
-    if settings.token_file_override is not None:
-        try:
-            return _as_token(_secret_in(path, setting="SPIKEFRONT_TOKEN_FILE"))
-        except ValueError as error:
-            raise BadValue(field="SPIKEFRONT_TOKEN_FILE", value=str(path), expected=f"a file with {error}") from None
+    told = _token_of(settings.token_file_override, "SPIKEFRONT_TOKEN_FILE")
+    if told is not None:
+        return told
     try:
         token = token_in(path)
         if path.stat().st_mode & OTHERS:
@@ -363,15 +408,21 @@ def read_token(settings: Settings) -> str:
 
 def read_metrics_token(settings: Settings) -> str | None:
     """The key of SPIKEFRONT_METRICS_TOKEN_FILE; None without one. Raises BadValue for a file that holds none."""
-    path = settings.metrics_token_file
+    return _token_of(settings.metrics_token_file, "SPIKEFRONT_METRICS_TOKEN_FILE")
+
+
+def read_client_secret(settings: Settings) -> str | None:
+    """What the sign-in provider is shown; None without one. Raises BadValue for a file that holds none."""
+    return _token_of(settings.oidc_client_secret_file, "SPIKEFRONT_OIDC_CLIENT_SECRET_FILE")
+
+
+def _token_of(path: Path | None, setting: str) -> str | None:
     if path is None:
         return None
     try:
-        return _as_token(_secret_in(path, setting="SPIKEFRONT_METRICS_TOKEN_FILE"))
+        return _as_token(_secret_in(path, setting=setting))
     except ValueError as error:
-        raise BadValue(
-            field="SPIKEFRONT_METRICS_TOKEN_FILE", value=str(path), expected=f"a file with {error}"
-        ) from None
+        raise BadValue(field=setting, value=str(path), expected=f"a file with {error}") from None
 
 
 def token_in(path: Path) -> str:

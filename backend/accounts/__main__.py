@@ -44,7 +44,8 @@ def main(args: Sequence[str] | None = None) -> int:
         migrate(settings)
         database = opened(settings)
         try:
-            lines = ACTS[given.what, given.act](AccountService(database, COMMAND), given)
+            accounts = AccountService(database, COMMAND, issuer=settings.oidc_issuer)
+            lines = ACTS[given.what, given.act](accounts, given)
         finally:
             database.close()
     except SpikefrontError as error:
@@ -62,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--name", default="", help="of the account")
     parser.add_argument("--role", choices=[role.value for role in Role], default=Role.MEMBER.value)
     parser.add_argument("--no-password", action="store_true")
+    parser.add_argument("--subject", default="", help="of the person at the sign-in provider; none: nobody")
     parser.add_argument("--id", default="", help="of a token")
     parser.add_argument("--label", default="", help="what a token is for")
     parser.add_argument("--scope", choices=[scope.value for scope in Scope], default=Scope.READ.value)
@@ -92,6 +94,12 @@ def _role(accounts: AccountService, given: argparse.Namespace) -> list[str]:
 def _new_password(accounts: AccountService, given: argparse.Namespace) -> list[str]:
     change = _model(AccountChange, {"password": _password()})
     return [_said(accounts.change(_name(given), change), given, "has another password")]
+
+
+def _subject(accounts: AccountService, given: argparse.Namespace) -> list[str]:
+    change = _model(AccountChange, {"subject": given.subject})
+    what = "signs in through the provider" if given.subject else "does not sign in through the provider"
+    return [_said(accounts.change(_name(given), change), given, what)]
 
 
 def _disable(accounts: AccountService, given: argparse.Namespace) -> list[str]:
@@ -128,6 +136,7 @@ ACTS: dict[tuple[str, str], Callable[[AccountService, argparse.Namespace], list[
     ("user", "list"): _list,
     ("user", "role"): _role,
     ("user", "password"): _new_password,
+    ("user", "subject"): _subject,
     ("user", "disable"): _disable,
     ("user", "enable"): _enable,
     ("token", "add"): _add_token,
@@ -167,6 +176,7 @@ def _line(account: Account) -> str:
     words = [account.role.value]
     words += ["disabled"] if account.disabled else []
     words += [] if account.has_password else ["no password"]
+    words += [] if account.subject is None else [f"at the provider {account.subject}"]
     return f"{account.name} ({', '.join(words)})"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Depends, Path, Query, Request
@@ -16,7 +16,18 @@ from backend.contract import may
 from backend.security import acting, asking
 from backend.store import audit_log
 from backend.store.actors import OWNER, Actor
-from core.errors import BadValue, Forbidden, NotFound, NotYours, PackageMissing, SignInFailed, StorageFull, TooManyTries
+from core.errors import (
+    BadValue,
+    Forbidden,
+    NotFound,
+    NotYours,
+    PackageMissing,
+    ProviderDown,
+    SignInFailed,
+    SignInRefused,
+    StorageFull,
+    TooManyTries,
+)
 from core.schemas.accounts import (
     LONGEST_LOG_PAGE,
     Account,
@@ -27,20 +38,27 @@ from core.schemas.accounts import (
     NewAccount,
     NewToken,
     PasswordChange,
+    ProviderAnswer,
     Role,
     SignedIn,
     SignIn,
+    SignInBegun,
     SignInWays,
     TokenRequest,
     Tokens,
 )
 from core.schemas.base import Frozen
 
+if TYPE_CHECKING:
+    from backend.provider.oidc import Provider
+
 router = APIRouter(tags=["accounts"])
 door = APIRouter(tags=["accounts"])  # for whoever is not in yet
 
 #: Threads of their own, and few: anybody may ask for a password to be looked at, which takes long.
 THREADS = CapacityLimiter(2)
+#: The same for what waits for the provider, which may be slow: passwords are looked at meanwhile.
+ASKING_THREADS = CapacityLimiter(4)
 
 Name = Annotated[str, Path(max_length=64)]
 Given = Annotated[Context, Depends(of)]
@@ -49,7 +67,7 @@ PROVING = (SignInFailed, TooManyTries, PackageMissing, StorageFull)
 
 
 def service(context: Given, actor: Who) -> AccountService:
-    return AccountService(context.database, actor)
+    return AccountService(context.database, actor, issuer=context.settings.oidc_issuer)
 
 
 Service = Annotated[AccountService, Depends(service)]
@@ -58,7 +76,8 @@ Service = Annotated[AccountService, Depends(service)]
 @door.get("/sign-in")
 def show_ways(context: Given) -> SignInWays:
     """How one gets into the dashboard here."""
-    return SignInWays(accounts=entering.any_account(context.database))
+    label = None if context.provider is None else context.settings.oidc_label
+    return SignInWays(accounts=entering.any_account(context.database), provider=label)
 
 
 @door.post("/sign-in", status_code=201, responses=may(*PROVING))
@@ -72,6 +91,34 @@ async def sign_in(
     )
 
 
+@router.post("/sign-in/provider", status_code=201, responses=may(NotFound, ProviderDown))
+async def begin_at_provider(context: Given) -> SignInBegun:
+    """Where the dashboard sends a browser that wants to sign in through the provider."""
+    return await to_thread.run_sync(_provider(context).begin, limiter=ASKING_THREADS)
+
+
+@router.post(
+    "/sign-in/provider/answer",
+    status_code=201,
+    responses=may(NotFound, SignInRefused, TooManyTries, ProviderDown, StorageFull),
+)
+async def take_answer(answer: ProviderAnswer, context: Given) -> SignedIn:
+    """A session, as by password, for whom the provider sent the browser back with; good for once."""
+    provider = _provider(context)
+    from backend.accounts import by_provider  # what it needs is loaded with the provider
+
+    signing_in = partial(
+        by_provider.sign_in, context.database, context.settings, provider, answer, address=answer.address
+    )
+    return await to_thread.run_sync(signing_in, limiter=ASKING_THREADS)
+
+
+def _provider(context: Context) -> Provider:
+    if context.provider is None:
+        raise NotFound(kind="sign-in provider", id="SPIKEFRONT_OIDC_ISSUER")
+    return context.provider
+
+
 @router.post("/sign-out", status_code=204, responses=may(StorageFull))
 def sign_out(context: Given, actor: Who) -> None:
     """End the session that asks; of a token nothing ends."""
@@ -83,7 +130,8 @@ def show_me(context: Given, actor: Who) -> Me:
     """Who asks, and what this credential may do."""
     role = next(role for role in Role if role.scope is actor.scope)
     there = actor.name is not None or entering.any_account(context.database)
-    return Me(name=actor.name, role=role, scope=actor.scope, via=actor.via, accounts=there)
+    password = entering.has_password(context.database, actor)
+    return Me(name=actor.name, role=role, scope=actor.scope, via=actor.via, accounts=there, has_password=password)
 
 
 @router.post("/me/password", status_code=204, responses=may(NotFound, BadValue, *PROVING))

@@ -25,9 +25,11 @@ log = logging.getLogger("spikefront.accounts")
 class AccountService:
     """Stateless. Who may ask for accounts is said by the gate; whose a token is, here."""
 
-    def __init__(self, database: Database, actor: Actor) -> None:
+    def __init__(self, database: Database, actor: Actor, *, issuer: str | None = None) -> None:
+        """`issuer`: the provider that people sign in through here; None without one."""
         self._database = database
         self._actor = actor
+        self._issuer = issuer
 
     def all(self) -> list[Account]:
         """By name."""
@@ -49,8 +51,15 @@ class AccountService:
         return _shown(row)
 
     def change(self, name: str, change: AccountChange) -> Account:
-        """Raises NotFound. A new password and a disabled account end every page that is signed in."""
+        """Raises NotFound or BadValue. A new password, another subject and a disabled account end every page that is
+        signed in."""
         kept = None if change.password is None else passwords.hashed(_fit(name, change.password))
+        try:
+            return self._changed(name, change, kept)
+        except IntegrityError:
+            raise BadValue(field="subject", value=change.subject, expected="that of no other account") from None
+
+    def _changed(self, name: str, change: AccountChange, kept: str | None) -> Account:
         with self._database.write() as session:
             row = _require(session, name, to_change=True)
             if change.role is not None and change.role != row.role:
@@ -63,9 +72,23 @@ class AccountService:
             if kept is not None:
                 audit_log.note(session, self._actor, "password.changed", name)
                 row.password_hash = kept
-            if kept is not None or change.disabled:
+            linked = change.subject is not None and self._link(session, row, change.subject)
+            if kept is not None or change.disabled or linked:
                 end_sessions(session, name)
+            session.flush()
         return _shown(row)
+
+    def _link(self, session: Session, row: AccountRow, subject: str) -> bool:
+        """Whether the account is another person's at the provider from now on, or nobody's."""
+        if subject and self._issuer is None:
+            expected = "left out where SPIKEFRONT_OIDC_ISSUER names no provider"
+            raise BadValue(field="subject", value=subject, expected=expected)
+        now = (self._issuer, subject) if subject else (None, None)
+        if (row.issuer, row.subject) == now:
+            return False
+        row.issuer, row.subject = now
+        audit_log.note(session, self._actor, "account.linked" if subject else "account.unlinked", row.name)
+        return True
 
     def tokens(self) -> list[Token]:
         """One's own; of every account for whoever administers. Newest first."""
@@ -149,6 +172,7 @@ def _shown(row: AccountRow) -> Account:
         role=Role(row.role),
         disabled=row.disabled,
         has_password=row.password_hash is not None,
+        subject=row.subject,
         created_at=row.created_at,
     )
 

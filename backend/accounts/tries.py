@@ -21,12 +21,14 @@ WINDOW = timedelta(minutes=15)
 MOST_OF_NAME, MOST_OF_ADDRESS = 10, 30  # failed ones in that time
 
 
-def keys(name: str, address: str | None) -> dict[str, int]:
-    """What a try is counted under, and how many each may have.
+def keys(name: str | None, address: str | None) -> dict[str, int]:
+    """What a try is counted under, and how many each may have; by no name where none is typed.
 
     Of a name its digest: somebody may type a password there.
     """
-    found = {f"name:{hashlib.sha256(name.encode('utf-8', 'replace')).hexdigest()}": MOST_OF_NAME}
+    found = {}
+    if name is not None:
+        found[f"name:{hashlib.sha256(name.encode('utf-8', 'replace')).hexdigest()}"] = MOST_OF_NAME
     if address:
         found[f"address:{_network(address)}"] = MOST_OF_ADDRESS
     return found

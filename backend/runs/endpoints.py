@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Annotated
 
 from anyio import to_thread
-from fastapi import APIRouter, Depends, Header, Path, Query, Response
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import Field
 
@@ -17,8 +17,9 @@ from backend.runs.columns import columns, counts
 from backend.runs.events import Batch, read_batch, read_last_event_id, stream
 from backend.runs.repository import RunWhere
 from backend.runs.service import RunService
-from backend.security import acting
+from backend.security import acting, bearer
 from backend.store.actors import Actor
+from backend.store.credentials import identify
 from core.backbones.catalog import BACKBONES, parse_mask
 from core.errors import (
     BadValue,
@@ -208,6 +209,16 @@ def fork_run(run_id: RunId, request: ForkRequest, response: Response, runs: Serv
     return _made(response, run, created)
 
 
+async def still_admitted(
+    request: Request, context: Annotated[Context, Depends(of)], actor: Annotated[Actor, Depends(acting)]
+) -> Callable[[], bool] | None:
+    """Dependency: whether the credential of this request is still an account's; None of the installation's own."""
+    if actor.name is None:
+        return None
+    given = bearer(request)
+    return lambda: identify(context.database, given) is not None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Opening:
     """Where a reader of events goes on from, and the first look."""
@@ -245,12 +256,15 @@ async def opening(
     },
 )
 async def follow_run(
-    run_id: RunId, context: Annotated[Context, Depends(of)], opened: Annotated[Opening, Depends(opening)]
+    run_id: RunId,
+    context: Annotated[Context, Depends(of)],
+    opened: Annotated[Opening, Depends(opening)],
+    admitted: Annotated[Callable[[], bool] | None, Depends(still_admitted)],
 ) -> AsyncIterator[ServerSentEvent]:
     """What happens to a run, as server-sent events, until it ends; `Last-Event-ID` resumes."""
     if opened.nothing_left:
         return
-    async for event in stream(context.database, run_id, opened.first, opened.after):
+    async for event in stream(context.database, run_id, opened.first, opened.after, admitted=admitted):
         yield event
 
 

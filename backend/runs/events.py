@@ -3,16 +3,17 @@
 Each event is `id`, `event` (started, progress, epoch, state) and one JSON object as `data`. A reader that
 comes back sends the last id it saw and gets what came since. Of progress only the newest is kept; it has no id, and an
 active run tells it again to whoever comes back. After
-the `state` event of a final state the stream ends; asked again beyond it the answer is 204, which
+the `state` event of a final state the stream ends, and before it when the credential that opened it is good no more; asked again beyond it the answer is 204, which
 tells a browser's EventSource to stay away. FastAPI frames the events and sends a quiet reader a comment every 15 s.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import datetime
+from time import monotonic
 
 from anyio import sleep, to_thread
 from fastapi.sse import ServerSentEvent
@@ -24,6 +25,7 @@ from core.errors import BadValue, NotFound
 from core.schemas.run import RunState
 
 POLL_S = 0.25  # progress comes at most four times a second
+LOOK_S = 2.0  # at whether whoever reads still may
 RETRY_MS = 1000
 
 
@@ -70,11 +72,22 @@ def read_batch(database: Database, run_id: str, after: int) -> Batch:
         )
 
 
-async def stream(database: Database, run_id: str, first: Batch, after: int) -> AsyncIterator[ServerSentEvent]:
-    """The events of `first`, then those that follow until the run ends or is deleted."""
+async def stream(
+    database: Database, run_id: str, first: Batch, after: int, *, admitted: Callable[[], bool] | None = None
+) -> AsyncIterator[ServerSentEvent]:
+    """The events of `first`, then those that follow until the run ends or is deleted.
+
+    `admitted`: whether the reader's credential is still good, asked every LOOK_S; the stream ends with it, and a reader
+    that comes back is refused. None of one that has no end.
+    """
     yield ServerSentEvent(retry=RETRY_MS)
     batch, progress_at = first, None
+    looked_at = monotonic()
     while True:
+        if admitted is not None and monotonic() - looked_at >= LOOK_S:
+            if not await to_thread.run_sync(admitted):
+                return
+            looked_at = monotonic()
         told = batch.told(progress_at)
         for row in told:
             yield _event(row)

@@ -1,14 +1,15 @@
-"""Who did what to which, and when: written in the transaction of the act itself, and never changed."""
+"""Who did what to which, and when: written in the transaction of the act itself, never changed, and kept for long."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from backend.store.actors import Actor
-from backend.store.db import utc_now
+from backend.store.actors import COMMAND, Actor
+from backend.store.db import rows_changed, utc_now
 from backend.store.models import AuditEntryRow
 from core.schemas.accounts import AuditEntry, AuditLog
 
@@ -21,6 +22,8 @@ ACTIONS = (
     "account.made",
     "account.disabled",
     "account.enabled",
+    "account.linked",
+    "account.unlinked",
     "role.changed",
     "password.changed",
     "token.made",
@@ -31,6 +34,7 @@ ACTIONS = (
     "share.removed",
     "dataset.added",
     "dataset.replaced",
+    "audit-log.pruned",
 )
 SUBJECT, ADDRESS = 255, 64  # signs
 
@@ -62,6 +66,18 @@ def note_of(
         detail=dict(detail),
     )
     session.add(entry)
+
+
+def old_entries(session: Session, before: datetime) -> int:
+    """How many are from before then."""
+    return session.scalar(select(func.count()).select_from(AuditEntryRow).where(AuditEntryRow.at < before)) or 0
+
+
+def prune(session: Session, before: datetime) -> None:
+    """Take those out, and note that."""
+    removed = rows_changed(session, delete(AuditEntryRow).where(AuditEntryRow.at < before))
+    if removed:
+        note(session, COMMAND, "audit-log.pruned", f"before {before:%Y-%m-%d}", entries=removed)
 
 
 def page(session: Session, *, before: int | None, limit: int, actor: str | None, actions: Iterable[str]) -> AuditLog:

@@ -18,6 +18,7 @@ from pathlib import Path
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
+from backend.store import audit_log
 from backend.store.artifacts import RUN_ID, UNFINISHED, Artifacts, Kept, artifacts_of, folder_bytes
 from backend.store.db import HEAD, Database, opened, schema_version, utc_now
 from backend.store.models import RunEventRow, RunRow, ShareRow, WorkerRow
@@ -54,7 +55,16 @@ def collected(settings: Settings, days: float | None, *, dry_run: bool, as_json:
         with database.read() as session:
             if (found := schema_version(session.connection())) != HEAD:
                 raise DatabaseDown(why=f"it has schema {found}, this version needs {HEAD}. Run: spikefront db upgrade.")
-        freed = list(collect(database, artifacts_of(settings), settings.data, days=days, dry_run=dry_run))
+        freed = list(
+            collect(
+                database,
+                artifacts_of(settings),
+                settings.data,
+                days=days,
+                audit_days=settings.audit_days,
+                dry_run=dry_run,
+            )
+        )
     finally:
         database.close()
     if as_json:
@@ -69,14 +79,22 @@ def collected(settings: Settings, days: float | None, *, dry_run: bool, as_json:
 
 
 def collect(
-    database: Database, artifacts: Artifacts, data: Path, *, days: float, dry_run: bool, now: datetime | None = None
+    database: Database,
+    artifacts: Artifacts,
+    data: Path,
+    *,
+    days: float,
+    audit_days: float,
+    dry_run: bool,
+    now: datetime | None = None,
 ) -> Iterator[Freed]:
-    """Kind by kind, each removed before it is told, unless it is a `dry_run`."""
+    """Kind by kind, each removed before it is told, unless it is a `dry_run`. The audit log has an age of its own."""
     now = now or utc_now()
     before = now - timedelta(days=days)
     yield _checkpoints(database, artifacts, before, dry_run)
     yield _events(database, before, dry_run)
     yield _workers(database, before, dry_run)
+    yield _audit_log(database, now - timedelta(days=audit_days), dry_run)
     yield from _orphans(database, artifacts, now, dry_run)
     yield _caches(data, dry_run)
 
@@ -118,6 +136,15 @@ def _workers(database: Database, before: datetime, dry_run: bool) -> Freed:
         with database.write() as session:
             session.execute(delete(WorkerRow).where(gone))
     return Freed(what="workers that are gone", items=n, bytes=0)
+
+
+def _audit_log(database: Database, before: datetime, dry_run: bool) -> Freed:
+    with database.read() as session:
+        n = audit_log.old_entries(session, before)
+    if n and not dry_run:
+        with database.write(limited=False) as session:
+            audit_log.prune(session, before)
+    return Freed(what="entries of the audit log", items=n, bytes=0)
 
 
 def _orphans(database: Database, artifacts: Artifacts, now: datetime, dry_run: bool) -> Iterator[Freed]:

@@ -322,15 +322,21 @@ class TurnRow(Base):
 
 
 class AccountRow(Base):
-    """A person or a program. `password_hash` is argon2's text, null where nobody signs in by a password."""
+    """A person or a program. `password_hash` is argon2's text, null where nobody signs in by a password.
+
+    `issuer` and `subject` are the provider and its identifier of the person who signs in through it; both or none.
+    """
 
     __tablename__ = "accounts"
+    __table_args__ = (Index("uq_accounts_subject", "issuer", "subject", unique=True),)
 
     name: Mapped[str] = mapped_column(String(64), primary_key=True)
     role: Mapped[str] = mapped_column(String(16))
     password_hash: Mapped[str | None] = mapped_column(Text)
     disabled: Mapped[bool] = mapped_column(default=False, server_default=false())
     created_at: Mapped[datetime]
+    issuer: Mapped[str | None] = mapped_column(String(500))
+    subject: Mapped[str | None] = mapped_column(String(255))
 
 
 class AccessTokenRow(Base):
@@ -358,6 +364,15 @@ class SessionRow(Base):
     account: Mapped[str] = mapped_column(ForeignKey("accounts.name", ondelete="CASCADE"), index=True)
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class SpentTicketRow(Base):
+    """A ticket of a sign-in through the provider that was answered, by its SHA-256, until its end: it is good for once."""
+
+    __tablename__ = "spent_tickets"
+
+    ticket_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    ends_at: Mapped[datetime] = mapped_column(index=True)
 
 
 class SignInCountRow(Base):

@@ -14,6 +14,7 @@ LONGEST_ACCOUNT_NAME = 64
 SHORTEST_PASSWORD, LONGEST_PASSWORD = 10, 200  # characters
 MOST_DAYS = 3650  # of a token
 LONGEST_LOG_PAGE = 500
+LONGEST_SUBJECT = 255  # OpenID Connect Core 1.0, section 2
 _TEXT = r"^[^\x00]*$"  # a pattern also keeps out what is no text in UTF-8
 
 #: As an e-mail address or a login has it: it stands in addresses and logs, and is the same in small letters.
@@ -76,7 +77,10 @@ class Account(Frozen):
     name: str
     role: Role
     disabled: bool
-    has_password: bool = Field(description="false: uses tokens alone")
+    has_password: bool = Field(description="false: uses tokens alone, or signs in through the provider")
+    subject: str | None = Field(
+        default=None, description="the provider's identifier of the person who signs in through it; null: nobody does"
+    )
     created_at: datetime
 
 
@@ -98,6 +102,12 @@ class AccountChange(Frozen):
     role: Role | None = None
     disabled: Switch | None = Field(default=None, description="true: no sign-in, no token of it opens anything")
     password: NewPassword | None = Field(default=None, description="a new one; every page that is signed in is out")
+    subject: Annotated[str, StringConstraints(max_length=LONGEST_SUBJECT, pattern=r"^[^\x00-\x1f\x7f]*$")] | None = (
+        Field(
+            default=None,
+            description="the provider's identifier (`sub`) of the person who signs in through it; empty: nobody does",
+        )
+    )
 
 
 class Token(Frozen):
@@ -138,6 +148,7 @@ class SignInWays(Frozen):
     """How a person gets into the dashboard."""
 
     accounts: bool = Field(description="there are accounts: by name and password")
+    provider: str | None = Field(default=None, description="words of the button that leads to the provider; null: none")
 
 
 class SignIn(Frozen):
@@ -151,6 +162,23 @@ class SignIn(Frozen):
         pattern=_TEXT,
         description="of the person's machine; heeded of the dashboard alone, which shows the installation's token",
     )
+
+
+class SignInBegun(Frozen):
+    """A sign-in through the provider that was begun: `url` is where the browser goes, `ticket` what it must come back with."""
+
+    url: str
+    ticket: str
+
+
+class ProviderAnswer(Frozen):
+    """Body of `POST /sign-in/provider/answer`: the ticket, and what the provider sent the browser back with."""
+
+    ticket: str = Field(max_length=100, pattern=_TEXT)
+    returned_state: str = Field(max_length=200, pattern=_TEXT)
+    returned_code: str = Field(min_length=1, max_length=4000, pattern=_TEXT)
+    issuer: str | None = Field(default=None, max_length=500, pattern=_TEXT, description="its parameter `iss`, RFC 9207")
+    address: str | None = Field(default=None, max_length=64, pattern=_TEXT, description="of the person's machine")
 
 
 class SignedIn(Frozen):
@@ -170,6 +198,7 @@ class Me(Frozen):
     scope: Scope
     via: Via
     accounts: bool = Field(description="there are accounts here")
+    has_password: bool = Field(default=False, description="this account signs in by a password too")
 
 
 class PasswordChange(Frozen):

@@ -26,8 +26,10 @@ from core.schemas.accounts import (
     NewAccount,
     NewToken,
     PasswordChange,
+    ProviderAnswer,
     SignedIn,
     SignIn,
+    SignInBegun,
     SignInWays,
     TokenRequest,
     Tokens,
@@ -468,6 +470,12 @@ class Client:
 
     def sign_in(self, asked: SignIn) -> SignedIn:
         return self._send(SignedIn, "POST", "/sign-in", body=asked)
+
+    def begin_at_provider(self) -> SignInBegun:
+        return self._send(SignInBegun, "POST", "/sign-in/provider")
+
+    def answered_by_provider(self, answer: ProviderAnswer) -> SignedIn:
+        return self._send(SignedIn, "POST", "/sign-in/provider/answer", body=answer)
 
     def sign_out(self) -> None:
         self._request("POST", "/sign-out")

@@ -8,7 +8,7 @@ password. What a session asks the API with goes to its pages as a header of ours
 1. Host: a name that is not ours means DNS rebinding (an outside page that points its own name at us).
 2. Origin: a websocket or a changing request that comes from another page is refused.
 3. `?key=`: the right key gives the cookie and leads to the same address without it.
-4. The cookie, else the page that asks for name and password, or for the key.
+4. The cookie, else the page that asks for name and password or for the key, or leads to the sign-in provider.
 """
 
 from __future__ import annotations
@@ -19,14 +19,17 @@ import ipaddress
 import logging
 import re
 import socket
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any, Protocol
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, MutableMapping
+from typing import Any
 from urllib.parse import parse_qs, parse_qsl, quote, urlencode, urlsplit
 
 from core.addresses import below
 from frontend.client.connection import CREDENTIAL
-from frontend.serving.door import bounce, door, notice
+from frontend.serving import provider
+from frontend.serving.door import Way, bounce, door, notice
 from frontend.serving.sessions import Session, Sessions, cookie_values
+from frontend.serving.ways_in import Accounts, NoAccounts, Refused
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +61,7 @@ _EVERYWHERE: Headers = [
     # not "no-referrer": under it a form sends `Origin: null`, which the check below would refuse
     (b"referrer-policy", b"same-origin"),
 ]
+_NO_REFERRER = (b"referrer-policy", b"no-referrer")
 # The browser loads nothing from elsewhere and sends nothing there. Streamlit styles in line, and its charts
 # compile functions at run time. The websocket is named, since not every browser counts it as 'self'.
 _POLICY = (
@@ -69,41 +73,6 @@ _POLICY = (
 _HOST = re.compile(r"(?P<name>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 #: Other names of the first page, which Streamlit knows at `/` alone.
 HOME = ("/explore", "/explore/")
-
-
-class Refused(Exception):
-    """A sign-in that is refused: the status, and a sentence for the person."""
-
-    def __init__(self, status: int, sentence: str) -> None:
-        super().__init__(sentence)
-        self.status = status
-        self.sentence = sentence
-
-
-class Accounts(Protocol):
-    """How the guard asks for accounts (`frontend.serving.entering`)."""
-
-    async def there(self) -> bool:
-        """Whether one gets in by name and password here."""
-
-    async def sign_in(self, name: str, password: str, *, address: str) -> str:
-        """What the session asks the API with; raises Refused."""
-
-    async def sign_out(self, credential: str) -> None:
-        """It is good for nothing from now on."""
-
-
-class NoAccounts:
-    """The key alone."""
-
-    async def there(self) -> bool:
-        return False
-
-    async def sign_in(self, name: str, password: str, *, address: str) -> str:
-        raise Refused(401, "There are no accounts here.")
-
-    async def sign_out(self, credential: str) -> None:
-        return None
 
 
 class Guard:
@@ -137,7 +106,7 @@ class Guard:
         self.cookie = f"spikefront_{port}"
         self._sessions = sessions or Sessions()
         self._accounts = accounts or NoAccounts()
-        self._entering = 0
+        self._entering: Counter[Way] = Counter()  # sign-ins under way
         self._open: dict[bytes, set[asyncio.Timeout]] = {}  # websockets by their session
         self._names = {name.lower() for name in ("localhost", host, socket.gethostname(), *names)}
         self._wait_s = wait_s
@@ -207,6 +176,13 @@ class Guard:
             await self._sign_out(scope, send, headers)
             return
         query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        if path in (provider.BEGIN, provider.BACK) and scope["method"] == "GET":
+            if path == provider.BEGIN:
+                entering = self._to_provider(scope, send, dict(query))
+            else:
+                entering = self._from_provider(scope, send, dict(query), headers[b"cookie"])
+            await self._one_of_many(scope, send, "provider", entering)
+            return
         keys = [value for name, value in query if name == "key"]
         target = self._address(path, ((name, value) for name, value in query if name != "key"))
         if keys:
@@ -224,18 +200,28 @@ class Guard:
             await self._door(scope, send, 401, target)
 
     async def _door(
-        self, scope: Scope, send: Send, status: int, target: str, *, complaint: str | None = None, by_name: bool = False
+        self,
+        scope: Scope,
+        send: Send,
+        status: int,
+        target: str,
+        *,
+        complaint: str | None = None,
+        about: Way = "key",
+        extra: Headers | None = None,
     ) -> None:
-        """The page that asks who comes. `by_name`: the complaint is about a name and a password."""
-        there = by_name or await self._accounts.there()
+        """The page that asks who comes. `about`: which way in the complaint is about, which is there then."""
+        ways = await self._accounts.ways()
+        leading = f"{self._base}{provider.BEGIN}?{urlencode({'next': target})}"
         page = door(
             action=self._base + KEY_FORM,
-            sign_in=self._base + SIGN_IN_FORM if there else None,
+            sign_in=self._base + SIGN_IN_FORM if ways.accounts or about == "name" else None,
+            provider=None if ways.provider is None else (leading, ways.provider),
             path=target,
             complaint=complaint,
-            by_name=by_name,
+            about=about,
         )
-        await _answer(scope, send, status, page)
+        await _answer(scope, send, status, page, extra)
 
     async def _form(
         self,
@@ -254,12 +240,10 @@ class Guard:
             await _answer(scope, send, 413, notice(title="Too long", text="That is no key."))
             return
         fields = parse_qs(body.decode("utf-8", "replace"))
-        try:
-            wanted = urlsplit(fields.get("next", ["/"])[0])
-        except ValueError:
+        target = self._wanted(fields.get("next", ["/"])[0])
+        if target is None:
             await _answer(scope, send, 400, notice(title="Unreadable", text="The page to open next is no address."))
             return
-        target = self._address(below(wanted.path, self._base), parse_qsl(wanted.query, keep_blank_values=True))
         await given(scope, send, fields, target)
 
     async def _key_given(self, scope: Scope, send: Send, fields: dict[str, list[str]], target: str) -> None:
@@ -268,18 +252,70 @@ class Guard:
     async def _name_given(self, scope: Scope, send: Send, fields: dict[str, list[str]], target: str) -> None:
         """How often somebody may fail is the API's to say, whichever dashboard they come by."""
         name, password = fields.get("name", [""])[0], fields.get("password", [""])[0]
-        if self._entering >= WAITING_LIMIT:
+
+        async def signing_in() -> None:
+            try:
+                credential = await self._accounts.sign_in(name, password, address=_address_of(scope))
+            except Refused as refused:
+                await self._door(scope, send, refused.status, target, complaint=refused.sentence, about="name")
+            else:
+                await self._let_in(scope, send, credential, target)
+
+        await self._one_of_many(scope, send, "name", signing_in())
+
+    async def _one_of_many(self, scope: Scope, send: Send, way: Way, entering: Coroutine[Any, Any, None]) -> None:
+        """Of each way in so many at once, so that a provider that is slow keeps nobody's password waiting."""
+        if self._entering[way] >= WAITING_LIMIT:
+            entering.close()
             await _answer(scope, send, 429, notice(title="Too many at once", text="Wait a moment and try again."))
             return
-        self._entering += 1
+        self._entering[way] += 1
         try:
-            credential = await self._accounts.sign_in(name, password, address=(scope.get("client") or ("?",))[0])
-        except Refused as refused:
-            await self._door(scope, send, refused.status, target, complaint=refused.sentence, by_name=True)
-        else:
-            await self._let_in(scope, send, credential, target)
+            await entering
         finally:
-            self._entering -= 1
+            self._entering[way] -= 1
+
+    async def _to_provider(self, scope: Scope, send: Send, query: dict[str, str]) -> None:
+        """To the provider, with what this browser must come back with in a cookie."""
+        target = self._wanted(query.get("next", "/")) or self._address("/", ())
+        try:
+            begun = await self._accounts.begin(address=_address_of(scope))
+        except Refused as refused:
+            await self._door(scope, send, refused.status, target, complaint=refused.sentence, about="provider")
+            return
+        cookie = self._ticket_cookie(scope, provider.kept(begun.ticket, target), provider.KEPT_S)
+        await _answer(scope, send, 303, b"", [(b"location", begun.url.encode("latin-1", "replace")), cookie])
+
+    async def _from_provider(self, scope: Scope, send: Send, query: dict[str, str], cookies: str) -> None:
+        """Back from there: a session as by password. What is wrong leads to the door, and the cookie is spent."""
+        kept = provider.read_kept(cookie_values(cookies, self._ticket_name))
+        spent: Headers = [self._ticket_cookie(scope, "", 0), _NO_REFERRER]  # the address holds the provider's code
+        target = self._wanted("/" if kept is None else kept.path) or self._address("/", ())
+        try:
+            if kept is None:
+                raise Refused(400, provider.NOT_HERE)
+            if (why := provider.complaint(query)) is not None:
+                raise Refused(403, why)
+            try:
+                answer = provider.answer(kept, query, address=_address_of(scope))
+            except ValueError:
+                raise Refused(400, provider.UNREADABLE) from None
+            credential = await self._accounts.answered(answer)
+        except Refused as refused:
+            await self._door(
+                scope, send, refused.status, target, complaint=refused.sentence, about="provider", extra=spent
+            )
+        else:
+            # not a redirect: it would still be of the provider's making, and the session's cookie stay at home
+            await _answer(scope, send, 200, bounce(path=target), [*spent, self._session_cookie(scope, credential)])
+
+    @property
+    def _ticket_name(self) -> str:
+        return f"{self.cookie}_provider"
+
+    def _ticket_cookie(self, scope: Scope, value: str, seconds: int) -> tuple[bytes, bytes]:
+        place = f"Path={self._base}{provider.BEGIN}; Max-Age={seconds}; HttpOnly; SameSite=Lax"
+        return b"set-cookie", f"{self._ticket_name}={value}; {place}{self._secure(scope)}".encode()
 
     async def _sign_out(self, scope: Scope, send: Send, headers: dict[bytes, str]) -> None:
         """Ends the session, here and at the API, and every page that is open under it."""
@@ -298,14 +334,20 @@ class Guard:
 
     async def _let_in(self, scope: Scope, send: Send, credential: str, target: str) -> None:
         """A cookie, and on to `target`."""
+        location = (b"location", target.encode("latin-1", "replace"))
+        await _answer(scope, send, 303, b"", [location, self._session_cookie(scope, credential)])
+
+    def _session_cookie(self, scope: Scope, credential: str) -> tuple[bytes, bytes]:
+        """Of a session that begins."""
         cookie = (
             f"{self.cookie}={self._sessions.begin(credential)}; Path={self._base or '/'}; "
-            f"Max-Age={self._sessions.lifetime_s:.0f}; HttpOnly; SameSite=Strict"
+            f"Max-Age={self._sessions.lifetime_s:.0f}; HttpOnly; SameSite=Strict{self._secure(scope)}"
         )
-        if scope.get("scheme") == "https" or _name_in(scope) == self._secure_name:
-            cookie += "; Secure"
-        extra = [(b"location", target.encode("latin-1", "replace")), (b"set-cookie", cookie.encode())]
-        await _answer(scope, send, 303, b"", extra)
+        return b"set-cookie", cookie.encode()
+
+    def _secure(self, scope: Scope) -> str:
+        """Whether a cookie stays on HTTPS: where the browser has come by it, whatever reaches us here."""
+        return "; Secure" if scope.get("scheme") == "https" or _name_in(scope) == self._secure_name else ""
 
     async def _judge(self, scope: Scope, send: Send, key: str, target: str) -> None:
         """The right key: a cookie and on to `target`. A wrong one: a sentence, later each time."""
@@ -313,7 +355,7 @@ class Guard:
             self._wrong = 0
             await self._let_in(scope, send, self._token, target)
             return
-        log.warning("guard.wrong_key", extra={"client": (scope.get("client") or ("?",))[0]})
+        log.warning("guard.wrong_key", extra={"client": _address_of(scope)})
         if self._waiting >= WAITING_LIMIT:
             await _answer(scope, send, 429, notice(title="Too many wrong keys", text="Wait a moment and try again."))
             return
@@ -325,6 +367,14 @@ class Guard:
         finally:
             self._waiting -= 1
         await self._door(scope, send, 401, target, complaint="That key does not fit.")
+
+    def _wanted(self, address: str) -> str | None:
+        """Where somebody wants to go, as a path of ours; None of what is no address."""
+        try:
+            wanted = urlsplit(address)
+        except ValueError:
+            return None
+        return self._address(below(wanted.path, self._base), parse_qsl(wanted.query, keep_blank_values=True))
 
     def _address(self, path: str, query: Iterable[tuple[str, str]]) -> str:
         return self._base + _address(path, query)
@@ -369,6 +419,11 @@ def _origin_is_ours(headers: dict[bytes, str]) -> bool:
         return origin is None or urlsplit(origin).netloc.lower() == headers.get(b"host", "").lower()
     except ValueError:  # no address at all
         return False
+
+
+def _address_of(scope: Scope) -> str:
+    """Of the visitor's machine, as a proxy that is trusted tells it."""
+    return str((scope.get("client") or ("?",))[0])
 
 
 def _name_in(scope: Scope) -> str:

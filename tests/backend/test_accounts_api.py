@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 from fastapi.testclient import TestClient
-from people import PASSWORD, account, cheap_passwords, session, token
+from people import PASSWORD, account, bearer, cheap_passwords, session, token
 from sqlalchemy import select, update
 
 from backend.accounts import passwords, sign_in, tries
@@ -17,10 +17,6 @@ from backend.store.db import Database, utc_now
 from backend.store.models import AccessTokenRow, AccountRow, RunRow, SessionRow, SignInCountRow
 
 BAD = {"name": "ann", "password": "not the password"}
-
-
-def bearer(value: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {value}"}
 
 
 def log(client: TestClient, **asked: object) -> list[tuple[str | None, str, str]]:
@@ -43,13 +39,16 @@ def ann(client: TestClient) -> str:
 
 
 def test_the_first_account_turns_the_sign_in_on_and_the_key_stays_an_administrators(client: TestClient) -> None:
-    assert client.get("/api/v1/sign-in").json() == {"accounts": False}
+    assert client.get("/api/v1/sign-in").json() == {"accounts": False, "provider": None}
     account(client, "Ann@Lab.example", "viewer")
-    assert client.get("/api/v1/sign-in").json() == {"accounts": True}
+    assert client.get("/api/v1/sign-in").json() == {"accounts": True, "provider": None}
     assert client.get("/api/v1/me").json()["scope"] == "admin"
     value = session(client, "ANN@lab.EXAMPLE")
     me = client.get("/api/v1/me", headers=bearer(value)).json()
-    assert me == {"name": "ann@lab.example", "role": "viewer", "scope": "read", "via": "session", "accounts": True}
+    assert me == {
+        "name": "ann@lab.example", "role": "viewer", "scope": "read", "via": "session", "accounts": True,
+        "has_password": True,
+    }  # fmt: skip
 
 
 @pytest.mark.real_hashes

@@ -17,11 +17,12 @@ from core.schemas.results import RunError, Started
 LONG_AGO = 10**9  # seconds since 1970
 
 
-def gone(database, settings, *, days=0.0, dry_run=False, later_days=1):
+def gone(database, settings, *, days=0.0, audit_days=730.0, dry_run=False, later_days=1):
     """What is freed a day from now, by its name: (items, bytes)."""
     now = utc_now() + timedelta(days=later_days)
     artifacts = Artifacts(settings)
-    found = collect(database, artifacts, settings.data, days=days, dry_run=dry_run, now=now)
+    ages = {"days": days, "audit_days": audit_days}
+    found = collect(database, artifacts, settings.data, **ages, dry_run=dry_run, now=now)
     return {one.what.split()[0]: (one.items, one.bytes) for one in list(found)}
 
 

@@ -254,7 +254,13 @@ def test_what_nobody_needs_goes_from_the_store_too(remote, server, trained):
     s3_clock = datetime(2030, 1, 2, tzinfo=UTC)  # of each object: a day before
     for dry_run in (True, False):
         found = collect(
-            context.database, context.artifacts, context.settings.data, days=0, dry_run=dry_run, now=s3_clock
+            context.database,
+            context.artifacts,
+            context.settings.data,
+            days=0,
+            audit_days=9,
+            dry_run=dry_run,
+            now=s3_clock,
         )
         sizes = {one.what.split()[0]: (one.items, one.bytes) for one in list(found)}
         assert (sizes["folders"], sizes["stored"]) == ((1, 10), (1, 10)), "what a run can go on from stays"

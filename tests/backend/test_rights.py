@@ -100,6 +100,9 @@ ROUTES = {
     "DELETE /views/{view_id}": SUBMIT,
     "POST /shares": SUBMIT,
     "DELETE /shares/{share_id}": SUBMIT,
+    # the dashboard's
+    "POST /sign-in/provider": ADMIN,
+    "POST /sign-in/provider/answer": ADMIN,
     # the installation's
     "POST /imports/unlisted": ADMIN,
     "GET /accounts": ADMIN,
@@ -200,8 +203,9 @@ def test_with_no_account_everything_is_as_it_was(settings) -> None:
     with client_over(settings) as client:
         assert client.get("/api/v1/me").json() == {
             "name": None, "role": "admin", "scope": "admin", "via": "installation", "accounts": False,
+            "has_password": False,
         }  # fmt: skip
-        assert client.get("/api/v1/sign-in").json() == {"accounts": False}
+        assert client.get("/api/v1/sign-in").json() == {"accounts": False, "provider": None}
         made = client.post("/api/v1/runs", json={"mask": "F9"})
         assert made.status_code == 201 and made.json()["submitter"] is None
         assert _stranger(client).get("/api/v1/runs").status_code == 401

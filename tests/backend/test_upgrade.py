@@ -218,7 +218,7 @@ def test_runs_and_links_from_before_the_images_were_noted_are_read_listed_and_sh
         for column in ("data_digest", "name", "differs", "archived", *asked):
             connection.execute(f"ALTER TABLE runs DROP COLUMN {column}")
         connection.execute("ALTER TABLE workers DROP COLUMN offer")
-        accounts = ("access_tokens", "sessions", "accounts", "sign_in_counts", "audit_log")
+        accounts = ("access_tokens", "sessions", "accounts", "sign_in_counts", "spent_tickets", "audit_log")
         for table in ("saved_views", "turns", *accounts):
             connection.execute(f"DROP TABLE {table}")
         connection.execute("UPDATE runs SET summary = json_remove(summary, '$.data_digest'), repeat_hash = '2:old'")

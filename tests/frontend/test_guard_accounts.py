@@ -9,7 +9,9 @@ from html import unescape
 import pytest
 from guarding import KEY, asking, connect, inside, make, visit, websocket
 
-from frontend.serving.guard import CREDENTIAL, WAITING_LIMIT, Refused
+from core.schemas.accounts import SignInWays
+from frontend.serving.guard import CREDENTIAL, WAITING_LIMIT
+from frontend.serving.ways_in import Refused
 
 NAME_AND_PASSWORD = {"name": "ann", "password": "right", "next": "/run?run=1"}
 
@@ -21,8 +23,8 @@ class Lab:
         self.asked: list[tuple[str, str, str]] = []
         self.out: list[str] = []
 
-    async def there(self) -> bool:
-        return True
+    async def ways(self) -> SignInWays:
+        return SignInWays(accounts=True)
 
     async def sign_in(self, name: str, password: str, *, address: str) -> str:
         self.asked.append((name, password, address))

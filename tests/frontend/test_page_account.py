@@ -16,7 +16,7 @@ from frontend.client import connection
 from frontend.client.api import ApiProblem, Client
 from frontend.keys import Key
 from frontend.serving.entering import ApiAccounts
-from frontend.serving.guard import Refused
+from frontend.serving.ways_in import Refused
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -161,7 +161,7 @@ def test_a_page_that_nobody_looks_at_any_more_asks_with_nobodys_rights(monkeypat
 def test_the_door_knows_of_accounts_and_says_what_the_api_says(stack, people):
     clock = [0.0]
     door = ApiAccounts(stack.client, clock=lambda: clock[0])
-    assert anyio.run(door.there)
+    assert anyio.run(door.ways).accounts
 
     async def enter(password: str) -> str:
         return await door.sign_in("Ann", password, address="192.0.2.1")
@@ -176,6 +176,6 @@ def test_the_door_knows_of_accounts_and_says_what_the_api_says(stack, people):
 
 def test_a_door_before_an_api_that_is_away_asks_for_the_key(tmp_path):
     away = ApiAccounts(Client("http://127.0.0.1:9", lambda: "t"))
-    assert not anyio.run(away.there)
+    assert not anyio.run(away.ways).accounts
     with pytest.raises(Refused, match="does not answer"):
         anyio.run(lambda: away.sign_in("a", "b", address="x"))

@@ -57,6 +57,10 @@ class People:
         return self.client.request(method, path, **asked)
 
 
+def bearer(value: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {value}"}
+
+
 def account(client: TestClient, name: str, role: str, password: str | None = PASSWORD) -> None:
     made = client.post("/api/v1/accounts", json={"name": name, "role": role, "password": password})
     assert made.status_code == 201, made.text

@@ -49,6 +49,16 @@ def password(name: str = NAME, as_json: bool = AS_JSON) -> None:
 
 
 @app.command()
+def subject(
+    name: str = NAME,
+    subject: str = typer.Argument("", help="The provider's identifier (sub) of the person; left out: nobody's."),
+    as_json: bool = AS_JSON,
+) -> None:
+    """Say who signs in to an account through the provider of SPIKEFRONT_OIDC_ISSUER."""
+    _do("subject", "--name", name, f"--subject={subject}", as_json=as_json)
+
+
+@app.command()
 def disable(name: str = NAME, as_json: bool = AS_JSON) -> None:
     """No sign-in, and no token of it opens anything; its runs stay."""
     _do("disable", "--name", name, as_json=as_json)

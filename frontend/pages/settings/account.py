@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import streamlit as st
 from pydantic import ValidationError
 
@@ -15,6 +18,7 @@ from core.schemas.accounts import (
     AuditEntry,
     Me,
     NewAccount,
+    NewToken,
     PasswordChange,
     Role,
     Scope,
@@ -27,6 +31,7 @@ from frontend.keys import Key
 from frontend.parts import actions as acts
 from frontend.parts import run_state as state
 
+Answer = TypeVar("Answer")
 ROLES = {
     Role.VIEWER: "viewer: looks at everything",
     Role.MEMBER: "member: also launches runs, and changes what is its own",
@@ -40,7 +45,7 @@ PASSWORD_RULE = f"{SHORTEST_PASSWORD} characters or more"
 
 def draw(me: Me) -> None:
     _who(me)
-    if me.via == "session":
+    if me.via == "session" and me.has_password:
         with st.expander("Change the password", icon=":material/password:"):
             _password()
     st.subheader("Tokens")
@@ -75,8 +80,10 @@ def _password() -> None:
         st.error("The new password is not the same both times.")
     elif not SHORTEST_PASSWORD <= len(new) <= LONGEST_PASSWORD:
         st.error(f"A password has {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters.")
-    elif _done(lambda: api().change_password(PasswordChange(current=current, new=new))):
-        st.success("The password is changed; every other page that you had signed in on is out.")
+    else:
+        change = PasswordChange(current=current, new=new)
+        changed = "The password is changed; every other page that you had signed in on is out."
+        _ask(lambda: api().change_password(change), lambda _: st.success(changed))
 
 
 def _new_token(me: Me) -> None:
@@ -100,15 +107,13 @@ def _new_token(me: Me) -> None:
         if not name.strip():
             st.error("Say what the token is for.")
             return
-        try:
-            made = api().add_token(TokenRequest(name=name, scope=scope, expires_in_days=days, account=owner))
-        except ApiProblem as problem:
-            show_problem(problem)
-        except ApiDown:
-            st.error(DOWN_TITLE)
-        else:
-            st.success("Copy it now: it is not shown again.")
-            st.code(made.token, language=None, wrap_lines=True)
+        asked = TokenRequest(name=name, scope=scope, expires_in_days=days, account=owner)
+        _ask(lambda: api().add_token(asked), _show_once)
+
+
+def _show_once(made: NewToken) -> None:
+    st.success("Copy it now: it is not shown again.")
+    st.code(made.token, language=None, wrap_lines=True)
 
 
 def _tokens(me: Me) -> None:
@@ -160,13 +165,13 @@ def _new_account() -> None:
             f"{LONGEST_PASSWORD} characters."
         )
         return
-    if _done(lambda: api().add_account(new)):
-        st.success(f"{plain(new.name)} can sign in.")
+    _ask(lambda: api().add_account(new), lambda made: st.success(f"{plain(made.name)} can sign in."))
 
 
 def _account(account: Account, me: Me) -> None:
     with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"account_{account.name}"):
         words = [] if account.has_password else ["no password"]
+        words += [] if account.subject is None else ["signs in through the provider"]
         words += ["disabled"] if account.disabled else []
         st.markdown(f"**{plain(account.name)}**", width="content")
         st.caption(plain(" · ".join([*words, f"made {state.ago(account.created_at)}"])))
@@ -204,13 +209,13 @@ def _entry(entry: AuditEntry) -> tuple[str, ...]:
     return (f"{entry.at:%Y-%m-%d %H:%M:%S}", who, entry.action, entry.subject, f"{detail}{where}".strip())
 
 
-def _done(act) -> bool:
+def _ask(act: Callable[[], Answer], done: Callable[[Answer], object]) -> None:
+    """`done` says what came of it; what is refused is said here."""
     try:
-        act()
+        answer = act()
     except ApiProblem as problem:
         show_problem(problem)
     except ApiDown:
         st.error(DOWN_TITLE)
     else:
-        return True
-    return False
+        done(answer)
