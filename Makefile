@@ -11,7 +11,7 @@ $(BIN)/deptry .
 $(BIN)/mypy
 endef
 
-.PHONY: help install run test bench lint clean
+.PHONY: help install run test bench lint audit clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -45,6 +45,9 @@ bench: $(VENV)/.installed-test  ## the benchmarks, small
 
 lint: $(VENV)/.installed-test  ## style, structure, declared packages and types only
 	$(LINT)
+
+audit: $(VENV)/.installed  ## known vulnerabilities of the pinned packages; 2 where their database cannot be reached
+	@$(BIN)/python scripts/audit
 
 clean:  ## remove the environment and caches (never your data)
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache .mypy_cache

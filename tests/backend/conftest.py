@@ -17,6 +17,7 @@ import httpx
 import pytest
 import uvicorn
 from fastapi.testclient import TestClient
+from providers import lab, standing_lab  # noqa: F401, fixtures
 from starlette.routing import compile_path
 from stores import api_url, empty_url, finish, postgres_database, postgres_emptied, store, store_url, stores_of  # noqa: F401, fixtures
 from twins import TINY, trained_twins

@@ -11,7 +11,7 @@ from backend.store.__main__ import main
 from backend.store.artifacts import Artifacts
 from backend.store.collecting import collect
 from backend.store.db import utc_now
-from backend.store.models import RunEventRow, RunRow, WorkerRow
+from backend.store.models import AuditEntryRow, RunEventRow, RunRow, WorkerRow
 from core.schemas.results import RunError, Started
 
 LONG_AGO = 10**9  # seconds since 1970
@@ -115,6 +115,49 @@ def test_workers_that_are_gone_and_caches_that_nothing_reads_go(lifecycle, datab
     assert sorted(one.name for one in cache.iterdir()) == [".young", "newer"]
     with database.read() as session:
         assert list(session.scalars(select(WorkerRow.name))) == ["here"]
+
+
+def noted(database):
+    with database.read() as session:
+        wanted = select(AuditEntryRow.action, AuditEntryRow.subject, AuditEntryRow.detail).order_by(AuditEntryRow.id)
+        return [tuple(row) for row in session.execute(wanted)]
+
+
+def age(database, action, days):
+    with database.write() as session:
+        aged = update(AuditEntryRow).where(AuditEntryRow.action == action)
+        session.execute(aged.values(at=utc_now() - timedelta(days=days)))
+
+
+def test_old_entries_of_the_audit_log_go_by_an_age_of_their_own_and_that_is_noted(client, database, settings):
+    client.post("/api/v1/accounts", json={"name": "ann", "role": "viewer"})
+    client.patch("/api/v1/accounts/ann", json={"role": "admin"})
+    client.patch("/api/v1/accounts/ann", json={"disabled": True})
+    age(database, "account.made", 731)
+    age(database, "role.changed", 728)
+    before = noted(database)
+    assert gone(database, settings, dry_run=True)["entries"] == (1, 0) and noted(database) == before
+    assert gone(database, settings, days=0)["entries"] == (1, 0)  # --days is not about it
+    assert [action for action, _, _ in noted(database)] == ["role.changed", "account.disabled", "audit-log.pruned"]
+    assert noted(database)[-1][2] == {"entries": 1}
+    assert gone(database, settings)["entries"] == (0, 0) and len(noted(database)) == 3  # nothing is not noted
+    assert gone(database, settings, audit_days=0.5, later_days=1)["entries"] == (3, 0)
+    assert client.get("/api/v1/audit-log").json()["items"][0]["action"] == "audit-log.pruned"
+
+
+def test_the_command_keeps_the_audit_log_as_long_as_its_setting_says(client, database, settings, monkeypatch, capsys):
+    client.post("/api/v1/accounts", json={"name": "ann", "role": "viewer"})
+    age(database, "account.made", 100)
+    monkeypatch.setenv("SPIKEFRONT_HOME", str(settings.home))
+
+    def removed() -> int:
+        assert main(["gc", "--json", "--days", "0"]) == 0
+        freed = json.loads(capsys.readouterr().out)["freed"]
+        return next(one["items"] for one in freed if one["what"] == "entries of the audit log")
+
+    assert removed() == 0
+    monkeypatch.setenv("SPIKEFRONT_AUDIT_DAYS", "99")
+    assert removed() == 1
 
 
 def test_the_command_prints_bytes_and_items_and_a_dry_run_changes_nothing(finisher, settings, monkeypatch, capsys):

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 
 import httpx
 import pytest
 from fastapi import routing
+from people import PASSWORD, bearer, cheap_passwords
+from sqlalchemy import update
 
 from backend.runs import events
+from backend.store.db import Database, utc_now
 from backend.store.lifecycle import Claim, Lifecycle
+from backend.store.models import AccessTokenRow, SessionRow
 from core.schemas.results import EpochDone, Progress, RunError
 
 
@@ -118,3 +123,67 @@ def test_a_deleted_run_ends_its_stream(served: httpx.Client, lifecycle: Lifecycl
             target=lambda: (served.post(f"/api/v1/runs/{run['id']}/cancel"), served.delete(f"/api/v1/runs/{run['id']}"))
         ).start()
         assert [data.get("state") for _, _, data in stream] in ([], ["cancelled"])
+
+
+def ended_by(what: str, served: httpx.Client, database: Database, token_id: str, shown: dict[str, str]) -> None:
+    past = {"expires_at": utc_now()}
+    match what:
+        case "token revoked":
+            served.delete(f"/api/v1/tokens/{token_id}").raise_for_status()
+        case "account disabled":
+            served.patch("/api/v1/accounts/ann", json={"disabled": True}).raise_for_status()
+        case "signed out":
+            served.post("/api/v1/sign-out", headers=shown).raise_for_status()
+        case "another password":
+            served.patch("/api/v1/accounts/ann", json={"password": PASSWORD + "!"}).raise_for_status()
+        case "token expired":
+            with database.write() as session:
+                session.execute(update(AccessTokenRow).values(past))
+        case "session expired":
+            with database.write() as session:
+                session.execute(update(SessionRow).values(past))
+
+
+@pytest.mark.parametrize(
+    ("what", "by"),
+    [
+        ("token revoked", "token"),
+        ("token expired", "token"),
+        ("account disabled", "token"),
+        ("account disabled", "session"),
+        ("signed out", "session"),
+        ("session expired", "session"),
+        ("another password", "session"),
+    ],
+)
+def test_a_stream_ends_with_the_credential_that_opened_it(
+    what: str,
+    by: str,
+    served: httpx.Client,
+    claim: Claim,
+    lifecycle: Lifecycle,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And the installation's own, and whoever else reads, go on."""
+    assert events.LOOK_S <= 5  # seconds, as the docs promise
+    monkeypatch.setattr(events, "LOOK_S", 0.1)
+    cheap_passwords(monkeypatch)
+    served.post("/api/v1/accounts", json={"name": "ann", "role": "viewer", "password": PASSWORD}).raise_for_status()
+    made = served.post("/api/v1/tokens", json={"name": "t", "account": "ann"}).json()
+    session = served.post("/api/v1/sign-in", json={"name": "ann", "password": PASSWORD}).json()["token"]
+    shown = bearer(made["token"] if by == "token" else session)
+    at = f"/api/v1/runs/{claim.run_id}/events"
+    with served.stream("GET", at, headers=shown) as ours, served.stream("GET", at) as owners:
+        stream, other = read(ours.iter_lines()), read(owners.iter_lines())
+        assert [next(stream)[2]["state"] for _ in range(2)] == ["queued", "running"]
+        time.sleep(0.4)
+        lifecycle.record(claim, epoch(1))
+        assert next(stream)[1] == "epoch"  # while it is good, nothing ends
+        ended_by(what, served, database, made["id"], shown)
+        began = time.monotonic()
+        assert list(stream) == [] and time.monotonic() - began < 10
+        lifecycle.record(claim, epoch(2))
+        assert [next(other)[1] for _ in range(4)] == ["state", "state", "epoch", "epoch"]
+    again = served.get(at, headers=shown)
+    assert (again.status_code, again.json()["code"]) == (401, "unauthorised")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from core.addresses import below, with_password
 from core.errors import BadValue
 from core.host.child_env import WITHHELD
-from core.settings import Settings, read_token
+from core.settings import Settings, read_client_secret, read_token
 
 DATABASE, BROKER = "postgresql://spikefront@db:5432/spikefront", "redis://broker:6379/0"
 
@@ -67,7 +67,10 @@ def test_lists_take_commas_and_spaces(monkeypatch):
     ("name", "value"),
     [("BASE_PATH", "sf"), ("BASE_PATH", "/api"), ("BASE_PATH", "/s/x"), ("BASE_PATH", "/a/../b"), ("BASE_PATH", "/a b"),
      ("BASE_PATH", "//evil.example"), ("ALLOWED_HOSTS", "lab:80"), ("ALLOWED_HOSTS", "*"), ("TRUSTED_PROXIES", "*"),
-     ("TRUSTED_PROXIES", "proxy"), ("TRUSTED_PROXIES", "10.0.0.1/8"), ("LOG_FORMAT", "xml")],
+     ("TRUSTED_PROXIES", "proxy"), ("TRUSTED_PROXIES", "10.0.0.1/8"), ("LOG_FORMAT", "xml"),
+     ("OIDC_ISSUER", "http://login.example"), ("OIDC_ISSUER", "https://login.example?x=1"), ("OIDC_ISSUER", "login"),
+     ("OIDC_SCOPES", "profile email"), ("OIDC_ROLES", "lab"), ("OIDC_ROLES", "lab=owner"), ("OIDC_ROLES", "=admin"),
+     ("OIDC_ACCOUNTS", "admin"), ("OIDC_CLIENT_ID", "two words"), ("OIDC_LABEL", "x" * 61), ("AUDIT_DAYS", "-1")],
 )  # fmt: skip
 def test_a_value_that_cannot_be_meant_is_refused_by_its_name(monkeypatch, name, value):
     assert refused(monkeypatch, **{name: value}).startswith(f"SPIKEFRONT_{name} is ")
@@ -147,7 +150,9 @@ def test_a_token_is_in_no_error_and_no_print(monkeypatch):
 
 def test_a_trainer_gets_no_secret_and_no_way_to_one():
     secrets = [
-        name for name in map(str, _variables()) if "TOKEN" in name or "PASSWORD" in name or name.endswith("_URL")
+        name
+        for name in map(str, _variables())
+        if any(word in name for word in ("TOKEN", "PASSWORD", "SECRET")) or name.endswith("_URL")
     ]
     ours = {name for name in WITHHELD if name.startswith("SPIKEFRONT_")}
     assert set(secrets) - {"SPIKEFRONT_PUBLIC_URL", "SPIKEFRONT_API_URL"} == ours
@@ -163,3 +168,30 @@ def test_what_stands_below_a_path_is_found_whether_a_proxy_took_it_off_or_not(pa
     assert below(base + path, base) == (path or "/") if base else below(path, base) == path
     if not path.startswith("/sf/") or base != "/sf":
         assert below(path, base) == path
+
+
+def test_a_provider_is_named_to_the_letter_with_our_name_there(monkeypatch):
+    settings = told(monkeypatch, OIDC_ISSUER="https://login.example/", OIDC_CLIENT_ID="spikefront")
+    assert (settings.oidc_issuer, settings.oidc_accounts, settings.oidc_roles) == ("https://login.example/", "off", ())
+    assert told(monkeypatch, OIDC_ISSUER="http://127.0.0.1:9000").oidc_issuer == "http://127.0.0.1:9000"
+    roles = told(monkeypatch, OIDC_ROLES="cn=heads=admin, lab = member,").oidc_roles
+    assert roles == (("cn=heads", "admin"), ("lab", "member"))
+
+
+@pytest.mark.parametrize(("given", "missing"), [("OIDC_ISSUER", "OIDC_CLIENT_ID"), ("OIDC_CLIENT_ID", "OIDC_ISSUER")])
+def test_an_issuer_and_our_name_there_go_together(monkeypatch, given, missing):
+    said = refused(monkeypatch, **{given: "https://login.example"})
+    assert said.startswith(f"SPIKEFRONT_{missing} ")
+
+
+def test_the_secret_for_the_provider_stands_in_a_file_and_in_no_repr(monkeypatch, tmp_path):
+    file = tmp_path / "secret"
+    file.write_text("of-the-client\n")
+    settings = told(monkeypatch, OIDC_CLIENT_SECRET_FILE=file)
+    assert read_client_secret(settings) == "of-the-client" and "of-the-client" not in repr(settings)
+    assert read_client_secret(Settings(oidc_client_secret_file=None)) is None
+    file.write_text("two words\n")
+    with pytest.raises(BadValue, match="^SPIKEFRONT_OIDC_CLIENT_SECRET_FILE is ") as caught:
+        read_client_secret(settings)
+    assert "two words" not in caught.value.message
+    assert "SPIKEFRONT_OIDC_CLIENT_SECRET_FILE" in WITHHELD

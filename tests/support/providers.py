@@ -16,6 +16,7 @@ from itertools import count
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
+import pytest
 import uvicorn
 from joserfc import jwt
 from joserfc.jwk import OctKey, RSAKey
@@ -173,3 +174,17 @@ def provider() -> Iterator[Lab]:
         thread.join(timeout=20)
         assert not thread.is_alive()
         listener.close()
+
+
+@pytest.fixture(scope="module")
+def standing_lab() -> Iterator[Lab]:
+    with provider() as running:
+        yield running
+
+
+@pytest.fixture
+def lab(standing_lab: Lab) -> Lab:
+    """As it is at first; only its key is an old one."""
+    fresh = Lab(issuer=standing_lab.issuer, key=standing_lab.key)
+    standing_lab.__dict__.update({name: value for name, value in vars(fresh).items() if name != "_routes"})
+    return standing_lab
