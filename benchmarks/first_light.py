@@ -59,9 +59,10 @@ def launch_latency(api: httpx.Client, seed: int) -> float:
 def measure(launches: int) -> dict:
     with tempfile.TemporaryDirectory(prefix="sf-bench-") as folder:
         environment = os.environ | PORTS | {"SPIKEFRONT_HOME": folder}
+        command = [sys.executable, "-m", "core.cli", "up", "--no-gallery"]  # whose points are there at once
         start = time.perf_counter()
         with Path(folder, "up.log").open("w") as log:
-            up = subprocess.Popen([sys.executable, "-m", "core.cli", "up"], env=environment, stdout=log, stderr=log)
+            up = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         try:
             root = f"http://127.0.0.1:{PORTS['SPIKEFRONT_API_PORT']}/api/v1"
             board = f"http://127.0.0.1:{PORTS['SPIKEFRONT_DASHBOARD_PORT']}/_stcore/health"

@@ -13,6 +13,8 @@ import numpy as np
 from core.bundle import Predictions
 
 NUMBERS_AT_ONCE = 1 << 22  # float64s of one of several arrays that a softmax takes
+#: Of the outputs of a bundle that must be small: twelve bits less of each number, which a softmax does not feel.
+OUTPUT_STEP = 2.0**-11
 
 
 def running_mean(outputs: np.ndarray) -> np.ndarray:
@@ -71,3 +73,15 @@ def right_alone(a: Predictions, b: Predictions) -> np.ndarray:
         raise ValueError("the two runs have other labels for the same images")
     right_a, right_b = (predict(run.outputs[at]) == run.label[at] for run, at in ((a, at_a), (b, at_b)))
     return index[right_a & ~right_b]
+
+
+def in_steps(outputs: np.ndarray) -> np.ndarray:
+    """The outputs to the nearest multiple of OUTPUT_STEP, as float32; what is in steps stays as it is."""
+    return (np.round(outputs / OUTPUT_STEP) * OUTPUT_STEP).astype(np.float32)
+
+
+def with_fewer_bits(outputs: np.ndarray) -> np.ndarray:
+    """`in_steps`, unless an answer after any number of steps would be another one: then the outputs as they are."""
+    fewer = in_steps(outputs)
+    before, after = running_mean(outputs).argmax(axis=-1), running_mean(fewer).argmax(axis=-1)
+    return fewer if np.array_equal(before, after) else outputs

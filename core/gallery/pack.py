@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from core.analysis.predictions import with_fewer_bits
 from core.backbones.naming import config_label
 from core.bundle import MANIFEST, ZIP_MOMENT, Bundle, write_atomic
 from core.errors import BadValue
@@ -59,6 +60,7 @@ def packed(bundle: Bundle) -> bytes:
         for entry in bundle.files():
             shutil.copyfile(bundle.path / entry.name, bare.path / entry.name)
         _leave_pixels_out(bare)
+        _make_small(bare)
         if (counted := bundle.recount()) is not None and counted.failure is not None:
             (bare.path / "recount.json").unlink()  # it holds no figure, and says nothing of the run
         bare.seal()
@@ -70,20 +72,27 @@ def _leave_pixels_out(bundle: Bundle) -> None:
     index = bundle.examples().index
     blank = np.zeros((len(index), 0, 0, 3), np.uint8)
     bundle.write_arrays("examples.npz", {"index": index, "image": blank}, compressed=True)
+
+
+def _make_small(bundle: Bundle) -> None:
+    """Three quarters of a small network's bundle are the outputs and counts of single images."""
     for name in ("counts_per_sample.npz", "predictions.npz"):
         bundle.write_bytes(name, _dense(bundle.read(name)))
 
 
 def _dense(content: bytes) -> bytes:
-    """The same arrays in fewer bytes: images last, so that like counts lie together, and LZMA; any reader opens it."""
+    """The same arrays in fewer bytes: outputs to the places that answers need, images last, so that like counts lie
+    together, and LZMA; any reader opens it."""
     buffer = io.BytesIO()
     with (
         np.load(io.BytesIO(content), allow_pickle=False) as arrays,
         zipfile.ZipFile(buffer, "w", zipfile.ZIP_LZMA) as archive,
     ):
         for name in arrays.files:
-            array = io.BytesIO()
-            np.save(array, np.asfortranarray(arrays[name]), allow_pickle=False)
+            array, values = io.BytesIO(), arrays[name]
+            if name == "outputs":
+                values = with_fewer_bits(values)
+            np.save(array, np.asfortranarray(values), allow_pickle=False)
             archive.writestr(zipfile.ZipInfo(f"{name}.npy", ZIP_MOMENT), array.getvalue(), zipfile.ZIP_LZMA)
     return buffer.getvalue()
 

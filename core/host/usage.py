@@ -58,12 +58,7 @@ class ProcessUsage:
         )  # fmt: skip
 
     def _cpu_s(self) -> float | None:
-        """utime, stime and those of children that were waited for; the name before them may hold anything."""
-        try:
-            fields = (self._folder / "stat").read_text(errors="replace").rpartition(")")[2].split()
-            return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
-        except (OSError, ValueError):
-            return None
+        return cpu_s(int(self._folder.name), proc=self._proc)
 
     def _memory(self) -> int | None:
         return resident_bytes(int(self._folder.name), proc=self._proc)
@@ -75,6 +70,15 @@ class ProcessUsage:
         except (OSError, ValueError):
             return None
         return (sum(ticks) - ticks[3] - ticks[4], sum(ticks)) if len(ticks) > 4 else None
+
+
+def cpu_s(pid: int, *, proc: Path = PROC) -> float | None:
+    """CPU time of a process and of its children that were waited for; None where the system does not tell."""
+    try:  # the name of its program, which stands before the numbers, may hold anything
+        fields = (proc / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
+        return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError):
+        return None
 
 
 def resident_bytes(pid: int, *, proc: Path = PROC) -> int | None:

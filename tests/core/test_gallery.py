@@ -10,6 +10,7 @@ import pytest
 from safetensors.numpy import save
 from typer.testing import CliRunner
 
+from core.analysis.predictions import in_steps, running_mean, with_fewer_bits
 from core.bundle import Bundle
 from core.cli.commands.results import page
 from core.cli.main import build_app
@@ -57,10 +58,23 @@ def test_what_travels_has_every_figure_and_no_image(finished, shown):
         assert np.array_equal(bare.examples().index, finished.examples().index)
         for name in ("config.json", "counts.json", "metrics.json", "summary.json", "weights.safetensors"):
             assert bare.read(name) == finished.read(name)
-        assert np.array_equal(bare.predictions().outputs, finished.predictions().outputs)
+        kept, whole = bare.predictions().outputs, finished.predictions().outputs
+        assert np.array_equal(kept * 2048, np.round(whole * 2048))
+        assert np.array_equal(running_mean(kept).argmax(-1), running_mean(whole).argmax(-1))
+        assert retest(bare, load("digits", NOWHERE)).same_bits
     pixels = finished.examples().image[0].tobytes()
     with zipfile.ZipFile(shown / listed.file) as archive:
         assert not any(pixels in archive.read(name) for name in archive.namelist())
+
+
+def test_outputs_keep_their_bits_where_an_answer_hangs_on_them():
+    first, second = np.float32([[[1.0001, 1.0]]]), np.float32([[[1.001, 1.0]]])
+    assert np.array_equal(with_fewer_bits(second), np.float32([[[2050 / 2048, 1.0]]]))
+    assert np.array_equal(in_steps(first), np.float32([[[1.0, 1.0]]]))  # a tie, and ties go to the lowest class
+    assert np.array_equal(with_fewer_bits(first), in_steps(first))
+    turned = first[..., ::-1].copy()
+    assert np.array_equal(with_fewer_bits(turned), turned)  # its answer was the second class
+    assert np.array_equal(with_fewer_bits(np.concatenate([turned, second])), np.concatenate([turned, second]))
 
 
 def test_the_same_run_gives_the_same_zip_once(finished, shown):
