@@ -121,9 +121,10 @@ def test_setup_makes_secrets_once_shut_to_others_and_names_the_installation(tmp_
     set_up(tmp_path, "lab.example", "/sf")
     made = {file.name: file.read_text() for file in (tmp_path / "deploy" / "secrets").iterdir()}
     assert set(made) == set(composed(MAIN, GIVEN)["secrets"])
-    drawn = {secret for name, secret in made.items() if name != "store_credentials"}
+    drawn = {secret for name, secret in made.items() if name not in ("store_credentials", "oidc_client_secret")}
     assert len(drawn) == 3 and all(re.fullmatch("[0-9a-f]{64}", secret) for secret in drawn)
     assert made["store_credentials"].startswith("#"), "nobody's yet"
+    assert made["oidc_client_secret"] == ""
     assert stat.S_IMODE((tmp_path / "deploy" / "secrets").stat().st_mode) == 0o700
     assert (tmp_path / ".env").read_text().split() == ["SPIKEFRONT_DOMAIN=lab.example", "SPIKEFRONT_BASE_PATH=/sf"]
     set_up(tmp_path, "other.example")

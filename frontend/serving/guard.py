@@ -289,7 +289,7 @@ class Guard:
     async def _from_provider(self, scope: Scope, send: Send, query: dict[str, str], cookies: str) -> None:
         """Back from there: a session as by password. What is wrong leads to the door, and the cookie is spent."""
         kept = provider.read_kept(cookie_values(cookies, self._ticket_name))
-        spent: Headers = [self._ticket_cookie(scope, "", 0), _NO_REFERRER]  # the address holds the provider's code
+        spent = self._ticket_cookie(scope, "", 0)
         target = self._wanted("/" if kept is None else kept.path) or self._address("/", ())
         try:
             if kept is None:
@@ -303,11 +303,12 @@ class Guard:
             credential = await self._accounts.answered(answer)
         except Refused as refused:
             await self._door(
-                scope, send, refused.status, target, complaint=refused.sentence, about="provider", extra=spent
+                scope, send, refused.status, target, complaint=refused.sentence, about="provider", extra=[spent]
             )
         else:
             # not a redirect: it would still be of the provider's making, and the session's cookie stay at home
-            await _answer(scope, send, 200, bounce(path=target), [*spent, self._session_cookie(scope, credential)])
+            extra = [spent, self._session_cookie(scope, credential), _NO_REFERRER]  # the address holds a code
+            await _answer(scope, send, 200, bounce(path=target), extra)
 
     @property
     def _ticket_name(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,9 +14,10 @@ from joserfc.jwk import RSAKey
 from providers import CLIENT, SECRET, Lab, unsigned, with_another_key, with_the_public_key_as_a_secret, with_the_secret
 
 from backend.provider import oidc
+from backend.provider.choice import provider_of
 from backend.provider.oidc import Person, Provider
 from backend.provider.refusals import TOO_LATE, UNFIT
-from core.errors import ProviderDown, SignInRefused
+from core.errors import PackageMissing, ProviderDown, SignInRefused
 from core.schemas.accounts import ProviderAnswer, SignInBegun
 from core.settings import Settings
 
@@ -205,3 +207,12 @@ def test_what_the_provider_says_of_itself_is_asked_for_once_and_its_keys_too(our
     for _ in range(3):
         through(ours, lab)
     assert lab.asked.count("/.well-known/openid-configuration") == lab.asked.count("/keys") == 1
+
+
+def test_without_authlib_the_start_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "backend.provider.oidc")
+    monkeypatch.setitem(sys.modules, "authlib.oidc.core", None)
+    settings = Settings(home=tmp_path, oidc_issuer="https://login.example", oidc_client_id=CLIENT)
+    with pytest.raises(PackageMissing, match=r"spikefront\[server\]"):
+        provider_of(settings, key="k")
+    assert provider_of(Settings(home=tmp_path), key="k") is None  # and without a provider nothing is

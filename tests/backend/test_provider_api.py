@@ -15,6 +15,7 @@ from providers import CLIENT, SECRET, Lab
 from sqlalchemy import select
 
 from backend.accounts import tries
+from backend.accounts.__main__ import main as by_hand
 from backend.provider import oidc, refusals
 from backend.store.db import Database
 from backend.store.models import AccountRow, SessionRow, SpentTicketRow
@@ -310,6 +311,24 @@ def test_only_the_dashboard_begins_and_ends_a_sign_in(client: TestClient, lab: L
     for shown in ({"Authorization": ""}, bearer(session(client, "ann"))):
         assert client.post(BEGIN, headers=shown).status_code in (401, 403)
         assert client.post(ANSWER, headers=shown, json={}).status_code in (401, 403)
+
+
+def test_an_account_is_linked_by_command(
+    client: TestClient, lab: Lab, settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    account(client, "ann", "member")
+    monkeypatch.setenv("SPIKEFRONT_HOME", str(settings.home))
+    if settings.database_url_override is not None:
+        monkeypatch.setenv("SPIKEFRONT_DATABASE_URL", settings.database_url_override)
+    command = ["user", "subject", "--name", "ANN", "--subject=00u-ann"]
+    assert by_hand(command) == 1 and "SPIKEFRONT_OIDC_ISSUER" in capsys.readouterr().err
+    monkeypatch.setenv("SPIKEFRONT_OIDC_ISSUER", lab.issuer)
+    monkeypatch.setenv("SPIKEFRONT_OIDC_CLIENT_ID", CLIENT)
+    assert by_hand(command) == 0
+    assert capsys.readouterr().out == "ann (member, at the provider 00u-ann): signs in through the provider\n"
+    assert through(client, lab).json()["role"] == "member"
+    assert by_hand(["user", "subject", "--name", "ann"]) == 0 and "does not" in capsys.readouterr().out
+    assert "not linked" in refusal(through(client, lab))
 
 
 @told(oidc_issuer=None, oidc_client_id=None, oidc_client_secret_file=None)

@@ -150,6 +150,7 @@ def test_what_goes_wrong_there_is_said_at_the_door_where_one_can_go_in_otherwise
     assert 'name="password"' in back.text and 'name="key"' in back.text and "Call 555" not in back.text
     assert [unescape(part.split('"')[0]) for part in back.text.split('name="next" value="')[1:]] == ["/run?run=1"] * 2
     assert "Max-Age=0" in cookies(back)["spikefront_8501_provider"]
+    assert back.headers["referrer-policy"] == "same-origin"  # else the forms of this page would be refused
 
 
 def test_a_provider_that_is_down_is_said_and_the_other_ways_are_there(lab):

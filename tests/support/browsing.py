@@ -109,8 +109,9 @@ class Laboratory(Installation):
 
 
 @contextmanager
-def installed() -> Iterator[Installation]:
-    """`spikefront up --no-demo --no-gallery` in an empty folder and on free ports, stopped as by `kill`."""
+def installed(**settings: str) -> Iterator[Installation]:
+    """`spikefront up --no-demo --no-gallery` in an empty folder and on free ports, stopped as by `kill`. `settings` are
+    variables beside those."""
     folder = Path(tempfile.mkdtemp(prefix="sf-browser-"))  # short: the broker's socket lies below it
     home, output = folder / "home", folder / "output"
     api_port, dashboard_port = _free_ports(2)
@@ -129,6 +130,7 @@ def installed() -> Iterator[Installation]:
                 "OMP_NUM_THREADS": "1",
                 "SPIKEFRONT_MEASURE": "off",
                 "SPIKEFRONT_RECOUNT": "off",
+                **settings,
             },
         )
     try:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
@@ -158,10 +159,10 @@ def with_the_public_key_as_a_secret(lab: Lab, claims: dict[str, Any]) -> str:
 
 
 @contextmanager
-def provider() -> Iterator[Lab]:
-    """On a port of its own, by uvicorn in this process."""
+def provider(name: str = "127.0.0.1") -> Iterator[Lab]:
+    """On a port of its own, by uvicorn in this process. To a browser `localhost` is another site than 127.0.0.1."""
     listener = socket.create_server(("127.0.0.1", 0))
-    lab = Lab(issuer=f"http://127.0.0.1:{listener.getsockname()[1]}")
+    lab = Lab(issuer=f"http://{name}:{listener.getsockname()[1]}")
     server = uvicorn.Server(uvicorn.Config(lab, log_config=None, access_log=False, lifespan="off"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
@@ -174,6 +175,18 @@ def provider() -> Iterator[Lab]:
         thread.join(timeout=20)
         assert not thread.is_alive()
         listener.close()
+
+
+def named(lab: Lab, folder: Path) -> dict[str, str]:
+    """The variables that name it; everybody gets an account."""
+    secret = folder / "client-secret"
+    secret.write_text(f"{SECRET}\n")
+    return {
+        "SPIKEFRONT_OIDC_ISSUER": lab.issuer,
+        "SPIKEFRONT_OIDC_CLIENT_ID": CLIENT,
+        "SPIKEFRONT_OIDC_CLIENT_SECRET_FILE": str(secret),
+        "SPIKEFRONT_OIDC_ACCOUNTS": "viewer",
+    }
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,20 @@ import pytest
 from browsing import SLOW_MS, Installation, installed, picture
 from people import PASSWORD
 from playwright.sync_api import Browser, Page, expect
+from providers import Lab, named, provider
 
 
 @pytest.fixture(scope="module")
-def lab() -> Iterator[Installation]:
+def login() -> Iterator[Lab]:
+    """A sign-in provider, on another site than the dashboard."""
+    with provider("localhost") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def lab(login: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """One with accounts: from the first one on its dashboard asks for a name."""
-    with installed() as found:
+    with installed(**named(login, tmp_path_factory.mktemp("provider"))) as found:
         token = (found.home / "token").read_text().strip()
         with httpx.Client(base_url=found.api, headers={"Authorization": f"Bearer {token}"}, timeout=60) as api:
             for name, role in (("ada", "admin"), ("vic", "viewer")):
@@ -73,3 +81,25 @@ def test_a_viewer_cannot_launch_and_an_administrator_reads_that_they_were_here(
         expect(page.get_by_text("Signed in as ada, admin")).to_be_visible()
         expect(page.get_by_role("row", name="vic sign-in vic").first).to_be_visible()
         picture(page, "settings-account")
+
+
+def test_who_signs_in_through_the_provider_comes_back_to_the_page_that_was_asked_for(
+    browser: Browser, lab: Installation, login: Lab
+) -> None:
+    with at_the_door(browser, lab, "/settings") as page:
+        login.denies = True
+        page.get_by_role("link", name="Sign in with your organisation").click()
+        expect(page.get_by_role("alert")).to_have_text("The provider did not let you in.")
+        picture(page, "door-provider")
+        login.denies = False
+        page.get_by_role("link", name="Sign in with your organisation").click()
+        page.get_by_role("tab", name="Account").click()
+        expect(page.get_by_text("Signed in as ann, viewer")).to_be_visible()
+        expect(page.get_by_text("Change the password")).not_to_be_attached()  # it has none
+        expect(page).to_have_url(f"{lab.dashboard}/settings")
+        page.go_back()
+        assert "code=" not in page.url  # the address with the provider's code is in no history
+        page.goto(f"{lab.dashboard}/settings")
+        page.get_by_role("tab", name="Account").click()
+        page.get_by_role("link", name="Sign out").click()
+        expect(page.get_by_label("Password")).to_be_visible()
