@@ -9,6 +9,7 @@ from fastapi import Request
 
 from backend.data_work import DataWorks
 from backend.inference import InferProcess
+from backend.kept import Kept
 from backend.measuring import Measurements
 from backend.provider.choice import provider_of
 from backend.store.artifacts import Artifacts, SignedUrls
@@ -41,6 +42,7 @@ class Context:
     traffic: Traffic
     token: str
     provider: Provider | None
+    kept: Kept
 
     def fleet(self) -> Fleet:
         """The workers that live, and what they have."""
@@ -67,6 +69,7 @@ def build_context(settings: Settings) -> Context:
         traffic=Traffic(),
         token=token,
         provider=provider,
+        kept=Kept(),
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import RouteContext, iter_route_contexts
 
@@ -42,6 +42,11 @@ def routing(*statuses: int) -> Responses:
     for status in statuses:
         _add(found, status, [ROUTING[status][0]])
     return found
+
+
+def as_json(content: bytes) -> Response:
+    """What is JSON already, of the route's `response_model`."""
+    return Response(content, media_type="application/json")
 
 
 def files(*kinds: str, what: str) -> dict[str, Any]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from backend.context import Context
-from backend.runs.repository import RunRepository
-from backend.store.models import RunRow
+from backend.runs.listed import revision_now
+from backend.runs.repository import RunRepository, Speed
 from core.datasets.catalog import DATASETS, title_of
 from core.datasets.load import status
 from core.datasets.spec import DatasetStatus
@@ -36,7 +36,7 @@ class Estimator:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._found: dict[str, DatasetStatus] = {}
-        self._like: dict[tuple[str, str, str], RunRow | None] = {}
+        self._like: dict[tuple[str, str, str], Speed | None] = {}
 
     def dataset(self, name: str) -> DatasetStatus:
         if name not in self._found:
@@ -57,7 +57,7 @@ class Estimator:
             plan_of(config), config, n_train=sizes.n_train, n_validation=sizes.n_validation, n_test=sizes.n_test
         )
         like = self._most_like(config)
-        if like is None or not like.ops_per_s:
+        if like is None:
             return TimeEstimate(total_s=seconds(ops, GUESSED_OPS_PER_S), basis=GUESS, measured=False)
         return TimeEstimate(
             total_s=seconds(ops, like.ops_per_s),
@@ -65,14 +65,17 @@ class Estimator:
             measured=True,
         )
 
-    def _most_like(self, config: RunConfig) -> RunRow | None:
+    def _most_like(self, config: RunConfig) -> Speed | None:
         key = (config.kind, config.dataset, config.backbone)
         if key not in self._like:
-            with self._context.database.read() as session:
-                self._like[key] = RunRepository(session).like(
-                    kind=config.kind, dataset=config.dataset, backbone=config.backbone
-                )
+            self._like[key] = self._context.kept.answer(
+                ("like", *key), revision_now(self._context), lambda: self._ask(config), weigh=lambda _: 1
+            )
         return self._like[key]
+
+    def _ask(self, config: RunConfig) -> Speed | None:
+        with self._context.database.read() as session:
+            return RunRepository(session).like(kind=config.kind, dataset=config.dataset, backbone=config.backbone)
 
 
 def total(times: list[TimeEstimate]) -> TimeEstimate:

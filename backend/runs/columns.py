@@ -7,14 +7,16 @@ from typing import Any
 from sqlalchemy import and_, func, select
 
 from backend.context import Context
+from backend.runs.listed import kept_answer
 from backend.runs.repository import TAG_END, RunRepository, RunWhere
 from backend.store.models import OPTIONS, RunRow, RunTagRow, RunTallyRow, SweepRunRow
 from core.backbones.naming import known_mask
-from core.energy.modes import MODES
+from core.energy.modes import MODES, Mode
 from core.energy.price import energy_pj
 from core.energy.profiles import profiles
 from core.schemas.architecture import ArchitectureConfig
 from core.schemas.named import described
+from core.schemas.prices import Profile
 from core.schemas.run import RunState
 from core.schemas.run_table import RunColumns, RunCounts
 
@@ -26,13 +28,23 @@ PLAIN = (
 )  # fmt: skip
 
 
-def columns(context: Context, where: RunWhere, *, mode: str, profile: str) -> RunColumns:
+def columns_json(context: Context, where: RunWhere, *, mode: str, profile: str) -> bytes:
+    """RunColumns as JSON; what has not changed since somebody asked for it is not worked out again."""
+    accounting, prices = MODES[mode], profiles()[profile]
+    return kept_answer(
+        context,
+        where.dataset,
+        (repr(where), "columns", accounting.name, prices.model_dump_json()),
+        lambda: columns(context, where, accounting=accounting, prices=prices),
+    )
+
+
+def columns(context: Context, where: RunWhere, *, accounting: Mode, prices: Profile) -> RunColumns:
     """Every run that the filters let through, newest first, in one statement.
 
     `label` holds what sets a run apart from its recipe; `energy_pj`, `acs` and `macs` are null without results.
     Raises UnknownName, or BadValue for a profile that lacks a price of the mode.
     """
-    accounting, prices = MODES[mode], profiles()[profile]
     swept = select(func.aggregate_strings(SweepRunRow.sweep_id, TAG_END)).where(SweepRunRow.run_id == RunRow.id)
     tagged = select(func.aggregate_strings(RunTagRow.tag, TAG_END)).where(RunTagRow.run_id == RunRow.id)
     wanted = (
@@ -59,6 +71,11 @@ def columns(context: Context, where: RunWhere, *, mode: str, profile: str) -> Ru
     found["tags"] = [sorted(row.tags.split(TAG_END)) if row.tags else [] for row in rows]
     found["sweeps"] = [sorted(row.sweeps.split(TAG_END)) if row.sweeps else [] for row in rows]
     return RunColumns(n=len(rows), mode=accounting.name, profile=prices.name, columns=found)
+
+
+def counts_json(context: Context, where: RunWhere) -> bytes:
+    """RunCounts as JSON, kept as those of `columns_json` are."""
+    return kept_answer(context, where.dataset, (repr(where), "counts"), lambda: counts(context, where))
 
 
 def counts(context: Context, where: RunWhere) -> RunCounts:

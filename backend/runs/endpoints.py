@@ -12,8 +12,8 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import Field
 
 from backend.context import Context, of
-from backend.contract import Responses, may
-from backend.runs.columns import columns, counts
+from backend.contract import Responses, as_json, may
+from backend.runs.columns import columns_json, counts_json
 from backend.runs.events import Batch, read_batch, read_last_event_id, stream
 from backend.runs.repository import RunWhere
 from backend.runs.service import RunService
@@ -137,26 +137,26 @@ def create_run(request: RunRequest, response: Response, runs: Service, key: Key 
     return _made(response, run, created)
 
 
-@router.get("/runs", responses=may(UnknownName, BadValue, ImpossibleMask, DatasetCorrupt))
-def list_runs(query: Annotated[RunQuery, Query()], runs: Service) -> RunPage:
+@router.get("/runs", response_model=RunPage, responses=may(UnknownName, BadValue, ImpossibleMask, DatasetCorrupt))
+def list_runs(query: Annotated[RunQuery, Query()], runs: Service) -> Response:
     """Newest first, a page at a time."""
-    return runs.page(query.where(), cursor=query.cursor, limit=query.limit)
+    return as_json(runs.page_json(query.where(), cursor=query.cursor, limit=query.limit))
 
 
 #: What a filter may be refused for.
 UNFIT = (UnknownName, BadValue, ImpossibleMask, DatasetCorrupt)
 
 
-@router.get("/runs/columns", responses=may(*UNFIT))
-def list_columns(query: Annotated[ColumnsQuery, Query()], context: Annotated[Context, Depends(of)]) -> RunColumns:
+@router.get("/runs/columns", response_model=RunColumns, responses=may(*UNFIT))
+def list_columns(query: Annotated[ColumnsQuery, Query()], context: Annotated[Context, Depends(of)]) -> Response:
     """All runs that fit, newest first, as columns: what a table of them shows, energies in any mode and profile."""
-    return columns(context, query.where(), mode=query.mode, profile=query.profile)
+    return as_json(columns_json(context, query.where(), mode=query.mode, profile=query.profile))
 
 
-@router.get("/runs/counts", responses=may(*UNFIT))
-def count_runs(query: Annotated[RunFilters, Query()], context: Annotated[Context, Depends(of)]) -> RunCounts:
+@router.get("/runs/counts", response_model=RunCounts, responses=may(*UNFIT))
+def count_runs(query: Annotated[RunFilters, Query()], context: Annotated[Context, Depends(of)]) -> Response:
     """How many runs fit, by state: cheap enough to ask every few seconds whether anything changed."""
-    return counts(context, query.where())
+    return as_json(counts_json(context, query.where()))
 
 
 @router.get("/runs/{run_id}", responses=may(NotFound))

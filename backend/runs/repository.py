@@ -37,6 +37,16 @@ PLOTTED = (
 
 
 @dataclass(frozen=True, kw_only=True)
+class Speed:
+    """How fast a finished run was, all its epochs and tests, in the forecast's MAC equivalents."""
+
+    ops_per_s: float
+    label: str
+    dataset: str
+    device: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunWhere:
     """Filters of a list; an empty one lets everything pass."""
 
@@ -125,6 +135,10 @@ class RunRepository:
             statement = statement.where(older_than(RunRow, after))
         return list(self._session.scalars(statement))
 
+    def these(self, run_ids: Sequence[str]) -> list[RunRow]:
+        """Runs by their ids, in no order; one that is not there is left out."""
+        return list(self._session.scalars(select(RunRow).where(RunRow.id.in_(run_ids), LIVE)))
+
     def count(self, where: RunWhere) -> int:
         return self._session.scalar(where.apply(select(func.count()).select_from(RunRow))) or 0
 
@@ -169,11 +183,11 @@ class RunRepository:
                 found.setdefault(row.config_hash, row)
         return found
 
-    def like(self, *, kind: Kind, dataset: str, backbone: str) -> RunRow | None:
-        """The succeeded run whose speed tells most of such a run's: by kind, data set, backbone, then the one of most
+    def like(self, *, kind: Kind, dataset: str, backbone: str) -> Speed | None:
+        """Of the succeeded run whose speed tells most of such a run's: by kind, data set, backbone, then the one of most
         training images, since a tiny one is slow by what each run does once; of equals the newest."""
-        return self._session.scalars(
-            select(RunRow)
+        row = self._session.execute(
+            select(RunRow.ops_per_s, RunRow.label, RunRow.dataset, RunRow.device)
             .where(RunRow.state == RunState.SUCCEEDED, RunRow.ops_per_s.is_not(None), LIVE)
             .order_by(
                 case((RunRow.kind == kind, 0), else_=1),
@@ -184,6 +198,9 @@ class RunRepository:
             )
             .limit(1)
         ).first()
+        if row is None or not row.ops_per_s:
+            return None
+        return Speed(ops_per_s=row.ops_per_s, label=row.label, dataset=row.dataset, device=row.device)
 
     def put_in_bin(self, run_id: str, *, now: datetime) -> bool:
         """Hide a run in a final state until it is restored or purged; False when there is none such."""

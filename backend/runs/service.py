@@ -14,6 +14,7 @@ from backend.paging import read_cursor, write_cursor
 from backend.problems import describe
 from backend.runs import sources
 from backend.runs.as_run import present, signed_artifacts
+from backend.runs.listed import Listed, revision_now
 from backend.runs.new_runs import Wish, forked, images_for, queued_row, require_dataset, send
 from backend.runs.repository import RunRepository, RunWhere
 from backend.store import audit_log
@@ -100,6 +101,21 @@ class RunService:
                 next_cursor=write_cursor(shown[-1].created_at, shown[-1].id) if len(rows) > limit else None,
                 total=repository.count(where),
             )
+
+    def page_json(self, where: RunWhere, *, cursor: str | None, limit: int) -> bytes:
+        """The same as JSON. What has not changed since somebody asked for it is not looked up again."""
+        listed = self._context.kept.answer(
+            ("page", repr(where), cursor, limit),
+            revision_now(self._context, where.dataset),
+            lambda: Listed.of(self.page(where, cursor=cursor, limit=limit)),
+            weigh=lambda listed: listed.n_bytes,
+        )
+        if not listed.restless:
+            return listed.json({})
+        with self._database.read() as session:
+            repository = RunRepository(session)
+            newer = self._present(repository, repository.these(listed.restless), with_artifacts=False)
+        return listed.json({run.id: run.model_dump_json().encode() for run in newer})
 
     def cancel(self, run_id: str) -> Run:
         self._require_own(run_id)

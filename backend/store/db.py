@@ -25,6 +25,7 @@ from sqlalchemy import URL, Connection, CursorResult, Engine, Executable, create
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, TimeoutError
 from sqlalchemy.orm import Session
 
+from backend.store.revision import watch
 from core.addresses import sqlite_url
 from core.errors import BadValue, DatabaseDown, HomeUnusable, SpikefrontError, StorageFull
 from core.settings import Settings
@@ -40,7 +41,7 @@ SETTING = "SPIKEFRONT_DATABASE_URL"
 POOL = 20
 TIMEOUT_S = 30.0
 MIGRATIONS = Path(__file__).parent / "migrations"
-HEAD = "0012"  # the newest file of migrations/versions; a test holds the two together
+HEAD = "0013"  # the newest file of migrations/versions; a test holds the two together
 
 #: What an address may begin with, and what is meant.
 DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "postgresql+psycopg": "postgresql+psycopg"}
@@ -355,3 +356,4 @@ def _upgrade(engine: Engine, folder: str) -> None:
             ) from None
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+        watch(connection)

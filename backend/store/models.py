@@ -411,3 +411,13 @@ OPTIONS = (
     RunRow.config["definition"].as_string().label("definition"),
     RunRow.config["architecture"].label("architecture"),
 )
+
+
+class RevisionRow(Base):
+    """How often something changed that is shown; kept by triggers (`backend.store.revision`), and of this database
+    alone."""
+
+    __tablename__ = "revisions"
+
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    n: Mapped[int] = mapped_column(BigInteger)

@@ -18,9 +18,8 @@ from sqlalchemy import func, select
 
 from backend.store.artifacts import artifacts_of, put
 from backend.store.backup import LIST, BackupManifest, manifest_in
-from backend.store.copying import copy
+from backend.store.copying import copy, tables
 from backend.store.db import MIGRATION_LOCK, Database, database_file, opened, schema_version, upgrade, upgrade_file
-from backend.store.models import Base
 from core.addresses import sqlite_url
 from core.bundle import unwritable, write_atomic
 from core.datasets.own.reader import sha256 as sha256_of
@@ -129,7 +128,7 @@ def _require_empty(settings: Settings) -> None:
         with database.read() as session:
             if schema_version(session.connection()) is None:
                 return
-            for table in Base.metadata.sorted_tables:
+            for table in tables():
                 if session.scalar(select(func.count()).select_from(table)):
                     raise RestoreFailed(why=f"the database of SPIKEFRONT_DATABASE_URL has rows in {table.name}.")
     finally:

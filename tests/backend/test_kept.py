@@ -1,0 +1,285 @@
+"""Answers that are kept until something changes: nothing that was changed is ever told as it was before."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import pytest
+from pydantic import TypeAdapter
+from sqlalchemy import inspect, text
+
+from backend.context import Context
+from backend.kept import Kept
+from backend.pareto.endpoints import ParetoQuery, get_pareto
+from backend.runs.columns import columns_json, counts_json
+from backend.runs.repository import RunWhere
+from backend.runs.service import RunService
+from backend.store.lifecycle import Claim
+from backend.store.revision import RESTLESS, WATCHED, revision_of_runs, watch
+from backend.sweeps.service import SweepService
+from core.errors import UnknownName
+from core.schemas.pareto import Pareto, ParetoColumns
+from core.schemas.request import RunRequest
+from core.schemas.results import EpochDone, Progress, Started
+from core.schemas.run import RunState
+from core.schemas.run_table import RunColumns, RunCounts
+from core.schemas.runs import BulkRequest, RunChange, RunPage
+from core.schemas.sweep import SweepRequest
+
+EXACT = {"mode": "exact", "profile": "horowitz-45nm"}
+STARTED = Started(device="cpu", n_train=10, n_validation=2, n_test=3, steps_per_epoch=5, max_epochs=2)
+EPOCH = EpochDone(
+    epoch=1, lr=0.1, train_loss=1.0, train_accuracy=0.5, validation_loss=1.0, validation_accuracy=0.5, firing_rate=0.1,
+    wall_s=1.0, is_best=True,
+)  # fmt: skip
+
+
+# What keeps them
+
+
+def test_a_question_is_worked_out_once_a_revision():
+    kept, made = Kept(), []
+
+    def make() -> str:
+        made.append(len(made))
+        return f"answer {made[-1]}"
+
+    asked = [kept.answer("q", revision, make, weigh=len) for revision in (3, 3, 4, 4, 3)]
+    assert asked == ["answer 0", "answer 0", "answer 1", "answer 1", "answer 1"]
+    assert kept.answer("other", 4, make, weigh=len) == "answer 2"
+
+
+def test_those_who_ask_at_the_same_time_wait_for_one():
+    kept, begun, made = Kept(), threading.Barrier(8), []
+    entered, go_on = threading.Event(), threading.Event()
+
+    def make() -> bytes:
+        made.append(1)
+        entered.set()
+        assert go_on.wait(10)
+        return b"x"
+
+    def ask() -> bytes:
+        begun.wait()
+        return kept.answer("q", 1, make, weigh=len)
+
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(ask) for _ in range(8)]
+        assert entered.wait(10)
+        assert kept.answer("other", 1, lambda: b"y", weigh=len) == b"y"  # which waits for nobody
+        go_on.set()
+        assert {one.result() for one in asked} == {b"x"} and made == [1]
+
+
+def test_what_fails_leaves_nothing_behind():
+    kept = Kept()
+    with pytest.raises(ZeroDivisionError):
+        kept.answer("q", 1, lambda: b"%d" % (1 // 0), weigh=len)
+    assert kept.answer("q", 1, lambda: b"x", weigh=len) == b"x" and kept.bytes == 1
+
+
+def test_all_together_take_no_more_than_the_limit():
+    kept = Kept(limit_bytes=250)
+    for question in "abc":
+        kept.answer(question, 1, lambda: b"x" * 100, weigh=len)
+    assert kept.bytes == 200
+    for question, there in (("b", True), ("c", True), ("a", False)):  # what nobody asked for longest went
+        assert kept.answer(question, 1, lambda: b"new", weigh=len) == (b"x" * 100 if there else b"new")
+    assert kept.answer("large", 1, lambda: b"x" * 300, weigh=len) == b"x" * 300
+    assert kept.bytes <= 250
+
+
+# What the database counts
+
+
+def now(store: Context) -> int:
+    with store.database.read() as session:
+        return revision_of_runs(session)
+
+
+@dataclass(frozen=True)
+class Told:
+    """All that is kept, read back, beside the same made afresh."""
+
+    page: RunPage
+    columns: RunColumns
+    counts: RunCounts
+    plot: ParetoColumns
+
+
+def told(store: Context) -> Told:
+    query = ParetoQuery(dataset="digits", columns=True)
+    return Told(
+        page=RunPage.model_validate_json(RunService(store).page_json(RunWhere(), cursor=None, limit=50)),
+        columns=RunColumns.model_validate_json(columns_json(store, RunWhere(), **EXACT)),
+        counts=RunCounts.model_validate_json(counts_json(store, RunWhere())),
+        plot=ParetoColumns.model_validate_json(get_pareto(query, store).body),
+    )
+
+
+def afresh(store: Context) -> Told:
+    """As an API that has just started tells it."""
+    kept = store.kept
+    try:
+        object.__setattr__(store, "kept", Kept())
+        return told(store)
+    finally:
+        object.__setattr__(store, "kept", kept)
+
+
+def begun(store: Context, run_id: str) -> Claim:
+    """A run that a trainer has started with."""
+    claim = store.lifecycle.claim(run_id, worker="w@host", lease_s=60)
+    assert claim is not None
+    store.lifecycle.record(claim, STARTED)
+    return claim
+
+
+def test_every_change_of_a_run_shows_at_once(store, finish):
+    run, other = finish(), finish(kind="cnn")
+    runs, sweeps = RunService(store), SweepService(store)
+    seen = told(store)
+    assert [item.id for item in seen.page.items] == [other, run] and seen.plot.n == 2
+
+    def bulk(action: str) -> None:
+        answers = runs.bulk(BulkRequest(action=action, ids=[run]), key=None)
+        assert all(answer.ok for answer in answers.items), answers
+
+    swept = []
+    changes = {
+        "name": lambda: runs.change(run, RunChange(name="Mine")),
+        "note": lambda: runs.change(run, RunChange(note="a note")),
+        "tags": lambda: runs.change(run, RunChange(tags=["one"])),
+        "fewer tags": lambda: runs.change(run, RunChange(tags=[])),
+        "project": lambda: runs.change(run, RunChange(project="p")),
+        "archive": lambda: bulk("archive"),
+        "unarchive": lambda: bulk("unarchive"),
+        "bin": lambda: bulk("delete"),
+        "restore": lambda: bulk("restore"),
+        "new run": lambda: runs.create(RunRequest(mask="F4", seed=5), key=None),
+        "sweep": lambda: swept.append(
+            sweeps.create(SweepRequest(name="s", base=RunRequest(mask="F9"), axes={"seed": [0, 7]}), key=None)
+        ),
+        "forget sweep": lambda: sweeps.delete(swept[0][0].id),
+        "purge": lambda: (bulk("delete"), bulk("purge")),
+        "finish": lambda: finish(seed=9),
+    }
+    for what, change in changes.items():
+        before = now(store)
+        change()
+        assert now(store) > before, what
+        shown = told(store)
+        assert shown == afresh(store), what
+        assert shown != seen, what
+        seen = shown
+
+
+def test_progress_shows_at_once_and_counts_no_change(store):
+    run = RunService(store).create(RunRequest(mask="F9"), key=None)[0].id
+    claim = begun(store, run)
+    assert told(store).page.items[0].state is RunState.RUNNING
+    before = now(store)
+    store.lifecycle.heartbeat(claim, lease_s=60)
+    for step in (1, 2):
+        store.lifecycle.record(claim, Progress(epoch=1, step=step))
+        assert told(store).page.items[0].progress.step == step
+    assert now(store) == before
+
+
+def test_an_answer_without_a_change_is_kept(store, finish, monkeypatch):
+    finish()
+    first = told(store)
+    monkeypatch.setattr("backend.runs.repository.RunRepository.page", None)
+    monkeypatch.setattr("backend.runs.repository.RunRepository.measured", None)
+    assert told(store) == first
+
+
+def test_a_page_put_together_is_the_page(store, finish):
+    finish()
+    running = RunService(store).create(RunRequest(mask="F4"), key=None)[0].id
+    assert store.lifecycle.claim(running, worker="w@host", lease_s=60) is not None
+    for limit in (1, 50):
+        whole = RunService(store).page(RunWhere(), cursor=None, limit=limit)
+        for _ in range(2):
+            parts = RunService(store).page_json(RunWhere(), cursor=None, limit=limit)
+            assert RunPage.model_validate_json(parts) == whole
+
+
+def test_filters_and_points_have_answers_of_their_own(store, finish):
+    finish()
+    finish(kind="cnn")
+    pages = [
+        RunPage.model_validate_json(RunService(store).page_json(RunWhere(kind=kind), cursor=None, limit=50))
+        for kind in (None, "snn", "cnn", None)
+    ]
+    assert [page.total for page in pages] == [2, 1, 1, 2]
+    either = TypeAdapter(Pareto | ParetoColumns)
+    shapes = [
+        type(either.validate_json(get_pareto(ParetoQuery(dataset="digits", columns=columns), store).body))
+        for columns in (True, False, True)
+    ]
+    assert shapes == [ParetoColumns, Pareto, ParetoColumns]
+    dear, cheap = (
+        ParetoColumns.model_validate_json(get_pareto(ParetoQuery(dataset="digits", columns=True, mac=mac), store).body)
+        for mac in (2.0, 1.0)
+    )
+    assert sum(dear.columns["energy_pj"]) > sum(cheap.columns["energy_pj"])
+    with pytest.raises(UnknownName):
+        RunService(store).page_json(RunWhere(dataset="digitz"), cursor=None, limit=50)
+
+
+def test_the_database_counts_whoever_changes_it(store):
+    """A statement that no code of ours makes, on every table, and a transaction that is taken back."""
+    run = RunService(store).create(RunRequest(mask="F9"), key=None)[0].id
+    statements = [
+        f"UPDATE runs SET note = 'x' WHERE id = '{run}'",
+        f"INSERT INTO run_tags (run_id, tag) VALUES ('{run}', 't')",
+        f"UPDATE run_tags SET tag = 'u' WHERE run_id = '{run}'",
+        f"DELETE FROM run_tags WHERE run_id = '{run}'",
+        f"INSERT INTO run_tags (run_id, tag) VALUES ('{run}', 't')",
+        f"DELETE FROM runs WHERE id = '{run}'",  # and its tag with it
+    ]
+    for statement in statements:
+        before = now(store)
+        with store.database.write() as session:
+            session.execute(text(statement))
+        assert now(store) > before, statement
+    before = now(store)
+    with pytest.raises(ZeroDivisionError), store.database.write() as session:
+        session.execute(text("INSERT INTO revisions (name, n) VALUES ('other', 1)"))
+        raise ZeroDivisionError
+    assert now(store) == before
+
+
+def test_every_column_is_watched_but_the_restless(store):
+    """One that a later version adds, too: the triggers are made of the columns that there are."""
+    with store.database.read() as session:
+        connection = session.connection()
+        if store.database.engine.dialect.name == "sqlite":
+            rows = connection.execute(text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"))
+        else:
+            rows = connection.execute(
+                text("SELECT tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE tgname LIKE 'spikefront%'")
+            )
+        triggers = dict(rows.all())
+        assert len(triggers) == 3 * len(WATCHED)
+        for model in WATCHED:
+            table = model.__tablename__
+            update = triggers[f"spikefront_{table}_update"].partition(" OF ")[2].partition(" ON ")[0]
+            columns = {column["name"] for column in inspect(connection).get_columns(table)}
+            assert set(update.translate(str.maketrans("", "", ' "')).split(",")) == columns - RESTLESS
+        with store.database.write() as writing:
+            watch(writing.connection())  # again, as after the next change of the schema
+    before = now(store)
+    RunService(store).create(RunRequest(mask="F9"), key=None)
+    assert now(store) > before
+
+
+def test_epochs_reach_the_page_of_a_run_that_trains(store):
+    run = RunService(store).create(RunRequest(mask="F9"), key=None)[0].id
+    claim = begun(store, run)
+    told(store)
+    store.lifecycle.record(claim, EPOCH)
+    assert told(store) == afresh(store)
