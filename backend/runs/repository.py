@@ -40,6 +40,7 @@ PLOTTED = (
 class Speed:
     """How fast a finished run was, all its epochs and tests, in the forecast's MAC equivalents."""
 
+    id: str
     ops_per_s: float
     label: str
     dataset: str
@@ -187,7 +188,7 @@ class RunRepository:
         """Of the succeeded run whose speed tells most of such a run's: by kind, data set, backbone, then the one of most
         training images, since a tiny one is slow by what each run does once; of equals the newest."""
         row = self._session.execute(
-            select(RunRow.ops_per_s, RunRow.label, RunRow.dataset, RunRow.device)
+            select(RunRow.id, RunRow.ops_per_s, RunRow.label, RunRow.dataset, RunRow.device)
             .where(RunRow.state == RunState.SUCCEEDED, RunRow.ops_per_s.is_not(None), LIVE)
             .order_by(
                 case((RunRow.kind == kind, 0), else_=1),
@@ -200,7 +201,7 @@ class RunRepository:
         ).first()
         if row is None or not row.ops_per_s:
             return None
-        return Speed(ops_per_s=row.ops_per_s, label=row.label, dataset=row.dataset, device=row.device)
+        return Speed(id=row.id, ops_per_s=row.ops_per_s, label=row.label, dataset=row.dataset, device=row.device)
 
     def put_in_bin(self, run_id: str, *, now: datetime) -> bool:
         """Hide a run in a final state until it is restored or purged; False when there is none such."""

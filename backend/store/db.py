@@ -25,7 +25,7 @@ from sqlalchemy import URL, Connection, CursorResult, Engine, Executable, create
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, TimeoutError
 from sqlalchemy.orm import Session
 
-from backend.store.revision import watch
+from backend.store.revision import unwatch, watch
 from core.addresses import sqlite_url
 from core.errors import BadValue, DatabaseDown, HomeUnusable, SpikefrontError, StorageFull
 from core.settings import Settings
@@ -355,5 +355,6 @@ def _upgrade(engine: Engine, folder: str) -> None:
                 why=f"its database has version {found!r}, which a newer Spikefront made; update this one.",
             ) from None
         config.attributes["connection"] = connection
+        unwatch(connection)
         command.upgrade(config, "head")
         watch(connection)

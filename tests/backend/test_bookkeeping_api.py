@@ -295,15 +295,20 @@ def test_a_point_says_what_of_its_network_is_not_as_defined_and_older_configs_ar
     assert ids(client, "?q=an older name") == [] and ids(client, "?q=ref-1") == [made[2].run_id, made[0].run_id]
 
 
-def test_the_pareto_plot_asks_the_database_once(finisher, client: TestClient) -> None:
+def test_the_pareto_plot_asks_the_database_once_and_again_only_whether_anything_changed(
+    finisher, client: TestClient
+) -> None:
     from sqlalchemy import event
 
     finisher.succeeded()
     said: list[str] = []
     engine = client.app.state.context.database.engine
     event.listen(engine, "before_cursor_execute", lambda _c, _k, statement, *_: said.append(statement))
-    client.get("/api/v1/pareto?dataset=digits")
-    asked = [
-        one for one in said if one.startswith("SELECT") and "set_config" not in one
-    ]  # those are a transaction's limits
-    assert len(asked) == 1
+    for visit, wanted in (("first", ["revisions", "run_tallies"]), ("second", ["revisions"])):
+        said.clear()
+        client.get("/api/v1/pareto?dataset=digits")
+        asked = [
+            one for one in said if one.startswith("SELECT") and "set_config" not in one
+        ]  # those are a transaction's limits
+        assert len(asked) == len(wanted), visit
+        assert all(table in one for one, table in zip(asked, wanted, strict=True)), visit

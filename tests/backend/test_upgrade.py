@@ -219,7 +219,10 @@ def test_runs_and_links_from_before_the_images_were_noted_are_read_listed_and_sh
             connection.execute(f"ALTER TABLE runs DROP COLUMN {column}")
         connection.execute("ALTER TABLE workers DROP COLUMN offer")
         accounts = ("access_tokens", "sessions", "accounts", "sign_in_counts", "spent_tickets", "audit_log")
-        for table in ("saved_views", "turns", *accounts):
+        triggers = connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall()
+        for (trigger,) in triggers:
+            connection.execute(f"DROP TRIGGER {trigger}")
+        for table in ("saved_views", "turns", "revisions", *accounts):
             connection.execute(f"DROP TABLE {table}")
         connection.execute("UPDATE runs SET summary = json_remove(summary, '$.data_digest'), repeat_hash = '2:old'")
         connection.execute("UPDATE alembic_version SET version_num = '0006'")
