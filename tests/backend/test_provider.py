@@ -93,6 +93,7 @@ def test_a_ticket_of_another_installation_is_none(ours: Provider, lab: Lab, tmp_
         {"iss": "https://evil.example"},
         {"iss": None},
         {"aud": "another-client"},
+        {"aud": "another-client", "azp": CLIENT},
         {"aud": None},
         {"aud": [CLIENT, "another-client"]},  # without azp
         {"aud": [CLIENT, "another-client"], "azp": "another-client"},
