@@ -83,6 +83,7 @@ STATUS: dict[type[SpikefrontError], tuple[int, str]] = {
     errors.Interrupted: (409, "Interrupted"),
     errors.NotFound: (404, "Not found"),
     errors.StateConflict: (409, "Not possible in this state"),
+    errors.QueueFull: (409, "Too many runs wait"),
     errors.NotReady: (409, "Not ready"),
     errors.IdempotencyConflict: (409, "Key used before"),
     errors.Unauthorised: (401, "Bearer token needed"),

@@ -231,6 +231,23 @@ class StateConflict(SpikefrontError):
         super().__init__(f"The run is {state}; {wanted} is not possible.", run_id=run_id, state=state, wanted=wanted)
 
 
+class QueueFull(SpikefrontError):
+    """More runs of one person would wait than this installation lets one have."""
+
+    code = "queue-full"
+
+    def __init__(self, *, limit: int, waiting: int, wanted: int) -> None:
+        room = max(0, limit - waiting)
+        right = f"Ask for at most {room:,}" if room else "Wait until some have started"
+        super().__init__(
+            f"{waiting:,} of your runs wait, and {wanted:,} more would be above the limit of {limit:,} "
+            f"(SPIKEFRONT_QUEUE_LIMIT). {right}, or cancel some that wait.",
+            limit=limit,
+            waiting=waiting,
+            wanted=wanted,
+        )
+
+
 class NotReady(SpikefrontError):
     """A result that the run has not produced yet."""
 

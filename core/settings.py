@@ -119,6 +119,10 @@ class Settings(BaseSettings):
     slots: int | None = Field(
         default=None, ge=1, le=1024, description="runs side by side of a worker; else by its cores"
     )
+    queue_limit: int = Field(default=10_000, ge=1, le=1_000_000, description="runs of one person that may wait")
+    lease_s: float = Field(
+        default=30.0, ge=2, le=3600, description="silence of a worker after which another may take its runs over"
+    )
     measure: Literal["on", "off"] = Field(default="on", description="an idle worker times a small network once")
     oidc_issuer: str | None = Field(
         default=None, max_length=500, description="of the provider that people sign in through"

@@ -24,7 +24,7 @@ from core.loglines import refuse
 from core.settings import Settings, prepare_home
 from worker.app import QueueLength, QuietWorker, build_app
 from worker.measure import Measure
-from worker.options import LEASE_S, QUEUES, Options, choose, name_of
+from worker.options import QUEUES, Options, choose, name_of
 from worker.standby import Standby
 from worker.supervisor import GRACE_S, Supervisor
 from worker.trainer_process import Trainer
@@ -61,12 +61,13 @@ def _parse(args: Sequence[str] | None, settings: Settings) -> Options:
     )
     parser.add_argument("--slots", type=int, help="runs side by side (default: by the cores, or one a GPU)")
     parser.add_argument(
-        "--lease", type=float, default=LEASE_S, metavar="SECONDS", help="silence after which others may take a run over"
+        "--lease", type=float, metavar="SECONDS", help="silence after which others may take a run over (default: 30)"
     )
     parser.add_argument("--no-standby", action="store_true", help="keep no trainer waiting: less memory, slower starts")
     parsed = parser.parse_args(args)
     slots = settings.slots if parsed.slots is None else parsed.slots
-    return choose(queue=parsed.queue, slots=slots, lease_s=parsed.lease, standby=not parsed.no_standby)
+    lease_s = settings.lease_s if parsed.lease is None else parsed.lease
+    return choose(queue=parsed.queue, slots=slots, lease_s=lease_s, standby=not parsed.no_standby)
 
 
 def _serve(settings: Settings, options: Options) -> int:

@@ -30,6 +30,7 @@ from core.errors import (
     ImpossibleMask,
     NotFound,
     NotYours,
+    QueueFull,
     SpikefrontError,
     StateConflict,
     StorageFull,
@@ -127,7 +128,7 @@ def _masks(text: str, backbone: str | None) -> list[tuple[str, ...]]:
 MADE_BEFORE: Responses = {200: {"model": Run, "description": "made before with this key"}}
 #: What can be wrong with a config that is asked for: one may name runs as teachers or starts.
 ASKED = (UnknownName, BadValue, ImpossibleMask, DatasetCorrupt, NotFound, BundleCorrupt)
-REFUSED = (*ASKED, DatasetMissing, IdempotencyConflict, StorageFull)
+REFUSED = (*ASKED, DatasetMissing, IdempotencyConflict, QueueFull, StorageFull)
 
 
 @router.post("/runs", status_code=201, responses=may(*REFUSED) | MADE_BEFORE)

@@ -9,18 +9,24 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
 from backend.context import Context
+from backend.store.db import alone
 from backend.store.fleet import Fleet
 from backend.store.identity import hashes
 from backend.store.lifecycle import WAITING, plain
 from backend.store.models import RunRow
+from backend.store.turns import PERSON
 from core.backbones.naming import config_label
 from core.datasets.identity import WHOLE, present_digest
 from core.datasets.load import status
-from core.errors import DatasetMissing, QueueDown
+from core.errors import DatasetMissing, QueueDown, QueueFull
 from core.forecast import training_memory_bytes
 from core.recipes.build import build_config, options_of, override, plan_of
 from core.recipes.differences import differs
+from core.schemas.base import digest
 from core.schemas.request import ForkRequest, RunRequest
 from core.schemas.run import RunConfig, RunState
 
@@ -91,6 +97,20 @@ def new_row(config: RunConfig, *, now: datetime, data: str = WHOLE) -> RunRow:
         label=config_label(config),
         differs=differs(config),
     )
+
+
+def require_place(session: Session, submitter: str | None, *, wanted: int, limit: int) -> None:
+    """That many more runs of this person may wait; to be asked in the transaction that makes them. Raises QueueFull."""
+    if wanted == 0:
+        return
+    person = submitter or ""
+    alone(session, [digest({"queue": person})])  # two requests at once would both find room for the last one
+    theirs = select(func.count()).select_from(RunRow).where(
+        RunRow.state == RunState.QUEUED, RunRow.deleted_at.is_(None), PERSON == person
+    )  # fmt: skip
+    waiting = session.scalar(theirs) or 0
+    if waiting + wanted > limit:
+        raise QueueFull(limit=limit, waiting=waiting, wanted=wanted)
 
 
 def forked(config: RunConfig, request: ForkRequest) -> RunConfig:

@@ -15,7 +15,7 @@ from backend.problems import describe
 from backend.runs import sources
 from backend.runs.as_run import present, signed_artifacts
 from backend.runs.listed import Listed, revision_now
-from backend.runs.new_runs import Wish, forked, images_for, queued_row, require_dataset, send
+from backend.runs.new_runs import Wish, forked, images_for, queued_row, require_dataset, require_place, send
 from backend.runs.repository import RunRepository, RunWhere
 from backend.store import audit_log
 from backend.store.actors import OWNER, Actor
@@ -272,6 +272,7 @@ class RunService:
             if key is not None and (known := idempotency.find(session, key, body_hash)) is not None:
                 assert known.run_id is not None, "the digest of a sweep's body is no run's"
                 return known.run_id, False
+            require_place(session, wish.submitter, wanted=1, limit=self._context.settings.queue_limit)
             row = queued_row(config, wish, now=now, data=images)
             session.add(row)
             session.flush()

@@ -14,7 +14,7 @@ from backend.catalog.estimate import Estimator, total
 from backend.context import Context
 from backend.paging import read_cursor, write_cursor
 from backend.runs import sources
-from backend.runs.new_runs import Wish, images_for, queued_row, require_dataset, send
+from backend.runs.new_runs import Wish, images_for, queued_row, require_dataset, require_place, send
 from backend.runs.repository import RunRepository
 from backend.store.actors import OWNER, Actor
 from backend.store.db import alone, utc_now
@@ -187,6 +187,8 @@ class SweepService:
                 for place, (config_hash, config) in enumerate(by_hash.items())
                 if config_hash not in known
             }
+            limit = self._context.settings.queue_limit
+            require_place(session, self._actor.name, wanted=len(new), limit=limit)
             session.add_all(new.values())
             session.flush()
             for row in new.values():

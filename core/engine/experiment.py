@@ -396,13 +396,25 @@ def _require_same_images(summary: Summary, data: str | None, *, field: str, fold
         raise BadValue(field=field, value=str(folder), expected=expected)
 
 
+#: In the words of torch's allocator, of the C++ library, of the system, and of oneDNN, which computes convolutions on a
+#: CPU and says no more than that it could not: what it is asked for is the same at every step, so memory is what it lacks.
+NO_MEMORY = (
+    "can't allocate memory",
+    "std::bad_alloc",
+    "Cannot allocate memory",
+    "could not create a primitive",
+    "could not create a memory object",
+    "could not execute a primitive",
+)
+
+
 @contextmanager
 def _out_of_memory(config: RunConfig, device: torch.device) -> Iterator[None]:
     """Turn an allocation that failed into OutOfMemory with a batch size that fits."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        told = isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+        told = isinstance(error, MemoryError | torch.OutOfMemoryError) or any(said in str(error) for said in NO_MEMORY)
         if not told:
             raise
         fits = fitting_batch(plan_of(config), config, device)

@@ -30,9 +30,17 @@ LOCAL = "postgresql+psycopg://postgres@127.0.0.1:5432/postgres"
 NAMED = os.environ.get(VARIABLE)  # read at import: tests run without variables of this prefix
 CHOSEN = os.environ.get("SPIKEFRONT_TEST_STORE")
 #: Modules whose tests ask the API for what a database does by its own ways: searching, sorting, unique names, keys.
-ON_BOTH = frozenset({
-    "test_views_api", "test_names_api", "test_bookkeeping_api", "test_nul_api", "test_accounts_api", "test_provider_api",
-})  # fmt: skip
+ON_BOTH = frozenset(
+    {
+        "test_views_api",
+        "test_names_api",
+        "test_bookkeeping_api",
+        "test_nul_api",
+        "test_accounts_api",
+        "test_queue_limit_api",
+        "test_provider_api",
+    }
+)
 NEEDED = (
     f"no PostgreSQL server answers: start one on 127.0.0.1:5432 that trusts the user postgres, or set {VARIABLE} to "
     "an address whose user may create databases; and install the extra 'server'"

@@ -18,28 +18,13 @@ from pathlib import Path
 import httpx
 import pytest
 
+from benchmarks.chaos.machine import processes_of
 from core.gallery.catalog import gallery
 from core.settings import Settings, read_token
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for processes in /proc")
 
 API_PORT, DASHBOARD_PORT = 18580, 18581
-
-
-def processes_of(home: Path) -> dict[int, str]:
-    """Living processes whose environment names this data folder, or whose command line does (the broker's)."""
-    found = {}
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
-            continue
-        try:
-            environ, command = (entry / "environ").read_bytes(), (entry / "cmdline").read_bytes()
-            state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
-        except OSError:
-            continue
-        if state != "Z" and (f"SPIKEFRONT_HOME={home}\0".encode() in environ or f"{home}/".encode() in command):
-            found[int(entry.name)] = command.replace(b"\0", b" ").decode(errors="replace")
-    return found
 
 
 def until(what: str, true: Callable[[], object], *, timeout_s: float) -> object:

@@ -12,7 +12,9 @@ import pytest
 from core.errors import BadValue, DatabaseDown, ServiceFailed
 from core.host.machine import Gpu
 from core.schemas.results import EpochDone, Progress
+from core.settings import Settings
 from worker import options
+from worker.__main__ import _parse
 from worker.ending import scrub
 from worker.reporter import Reporter
 from worker.upkeep import DEAF_ROUNDS, Upkeep
@@ -195,6 +197,13 @@ def test_a_gpu_that_torch_cannot_use_is_no_gpu(monkeypatch):
     monkeypatch.setattr(options, "gpus", list)
     with pytest.raises(ServiceFailed, match="nvidia-smi shows no GPU"):
         options.choose(queue="gpu")
+
+
+def test_the_lease_is_that_of_the_setting_unless_the_command_line_has_another():
+    settings = Settings(lease_s=7.5)
+    assert _parse(["-Q", "cpu"], settings).lease_s == 7.5
+    assert _parse(["-Q", "cpu", "--lease", "4"], settings).lease_s == 4.0
+    assert Settings.model_fields["lease_s"].default == options.LEASE_S
 
 
 def test_no_two_workers_have_one_name():
