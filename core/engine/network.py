@@ -385,8 +385,16 @@ def _layer(node: Node, learning: NeuronConfig | None) -> nn.Module | None:
     if node.op == "act" and learning:
         return Learned(learning)
     if node.op == "conv":
-        return nn.utils.skip_init(nn.Conv2d, **node.convolution)
+        return _empty_conv(node)
     return nn.BatchNorm2d(node.shape[0]) if node.op == "bn" else None
+
+
+def _empty_conv(node: Node) -> nn.Conv2d:
+    """As `nn.utils.skip_init` makes it, which loads sympy to copy a shape: half a second of every process."""
+    layer = nn.Conv2d(**node.convolution, device="meta")
+    for name, value in list(layer.named_parameters()):
+        setattr(layer, name, nn.Parameter(torch.empty(value.shape)))
+    return layer
 
 
 def attach(root: nn.Module, path: str, layer: nn.Module) -> None:

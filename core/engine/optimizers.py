@@ -5,6 +5,8 @@ A group's rate is the schedule's times its `lr_factor`.
 
 from __future__ import annotations
 
+import inspect
+from functools import cache
 from typing import Any
 
 import torch
@@ -25,11 +27,11 @@ def optimizer(network: Network, training: TrainingConfig) -> torch.optim.Optimiz
     decay = training.weight_decay
     match training.optimizer:
         case "adam":
-            return torch.optim.Adam(groups, lr=training.lr, weight_decay=decay, fused=True)
+            return eager(torch.optim.Adam)(groups, lr=training.lr, weight_decay=decay, fused=True)
         case "adamw":
-            return torch.optim.AdamW(groups, lr=training.lr, weight_decay=decay, fused=True)
+            return eager(torch.optim.AdamW)(groups, lr=training.lr, weight_decay=decay, fused=True)
         case "sgd":
-            return torch.optim.SGD(
+            return eager(torch.optim.SGD)(
                 groups,
                 lr=training.lr,
                 momentum=training.momentum,
@@ -37,6 +39,21 @@ def optimizer(network: Network, training: TrainingConfig) -> torch.optim.Optimiz
                 weight_decay=decay,
                 fused=True,
             )
+
+
+@cache
+def eager(kind: type[torch.optim.Optimizer]) -> type[torch.optim.Optimizer]:
+    """The same without torch's compiler, which every optimiser loads to keep out of it: over a second of CPU and 60 MB of
+    memory in each process, and here nothing is compiled."""
+    plain = inspect.unwrap(kind.step)
+
+    @torch.no_grad()
+    def step(self: torch.optim.Optimizer, closure: Any = None) -> Any:
+        return plain(self, closure)
+
+    guarded = ("add_param_group", "load_state_dict", "state_dict", "zero_grad")
+    unguarded = {name: inspect.unwrap(getattr(kind, name)) for name in guarded}
+    return type(kind.__name__, (kind,), {"step": step, **unguarded})
 
 
 def set_rate(of: torch.optim.Optimizer, rate: float) -> None:

@@ -9,6 +9,7 @@ import torch
 from core.backbones.catalog import plan_for
 from core.engine.losses import cross_entropy_of_mean
 from core.engine.network import Network
+from core.engine.optimizers import eager
 from core.schemas.run import RunConfig
 
 MASK, SIDE, CLASSES, STEPS, BATCH = ("F9",), 32, 10, 4, 32
@@ -26,7 +27,7 @@ def images_per_s(device: str, threads: int, *, limit_s: float = 2.0) -> float:
     place = torch.device(device)
     plan = plan_for(backbone="squeezenet", mask=MASK, input_shape=(3, SIDE, SIDE), n_classes=CLASSES)
     network = Network(plan, RunConfig(mask=MASK, time_steps=STEPS)).to(place)
-    optimizer = torch.optim.Adam(network.parameters())
+    optimizer = eager(torch.optim.Adam)(network.parameters())
     draw = torch.Generator().manual_seed(0)
     images = torch.randn(BATCH, 3, SIDE, SIDE, generator=draw).to(place, memory_format=torch.channels_last)
     labels = torch.randint(0, CLASSES, (BATCH,), generator=draw).to(place)

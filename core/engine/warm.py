@@ -8,6 +8,7 @@ from core.backbones.catalog import plan_for
 from core.engine.count import Counter
 from core.engine.losses import cross_entropy_of_mean
 from core.engine.network import Network
+from core.engine.optimizers import eager
 from core.schemas.run import RunConfig
 
 
@@ -22,7 +23,7 @@ def warm_up(*, training: bool = True) -> None:
     network = Network(plan, RunConfig(mask=mask, time_steps=2))
     images, labels = torch.zeros(2, 16, 16, 3).permute(0, 3, 1, 2), torch.tensor([0, 1])
     if training:
-        optimizer = torch.optim.Adam(network.parameters(), fused=True)
+        optimizer = eager(torch.optim.Adam)(network.parameters(), fused=True)
         cross_entropy_of_mean(network(images), labels).backward()
         optimizer.step()
     network.eval()

@@ -19,7 +19,17 @@ import uvicorn
 from fastapi.testclient import TestClient
 from providers import lab, standing_lab  # noqa: F401, fixtures
 from starlette.routing import compile_path
-from stores import api_url, empty_url, finish, postgres_database, postgres_emptied, store, store_url, stores_of  # noqa: F401, fixtures
+from stores import (  # noqa: F401, fixtures
+    api_url,
+    empty_url,
+    finish,
+    postgres_database,
+    postgres_emptied,
+    statements_kept,
+    store,
+    store_url,
+    stores_of,
+)
 from twins import TINY, trained_twins
 
 from backend.app import create_app

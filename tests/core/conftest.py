@@ -10,15 +10,11 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from hypothesis import settings
 from PIL import Image
 
 from core.datasets.catalog import DATASETS
 from core.datasets.cifar import CifarReader
 from core.datasets.cifar_layout import CIFAR10
-
-settings.register_profile("shared-machine", deadline=None)  # a busy machine is no wrong answer
-settings.load_profile("shared-machine")
 
 ROWS = 20  # images a file, where the real ones have 10,000
 NAMES = (b"airplane", b"automobile", b"bird", b"cat", b"deer", b"dog", b"frog", b"horse", b"ship", b"truck")

@@ -338,7 +338,8 @@ def accuracy(out_TNC, labels, steps):
     return float((out_TNC[:steps].mean(0).argmax(1) == labels).double().mean())
 
 
-@pytest.mark.parametrize("backbone", ["squeezenet", "shortcuts"])
+# the small one has every operation of the large one, and as much to learn
+@pytest.mark.parametrize("backbone", [pytest.param("squeezenet", marks=pytest.mark.exhaustive), "shortcuts"])
 def test_a_converted_network_comes_within_four_points_of_its_cnn_and_nearer_with_more_steps(backbone):
     steps = 64
     *_, labels, answers = taught(backbone)

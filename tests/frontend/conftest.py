@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 import streamlit as st
 import uvicorn
 from apis import api_over, without_settings
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 from twins import TINY, trained_twins
@@ -53,6 +55,15 @@ class Stack:
         shutil.copytree(self.trained[kind], claim.out)
         self.lifecycle.succeed(claim, Bundle(claim.out).summary())
         return self.client.run(claim.run_id)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _packages_read_once() -> Iterator[None]:
+    """Streamlit's server looks once through all installed packages for components; AppTest does it for every session,
+    which costs more than to draw the page."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manifest_scanner, "scan_component_manifests", cache(manifest_scanner.scan_component_manifests))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from sqlalchemy import URL, create_engine, make_url, text
+from sqlalchemy import URL, Engine, create_engine, make_url, text
 from sqlalchemy.exc import OperationalError
 
 from backend.context import Context, build_context
@@ -60,6 +60,23 @@ def _server() -> URL | None:
         except (ImportError, OperationalError):
             continue
     return None
+
+
+@pytest.fixture(autouse=True, scope="session")
+def statements_kept() -> Iterator[None]:
+    """SQLite's engines of a test process share what they know of statements, as one engine of the API does its life long:
+    each test has a file of its own, and to compile the same statements for it anew costs more than to run them."""
+    first = create_engine("sqlite://")
+    first.connect().close()  # by now its dialect knows the library
+
+    def made(url: URL, **options: object) -> Engine:
+        engine = create_engine(url, **options)
+        engine.dialect, engine._compiled_cache = first.dialect, first._compiled_cache
+        return engine
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("backend.store.db.create_engine", made)
+        yield
 
 
 @contextmanager
