@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
 from pydantic import ValidationError
 
@@ -39,18 +41,20 @@ PASSWORD_RULE = f"{SHORTEST_PASSWORD} characters or more"
 
 
 def draw(me: Me) -> None:
+    accounts = api().accounts().items if me.scope is Scope.ADMIN else []
     _who(me)
     if me.via == "session":
         with st.expander("Change the password", icon=":material/password:"):
             _password()
     st.subheader("Tokens")
     st.caption("What a program shows in place of a name and a password. Each is shown once; only its hash is kept.")
-    _new_token(me)
+    _new_token(me, [account.name for account in accounts])
     _tokens(me)
     if me.scope is Scope.ADMIN:
         st.subheader("Accounts")
-        _new_account()
-        for account in api().accounts().items:
+        if _new_account():
+            accounts = api().accounts().items
+        for account in accounts:
             _account(account, me)
         st.subheader("Who did what")
         _log()
@@ -79,9 +83,9 @@ def _password() -> None:
         st.success("The password is changed; every other page that you had signed in on is out.")
 
 
-def _new_token(me: Me) -> None:
+def _new_token(me: Me, owners: Sequence[str]) -> None:
+    """`owners`: whose it may be; without any it is the visitor's."""
     scopes = [scope for scope in Scope if me.scope.covers(scope)]
-    owners = [account.name for account in api().accounts().items] if me.scope is Scope.ADMIN else []
     with st.expander("New token", icon=":material/key:"), st.form(Key.ACCOUNT_ISSUE.of("form"), border=False):
         first, second, third, fourth = st.columns([1.4, 1.2, 1, 1.2])
         name = first.text_input("What for", max_chars=100, placeholder="laptop", key=Key.ACCOUNT_ISSUE.of("name"))
@@ -134,7 +138,8 @@ def _says(token: Token) -> str:
     return f"made {state.ago(token.created_at)} · {until} · {used}"
 
 
-def _new_account() -> None:
+def _new_account() -> bool:
+    """Whether there is one more now."""
     with st.expander("New account", icon=":material/person_add:"), st.form(Key.ACCOUNT_NEW.of("form"), border=False):
         first, second, third = st.columns([1.2, 1.2, 1.4])
         name = first.text_input(
@@ -151,7 +156,7 @@ def _new_account() -> None:
         )
         sent = st.form_submit_button("Make it")
     if not sent:
-        return
+        return False
     try:
         new = NewAccount(name=name, role=role, password=password)
     except ValidationError:
@@ -159,9 +164,11 @@ def _new_account() -> None:
             f"A name is 1 to {LONGEST_ACCOUNT_NAME} letters, digits and . _ @ + -, a password {SHORTEST_PASSWORD} to "
             f"{LONGEST_PASSWORD} characters."
         )
-        return
-    if _done(lambda: api().add_account(new)):
-        st.success(f"{plain(new.name)} can sign in.")
+        return False
+    if not _done(lambda: api().add_account(new)):
+        return False
+    st.success(f"{plain(new.name)} can sign in.")
+    return True
 
 
 def _account(account: Account, me: Me) -> None:
