@@ -10,6 +10,7 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
+from core.extras import with_extra
 from core.showing import clipped, plain, shown
 
 MESSAGE_LIMIT = 8_000  # characters; the end of a service's log is part of some
@@ -435,7 +436,7 @@ class PackageMissing(SpikefrontError):
 
     def __init__(self, *, package: str, extra: str, why: str) -> None:
         super().__init__(
-            f"{why} needs the package {package}, which is not installed. pip install 'spikefront[{extra}]' brings it.",
+            f"{why} needs the package {package}, which is not installed. {with_extra(extra)} brings it.",
             package=package,
             extra=extra,
         )

@@ -94,6 +94,7 @@ def pareto(
                 "differs": row.differs or "",
                 "own_name": row.name,
                 "archived": row.archived,
+                "imported": bool(row.imported),
                 "backbone": row.backbone,
                 "kind": Kind(row.kind),
                 "mask": mask,

@@ -32,7 +32,7 @@ PLOTTED = (
     RunRow.id, RunRow.backbone, RunRow.kind, RunRow.mask, RunRow.dataset, RunRow.recipe, RunRow.seed, RunRow.time_steps,
     RunRow.accuracy, RunRow.f1_macro, RunRow.params, RunRow.firing_rate, RunRow.n_train, RunRow.n_test,
     RunRow.dataset_complete, RunRow.name, RunRow.differs, RunRow.archived, RunRow.finished_at, RunRow.repeat_hash, RunRow.twin_hash, RunRow.data_digest,
-    RunTallyRow.acs, RunTallyRow.macs, RunTallyRow.other, *OPTIONS,
+    RunTallyRow.acs, RunTallyRow.macs, RunTallyRow.other, RunRow.import_digest.is_not(None).label("imported"), *OPTIONS,
 )  # fmt: skip
 
 

@@ -28,6 +28,7 @@ from sqlalchemy.orm import Session
 from backend.store.revision import unwatch, watch
 from core.addresses import sqlite_url
 from core.errors import BadValue, DatabaseDown, HomeUnusable, SpikefrontError, StorageFull
+from core.extras import with_extra
 from core.settings import Settings
 
 BUSY_TIMEOUT_MS = 5_000
@@ -188,7 +189,7 @@ def _engine(url: str, *, pool: int, timeout_s: float) -> Engine:
     try:
         from backend.store.postgres import postgres_engine
     except ModuleNotFoundError as error:
-        expected = "of a database whose driver is installed: pip install 'spikefront[server]'"
+        expected = f"of a database whose driver is installed: {with_extra('server')}"
         raise BadValue(field=SETTING, value=f"for {error.name}", expected=expected) from None
     return postgres_engine(made, pool=pool, timeout_s=timeout_s, patience_ms=BUSY_TIMEOUT_MS)
 

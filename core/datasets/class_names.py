@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 MAX_LENGTH = 80
@@ -10,11 +11,14 @@ MAX_LENGTH = 80
 MAX_CLASSES = 1000
 NAME_RULE = f"1 to {MAX_LENGTH} printable characters, without < and >"
 NUMBER_RULE = f"at most {MAX_CLASSES}"
+#: Words of Persian and of Indian languages are spelt with them. Between other letters, and at an end, they would be two
+#: names that look alike.
+_JOINED = re.compile("(?<=[^\x00-\x7f\u200c\u200d])[\u200c\u200d](?=[^\x00-\x7f\u200c\u200d])")
 
 
 def is_class_name(name: str) -> bool:
     """Whether it can stand in every table, chart and page. A lone surrogate is not printable."""
-    return 1 <= len(name) <= MAX_LENGTH and name.isprintable() and not set("<>") & set(name)
+    return 1 <= len(name) <= MAX_LENGTH and _JOINED.sub("", name).isprintable() and not set("<>") & set(name)
 
 
 def unfit(names: Sequence[str]) -> str | None:

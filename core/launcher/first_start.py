@@ -10,6 +10,7 @@ import httpx
 from core.addresses import origin
 from core.gallery.catalog import GalleryRun, content_of
 from core.launcher.health import bearer
+from core.schemas.pareto import GALLERY_TAG
 from core.schemas.request import RunRequest
 from core.schemas.run import Kind
 from core.settings import Settings
@@ -19,8 +20,6 @@ DEMO = tuple(
     RunRequest(backbone="squeezenet", kind=kind, mask="Ref-1", dataset="digits", recipe="smoke", seed=0)
     for kind in (Kind.SNN, Kind.CNN)
 )
-#: Finds the runs that came with the product, on Runs and Explore alike.
-TAG = "gallery"
 
 
 class FirstStart:
@@ -47,7 +46,7 @@ class FirstStart:
         sent = self._client.post("imports", content=content_of(run), headers={"Content-Type": "application/zip"})
         sent.raise_for_status()
         run_id = sent.json()["id"]
-        self._client.patch(f"runs/{run_id}", json={"tags": [TAG]}).raise_for_status()
+        self._client.patch(f"runs/{run_id}", json={"tags": [GALLERY_TAG]}).raise_for_status()
         return run_id
 
 

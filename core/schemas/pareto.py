@@ -12,6 +12,8 @@ from core.schemas.named import Named
 from core.schemas.prices import Factors
 from core.schemas.run import Kind
 
+#: The tag of runs that came with the product: finds them on Runs and Explore alike.
+GALLERY_TAG = "gallery"
 #: What a plot of many runs can lay along its axes, and by what it can tell its marks apart (`core.report.charts.axes`).
 XAxis = Literal["energy", "synops", "params", "model_bytes", "steps"]
 YAxis = Literal["accuracy", "f1_macro"]
@@ -91,6 +93,14 @@ class ParetoPoint(Named):
     repeat: str = Field(default="", description="equal for runs that differ in nothing but their seed")
     twin: str = Field(default="", description="equal for a spiking run and its CNN twin")
     archived: bool = False
+    imported: bool = Field(default=False, description="brought in; its time is that of its arrival")
+
+    @property
+    def origin(self) -> str:
+        """Where its figures come from, for a table's column "From"."""
+        if not self.imported:
+            return "own run"
+        return "gallery" if GALLERY_TAG in self.tags else "imported"
 
 
 class PublishedPoint(Frozen):

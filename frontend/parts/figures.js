@@ -1,5 +1,5 @@
 // What charts do in the browser beyond Plotly: pictures are light whatever the page is, a figure is saved as a file,
-// and a finger on a chart scrolls the page.
+// a finger on a chart scrolls the page, and charts follow when the page's colours are switched.
 (() => {
   if (window.spikefrontFigures) return;
   window.spikefrontFigures = true;
@@ -20,6 +20,19 @@
     Object.assign(chart.layout, { template: LIGHT, paper_bgcolor: "#ffffff", plot_bgcolor: "#ffffff" });
     setTimeout(() => Object.assign(chart.layout, { template, paper_bgcolor, plot_bgcolor }), 0);
   }, { capture: true });
+
+  // The server colours a chart for the page, and is not asked again when its reader turns to light or dark. Streamlit
+  // runs the page anew at this key.
+  let scheme = null;
+  setInterval(() => {
+    const page = document.querySelector(".stApp");
+    if (!page || page.dataset.testScriptState === "initial") return;
+    const found = getComputedStyle(page).colorScheme;
+    const switched = scheme !== null && found !== scheme;
+    scheme = found;
+    if (!switched || !document.querySelector(".js-plotly-plot")) return;
+    for (const type of ["keydown", "keyup"]) document.dispatchEvent(new KeyboardEvent(type, { key: "r" }));
+  }, 500);
 
   function plotly() {
     loading ??= new Promise((resolve, reject) => {

@@ -190,7 +190,7 @@ def test_an_address_that_no_driver_takes_names_the_setting_and_no_password(tmp_p
 def test_a_driver_that_is_not_installed_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "backend.store.postgres", raising=False)
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    with pytest.raises(BadValue, match=r"pip install 'spikefront\[server\]'"):
+    with pytest.raises(BadValue, match=r"pip install -c constraints.txt -e '\.\[server\]'"):
         Database("postgresql://u:hush@h/d")
 
 

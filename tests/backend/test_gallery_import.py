@@ -31,6 +31,11 @@ def test_its_figures_are_the_runs_and_its_images_those_of_the_data_set(brought, 
     assert len(examples) == 3 and all(item["image"].startswith("data:image/png") for item in examples)
 
 
+def test_the_plot_says_that_it_was_brought_in(brought, client: TestClient) -> None:
+    plot = client.get("/api/v1/pareto?dataset=digits").json()
+    assert [(point["run_id"], point["imported"]) for point in plot["points"]] == [(brought, True)]
+
+
 def test_without_the_data_set_all_but_the_images_is_there(brought, client: TestClient, monkeypatch) -> None:
     def missing(*_: object) -> None:
         raise DatasetMissing(name="digits", folder="somewhere", how="Fetch it.")

@@ -243,6 +243,16 @@ def test_unicode_class_names_are_kept(data, tmp_path, class_folders):
     assert set(load("words", data).classes) == set(names)
 
 
+def test_letters_that_are_joined_or_parted_by_a_sign_without_width_are_spelt_so(data, tmp_path, class_folders):
+    """As Persian and emoji do; where nothing is joined, the name would look like another."""
+    names = {"\u0645\u06cc\u200c\u0634\u0648\u062f": 2, "\U0001f469\u200d\U0001f52c": 2}
+    add("joined", class_folders(tmp_path / "s", names), data)
+    assert set(load("joined", data).classes) == set(names)
+    for odd in ("c\u200cat", "\u200c\u0645", "\u0645\u200c", "\u0645\u200c\u200c\u0634", "\u0645\u202e\u0634"):
+        with pytest.raises(DatasetCorrupt, match="printable"):
+            add("odd", class_folders(tmp_path / odd, {odd: 2, "b": 2}), data)
+
+
 def test_accents_written_in_two_ways_are_one_class(data, tmp_path, class_folders):
     """macOS writes é as two characters, Linux as one."""
     one, two = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))

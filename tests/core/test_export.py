@@ -342,7 +342,7 @@ def test_a_package_that_is_not_there_is_named_with_its_extra(tmp_path, monkeypat
     source = read(made(tmp_path))
     for package, module in (("nir", nir_file), ("onnx", onnx_file)):
         monkeypatch.setitem(sys.modules, package, None)
-        with pytest.raises(PackageMissing, match=rf"{package}.*pip install 'spikefront\[export\]'"):
+        with pytest.raises(PackageMissing, match=rf"{package}.*pip install -c constraints.txt -e '\.\[export\]'"):
             module.write(source, tmp_path / "net")
 
 

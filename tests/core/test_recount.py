@@ -198,7 +198,7 @@ def test_an_unknown_counter_names_near_ones_and_a_missing_package_its_extra(tmp_
     with pytest.raises(UnknownName, match="Did you mean syops"):
         again(bundle, "syop")
     monkeypatch.setitem(sys.modules, "neurobench", None)  # as if it were not installed
-    with pytest.raises(PackageMissing, match=r"neurobench.*pip install 'spikefront\[test\]'"):
+    with pytest.raises(PackageMissing, match=r"neurobench.*pip install -c constraints.txt -e '\.\[test\]'"):
         again(bundle, "neurobench")
 
 

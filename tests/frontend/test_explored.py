@@ -310,5 +310,18 @@ def test_the_hypervolume_rises_only_with_runs_that_move_the_front():
     assert "2 moved the front" in figure.layout.meta["caption"]
 
 
+def test_what_was_brought_in_has_the_time_of_its_arrival_and_says_where_from():
+    """Imported runs never ended here: the axis does not say that they did, nor the table that they are own runs."""
+    own = run("own", acs=100)
+    imported = run("b", acs=90, imported=True)
+    of_gallery = run("c", acs=80, imported=True, tags=["gallery", "mine"])
+    tagged = run("d", acs=70, tags=["gallery"])  # by hand
+    said = [point.origin for point in (own, imported, of_gallery, tagged)]
+    assert said == ["own run", "imported", "gallery", "own run"]
+    assert {row["from"] for row in tables.pareto_rows(plot(own, of_gallery))} == {"own run", "gallery"}
+    assert hypervolume.figure(plot(own)).layout.xaxis.title.text == "run finished, UTC"
+    assert hypervolume.figure(plot(own, imported)).layout.xaxis.title.text == "run finished or brought in, UTC"
+
+
 def test_without_runs_the_hypervolume_is_a_sentence():
     assert not hypervolume.figure(plot()).data

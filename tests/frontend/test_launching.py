@@ -236,6 +236,7 @@ def test_the_table_holds_own_runs_and_printed_points_and_the_csv_all_of_it():
     )
     assert [row["run"] for row in rows] == ["r1", None]
     assert rows[0]["energy_mj"] == pytest.approx((0.9 * 2 + 4.6) * 1e-3)  # 6.4e6 pJ = 6.4e-3 mJ
+    assert [row["from"] for row in rows] == ["own run", "printed, table 1"]
     read = list(csv.DictReader(io.StringIO(tables.as_csv(rows))))
     assert read[0]["network"] == "'=SNN"  # no formula in a spreadsheet
     assert read[1]["profile"] == "as printed" and read[1]["acs"] == ""

@@ -114,6 +114,19 @@ def test_an_administrator_makes_accounts_changes_roles_and_reads_who_did_what(lo
         assert entry in said
 
 
+def test_the_accounts_are_asked_for_once_and_again_when_there_is_one_more(look, words, stack, monkeypatch):
+    page = look("ada", "settings")
+    asked = []
+    real = Client.accounts
+    monkeypatch.setattr(Client, "accounts", lambda client: asked.append(1) or real(client))
+    page.run()
+    assert len(asked) == 1
+    page.text_input(key=Key.ACCOUNT_NEW.of("name")).set_value("yan")
+    page.text_input(key=Key.ACCOUNT_NEW.of("password")).set_value(PASSWORD)
+    page.button(key="FormSubmitter:account_new_form-Make it").click().run()
+    assert len(asked) == 3 and "**yan**" in words(page)
+
+
 def test_a_viewer_who_launches_is_told_what_is_missing(look, stack, people):
     with pytest.raises(ApiProblem) as refused:
         stack.client.acting(people["vic"]).launch(RunRequest(mask="F9"), idempotency_key="v")

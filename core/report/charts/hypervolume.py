@@ -74,7 +74,8 @@ def figure(pareto: Pareto, *, x: str = "energy", y: str = "accuracy", shown: Mar
     )
     worst_x, _ = reference(shown)
     factor, unit = x_unit([worst_x], x)
-    chart.update_xaxes(title_text="run finished, UTC", nticks=6)
+    arrived = any(point.imported for point in shown.points)
+    chart.update_xaxes(title_text="run finished or brought in, UTC" if arrived else "run finished, UTC", nticks=6)
     chart.update_yaxes(title_text="hypervolume, share of 1", rangemode="tozero", nticks=5)
     caption = [
         title_of(pareto.dataset),

@@ -62,7 +62,7 @@ def price_columns(found: Pareto | Comparison | ComparedEnsemble) -> dict[str, An
 def _own(point: ParetoPoint, pareto: Pareto, spread: Spread | None, sure: Mapping[str, float] | None) -> dict[str, Any]:
     return _row(
         point,
-        **{"from": "own run"},
+        **{"from": point.origin},
         run=point.run_id,
         network=point.described,
         name=point.own_name,

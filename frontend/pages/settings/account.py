@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import streamlit as st
@@ -44,18 +44,20 @@ PASSWORD_RULE = f"{SHORTEST_PASSWORD} characters or more"
 
 
 def draw(me: Me) -> None:
+    accounts = api().accounts().items if me.scope is Scope.ADMIN else []
     _who(me)
     if me.via == "session" and me.has_password:
         with st.expander("Change the password", icon=":material/password:"):
             _password()
     st.subheader("Tokens")
     st.caption("What a program shows in place of a name and a password. Each is shown once; only its hash is kept.")
-    _new_token(me)
+    _new_token(me, [account.name for account in accounts])
     _tokens(me)
     if me.scope is Scope.ADMIN:
         st.subheader("Accounts")
-        _new_account()
-        for account in api().accounts().items:
+        if _new_account():
+            accounts = api().accounts().items
+        for account in accounts:
             _account(account, me)
         st.subheader("Who did what")
         _log()
@@ -86,9 +88,9 @@ def _password() -> None:
         _ask(lambda: api().change_password(change), lambda _: st.success(changed))
 
 
-def _new_token(me: Me) -> None:
+def _new_token(me: Me, owners: Sequence[str]) -> None:
+    """`owners`: whose it may be; without any it is the visitor's."""
     scopes = [scope for scope in Scope if me.scope.covers(scope)]
-    owners = [account.name for account in api().accounts().items] if me.scope is Scope.ADMIN else []
     with st.expander("New token", icon=":material/key:"), st.form(Key.ACCOUNT_ISSUE.of("form"), border=False):
         first, second, third, fourth = st.columns([1.4, 1.2, 1, 1.2])
         name = first.text_input("What for", max_chars=100, placeholder="laptop", key=Key.ACCOUNT_ISSUE.of("name"))
@@ -139,7 +141,8 @@ def _says(token: Token) -> str:
     return f"made {state.ago(token.created_at)} · {until} · {used}"
 
 
-def _new_account() -> None:
+def _new_account() -> bool:
+    """Whether there is one more now."""
     with st.expander("New account", icon=":material/person_add:"), st.form(Key.ACCOUNT_NEW.of("form"), border=False):
         first, second, third = st.columns([1.2, 1.2, 1.4])
         name = first.text_input(
@@ -156,7 +159,7 @@ def _new_account() -> None:
         )
         sent = st.form_submit_button("Make it")
     if not sent:
-        return
+        return False
     try:
         new = NewAccount(name=name, role=role, password=password)
     except ValidationError:
@@ -164,8 +167,8 @@ def _new_account() -> None:
             f"A name is 1 to {LONGEST_ACCOUNT_NAME} letters, digits and . _ @ + -, a password {SHORTEST_PASSWORD} to "
             f"{LONGEST_PASSWORD} characters."
         )
-        return
-    _ask(lambda: api().add_account(new), lambda made: st.success(f"{plain(made.name)} can sign in."))
+        return False
+    return _ask(lambda: api().add_account(new), lambda made: st.success(f"{plain(made.name)} can sign in."))
 
 
 def _account(account: Account, me: Me) -> None:
@@ -209,8 +212,8 @@ def _entry(entry: AuditEntry) -> tuple[str, ...]:
     return (f"{entry.at:%Y-%m-%d %H:%M:%S}", who, entry.action, entry.subject, f"{detail}{where}".strip())
 
 
-def _ask(act: Callable[[], Answer], done: Callable[[Answer], object]) -> None:
-    """`done` says what came of it; what is refused is said here."""
+def _ask(act: Callable[[], Answer], done: Callable[[Answer], object]) -> bool:
+    """Whether it was done; `done` says what came of it, and what is refused is said here."""
     try:
         answer = act()
     except ApiProblem as problem:
@@ -219,3 +222,5 @@ def _ask(act: Callable[[], Answer], done: Callable[[Answer], object]) -> None:
         st.error(DOWN_TITLE)
     else:
         done(answer)
+        return True
+    return False
