@@ -186,3 +186,12 @@ def test_an_api_that_is_only_slow_is_waited_for_and_what_changes_something_is_se
     with pytest.raises(ApiDown):
         slow.cancel("abc")
     assert asked == [("POST", "/api/v1/runs/abc/cancel")]
+
+
+def test_a_large_answer_that_came_before_is_not_read_again():
+    told = [EMPTY, EMPTY, RunPage(items=[], next_cursor="c", total=7), EMPTY]
+    pages = [client(lambda _: answer(told[n])).runs() for n in range(len(told))]  # noqa: B023, each asks at once
+    assert pages == told and pages[0] is pages[1] is pages[3]
+    with pytest.raises(ApiProblem, match="different versions") as caught:
+        client(lambda _: httpx.Response(200, content=b'{"items": 3}')).runs()
+    assert caught.value.code == "unreadable"
