@@ -14,6 +14,7 @@ from joserfc.jwk import RSAKey
 from providers import CLIENT, SECRET, Lab, unsigned, with_another_key, with_the_public_key_as_a_secret, with_the_secret
 
 from backend.provider import oidc
+from backend.provider.about import about_of
 from backend.provider.choice import provider_of
 from backend.provider.oidc import Person, Provider
 from backend.provider.refusals import TOO_LATE, UNFIT
@@ -217,3 +218,14 @@ def test_without_authlib_the_start_says_what_is_missing(tmp_path: Path, monkeypa
     with pytest.raises(PackageMissing, match=r"spikefront\[server\]"):
         provider_of(settings, key="k")
     assert provider_of(Settings(home=tmp_path), key="k") is None  # and without a provider nothing is
+
+
+def test_of_what_a_provider_offers_only_keys_that_are_its_own_count() -> None:
+    """The other layer: its keys of other kinds are not read either, so no token shows this one alone."""
+    told = {
+        name: "https://login.example/x" for name in ("issuer", "authorization_endpoint", "token_endpoint", "jwks_uri")
+    }
+    offered = ["none", "HS256", "HS512", "ES256", "RS256"]
+    about = about_of({**told, "id_token_signing_alg_values_supported": offered}, issuer=told["issuer"])
+    assert set(about.algorithms) == {"RS256", "ES256"}
+    assert about_of(told, issuer=told["issuer"]).algorithms == ("RS256",)
