@@ -262,12 +262,10 @@ def worded(figure: go.Figure) -> Words:
     """
     layout = figure.layout
     words, subtitle, more = _for_page(layout.meta, inline=False)
-    figure.update_layout(
-        title_subtitle_text=subtitle,
-        margin_t=layout.margin.t + more,
-        height=layout.height + more,
-        meta=layout.meta | {"heading_px": layout.meta["heading_px"] + more},
-    )
+    layout.title.subtitle.text = subtitle
+    layout.margin.t += more
+    layout.height += more
+    layout.meta = layout.meta | {"heading_px": layout.meta["heading_px"] + more}
     return words
 
 
