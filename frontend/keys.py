@@ -8,6 +8,9 @@ from enum import StrEnum
 class Key(StrEnum):
     """Values are what Streamlit stores; a prefix ending in `_` takes a name behind it (see `of`)."""
 
+    PAGE = "page_shown"
+    STAYED = "page_stayed"  # whether the run of the script before this one drew the same page
+
     # the lens, the same on every page
     MODE = "lens_mode"
     PROFILE = "lens_profile"

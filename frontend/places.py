@@ -10,6 +10,7 @@ from typing import NoReturn
 import streamlit as st
 
 from frontend.client.connection import page as resilient
+from frontend.keys import Key
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +63,8 @@ def page(name: str) -> st.Page:
 
 def _render(name: str) -> Callable[[], None]:
     def render() -> None:
+        memory = st.session_state
+        memory[Key.STAYED], memory[Key.PAGE] = memory.get(Key.PAGE) == name, name
         entitle(name)
         # A view is imported when it is first opened, which keeps the start short.
         resilient(importlib.import_module(f"frontend.pages.{name}.page").render)()

@@ -137,6 +137,8 @@ text-align:left;width:34%}
 .sf-phases .past::before{content:"✓ "}
 .sf-small{grid-template-columns:repeat(auto-fill,minmax(118px,1fr))}
 .sf-tall{max-height:26rem;overflow-y:auto}
+/* where nothing hovers the bar of a table always stands over it: not on the words above */
+@media(hover:none){[data-testid="stElementContainer"]:has(>[data-testid="stFullScreenFrame"]>[data-testid="stDataFrame"]){margin-top:2.2rem}}
 /* a narrow window: all tabs in sight, the open one too */
 @media(max-width:640px){[role="tablist"]{flex-wrap:wrap;overflow:visible}
 .sf-groups :is(th,td):first-child{white-space:normal;min-width:8.5rem}

@@ -6,13 +6,17 @@ the page wrote last is somebody's, and is taken over before the widgets are draw
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import streamlit as st
 
 from frontend.keys import Key
+
+LATE_S = 20.0  # of a busy machine
+MOST_EARLIER = 40  # a slider's stops, there and back
 
 
 def words_of(value: Any) -> str:
@@ -30,15 +34,39 @@ class Part:
     default: Any
     read: Callable[[str], Any]
     say: Callable[[Any], str] = words_of
+    quick: bool = False  # moved in many small steps, of which a browser tells more than it hears of
+
+
+class Written(NamedTuple):
+    """What a page wrote into the address, and what its keys held then."""
+
+    words: dict[str, str]
+    values: dict[str, Any]
+    earlier: tuple[tuple[float, dict[str, str]], ...]  # of `quick` parts: when it wrote what before, in s
 
 
 def fresh(known: Mapping[str, Part], *, last: Key) -> dict[str, str]:
     """These words of an address that is not the one this page wrote last; none where it is, or has none of them.
 
-    `last` holds the words that the page wrote.
+    `last` holds what the page wrote. A browser sends the address that it has by then, and after quick moves of a widget
+    that is one that the page wrote before: what the widget says is newer.
     """
     given = {name: st.query_params[name] for name in known if st.query_params.get(name)}
-    return {} if given == st.session_state.get(last) else given
+    written: Written | None = st.session_state.get(last)
+    if written is None:
+        return given
+    late = bool(st.session_state.get(Key.STAYED)) and (_moved(written) or given in _lately(written.earlier))
+    return {} if late or given == written.words else given
+
+
+def _moved(written: Written) -> bool:
+    """Whether a key of this page has another value since; other pages have their own way of changing one."""
+    memory = st.session_state
+    return any(key in memory and memory[key] != value for key, value in written.values.items())
+
+
+def _lately(earlier: Iterable[tuple[float, dict[str, str]]]) -> list[dict[str, str]]:
+    return [words for at, words in earlier if time.monotonic() - at < LATE_S]
 
 
 def adopt(known: Mapping[str, Part], *, last: Key, kept: Collection[str] = ()) -> bool:
@@ -84,7 +112,13 @@ def put(known: Mapping[str, Part], words: Mapping[str, str], *, last: Key, alone
         for name in [name for name in known if name in st.query_params and name not in words]:
             del st.query_params[name]
         st.query_params.update(words)  # words that a widget is bound to are its own to set
-    st.session_state[last] = dict(words)
+    before: Written | None = st.session_state.get(last)
+    earlier: tuple[tuple[float, dict[str, str]], ...] = ()
+    if before is not None and any(part.quick for part in known.values()):
+        new = () if before.words == words else ((time.monotonic(), before.words),)
+        earlier = (*before.earlier, *new)[-MOST_EARLIER:]
+    values = {part.key: st.session_state.get(part.key) for part in known.values()}
+    st.session_state[last] = Written(dict(words), values, earlier)
 
 
 def one_of(names: Collection[str]) -> Callable[[str], str | None]:

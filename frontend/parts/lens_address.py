@@ -13,7 +13,7 @@ KEPT = ("mode", "profile")  # of the session, where an address leaves them out
 def parts(catalog: Catalog) -> dict[str, Part]:
     """Name in the address -> what it stands for."""
     prices = {
-        name: Part(key=Key.PRICE.of(name), default=1.0, read=lambda text: number(text, lens.STOPS))
+        name: Part(key=Key.PRICE.of(name), default=1.0, read=lambda text: number(text, lens.STOPS), quick=True)
         for name in lens.PRICES
     }
     return {

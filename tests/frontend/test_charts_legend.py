@@ -105,6 +105,12 @@ def test_every_shape_of_the_plots_has_a_mark():
     assert drawn <= set(legend.SHAPES)
 
 
+def test_the_signs_of_a_legend_are_in_the_font_of_its_words():
+    """A sign that Arial and its kin lack would put the whole line of a saved PDF into another font."""
+    everywhere = set("●■♦▲▼◄►○□▪▫▬▒│─×+…")  # of the WGL4 character set
+    assert {shape for shape, (sign, _) in legend.SHAPES.items() if sign not in everywhere} == {"star", "hexagon"}
+
+
 def test_a_picture_holds_title_units_n_profile_mode_source_and_names():
     figure = pareto.figure(families())
     words = theme.worded(figure)

@@ -10,7 +10,7 @@ import pytest
 from core.energy.profiles import profiles
 from frontend import style
 from frontend.keys import Key
-from frontend.parts import lens
+from frontend.parts import address, lens
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +83,27 @@ def test_the_view_lives_in_the_address_and_comes_back_from_it(twins, visit):
     }  # fmt: skip
     page.selectbox(key=Key.EXPLORE_X).set_value("energy").run()
     assert "x" not in page.query_params
+
+
+def test_an_address_that_comes_late_does_not_move_a_slider_back(twins, visit, monkeypatch):
+    """Of two quick moves the second one brings the address of before the first: the browser has no newer one yet."""
+    page = visit("explore", dataset="digits", ac="2")
+    page.select_slider(key=Key.PRICE.of("ac")).set_value(2.51).run()
+    assert page.query_params["ac"] in ("2.51", ["2.51"])
+    page.query_params["ac"] = "2"
+    page.select_slider(key=Key.PRICE.of("ac")).set_value(3.16).run()
+    assert page.select_slider(key=Key.PRICE.of("ac")).value == 3.16
+    assert page.query_params["ac"] in ("3.16", ["3.16"])
+    page.query_params["ac"] = "2"  # a slider tells its value twice
+    page.run()
+    assert page.select_slider(key=Key.PRICE.of("ac")).value == 3.16
+    page.query_params["ac"] = "5.01"  # an address that the page never wrote is somebody's
+    page.run()
+    assert page.select_slider(key=Key.PRICE.of("ac")).value == 5.01
+    monkeypatch.setattr(address, "LATE_S", 0)
+    page.query_params["ac"] = "2"  # and so is one of long ago
+    page.run()
+    assert page.select_slider(key=Key.PRICE.of("ac")).value == 2.0
 
 
 def test_an_address_that_makes_no_sense_gives_the_default_view(twins, visit):

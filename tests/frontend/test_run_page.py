@@ -80,7 +80,13 @@ def test_a_cell_of_the_matrix_opens_its_images(twins, visit, stack, words):
     kept = stack.client.examples(snn.id, which="first", truth=int(truth), answer=int(answer), limit=8).items
     said = words(page)
     assert kept and all(f"Test image {item.index}, a {item.label}" in said for item in kept)
-    assert f"{len(kept)} of the {matrix[truth][answer]} test images of {truth} that were taken for {answer}" in said
+    n = matrix[truth][answer]
+    some = (
+        f"{len(kept)} of the {n} test images of {truth} that were"
+        if n > 1
+        else f"The one test image of {truth} that was"
+    )
+    assert f"{some} taken for {answer}" in said
 
 
 def test_one_image_is_shown_with_its_own_energy_in_the_mode_chosen(twins, visit, stack, words):
@@ -145,6 +151,7 @@ def test_the_files_repeat_name_and_cite_the_run(twins, visit, stack, words):
     for part in (snn.command, environment["torch"], environment["processor"], "summary.json", "signature=",
                  f"@misc{{spikefront-{snn.id}", "2602.09717", "E. Alpaydin and C. Kaynak"):  # fmt: skip
         assert part in said, part
+    assert "Energy of training: " in said and "whole run" not in said  # a sentence, and no names of its fields
     links = [link.proto.url for link in visit("run", run=snn.id, section="Files").get("link_button")]
     assert any("bundle.zip?expires=" in link for link in links)
     assert any("weights.safetensors?expires=" in link for link in links)

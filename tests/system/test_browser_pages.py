@@ -10,6 +10,7 @@ import pytest
 from browsing import picture, tab, wait_for
 from playwright.sync_api import Browser, Page, expect
 
+from core.report.charts import theme
 from frontend.places import PLACES
 from frontend.serving.server import DARK, LIGHT
 
@@ -90,6 +91,11 @@ DRAWING = ("explore", "launch", "run", "compare", "audit", "tryit")
 
 #: How each page is looked at; every second one the other way round, so that it opens as the one before was left.
 SIGHTS = [(1440, "light"), (400, "light"), (400, "dark"), (1440, "dark")]
+#: The numbers along the axes are there, and in this colour.
+AXES = """colour => {
+    const numbers = [...document.querySelectorAll('.js-plotly-plot :is(.xtick, .ytick) text')];
+    return numbers.length > 0 && numbers.every((number) => getComputedStyle(number).fill === colour);
+}"""
 THEME = "ground => getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor === ground"
 #: Charts and words follow their boxes and the ground a moment later; what is still wrong by then is wrong.
 LATE_S = 15.0
@@ -110,9 +116,13 @@ def look(page: Page, width: int, scheme: Literal["light", "dark"]) -> None:
     page.set_viewport_size({"width": width, "height": 1000 if width > 400 else 850})
     page.emulate_media(color_scheme=scheme)
     expect(page.get_by_role("heading", level=1)).to_be_visible()
-    ground = GROUNDS[scheme].removeprefix("#")
-    wait_for(page, THEME, arg=f"rgb({', '.join(str(part) for part in bytes.fromhex(ground))})")
+    wait_for(page, THEME, arg=_rgb(GROUNDS[scheme]))
     wait_for(page, SETTLED)
+
+
+def _rgb(colour: str) -> str:
+    """`#rrggbb` as a browser says it."""
+    return f"rgb({', '.join(str(part) for part in bytes.fromhex(colour.removeprefix('#')))})"
 
 
 def address(name: str, laboratory) -> str:
@@ -153,6 +163,14 @@ def test_a_page_fits_is_whole_and_draws_its_charts(page, laboratory, name):
             found[width, scheme] = wrong
         picture(page, f"page-{name}-{width}-{scheme}")
     assert found == {}
+
+
+def test_charts_follow_when_the_page_turns_dark_and_light_again(page, laboratory):
+    """Nothing is clicked meanwhile: Explore has no part of its own that would draw its chart again."""
+    page.goto(laboratory.dashboard + address("explore", laboratory))
+    for scheme in ("light", "dark", "light"):
+        look(page, 1440, scheme)
+        wait_for(page, AXES, arg=_rgb(theme.template(scheme).layout.xaxis.tickfont.color))
 
 
 def test_the_check_sees_a_blank_chart_and_a_wide_page(page, laboratory):

@@ -46,6 +46,16 @@ def test_on_a_phone_a_swipe_over_a_chart_scrolls_and_the_open_section_is_in_sigh
         assert phone.evaluate(RANGE) == range_before
 
 
+def test_the_bar_of_a_table_stands_on_no_words_where_nothing_hovers(browser: Browser, laboratory) -> None:
+    """It shows itself under a mouse alone; on a touch screen it is always there."""
+    with tab(browser, laboratory, "runs", width=800, height=1000, touch=True) as tablet:
+        bar = tablet.get_by_test_id("stElementToolbar")
+        expect(bar).to_be_visible()
+        settled(tablet)
+        words = tablet.get_by_text("Choose rows to act on them").bounding_box()
+        assert bar.bounding_box()["y"] >= words["y"] + words["height"]
+
+
 TOP = "document.querySelector('[data-testid=stMain]').scrollTop"
 RANGE = "document.querySelector('.js-plotly-plot').layout.yaxis.range"
 

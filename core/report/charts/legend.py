@@ -15,22 +15,24 @@ from markupsafe import Markup
 
 from core.report.markup import render
 
-#: Plotly's name of a mark -> (a sign that looks like it, its outline in a square of 12 px).
+#: Plotly's name of a mark -> (a sign that looks like it, its outline in a square of 12 px). The signs are of those that
+#: every sans-serif has (WGL4), but for the last two shapes of a cycle: of a line with another sign a PDF shows all in
+#: whichever font has it.
 SHAPES = {
     "circle": ("●", "M1.5 6a4.5 4.5 0 1 0 9 0a4.5 4.5 0 1 0 -9 0z"),
     "square": ("■", "M2 2h8v8h-8z"),
-    "diamond": ("◆", "M6 .8L11.2 6L6 11.2L.8 6z"),
+    "diamond": ("♦", "M6 .8L11.2 6L6 11.2L.8 6z"),
     "triangle-up": ("▲", "M6 1.5L11 10.5H1z"),
     "triangle-down": ("▼", "M6 10.5L11 1.5H1z"),
-    "triangle-left": ("◀", "M1.5 6L10.5 1V11z"),
-    "cross": ("✚", "M4 1h4v3h3v4h-3v3h-4v-3h-3v-4h3z"),
+    "triangle-left": ("◄", "M1.5 6L10.5 1V11z"),
+    "cross": ("+", "M4 1h4v3h3v4h-3v3h-4v-3h-3v-4h3z"),
     "star": ("★", "M6 .5L7.4 4.3L11.5 4.5L8.3 7L9.4 11L6 8.7L2.6 11L3.7 7L.5 4.5L4.6 4.3z"),
     "hexagon": ("⬢", "M6 .8L10.5 3.4V8.6L6 11.2L1.5 8.6V3.4z"),
     "circle-open": ("○", "M1.5 6a4.5 4.5 0 1 0 9 0a4.5 4.5 0 1 0 -9 0z"),
     "square-open": ("□", "M2 2h8v8h-8z"),
-    "x-thin-open": ("✕", "M2 2L10 10M10 2L2 10"),
-    "line-ns": ("┃", "M6 1V11"),
-    "line": ("━", "M0 6H12"),
+    "x-thin-open": ("×", "M2 2L10 10M10 2L2 10"),
+    "line-ns": ("│", "M6 1V11"),
+    "line": ("▬", "M0 6H12"),
     "area": ("▒", "M0 1h12v10h-12z"),
     "more": ("…", ""),
 }

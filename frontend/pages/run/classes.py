@@ -76,8 +76,10 @@ def _cell(shown: Shown, confusion: Confusion) -> None:
         return
     st.html(examples.html(found, small=True))
     said = "recognised" if truth == answer else f"taken for {classes[answer]}"
+    n = row[answer]
+    shown_of = "The one test image" if n == 1 else f"{len(found.items)} of the {n:,} test images"
     st.caption(
-        plain(f"{len(found.items)} of the {row[answer]:,} test images of {classes[truth]} that were {said}.")
+        plain(f"{shown_of} of {classes[truth]} that {'was' if n == 1 else 'were'} {said}.")
         + " A run keeps some of every kind of mistake. Click a cell of the matrix, or choose above."
     )
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import streamlit as st
 
+from core.report import run_words as words
 from core.report.markup import piece
 from core.report.tables import csv_rows as tables
 from core.report.tables import exports, html
@@ -15,6 +16,7 @@ from frontend.keys import Key
 from frontend.pages.run.section import Shown
 
 WEIGHTS = "weights.safetensors"
+ENERGY = "training_energy"  # of the environment: told in a sentence
 
 
 def draw(shown: Shown) -> None:
@@ -40,9 +42,12 @@ def _repeat(shown: Shown, environment: dict[str, Any]) -> None:
     st.code(shown.run.command, language="bash", wrap_lines=True)
     st.subheader("What the numbers were made with")
     rows = [
-        (name.replace("_", " "), "not known" if value is None else str(value)) for name, value in _flat(environment)
+        (name.replace("_", " "), "not known" if value is None else str(value))
+        for name, value in _flat({name: value for name, value in environment.items() if name != ENERGY})
     ]
     st.html(html.cells((), rows, kind="sf-words"))
+    if energy := words.training_energy(environment):
+        st.caption(energy)
     if str(environment.get("git_commit") or "").endswith("+"):
         st.caption("The + says that files differed from that commit.")
     with st.expander("Config", icon=":material/settings:"):
