@@ -215,7 +215,7 @@ def test_without_authlib_the_start_says_what_is_missing(tmp_path: Path, monkeypa
     monkeypatch.delitem(sys.modules, "backend.provider.oidc")
     monkeypatch.setitem(sys.modules, "authlib.oidc.core", None)
     settings = Settings(home=tmp_path, oidc_issuer="https://login.example", oidc_client_id=CLIENT)
-    with pytest.raises(PackageMissing, match=r"spikefront\[server\]"):
+    with pytest.raises(PackageMissing, match=r"-e '\.\[server\]'"):
         provider_of(settings, key="k")
     assert provider_of(Settings(home=tmp_path), key="k") is None  # and without a provider nothing is
 
