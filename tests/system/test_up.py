@@ -54,7 +54,6 @@ class Up:
                     "SPIKEFRONT_API_PORT": str(API_PORT),
                     "SPIKEFRONT_DASHBOARD_PORT": str(DASHBOARD_PORT),
                     "OMP_NUM_THREADS": "1",
-                    "SPIKEFRONT_MEASURE": "off",  # whatever is idle here is about to be killed
                     **env,
                 },
                 start_new_session=True,
