@@ -148,14 +148,14 @@ class Verdict:
 def tracebacks(logs: str) -> Counter[str]:
     """Of errors that nobody caught, and of those that a log line of ours holds: last line -> how often.
 
-    Celery logs one when its loop ends for a broker that refuses or is gone; it then connects again, so that is no fault.
+    Celery and kombu log one when a broker refuses or is gone; they then try again, so that is no fault.
     """
     found: Counter[str] = Counter()
     lines = iter(logs.splitlines())
     for line in lines:
         if line.startswith("Traceback (most recent call last)"):
             found[next((rest for rest in lines if rest[:1].strip()), "")[:200]] += 1
-        elif 'traceback="' in line and "celery/worker/loops.py" not in line:
+        elif 'traceback="' in line and "celery/worker/loops.py" not in line and "will retry" not in line:
             found[line.rpartition("\\n")[2][:200]] += 1
     return found
 
