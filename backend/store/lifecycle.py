@@ -277,12 +277,28 @@ class Lifecycle:
         """
         bundle = Bundle(claim.out)
         values, tallies = outcome(claim.run_id, bundle, claim.config, summary, images_of(bundle, self._data))
+        epochs = bundle.metrics().epochs()
         with self._database.write() as session:
             done = RunProgress(phase="done", epoch=summary.epochs_run, max_epochs=claim.config.training.max_epochs)
+            self._tell_rest(session, claim, epochs)
             self._end(session, claim, RunState.SUCCEEDED, progress=plain(done), error=None, **values)
             session.add_all(tallies)
         self._webhook.tell(claim.run_id)
         log.info("run.succeeded", extra={"run_id": claim.run_id, "attempt": claim.attempt})
+
+    def _tell_rest(self, session: Session, claim: Claim, epochs: list[EpochDone]) -> None:
+        """Epochs that nobody was told of: the database was away until the end, or a trainer found the bundle finished."""
+        self._owned(session, claim)
+        told = select(RunEventRow.epoch).where(RunEventRow.run_id == claim.run_id, RunEventRow.type == "epoch")
+        known = set(session.scalars(told))
+        session.add_all(
+            RunEventRow(
+                run_id=claim.run_id, type=one.type, epoch=one.epoch, payload=plain(one), created_at=self._clock()
+            )
+            for one in epochs
+            if one.epoch not in known
+        )
+        session.flush()  # before the event of the end
 
     def fail(self, claim: Claim, error: RunError) -> None:
         """running | cancelling -> failed."""

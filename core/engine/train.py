@@ -357,13 +357,7 @@ class Trainer:
 
     def epochs_done(self) -> list[EpochDone]:
         """The events of the epochs that lie behind."""
-        columns = self.metrics.model_dump()
-        rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-        best, events = -1.0, []
-        for row in rows:
-            events.append(EpochDone(**row, is_best=row["validation_accuracy"] > best))
-            best = max(best, row["validation_accuracy"])
-        return events
+        return self.metrics.epochs()
 
     def _keep(self) -> None:
         self.best = {name: value.detach().clone() for name, value in self.network.state_dict().items()}

@@ -35,6 +35,18 @@ class Metrics(Frozen):
                 require_shape(name, column, len(self.epoch))
         return self
 
+    def epochs(self) -> list[EpochDone]:
+        """The events of these epochs, in order; of times that were kept to oneself 0."""
+        columns = self.model_dump()
+        columns["wall_s"] = columns["wall_s"] or [0.0] * len(self.epoch)
+        best, events = -1.0, []
+        for values in zip(*columns.values(), strict=True):
+            row = dict(zip(columns, values, strict=True))
+            accuracy = row["validation_accuracy"]  # None between validations
+            events.append(EpochDone(**row, is_best=accuracy is not None and accuracy > best))
+            best = best if accuracy is None else max(best, accuracy)
+        return events
+
 
 class Gradients(Frozen):
     """L2 norm of the loss gradient of each layer's weights, mean over the epoch's steps."""

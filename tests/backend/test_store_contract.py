@@ -198,6 +198,23 @@ def states_told(store: Context, run_id: str) -> list[str]:
     return [event.payload["state"] for event in events if event.type == "state"]
 
 
+def test_epochs_that_nobody_was_told_of_are_told_at_the_end(store, trained):
+    """The database was away for the last ones, or an earlier attempt had trained them all."""
+    metrics = Bundle(trained["snn"]).metrics()
+    for told in ([], metrics.epochs()[:1]):
+        claim = claimed(store)
+        shutil.copytree(trained["snn"], claim.out)
+        for event in told:
+            store.lifecycle.record(claim, event)
+        store.lifecycle.succeed(claim, Bundle(claim.out).summary())
+        with store.database.read() as session:
+            kept = RunRepository(session).epochs(claim.run_id)
+            last = RunRepository(session).events_after(claim.run_id, 0)[-1]
+        assert [row.epoch for row in kept] == metrics.epoch
+        assert [row.payload["train_loss"] for row in kept] == metrics.train_loss
+        assert (last.type, last.payload["state"]) == ("state", "succeeded")
+
+
 def test_a_run_is_claimed_reports_and_succeeds(store, finish):
     run_id = make(store)
     claim = claimed(store, run_id)

@@ -179,8 +179,11 @@ def test_a_run_that_validates_now_and_then_resumes_to_the_same_bits(tmp_path) ->
     go(wanted, tmp_path / "whole")
     with pytest.raises(Interrupted):
         go(wanted, tmp_path / "cut", should_stop=stop_at(5))  # 3 steps, no validation, the second of epoch 2
-    go(wanted, tmp_path / "cut")
+    _, events = go(wanted, tmp_path / "cut", retell=True)  # as a worker asks
     assert numbers(tmp_path / "cut") == numbers(tmp_path / "whole")
+    _, whole = go(wanted, tmp_path / "again")
+    said = [[event.model_dump(exclude={"wall_s"}) for event in one if event.type == "epoch"] for one in (events, whole)]
+    assert said[0] == said[1] and said[0][0]["is_best"] is False
 
 
 def test_patience_runs_out_at_a_validation_only(tmp_path, monkeypatch) -> None:
