@@ -36,6 +36,7 @@ from worker.options import Options
 from worker.reporter import Reporter
 from worker.room import Room
 from worker.standby import Standby
+from worker.start import Start
 from worker.trainer_process import Trainer
 from worker.uploads import Uploads, meanwhile
 
@@ -44,7 +45,6 @@ log = logging.getLogger("spikefront.supervisor")
 LOOK_S = 0.2  # how long one wait for an event lasts
 BEAT_S = 0.7  # lease and cancel are one statement, so both are looked after this often
 GRACE_S = 10.0  # from SIGTERM to SIGKILL: the time for one step and a checkpoint
-START_LIMIT_S = 300.0  # for loading the engine, on a machine that is swapping
 BUSY_LIMIT_S = 60.0  # of waiting for a former owner's trainer; then the slot is for another run
 BUSY_PAUSE_S = 2.0  # between two looks at its folder
 AWAY = Ending(end=End.RELEASED, error=RunError(code=BundleBusy.code, message="Its folder stayed busy."), pause_s=30.0)
@@ -337,6 +337,7 @@ class _Watch:
         self._trainer = trainer
         self._reporter = Reporter(supervisor._lifecycle, claim)
         self._diary = diary
+        self._start = Start(cpu_s=ProcessUsage(trainer.pid).cpu_s)
         self._finished: Finished | None = None
         self._failed: Failed | None = None
         self._asked: End | None = None  # why we asked it to stop: cancelled or released
@@ -363,10 +364,9 @@ class _Watch:
             if now >= kill_at:
                 log.warning("trainer.killed", extra={"run_id": self._claim.run_id, "pid": trainer.pid})
                 break
-            if not self._heard and not trainer.is_ready and now - trainer.started > START_LIMIT_S:
+            if not self._heard and not trainer.is_ready and (why := self._start.hung()) is not None:
                 trainer.end(grace_s=0.0)
-                message = f"The trainer did not start within {START_LIMIT_S:.0f} s."
-                return Ending(end=End.LOST, error=RunError(code=TRAINER_SILENT, message=message))
+                return Ending(end=End.LOST, error=RunError(code=TRAINER_SILENT, message=why))
         status = trainer.end(grace_s=0.0)
         for event in trainer.remaining_events():
             self._take(event)

@@ -28,15 +28,6 @@ def processes_of(home: Path) -> dict[int, str]:
     return found
 
 
-def children_of(pid: int) -> list[int]:
-    """Direct children (proc(5))."""
-    found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        with suppress(OSError):
-            found += map(int, task.read_text().split())
-    return found
-
-
 def holders(runs: Path) -> dict[str, int]:
     """Run -> process that holds its folder now, which is its trainer: from the kernel's list of locks."""
     with open("/proc/locks") as file:

@@ -36,14 +36,14 @@ class ProcessUsage:
     ) -> None:
         self._folder, self._proc, self._clock = proc / str(pid), proc, clock
         self._gpu = None if gpu is None else GpuWatch(gpu)
-        self._before: tuple[float, float | None, tuple[int, int] | None] = (clock(), self._cpu_s(), self._machine())
+        self._before: tuple[float, float | None, tuple[int, int] | None] = (clock(), self.cpu_s(), self._machine())
 
     def close(self) -> None:
         if self._gpu is not None:
             self._gpu.close()
 
     def sample(self) -> Sample:
-        now, cpu_s, machine = self._clock(), self._cpu_s(), self._machine()
+        now, cpu_s, machine = self._clock(), self.cpu_s(), self._machine()
         then, cpu_before, machine_before = self._before
         self._before = (now, cpu_s, machine)
         cores = busy = None
@@ -57,8 +57,8 @@ class ProcessUsage:
             gpu_memory_bytes=gpu_memory,
         )  # fmt: skip
 
-    def _cpu_s(self) -> float | None:
-        """utime, stime and those of children that were waited for; the name before them may hold anything."""
+    def cpu_s(self) -> float | None:
+        """Seconds that it has computed so far: utime, stime and those of children that were waited for; the name before them may hold anything."""
         try:
             fields = (self._folder / "stat").read_text(errors="replace").rpartition(")")[2].split()
             return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")

@@ -25,6 +25,7 @@ from core.schemas.request import RunRequest
 from core.schemas.results import RunError
 from core.schemas.run import RunConfig, RunState
 from core.settings import Settings
+from worker import start
 from worker.ending import Ending, failed
 from worker.options import Options
 from worker.room import FIRST_PAUSE_S, Room
@@ -130,6 +131,13 @@ def test_a_crash_shows_its_last_words_without_folders_and_secrets(bench):
     assert any("net.py" in line for line in error.fields["last_lines"])
     for secret in ("/home/ada", "secret-project", "hunter2", "abcdef123456"):
         assert secret not in error.model_dump_json()
+
+
+def test_a_trainer_that_hangs_before_it_has_started_is_lost(bench, monkeypatch):
+    monkeypatch.setattr(start, "STILL_S", 1.0)
+    bench.run("import time; time.sleep(600)").join(60)
+    row = bench.row()
+    assert (row.state, row.losses, row.error["code"]) == ("lost", 1, "trainer-silent")
 
 
 def test_a_trainer_that_cannot_start_says_why(bench):
