@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from benchmarks.chaos.hits import Hits
 from benchmarks.chaos.installation import Installation, Seen, installation
-from benchmarks.chaos.plan import distinct, faults, orders
+from benchmarks.chaos.plan import SEEDS, distinct, faults, orders
 from benchmarks.chaos.report import told, words
 from benchmarks.chaos.storm import Storm
 from benchmarks.chaos.verdict import Verdict
@@ -94,12 +95,13 @@ def weather(asked: argparse.Namespace, calm: Path) -> int:
     return 1 if found["breaches"] else 0
 
 
-def train_undisturbed(folder: Path, data: Path) -> None:
+def train_undisturbed(folder: Path, data: Path, *, seeds: Mapping[int, int] = SEEDS) -> None:
     """In a process of its own; what is there is left."""
-    if all(Bundle(folder / order.name).complete for order in distinct()):
+    if all(Bundle(folder / order.name).complete for order in distinct(seeds)):
         return
     folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "benchmarks.chaos.undisturbed", str(folder), str(data)]
+    command += map(str, seeds)
     subprocess.run(command, check=True)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import count
@@ -122,27 +122,27 @@ SEEDS = {0: 1, 1: 2, 2: 3, 3: 6}  # seed -> epochs
 ENDLESS = 400  # epochs of a run that is meant not to reach its end
 
 
-def orders(seed: int) -> Iterator[Order]:
-    """Without end: both kinds in turn, each wish once before any comes again."""
+def orders(seed: int, *, seeds: Mapping[int, int] = SEEDS) -> Iterator[Order]:
+    """Without end: both kinds in turn, each wish once before any comes again. `seeds` are a run's, with its epochs."""
     draw = random.Random(seed + 1)
     for number in count(1):
         wish = tuple(Wish)[number - 1] if number <= len(Wish) else draw.choice(WISHES)
-        weights = draw.choice(list(SEEDS))
+        weights = draw.choice(list(seeds))
         order = Order(
             number=number,
             kind=(Kind.SNN, Kind.CNN)[number % 2],
             seed=weights,
-            epochs=SEEDS[weights],
+            epochs=seeds[weights],
             wish=wish,
             pick=draw.random(),
         )
         yield replace(order, epochs=ENDLESS) if wish in (Wish.POISON, Wish.MEMORY) else order
 
 
-def distinct() -> list[Order]:
+def distinct(seeds: Mapping[int, int] = SEEDS) -> list[Order]:
     """One order of each config that may succeed."""
     return [
         Order(number=0, kind=kind, seed=seed, epochs=epochs, wish=Wish.END, pick=0.0)
         for kind in (Kind.SNN, Kind.CNN)
-        for seed, epochs in SEEDS.items()
+        for seed, epochs in seeds.items()
     ]

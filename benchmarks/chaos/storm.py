@@ -21,7 +21,7 @@ DEAR = (Hit.TRAINER, Hit.WORKER, Hit.UP, Hit.API, Hit.STALL)
 NO_TARGET_S = 90.0  # a fault waits that long for something to hit
 RECOVERY_LIMIT_S = 420.0
 START_LIMIT_S = 600.0
-CALM_LIMIT_S = 900.0  # without any run moving, once the faults are over
+CALM_LIMIT_S = 600.0  # without any run moving, once the faults are over
 
 
 @dataclass(kw_only=True)
