@@ -221,9 +221,7 @@ def _from_zip(archive: Path, place: Callable[[str], str | None], into: Path, pro
             if member.flag_bits & 1:
                 raise Damaged(f"{name} is encrypted")
         for name, member in members:
-            if name.endswith("/"):  # a folder
-                continue
-            where = place(_posix(name))
+            where = None if name.endswith("/") else place(_posix(name))  # None is of a folder too
             with zipped.open(member) as source:
                 if where is None:  # its name may be a damaged one of a file that is wanted
                     while source.read(CHUNK):

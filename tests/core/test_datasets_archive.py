@@ -66,6 +66,16 @@ def test_every_kind_is_taken_out_whole(kind):
     assert unpacked(PACKED[kind]()) == FILES
 
 
+@pytest.mark.parametrize("sign", [b"/", b"\\"])
+def test_a_file_that_the_list_calls_a_folder_is_damage(sign):
+    """One changed byte makes of `cats/1.txt` in the zip's list the folder `cats/1.tx/`."""
+    archive = bytearray(zip_bytes())
+    at = archive.rindex(b"cats/1.txt") + len("cats/1.tx")
+    archive[at : at + 1] = sign
+    with pytest.raises((Damaged, UnsafeArchive)):
+        unpacked(bytes(archive))
+
+
 @pytest.mark.parametrize("kind", [kind for kind in PACKED if kind != "tar"])
 @hypothesis_settings(max_examples=60)
 @given(where=st.floats(0, 1, exclude_max=True), change=st.integers(1, 255))
