@@ -101,7 +101,7 @@ def train_undisturbed(folder: Path, data: Path, *, seeds: Mapping[int, int] = SE
         return
     folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "benchmarks.chaos.undisturbed", str(folder), str(data)]
-    command += map(str, seeds)
+    command += [f"{seed}:{epochs}" for seed, epochs in seeds.items()]
     subprocess.run(command, check=True)
 
 

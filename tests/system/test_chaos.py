@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
@@ -26,7 +28,7 @@ pytestmark = [
     pytest.mark.timeout(900),
 ]
 LEASE_S = 4.0
-ONE = {1: 2}  # seed -> epochs: few, since each run is a process that loads the engine
+ONE = {1: 12}  # seed -> epochs: for seconds of training, so that there is a trainer to hit
 SERVER = stores.NAMED or stores.LOCAL
 
 
@@ -55,6 +57,7 @@ def over(calm: Path) -> Iterator[tuple[Installation, Storm, Verdict]]:
         yield made, *storm_over(made, calm, possible, side=len(Wish))
 
 
+@pytest.mark.exhaustive
 def test_nothing_is_lost_when_everything_fails_once(over):
     made, storm, verdict = over
     assert [*verdict.breaches(), *storm.tally.stuck, *storm.tally.unrecovered] == []
@@ -65,6 +68,7 @@ def test_nothing_is_lost_when_everything_fails_once(over):
     assert processes_of(made.home) == {}
 
 
+@pytest.mark.exhaustive
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a disk of its own")
 def test_a_disk_is_among_the_faults(over):
     assert over[1].tally.injected[Hit.DISK] == 1
@@ -104,6 +108,7 @@ def a_run_less(made: Installation) -> str:
     return f"DELETE FROM runs WHERE id = '{one(made, RunState.SUCCEEDED)}'"
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -117,18 +122,18 @@ def a_run_less(made: Installation) -> str:
 )
 def test_the_verdict_sees_what_is_wrong_in_the_tables(over, change: Callable[[Installation], str], said):
     made, _, verdict = over
-    database = made.home / "spikefront.db"
-    before = database.read_bytes()
-    try:
-        with made.engine.begin() as connection:
-            connection.execute(text(change(made)))
-        assert any(said in breach for breach in verdict.breaches())
-    finally:
-        for more in ("-wal", "-shm"):
-            database.with_name(database.name + more).unlink(missing_ok=True)
-        database.write_bytes(before)
+    with closing(sqlite3.connect(made.home / "spikefront.db")) as now, closing(sqlite3.connect(":memory:")) as before:
+        now.backup(before)
+        try:
+            with made.engine.begin() as connection:
+                connection.execute(text(change(made)))
+            assert any(said in breach for breach in verdict.breaches())
+        finally:
+            made.engine.dispose()
+            before.backup(now)
 
 
+@pytest.mark.exhaustive
 def test_the_verdict_sees_another_result_and_what_is_left_over(over):
     made, _, verdict = over
     run = made.home / "runs" / one(made, RunState.SUCCEEDED)
@@ -169,6 +174,7 @@ t ERROR Error cleaning up traceback="Traceback (most recent call last):\\n  File
     assert tracebacks(logs) == {"ValueError: z": 1, 'KeyError: 1"': 1}
 
 
+@pytest.mark.exhaustive
 def test_nothing_is_lost_on_postgresql_when_its_sessions_end(calm):
     """API and workers as processes of their own; what is the same on SQLite is not tried again."""
     if stores._server() is None:
