@@ -503,8 +503,8 @@ class Lifecycle:
         owned = update(RunRow).where(
             RunRow.id == claim.run_id, RunRow.attempt == claim.attempt, RunRow.state.in_(OWNED)
         )
-        # With nothing to change the row is still written, which takes its lock.
-        if rows_changed(session, owned.values(**(values or {"attempt": claim.attempt}))) != 1:
+        # With nothing to change the row is still written, which takes its lock; in a column that counts as no change.
+        if rows_changed(session, owned.values(**(values or {"lease_s": RunRow.lease_s}))) != 1:
             raise LeaseLost(run_id=claim.run_id, attempt=claim.attempt)
 
     def _end(self, session: Session, claim: Claim, to: RunState, **values: Any) -> None:

@@ -185,6 +185,7 @@ def test_progress_shows_at_once_and_counts_no_change(store):
     for step in (1, 2):
         store.lifecycle.record(claim, Progress(epoch=1, step=step))
         assert told(store).page.items[0].progress.step == step
+    store.lifecycle.record(claim, EPOCH)
     assert now(store) == before
 
 
