@@ -14,7 +14,7 @@ from core.datasets.catalog import DATASETS
 from core.datasets.elsewhere import offered, specs
 from core.datasets.load import status
 from core.errors import ArtifactsDown
-from core.schemas.workers import Offer, OfferedDataset
+from core.schemas.workers import Offer, OfferedDataset, SpeedPoint
 from worker.options import Options
 
 DATASETS_EVERY_S = 10.0
@@ -36,6 +36,7 @@ class Ability:
         self._looked = float("-inf")
         self._changed: int | None = None
         self._speed: tuple[float, str] | None = None
+        self._speeds: list[SpeedPoint] = []
 
     def offer(self) -> Offer:
         """For this worker's row."""
@@ -48,6 +49,7 @@ class Ability:
             datasets=self._look(),
             images_per_s=speed,
             measured=what,
+            speeds=self._speeds,
         )
 
     def able(self) -> Able:
@@ -61,8 +63,8 @@ class Ability:
             self._lifecycle.artifacts.fetch_dataset(name, self._data)
             self._looked = float("-inf")
 
-    def measured(self, images_per_s: float, what: str) -> None:
-        self._speed = (images_per_s, what)
+    def measured(self, images_per_s: float, what: str, speeds: list[SpeedPoint]) -> None:
+        self._speed, self._speeds = (images_per_s, what), speeds
 
     def _look(self) -> list[OfferedDataset]:
         with self._lock:

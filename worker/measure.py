@@ -1,4 +1,7 @@
-"""An idle worker times a small network once, so that machines can be compared. Never beside a run."""
+"""An idle worker times a small network once, so that machines, and ways to use their cores, can be compared.
+
+Never beside a run.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ import time
 
 from core.host.child_env import child_env
 from core.host.machine import cores
+from core.schemas.workers import SpeedPoint
 from worker.options import Options
 from worker.supervisor import Supervisor
 
@@ -19,7 +23,7 @@ log = logging.getLogger("spikefront.measure")
 
 IDLE_FIRST_S = 30.0  # after its start, and after each run: what a person asks for comes first
 LOOK_S = 0.5
-LIMIT_S = 60.0  # loading the engine on a slow disk is most of it
+LIMIT_S = 300.0  # loading the engine on a slow disk, once for each run that is timed beside others, is most of it
 ARGV = (sys.executable, "-m", "core.cli", "speed")
 
 
@@ -64,7 +68,8 @@ class Measure:
         """Whether it needs no other try; a run that comes in between ends it."""
         device = self._options.devices[0]
         argv = [*ARGV, "--device", self._options.device_kind, "--threads", str(self._options.threads)]
-        env = child_env(threads=self._options.threads, device=device)
+        argv += ["--slots", str(self._options.slots)]
+        env = child_env(threads=cores(), device=device)  # it sets the threads of each figure itself
         try:
             process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=env)
         except OSError as error:
@@ -79,7 +84,8 @@ class Measure:
             said = process.stdout.read() if process.stdout is not None else b""
         try:
             found = json.loads(said)
-            self._supervisor.ability.measured(float(found["images_per_s"]), str(found["measured"]))
+            speeds = [SpeedPoint.model_validate(one) for one in found["speeds"]]
+            self._supervisor.ability.measured(float(found["images_per_s"]), str(found["measured"]), speeds)
         except (ValueError, LookupError, TypeError):
             log.warning("measure.failed", extra={"status": process.returncode})
             return True

@@ -18,31 +18,37 @@ NETWORK = f"SNN-SqueezeNet F9, {SIDE} x {SIDE} pixels, T = {STEPS}, batches of {
 WARM_STEPS = 2
 
 
-def images_per_s(device: str, threads: int, *, limit_s: float = 2.0) -> float:
-    """Training images a second of the network in NETWORK, after WARM_STEPS steps; at least one step is timed.
+class Small:
+    """The network in NETWORK on `device`, ready to train with `threads` threads of this process."""
 
-    Left out: loading and augmenting images, validation. A figure to compare machines by, not a forecast of a run.
-    """
-    torch.set_num_threads(threads)
-    place = torch.device(device)
-    plan = plan_for(backbone="squeezenet", mask=MASK, input_shape=(3, SIDE, SIDE), n_classes=CLASSES)
-    network = Network(plan, RunConfig(mask=MASK, time_steps=STEPS)).to(place)
-    optimizer = eager(torch.optim.Adam)(network.parameters())
-    draw = torch.Generator().manual_seed(0)
-    images = torch.randn(BATCH, 3, SIDE, SIDE, generator=draw).to(place, memory_format=torch.channels_last)
-    labels = torch.randint(0, CLASSES, (BATCH,), generator=draw).to(place)
+    def __init__(self, device: str, threads: int) -> None:
+        torch.set_num_threads(threads)
+        self._place = torch.device(device)
+        plan = plan_for(backbone="squeezenet", mask=MASK, input_shape=(3, SIDE, SIDE), n_classes=CLASSES)
+        self._network = Network(plan, RunConfig(mask=MASK, time_steps=STEPS)).to(self._place)
+        self._optimizer = eager(torch.optim.Adam)(self._network.parameters())
+        draw = torch.Generator().manual_seed(0)
+        images = torch.randn(BATCH, 3, SIDE, SIDE, generator=draw)
+        self._images = images.to(self._place, memory_format=torch.channels_last)
+        self._labels = torch.randint(0, CLASSES, (BATCH,), generator=draw).to(self._place)
 
-    def step() -> None:
-        optimizer.zero_grad()
-        cross_entropy_of_mean(network(images), labels).backward()
-        optimizer.step()
-        if place.type == "cuda":
+    def step(self) -> None:
+        """Train on one batch, to the end of it."""
+        self._optimizer.zero_grad()
+        cross_entropy_of_mean(self._network(self._images), self._labels).backward()
+        self._optimizer.step()
+        if self._place.type == "cuda":
             torch.cuda.synchronize()
 
-    for _ in range(WARM_STEPS):
-        step()
-    n, start = 0, time.perf_counter()
-    while n == 0 or time.perf_counter() - start < limit_s:
-        step()
-        n += 1
-    return n * BATCH / (time.perf_counter() - start)
+    def images_per_s(self, limit_s: float) -> float:
+        """Training images a second over `limit_s`, after WARM_STEPS steps; at least one step is timed.
+
+        Left out: loading and augmenting images, validation. A figure to compare machines by, not a forecast of a run.
+        """
+        for _ in range(WARM_STEPS):
+            self.step()
+        n, start = 0, time.perf_counter()
+        while n == 0 or time.perf_counter() - start < limit_s:
+            self.step()
+            n += 1
+        return n * BATCH / (time.perf_counter() - start)

@@ -30,6 +30,14 @@ class OfferedDataset(Frozen):
     mirrors: bool | None = None
 
 
+class SpeedPoint(Frozen):
+    """What a machine trains with so many runs side by side."""
+
+    runs: int = Field(ge=1)
+    threads: int = Field(ge=1, description="of each run")
+    images_per_s: float = Field(gt=0, description="training images a second of all these runs together")
+
+
 class Offer(Frozen):
     """What a worker can do, as it says at its start and when that changes."""
 
@@ -42,6 +50,9 @@ class Offer(Frozen):
         default=None, description="training images a second of one slot, of the network that `measured` names"
     )
     measured: str | None = Field(default=None, description="what was timed; null until then")
+    speeds: list[SpeedPoint] = Field(
+        default_factory=list, description="the same network with more threads, and with more runs side by side"
+    )
 
     @property
     def words(self) -> str:
@@ -55,6 +66,29 @@ class Offer(Frozen):
         held = f"data sets {', '.join(names[:MOST_NAMED])}{more}" if names else "no data set"
         speed = [] if self.images_per_s is None else [f"{self.images_per_s:.3g} images/s ({self.measured})"]
         return " · ".join([", ".join(parts), held, *speed])
+
+    @property
+    def packing(self) -> str | None:
+        """What more threads and more runs side by side bring; None where that was not measured.
+
+        Such as `One run: 310 images/s with 1 thread, 402 with 2. 2 runs of 1 thread: 575 together, 1.43 times that.`
+        """
+        alone = [point for point in self.speeds if point.runs == 1]
+        if not alone:
+            return None
+        first, *more = alone
+        said = [f"{first.images_per_s:.3g} images/s with {_threads(first)}"]
+        sentences = [f"One run: {', '.join(said + [f'{one.images_per_s:.3g} with {one.threads}' for one in more])}."]
+        most = max(point.images_per_s for point in alone)
+        for point in self.speeds:
+            if point.runs > 1:
+                together = f"{point.runs} runs of {_threads(point)}: {point.images_per_s:.3g} together"
+                sentences.append(f"{together}, {point.images_per_s / most:.2f} times the most of one run.")
+        return " ".join(sentences)
+
+
+def _threads(point: SpeedPoint) -> str:
+    return f"{point.threads} thread{'' if point.threads == 1 else 's'}"
 
 
 class RunBrief(Frozen):

@@ -190,6 +190,8 @@ def _health() -> None:
     if ready.database == "ok":
         for worker in api().workers().items:
             st.caption(plain(_says(worker)))
+            if worker.offer is not None and worker.offer.packing is not None:
+                st.caption(plain(f"{worker.name}, measured. {worker.offer.packing}"))
 
 
 def _says(worker: WorkerInfo) -> str:
