@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import bisect
+import math
+
 import numpy as np
 
 
@@ -48,16 +51,40 @@ def history(cost: np.ndarray, value: np.ndarray, *, worst_cost: float, worst_val
     """The hypervolume after the first 1..N points, in their order: [N] float64, never falling.
 
     cost, value: [N] float; points with a NaN add nothing. The reference is that of `hypervolume`, and raises as it
-    does. A point that others dominate changes nothing, so the area is worked out anew only when the front moves.
+    does. A point adds what lies between it and the front before it: O(log N) for each, beside the steps that it ends.
     """
     cost, value = np.asarray(cost, dtype=np.float64), np.asarray(value, dtype=np.float64)
-    areas = np.zeros(len(cost))
-    kept_cost, kept_value, area = np.empty(0), np.empty(0), 0.0
-    for place, (c, v) in enumerate(zip(cost, value, strict=True)):
-        if not (np.isnan(c) or np.isnan(v) or np.any((kept_cost <= c) & (kept_value >= v))):
-            kept_cost, kept_value = np.append(kept_cost, c), np.append(kept_value, v)
-            on = front(kept_cost, kept_value)
-            kept_cost, kept_value = kept_cost[on], kept_value[on]
-            area = hypervolume(kept_cost, kept_value, worst_cost=worst_cost, worst_value=worst_value)
+    cost, value = np.asarray(cost, dtype=np.float64), np.asarray(value, dtype=np.float64)
+    if not np.isfinite((worst_cost, worst_value)).all():
+        raise ValueError("a hypervolume needs a finite reference")
+    areas, area = np.zeros(len(cost)), 0.0
+    stair_cost: list[float] = []  # the front so far, both rising
+    stair_value: list[float] = []
+    for place, (c, v) in enumerate(zip(cost.tolist(), value.tolist(), strict=True)):
+        if c < worst_cost and v > worst_value:  # false for a NaN
+            area += _gain(stair_cost, stair_value, c, v, worst_cost=worst_cost, worst_value=worst_value)
         areas[place] = area
     return areas
+
+
+def _gain(
+    stair_cost: list[float], stair_value: list[float], c: float, v: float, *, worst_cost: float, worst_value: float
+) -> float:
+    """What a point adds to the area below a front, which takes it in; 0 for one that is dominated."""
+    if not (math.isfinite(c) and math.isfinite(v)):
+        raise ValueError("a hypervolume needs finite points")
+    after = bisect.bisect_right(stair_cost, c)
+    if after and stair_value[after - 1] >= v:
+        return 0.0
+    first = after - 1 if after and stair_cost[after - 1] == c else after
+    last = first
+    below = stair_value[first - 1] if first else worst_value  # the height of the stair at the point's own cost
+    gained, left = 0.0, c
+    while last < len(stair_cost) and stair_value[last] <= v:  # steps that the point makes needless
+        gained += (stair_cost[last] - left) * (v - below)
+        left, below = stair_cost[last], stair_value[last]
+        last += 1
+    right = stair_cost[last] if last < len(stair_cost) else worst_cost
+    stair_cost[first:last] = [c]
+    stair_value[first:last] = [v]
+    return gained + (right - left) * (v - below)

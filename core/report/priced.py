@@ -124,7 +124,7 @@ def priced(lens: Lens) -> list[ParetoPoint]:
     """The runs with their energies under these prices; raises BadValue for a profile without a price of the mode."""
     runs = lens.runs
     found = energy_pj(runs.acs, runs.macs, lens.prices, runs.other).tolist()
-    return [point.model_copy(update={"energy_pj": pj}) for point, pj in zip(runs.points, found, strict=True)]
+    return [point.at(pj) for point, pj in zip(runs.points, found, strict=True)]
 
 
 def merged(points: Sequence[ParetoPoint]) -> tuple[list[ParetoPoint], dict[str, Spread]]:
@@ -228,6 +228,7 @@ class Told:
     sentence: str
     changes: FrontChanges
     points: Sequence[ParetoPoint]  # what the places in `changes` mean
+    names: Sequence[str]  # of the same runs
 
 
 def told(before: Sequence[ParetoPoint], after: Sequence[ParetoPoint], why: str, *, y: str) -> Told:
@@ -249,14 +250,18 @@ def told(before: Sequence[ParetoPoint], after: Sequence[ParetoPoint], why: str, 
         twins_of,
     )
     kinds = [point.kind.upper() for point in both]
-    said = sentence(changes, names(both), kinds, why)
-    return Told(sentence=said, changes=changes, points=both)
+    called = names(both)
+    return Told(sentence=sentence(changes, called, kinds, why), changes=changes, points=both, names=called)
 
 
 def names(points: Sequence[ParetoPoint]) -> list[str]:
     """What each run is called in a sentence: its label, with the seed where several have the same."""
-    often = Counter(point.title for point in points)
-    return [f"{point.title} (seed {point.seed})" if often[point.title] > 1 else point.title for point in points]
+    titles = [point.title for point in points]
+    often = Counter(titles)
+    return [
+        f"{title} (seed {point.seed})" if often[title] > 1 else title
+        for title, point in zip(titles, points, strict=True)
+    ]
 
 
 def _runs(points: Sequence[ParetoPoint], **told: Any) -> Runs:

@@ -45,7 +45,6 @@ def show(
     alone means clicks. `data` are the rows behind the figure, or a function that gives them when they are
     wanted: a small button under the chart downloads them as CSV, as `file_name` or by the chart's key.
     """
-    kept = go.Figure(figure)  # as it was made, for its file
     words = theme.worded(figure)
     config = {**theme.CONFIG, "toImageButtonOptions": image_options(key)}
     if on_select:
@@ -67,7 +66,8 @@ def show(
         named = file_name or f"spikefront-{key}.csv"
         with st.container(key=f"{key}_files", horizontal=True, horizontal_alignment="right", gap="small"):
             if figure.data:
-                saving.button({words.title: lambda: kept}, key=key, file_name=named.removesuffix(".csv"))
+                # dressed for this page: `printed` makes a copy of its own for paper
+                saving.button({words.title: lambda: dressed}, key=key, file_name=named.removesuffix(".csv"))
             if data is not None:
                 csv_button(data, key=f"{key}_csv", file_name=named, what=words.title)
     return selection

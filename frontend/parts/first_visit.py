@@ -6,9 +6,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from core.schemas.run import RunState
 from core.schemas.runs import RunPage
-from frontend.client.connection import api
 from frontend.places import link
 
 WHAT = (
@@ -27,9 +25,9 @@ STEPS = (
 FEW = 20  # more than the gallery has; of more runs some are somebody's own
 
 
-def draw() -> None:
-    """Open until something has been trained here, else behind a button."""
-    if begun(lambda limit: api().runs(state=[RunState.SUCCEEDED.value], limit=limit)):
+def draw(newest: Callable[[int], RunPage]) -> None:
+    """Open until something has been trained here, else behind a button; `newest` as in `begun`."""
+    if begun(newest):
         with st.popover("What is this?", icon=":material/help:", type="tertiary"):
             _words()
         return

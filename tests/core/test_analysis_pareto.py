@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.analysis.pareto import front, hypervolume
+from core.analysis.pareto import front, history, hypervolume
 
 few = st.integers(0, 6).map(float)  # few values, so that ties are common
 wide = st.floats(allow_nan=True, allow_infinity=True)
@@ -100,3 +100,22 @@ def test_one_more_point_never_makes_the_hypervolume_smaller(pairs, more):
 def test_a_hypervolume_needs_a_finite_reference():
     with pytest.raises(ValueError, match="finite"):
         hypervolume(np.array([1.0]), np.array([1.0]), worst_cost=np.inf, worst_value=0)
+
+
+@given(st.lists(st.tuples(few, few), max_size=40))
+def test_the_area_after_each_run_is_the_area_of_all_until_then(pairs):
+    cost, value = columns(pairs)
+    worst = {"worst_cost": 5.5, "worst_value": 0.5}  # some lie beyond it
+    after = history(cost, value, **worst)
+    expected = [hypervolume(cost[: n + 1], value[: n + 1], **worst) for n in range(len(cost))]
+    assert after.tolist() == pytest.approx(expected)
+    assert (np.diff(after) >= 0).all()
+
+
+def test_a_history_leaves_out_what_is_not_known_and_refuses_what_has_no_end():
+    worst = {"worst_cost": 10.0, "worst_value": 0.0}
+    assert history(np.array([np.nan, 4.0, 20.0]), np.array([9.0, 2.0, 9.0]), **worst).tolist() == [0.0, 12.0, 12.0]
+    with pytest.raises(ValueError, match="finite"):
+        history(np.array([1.0]), np.array([np.inf]), **worst)
+    with pytest.raises(ValueError, match="finite"):
+        history(np.array([1.0]), np.array([1.0]), worst_cost=np.inf, worst_value=0.0)

@@ -9,7 +9,9 @@ import pytest
 
 from core.energy.profiles import profiles
 from frontend import style
+from frontend.client.api import Client
 from frontend.keys import Key
+from frontend.pages.explore import data
 from frontend.parts import address, lens
 
 
@@ -38,6 +40,21 @@ def test_a_price_slider_re_prices_every_figure_without_asking_the_api_again(twin
         assert after.loc[run.id, "energy_mj"] == pytest.approx(before.loc[run.id, "energy_mj"] + rise)
     assert "9.2 pJ per MAC" in words(page)
     assert "Against the front of Exact: all T steps" in words(page)
+
+
+def test_a_drawing_asks_for_no_list_of_runs_twice(twins, visit, monkeypatch):
+    asked = []
+    ask = Client.runs
+
+    def runs(client, **query):
+        asked.append(tuple(sorted((name, str(value)) for name, value in query.items() if value is not None)))
+        return ask(client, **query)
+
+    page = visit("explore", dataset="digits")
+    monkeypatch.setattr(Client, "runs", runs)
+    monkeypatch.setattr(data, "FRESH_S", 60.0)  # this machine may be slow
+    page.select_slider(key=Key.PRICE.of("ac")).set_value(2.0).run()
+    assert not page.exception and 1 <= len(asked) == len(set(asked))
 
 
 def test_the_words_around_the_plot_are_text_and_stay_in_its_pictures(twins, visit, words):

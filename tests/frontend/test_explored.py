@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -325,3 +326,18 @@ def test_what_was_brought_in_has_the_time_of_its_arrival_and_says_where_from():
 
 def test_without_runs_the_hypervolume_is_a_sentence():
     assert not hypervolume.figure(plot()).data
+
+
+def test_a_run_at_another_price_is_its_copy_with_another_energy():
+    point = run("a", acs=5.0, macs=2.0, tags=["mine"], other=MEMORY)
+    assert point.at(7.5) == point.model_copy(update={"energy_pj": 7.5}) and point.energy_pj != 7.5
+    assert point.at(7.5).model_dump() == point.model_dump() | {"energy_pj": 7.5}
+    assert point.at(7.5).model_fields_set == point.model_fields_set
+
+
+def test_what_plotly_takes_whole_reaches_the_page_as_lists():
+    points = [run(name, acs=acs, accuracy=0.5 + acs / 100) for name, acs in (("a", 10.0), ("b", 20.0), ("c", 15.0))]
+    figure = json.loads(pareto.figure(plot(*points)).to_json())
+    trace = next(one for one in figure["data"] if one["name"] == "SNN-SqueezeNet")
+    assert [*map(tuple, trace["customdata"])] == [("a",), ("b",), ("c",)]
+    assert len(trace["hovertext"]) == 3 and all(text.startswith("<b>SNN-SqueezeNet") for text in trace["hovertext"])

@@ -6,8 +6,9 @@ Explore, a shared view, runs side by side and the groups of a sweep are all draw
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
+import numpy as np
 import plotly.graph_objects as go
 
 from core.datasets.catalog import title_of
@@ -22,6 +23,7 @@ from core.schemas.run import Kind
 TITLE = "Accuracy against energy"
 RED = "#c8443a"
 SPREAD_OF = {"energy": "energy_pj", "synops": "synops"}  # axis -> the deviation over seeds along it
+OF_LABEL = {"family", "backbone", "kind"}  # groupings in which runs of one label are together
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "hexagon", "triangle-down")
 COLOURS = (theme.BLUE, theme.VERMILION, theme.GREEN, theme.ORANGE, theme.PURPLE, theme.SKY, "#7A5CC2", "#999933")
 
@@ -219,29 +221,41 @@ def _runs(
         sizes, opacities = zip(*(_weight(i in on_front, shown.points[i], sure) for i in members), strict=True)
         at_edge = [shown.x[i] <= 0 and view.x_log for i in members]
         chart.add_scatter(
-            x=[place(shown.x[i]) for i in members],
-            y=[shown.y[i] for i in members],
+            x=np.array([place(shown.x[i]) for i in members]),
+            y=shown.y[members],
             mode="markers",
             name=theme.escape(_legend(view, colour, shape)),
             legendrank=10 if first.kind is Kind.SNN else 20,
             marker={
                 "color": hue,
                 "symbol": ["triangle-left" if edge else symbol for edge in at_edge] if any(at_edge) else symbol,
-                "size": sizes,
-                "opacity": opacities,
+                "size": np.array(sizes),
+                "opacity": np.array(opacities),
                 "line": {"width": 1, "color": "rgba(255,255,255,.8)"},
             },
-            customdata=[_run_ids(shown, i) for i in members],
-            hovertext=[own_hover(shown.points[i], pareto, i in on_front, shown.spreads, sure, energy) for i in members],
+            customdata=_column([_run_ids(shown, i) for i in members]),
+            hovertext=_column(
+                [own_hover(shown.points[i], pareto, i in on_front, shown.spreads, sure, energy) for i in members]
+            ),
             hoverinfo="text",
             unselected={"marker": {"opacity": 0.35}},
             **_bars(shown, members, view, factor, hue),
         )
 
 
+def _column(values: Sequence[object]) -> np.ndarray:
+    """As Plotly takes it whole: of a list it looks at each element, and of a list in it at each of those."""
+    column = np.empty(len(values), dtype=object)
+    column[:] = values
+    return column
+
+
 def legend_names(shown: Marks, view: View) -> list[str]:
     """The names under which the legend lists own runs, hidden ones too."""
-    pairs = {(group_of(point, view.colour), group_of(point, view.shape)) for point in shown.points}
+    points = shown.points
+    if {view.colour, view.shape} <= OF_LABEL:
+        points = {point.label: point for point in points}.values()
+    pairs = {(group_of(point, view.colour), group_of(point, view.shape)) for point in points}
     return list(dict.fromkeys(_legend(view, *pair) for pair in sorted(pairs)))
 
 

@@ -52,17 +52,19 @@ class Marks:
 def marks(points: Sequence[ParetoPoint], *, x: str, y: str, spreads: Mapping[str, Spread] | None = None) -> Marks:
     """The marks of runs that have both figures, and the front of these axes: one a data set, since accuracies on
     different data sets do not compete."""
-    places = [(point, x_of(point, x), y_of(point, y)) for point in points]
-    kept = [(point, a, b) for point, a, b in places if a is not None and b is not None]
-    xs = np.array([a for _, a, _ in kept], dtype=np.float64)
-    ys = np.array([b for *_, b in kept], dtype=np.float64)
-    datasets = np.array([point.dataset for point, *_ in kept], dtype=object)
+    x_all, y_all = [x_of(point, x) for point in points], [y_of(point, y) for point in points]
+    kept = points
+    if None in x_all or None in y_all:
+        there = [place for place, pair in enumerate(zip(x_all, y_all, strict=True)) if None not in pair]
+        kept, x_all, y_all = ([column[place] for place in there] for column in (points, x_all, y_all))
+    xs, ys = np.array(x_all, dtype=np.float64), np.array(y_all, dtype=np.float64)
+    datasets = np.array([point.dataset for point in kept], dtype=object)
     fronts = {}
     for name in dict.fromkeys(datasets.tolist()):
         of = np.flatnonzero(datasets == name)
         best = of[front(xs[of], ys[of])]
         fronts[name] = best[np.lexsort((ys[best], xs[best]))].tolist()
-    return Marks(points=[point for point, *_ in kept], x=xs, y=ys, fronts=fronts, spreads=spreads or {})
+    return Marks(points=kept, x=xs, y=ys, fronts=fronts, spreads=spreads or {})
 
 
 def fronted(points: Sequence[ParetoPoint], marks: Marks) -> tuple[list[ParetoPoint], Marks]:

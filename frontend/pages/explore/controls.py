@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 import streamlit as st
 
 from core.report.charts.axes import GROUPINGS, X_AXES, Y_AXES
+from core.report.priced import Runs
 from core.schemas.catalog import Catalog
 from core.schemas.pareto import ParetoPoint, View
 from core.schemas.prices import Factors
@@ -91,17 +93,21 @@ def view_row(most_steps: int) -> None:
             )
 
 
-def filter_row(points: Sequence[ParetoPoint]) -> None:
+@lru_cache(maxsize=16)  # runs are read once and shown often
+def _among(runs: Runs) -> dict[str, frozenset[str]]:
+    """What the runs have of each of FILTERS."""
+    return {name: frozenset(value for point in runs.points for value in of(point)) for name, (_, of) in FILTERS.items()}
+
+
+def filter_row(runs: Runs) -> None:
     """Which of the runs are looked at: by what there is among them, and what the address asked for."""
     memory = st.session_state
     chosen = [name for name in FILTERS if memory.get(Key.EXPLORE_FILTER.of(name))]
     n = len(chosen) + bool(memory.get(Key.EXPLORE_ARCHIVED))
     with st.popover(f"Filter ({n})" if n else "Filter", icon=":material/filter_list:"):
-        for name, (label, of) in FILTERS.items():
+        for name, (label, _) in FILTERS.items():
             key = Key.EXPLORE_FILTER.of(name)
-            there = sorted(
-                {value for point in points for value in of(point)} | ({memory[key]} if memory.get(key) else set())
-            )
+            there = sorted(_among(runs)[name] | ({memory[key]} if memory.get(key) else set()))
             st.selectbox(
                 label, [None, *there], key=key, persist_state="session", format_func=lambda value: value or "all"
             )

@@ -2,28 +2,55 @@
 
 from __future__ import annotations
 
+import math
+import time
+from collections.abc import Sequence
+
 import streamlit as st
 
 from core.report.faults import faults as faults_of
 from core.report.priced import Runs, runs_of, together
 from core.schemas.catalog import Catalog
 from core.schemas.run import RunState
+from core.schemas.runs import RunPage
 from frontend.client.connection import api
 from frontend.pages.explore.address import ALL
 
 KEPT_S = 30.0  # tags and sweeps may change without a new run
+FRESH_S = 1.0  # less than any part of the page waits until it looks again
 
 
-def load(catalog: Catalog, *, dataset: str, mode: str, steps: int | None = None, archived: bool = False) -> Runs:
+class Asked:
+    """The lists of runs that one drawing of the page needs in several places, each asked for once."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple, tuple[float, RunPage]] = {}
+
+    def runs(self, *, state: Sequence[str], limit: int, dataset: str | None = None) -> RunPage:
+        """As `Client.runs`; an answer of less than a second ago is the answer."""
+        key = (tuple(state), limit, dataset)
+        asked, found = self._found.get(key, (-math.inf, None))
+        if found is None or time.monotonic() - asked > FRESH_S:
+            found = api().runs(state=list(state), limit=limit, dataset=dataset)
+            self._found[key] = time.monotonic(), found
+        return found
+
+    def newest(self, dataset: str | None = None, *, limit: int = 1) -> RunPage:
+        """Of the runs that succeeded, on a data set or on any."""
+        return self.runs(state=[RunState.SUCCEEDED.value], limit=limit, dataset=dataset)
+
+
+def load(
+    catalog: Catalog, asked: Asked, *, dataset: str, mode: str, steps: int | None = None, archived: bool = False
+) -> Runs:
     """All runs on a data set, or on ALL, in a mode; their points are priced at the default profile."""
     if dataset != ALL:
-        return _load(dataset, mode, catalog.default_profile, steps, archived, _version(dataset))
-    return _load_all(tuple(catalog.plotted), mode, catalog.default_profile, steps, archived, _version(None))
+        return _load(dataset, mode, catalog.default_profile, steps, archived, _version(asked.newest(dataset)))
+    return _load_all(tuple(catalog.plotted), mode, catalog.default_profile, steps, archived, _version(asked.newest()))
 
 
-def _version(dataset: str | None) -> tuple[int, str]:
+def _version(newest: RunPage) -> tuple[int, str]:
     """Changes when a run on the data set, or on any, succeeds, is deleted or comes back."""
-    newest = api().runs(state=[RunState.SUCCEEDED.value], dataset=dataset, limit=1)
     return newest.total, newest.items[0].id if newest.items else ""
 
 

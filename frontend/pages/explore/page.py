@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from core.datasets.catalog import title_of
@@ -12,7 +14,7 @@ from core.report.charts import pareto as pareto_chart
 from core.report.charts.axes import X_AXES, Y_AXES
 from core.report.tables import csv_rows as tables
 from core.schemas.catalog import Catalog, DatasetInfo
-from core.schemas.pareto import Pareto
+from core.schemas.pareto import Pareto, ParetoPoint
 from core.schemas.prices import Profile
 from core.schemas.run import RunState
 from core.schemas.runs import Run, RunPage
@@ -27,6 +29,7 @@ from frontend.pages.explore import saved as saved_views
 from frontend.pages.explore import table as explore_table
 from frontend.pages.explore.address import ALL
 from frontend.pages.explore.controls import Wanted
+from frontend.pages.explore.data import Asked
 from frontend.parts import changes, first_visit, lens, sharing
 from frontend.parts import run_state as state
 from frontend.parts.chart_box import show
@@ -40,27 +43,28 @@ NAMED = 4  # runs that enter or leave, by name; the others are counted
 
 
 def render() -> None:
-    catalog = api().catalog()
+    catalog, asked = api().catalog(), Asked()
     st.title("Explore")
-    first_visit.draw()
-    first = _first_dataset(catalog)
+    first_visit.draw(lambda limit: asked.newest(limit=limit))
+    first = _first_dataset(catalog, asked)
     explore_address.adopt(catalog, first)
     explore_controls.top_row(catalog)
     chosen = explore_controls.wanted(catalog).dataset
     entitle("explore", catalog.plotted.get(chosen, "All data sets"))
     lens.price_row(catalog)
-    explore_controls.view_row(_most_steps(catalog))
+    loaded = _loaded(catalog, asked)
+    explore_controls.view_row(_most_steps(loaded))
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        explore_controls.filter_row(_loaded(catalog).points)
+        explore_controls.filter_row(loaded)
         saved_views.draw(explore_address.parts(catalog, first))
     explore_address.write(catalog, first)
-    active = api().runs(state=ACTIVE, limit=5)
+    active = asked.runs(state=ACTIVE, limit=5)
     if not active.items:
         dataset = st.session_state[Key.EXPLORE_DATASET]
         where = {} if dataset == ALL else {"dataset": dataset}
         changes.watch(api().run_counts(**where), key=Key.EXPLORE_CHANGED, **where)
     # Only a page with something under way asks again by itself.
-    st.fragment(run_every=POLL_S if active.items else None)(part(_picture))(catalog, bool(active.items))
+    st.fragment(run_every=POLL_S if active.items else None)(part(_picture))(catalog, asked, bool(active.items))
     _share(explore_controls.wanted(catalog))
 
 
@@ -75,31 +79,30 @@ def _share(wanted: Wanted) -> None:
     )
 
 
-def _first_dataset(catalog: Catalog) -> str:
+def _first_dataset(catalog: Catalog, asked: Asked) -> str:
     """Where the newest result is."""
     known = list(catalog.plotted)
-    newest = api().runs(state=[RunState.SUCCEEDED.value], limit=1).items
+    newest = asked.newest().items
     return newest[0].config.dataset if newest and newest[0].config.dataset in known else known[0]
 
 
-def _loaded(catalog: Catalog) -> explored.Runs:
+def _loaded(catalog: Catalog, asked: Asked) -> explored.Runs:
     """The runs of the data set after all their steps, those too that a filter leaves out."""
     chosen = explore_controls.wanted(catalog)
-    return explore_data.load(catalog, dataset=chosen.dataset, mode=chosen.lens.mode, archived=chosen.archived)
+    return explore_data.load(catalog, asked, dataset=chosen.dataset, mode=chosen.lens.mode, archived=chosen.archived)
 
 
-def _most_steps(catalog: Catalog) -> int:
-    whole = _loaded(catalog)
-    return min(max((point.time_steps for point in whole.points), default=1), explore_address.MOST_STEPS)
+def _most_steps(loaded: explored.Runs) -> int:
+    return min(max((point.time_steps for point in loaded.points), default=1), explore_address.MOST_STEPS)
 
 
-def _picture(catalog: Catalog, polling: bool) -> None:
+def _picture(catalog: Catalog, asked: Asked, polling: bool) -> None:
     wanted = explore_controls.wanted(catalog)
-    active = api().runs(state=ACTIVE, limit=5)
+    active = asked.runs(state=ACTIVE, limit=5)
     if polling and not active.items:
         st.rerun()  # the last active run has ended: draw once more, without the clock
     runs = explore_data.load(
-        catalog, dataset=wanted.dataset, mode=wanted.lens.mode, steps=wanted.steps, archived=wanted.archived
+        catalog, asked, dataset=wanted.dataset, mode=wanted.lens.mode, steps=wanted.steps, archived=wanted.archived
     )
     # Places for one box each, there also when it is not: a plot that moves down a place is drawn anew by the browser.
     above, changed = st.empty(), st.empty()
@@ -117,7 +120,7 @@ def _picture(catalog: Catalog, polling: bool) -> None:
         return
     pareto = seen.pareto
     with changed:
-        _changes(catalog, wanted, pareto.points)
+        _changes(catalog, asked, wanted, pareto.points)
     if wanted.view.narrowed:
         st.caption(f"{len(seen.every):,} of {len(runs.points):,} runs fit the filter; the front is theirs.")
     _plot(seen, wanted)
@@ -158,24 +161,23 @@ def _plot(seen: explored.Seen, wanted: Wanted) -> None:
     )
 
 
-def _changes(catalog: Catalog, wanted: Wanted, points) -> None:
+def _changes(catalog: Catalog, asked: Asked, wanted: Wanted, points: Sequence[ParetoPoint]) -> None:
     """What this lens does to the front, against the default mode and profile; nothing where it is that lens."""
     why = lens.why(catalog, wanted.lens, wanted.factors)
     if not why or wanted.view.x != "energy" or wanted.dataset == ALL or not points:
         return
     default = next(item for item in catalog.profiles if item.name == catalog.default_profile)
-    held = explore_data.load(catalog, dataset=wanted.dataset, mode=catalog.default_mode, steps=wanted.steps)
+    held = explore_data.load(catalog, asked, dataset=wanted.dataset, mode=catalog.default_mode, steps=wanted.steps)
     before = held.points  # at the default profile's prices
     if wanted.view.seeds:
         before, _ = explored.merged(before)
     found = explored.told(before, points, why, y=wanted.view.y)
-    called = explored.names(found.points)
     mode = next(item.title for item in catalog.modes if item.name == catalog.default_mode)
     with st.container(border=True, key="lens_says"):
         st.markdown(f"**{plain(found.sentence)}**")
         for sign, verb, changes in (("▲", "Enter", found.changes.entered), ("▼", "Leave", found.changes.left)):
             if changes:
-                names = [called[change.run] for change in changes]
+                names = [found.names[change.run] for change in changes]
                 more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
                 st.markdown(f"{sign} {verb} ({len(names)}): {plain(', '.join(names[:NAMED]))}{more}")
         st.caption(f"Against the front of {plain(mode)}, {plain(default.title)}, at that profile's own prices.")
