@@ -5,15 +5,18 @@ from __future__ import annotations
 from typing import Annotated
 
 from anyio import to_thread
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from backend.audits.service import measured
 from backend.context import Context, of
-from backend.contract import may
+from backend.contract import as_json, may
+from backend.runs.listed import kept_answer
+from core.energy.profiles import profiles
 from core.errors import BadValue, BundleCorrupt, UnknownLayer, UnknownName
 from core.paper.own_table import content_audit
 from core.paper.tables import paper_audit_of
 from core.schemas.audit import Audit, MeasuredAudit
+from core.schemas.prices import DEFAULT_PROFILE
 
 router = APIRouter(tags=["catalog"])
 
@@ -36,7 +39,8 @@ async def audit_table(request: Request, name: TableName = "table.csv") -> Audit:
     return await to_thread.run_sync(content_audit, content, name)
 
 
-@router.get("/audit/measured", responses=may(BundleCorrupt, UnknownLayer))
-def get_measured(context: Annotated[Context, Depends(of)]) -> MeasuredAudit:
+@router.get("/audit/measured", response_model=MeasuredAudit, responses=may(BundleCorrupt, UnknownLayer))
+def get_measured(context: Annotated[Context, Depends(of)]) -> Response:
     """Succeeded runs of the networks that the tables name, seeds together, at the paper's prices."""
-    return measured(context)
+    prices = profiles()[DEFAULT_PROFILE].model_dump_json()
+    return as_json(kept_answer(context, None, ("audit", prices), lambda: measured(context)))

@@ -452,7 +452,7 @@ class Client:
 
     def measured_audit(self) -> MeasuredAudit:
         """Succeeded runs of the networks in the printed tables."""
-        return self._get(MeasuredAudit, "/audit/measured")
+        return self._get_large(MeasuredAudit, "/audit/measured")
 
     # shares
 

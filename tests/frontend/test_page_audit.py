@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 
+from core.analysis.aggregate import aggregate
+from core.paper.beside import MODES_BESIDE
 from core.paper.tables import paper_audit
 from core.report.charts.audit_entries import entries
+from core.schemas.audit import MeasuredAudit, MeasuredMode, MeasuredPrint
+from frontend.client.api import Client
 from frontend.keys import Key
 from frontend.pages.audit.list import PAGE_SIZE, by_weight
 
@@ -70,3 +74,23 @@ def test_a_table_of_another_paper_is_audited_on_the_same_page(visit, words):
     page.file_uploader(key=Key.AUDIT_FILE).set_value(("bad.csv", bad, "text/csv")).run()
     said = words(page)
     assert "This table cannot be read." in said and "bad.csv, line 2" in said and "Value not allowed" not in said
+
+
+def test_of_very_many_settings_those_nearest_to_the_paper_are_shown(visit, words, monkeypatch):
+    one = aggregate([0.5])
+    modes = [
+        MeasuredMode(mode=name, acs=1.0, macs=1.0, energy_pj=one, difference="as printed") for name in MODES_BESIDE
+    ]
+    groups = [
+        MeasuredPrint(
+            row="table1/cifar10/SqueezeNet-P", run_ids=[f"{number:016x}"], seeds=[0], recipe="smoke", time_steps=4,
+            n_train=1000 - number, n_train_available=48_000, n_test=10_000, dataset_complete=True, params=549_127,
+            accuracy=one, f1_macro=one, modes=modes,
+        )
+        for number in range(24)
+    ]  # fmt: skip
+    found = MeasuredAudit(profile="horowitz-45nm", measured=groups)
+    monkeypatch.setattr(Client, "measured_audit", lambda client: found)
+    said = words(visit("audit"))
+    assert "trained on 1,000 of 48,000 images" in said and "trained on 980 of 48,000" in said
+    assert "trained on 979 of 48,000" not in said and "and 3 more" in said

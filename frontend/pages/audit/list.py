@@ -19,6 +19,8 @@ from frontend.places import link_compare, link_row, link_run
 PAGE_SIZE = 8
 CODE_ROWS = 100
 
+MOST_SETTINGS = 20  # of a row, beside the first: those nearest to how the paper trained come first
+
 
 def totals(audit: Audit, entries: Sequence[Entry]) -> None:
     """How many figures of these rows bear which verdict, and the rule."""
@@ -165,9 +167,11 @@ def _measured(entry: Entry) -> None:
     _open(first)
     if others:
         with st.expander(f"{len(others)} more settings measured" if len(others) > 1 else "One more setting measured"):
-            for group in others:
+            for group in others[:MOST_SETTINGS]:
                 st.caption(plain(f"{audit_tables.group_figures(group)}: {audit_tables.group_words(group)}."))
                 _open(group)
+            if n := len(others[MOST_SETTINGS:]):
+                st.caption(f"and {n:,} more, which Runs and Explore show")
 
 
 def _open(group: MeasuredPrint) -> None:
