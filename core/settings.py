@@ -7,6 +7,7 @@ import secrets
 import stat
 import tempfile
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -36,6 +37,7 @@ from core.schemas.wording import fault_of
 MAX_TOKEN_BYTES = 1_000  # ours has 43; an address that carries it is no longer than browsers take
 EXIT_OTHER_SCHEMA = 3  # of the process that looks at the database: its tables are not this version's
 PROVIDER_BACK = "/_provider/back"  # of the dashboard: where the sign-in provider sends a browser back to
+PREFIX = "SPIKEFRONT_"  # of the variables
 OTHERS = 0o077  # what a mode lets group and world do
 #: Their values stand in no error.
 SECRET = ("SPIKEFRONT_WEBHOOK_URL", "SPIKEFRONT_TOKEN", "SPIKEFRONT_DATABASE_URL", "SPIKEFRONT_BROKER_URL")
@@ -64,7 +66,7 @@ class Settings(BaseSettings):
     `SPIKEFRONT_OIDC_ACCOUNTS`, `SPIKEFRONT_OIDC_LABEL`.
     """
 
-    model_config = SettingsConfigDict(env_prefix="SPIKEFRONT_", frozen=True, extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", populate_by_name=True)
 
     home: Path = Field(default_factory=_default_home, validate_default=True)
     host: str = "127.0.0.1"
@@ -341,6 +343,23 @@ class Settings(BaseSettings):
     def _with_password(url: str, file: Path | None, name: str) -> str:
         """Read when it is needed, since a part that opens no database need not have its password."""
         return url if file is None else with_password(url, _secret_in(file, setting=f"SPIKEFRONT_{name}_PASSWORD_FILE"))
+
+
+def settings_now() -> Settings:
+    """Those of the environment as it is. It is read again only when it has changed: that takes milliseconds, and
+    whoever looks for a data set or a profile asks. Raises BadValue."""
+    told = (*sorted(pair for pair in os.environ.items() if pair[0].upper().startswith(PREFIX)), os.environ.get("HOME"))
+    try:
+        folder = os.getcwd()
+    except OSError:  # it is gone
+        folder = None
+    return _settings_of(told, folder)
+
+
+@lru_cache(maxsize=4)
+def _settings_of(told: tuple[object, ...], folder: str | None) -> Settings:
+    """`told` and `folder`: all that the settings depend on."""
+    return Settings()
 
 
 def _bad_setting(error: ValidationError) -> BadValue:

@@ -25,7 +25,7 @@ from core.datasets.spec import DatasetSpec, Remote
 from core.datasets.tiny_imagenet import TinyImagenetReader
 from core.errors import UnknownName
 from core.registry import Registry
-from core.settings import Settings
+from core.settings import settings_now
 
 
 class Catalogue(Registry[DatasetSpec]):
@@ -44,7 +44,7 @@ class Catalogue(Registry[DatasetSpec]):
     @property
     def folder(self) -> Path:
         """Where the user's data sets are looked for now."""
-        return self._folder.get() or Settings().data
+        return self._folder.get() or settings_now().data
 
     @contextmanager
     def looking_in(self, folder: Path) -> Iterator[None]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from core.registry import Registry
 from core.schemas.prices import Constant, Profile
-from core.settings import Settings
+from core.settings import settings_now
 from core.text import text_of
 
 log = logging.getLogger("spikefront.energy")
@@ -115,7 +115,7 @@ def faulty_profiles(home: Path | None = None) -> dict[str, str]:
 
 def _own_files(home: Path | None) -> tuple[Path, tuple[tuple[str, int, int], ...]]:
     """The user's folder, and name, time and size of each file in it: a key that changes when they do."""
-    folder = (home or Settings().home) / "profiles"
+    folder = (home or settings_now().home) / "profiles"
     found = []
     for file in sorted(folder.glob("*.toml")):
         if file.name.startswith("."):  # a system's companion of the file, not one of its owner's

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from core.addresses import below, with_password
 from core.errors import BadValue
 from core.host.child_env import WITHHELD
-from core.settings import Settings, read_client_secret, read_token
+from core.settings import Settings, read_client_secret, read_token, settings_now
 
 DATABASE, BROKER = "postgresql://spikefront@db:5432/spikefront", "redis://broker:6379/0"
 
@@ -195,3 +195,21 @@ def test_the_secret_for_the_provider_stands_in_a_file_and_in_no_repr(monkeypatch
         read_client_secret(settings)
     assert "two words" not in caught.value.message
     assert "SPIKEFRONT_OIDC_CLIENT_SECRET_FILE" in WITHHELD
+
+
+def test_the_environment_is_read_again_when_it_or_the_folder_has_changed(monkeypatch, tmp_path):
+    monkeypatch.setenv("SPIKEFRONT_HOME", str(tmp_path / "one"))
+    first = settings_now()
+    assert first == Settings() and settings_now() is first
+    monkeypatch.setenv("SPIKEFRONT_DATA", "sets")
+    monkeypatch.chdir(tmp_path)
+    assert settings_now().data == tmp_path / "sets"
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    assert settings_now().data == tmp_path / "below" / "sets"
+    monkeypatch.delenv("SPIKEFRONT_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path / "mine"))
+    assert settings_now().home == tmp_path / "mine" / ".spikefront"
+    monkeypatch.setenv("SPIKEFRONT_API_PORT", "none")
+    with pytest.raises(BadValue, match="SPIKEFRONT_API_PORT"):
+        settings_now()
