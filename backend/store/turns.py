@@ -20,7 +20,6 @@ from sqlalchemy import (
     ColumnElement,
     Select,
     String,
-    TextClause,
     and_,
     bindparam,
     cast,
@@ -152,7 +151,7 @@ def lines(session: Session, one: Able, *, now: datetime) -> Iterator[Line]:
     """
     priority = ABOVE_ALL
     ahead = now + timedelta(seconds=SENT_AHEAD_S)
-    lower = _next_priority(session.get_bind().dialect.name)
+    lower = _LOWER_ON_SQLITE if session.get_bind().dialect.name == "sqlite" else _LOWER
     while (priority := session.scalar(lower, {"above": priority})) is not None:
         people = session.execute(_people(), {"priority": priority}).all()
         for _, equals in groupby(people, key=lambda row: (row.held, row.turn)):
@@ -176,15 +175,15 @@ def lines(session: Session, one: Able, *, now: datetime) -> Iterator[Line]:
 # A claim is made by the hundred: to put these statements together takes longer than to execute them.
 
 
-_HIGHEST_LOWER = " WHERE state = 'queued' AND deleted_at IS NULL AND priority < :above ORDER BY priority DESC LIMIT 1"
-
-
-@cache
-def _next_priority(dialect: str) -> TextClause:
-    """Of itself SQLite takes another index, and reads all that waits."""
-    if dialect == "sqlite":
-        return text("SELECT priority FROM runs INDEXED BY ix_runs_line" + _HIGHEST_LOWER)
-    return text("SELECT priority FROM runs" + _HIGHEST_LOWER)
+_LOWER = text(
+    "SELECT priority FROM runs WHERE state = 'queued' AND deleted_at IS NULL AND priority < :above "
+    "ORDER BY priority DESC LIMIT 1"
+)
+#: Of itself SQLite takes another index, and reads all that waits.
+_LOWER_ON_SQLITE = text(
+    "SELECT priority FROM runs INDEXED BY ix_runs_line WHERE state = 'queued' AND deleted_at IS NULL "
+    "AND priority < :above ORDER BY priority DESC LIMIT 1"
+)
 
 
 @cache
