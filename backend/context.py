@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fastapi import Request
 
 from backend.data_work import DataWorks
 from backend.inference import InferProcess
-from backend.kept import Kept
+from backend.kept import Kept, Look
 from backend.measuring import Measurements
 from backend.provider.choice import provider_of
 from backend.store.artifacts import Artifacts, SignedUrls
@@ -43,6 +43,9 @@ class Context:
     token: str
     provider: Provider | None
     kept: Kept
+    activity: Look = field(default_factory=Look)
+    #: Forecast operations of runs that wait or train: (run, training images, test images) -> MAC equivalents.
+    operations: dict[tuple[str, int | None, int | None], float] = field(default_factory=dict)
 
     def fleet(self) -> Fleet:
         """The workers that live, and what they have."""

@@ -5,7 +5,19 @@ from __future__ import annotations
 import subprocess
 import sys
 
-BENCHMARKS = ("training_step", "neurons", "counting", "packing", "first_light", "latency", "crowd", "explore")
+BENCHMARKS = (
+    "training_step",
+    "neurons",
+    "inference",
+    "counting",
+    "packing",
+    "gpu",
+    "first_light",
+    "latency",
+    "crowd",
+    "tabs",
+    "explore",
+)
 
 
 def main() -> None:

@@ -130,7 +130,9 @@ class Settings(BaseSettings):
         default=None, max_length=500, description="of the provider that people sign in through"
     )
     oidc_client_id: str | None = Field(default=None, pattern=r"^[!-~]{1,255}$", description="our name there")
-    oidc_client_secret_file: Path | None = Field(default=None, description="what we show it beside that, if anything")
+    oidc_client_secret_file: Path | None = Field(
+        default=None, description="what we show it beside that; an empty file: nothing"
+    )
     oidc_scopes: str = Field(default="openid profile email", pattern=r"^([!-~]+ )*openid( [!-~]+)*$")
     oidc_name_claim: str = Field(default="preferred_username", description="of an ID token: the name of a new account")
     oidc_group_claim: str = Field(default="groups", description="of an ID token: what OIDC_ROLES goes by")
@@ -435,7 +437,14 @@ def read_metrics_token(settings: Settings) -> str | None:
 
 
 def read_client_secret(settings: Settings) -> str | None:
-    """What the sign-in provider is shown; None without one. Raises BadValue for a file that holds none."""
+    """What the sign-in provider is shown; None for a public client, which has none: no file, or an empty one, as where a
+    secret of Docker Compose must have its file. Raises BadValue for a file that holds what can be no secret."""
+    file = settings.oidc_client_secret_file
+    try:
+        if file is not None and file.read_bytes()[:MAX_TOKEN_BYTES].strip() == b"":
+            return None
+    except OSError:
+        pass  # said below, as of every file with a secret
     return _token_of(settings.oidc_client_secret_file, "SPIKEFRONT_OIDC_CLIENT_SECRET_FILE")
 
 

@@ -101,6 +101,7 @@ class Key(StrEnum):
     RUNS_FORK = "runs_fork_"
     RUNS_SWEEP_ACT = "runs_sweep_act_"
     RUNS_IMPORT = "runs_import"
+    RUNS_IMPORTING = "runs_importing"  # whether the dialog for it was opened by this turn
     RUNS_UPLOAD = "runs_upload"
 
     RUN_ADDRESS = "run_address"  # the lens as the address bar had it last

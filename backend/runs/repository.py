@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, TypeVarTuple
 
 from sqlalchemy import Row, Select, and_, case, delete, func, insert, or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, load_only
 
 from backend.paging import Cursor, older_than
 from backend.store.db import rows_changed
@@ -25,6 +25,7 @@ HOPELESS = (RunState.FAILED, RunState.CANCELLED, RunState.CANCELLING)
 EVENTS_AT_ONCE = 500
 PROGRESS = "progress"
 TAG_END = "\n"  # no tag has one
+KNOWN = (RunRow.id, RunRow.state, RunRow.accuracy, RunRow.config_hash, RunRow.data_digest)
 LIVE = RunRow.deleted_at.is_(None)
 SHOWN = RunRow.archived.is_(False)  # in lists and plots that do not ask for archived runs
 #: What a plot of many runs says of each.
@@ -172,9 +173,13 @@ class RunRepository:
         return self.equals({config_hash: images}).get(config_hash)
 
     def equals(self, images: Mapping[str, str]) -> dict[str, RunRow]:
-        """The same for many, of config hash -> digest of the images: config hash -> run, where there is one."""
+        """The same for many, of config hash -> digest of the images: config hash -> run, where there is one.
+
+        Of each run only what KNOWN lists: to read whole configs takes longer than to find the runs.
+        """
         rows = self._session.scalars(
             select(RunRow)
+            .options(load_only(*KNOWN, raiseload=True))
             .where(RunRow.config_hash.in_(set(images)), RunRow.state.not_in(HOPELESS), LIVE)
             .order_by(case((RunRow.state == RunState.SUCCEEDED, 0), else_=1), RunRow.created_at.desc())
         )

@@ -1,4 +1,4 @@
-"""The claim of a run, as one statement, and the note of whose turn it was."""
+"""The claim of a run, and the note of whose turn it was."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from backend.store.models import RunRow, TurnRow
-from backend.store.turns import Able, memory_column, next_runs
+from backend.store.turns import Able, lines, memory_column
 from core.schemas.run import RunState
 
 
 def take(
     session: Session, run_id: str | None, *, able: Able, free_bytes: int | None, now: datetime, **values: Any
 ) -> RunRow | None:
-    """queued -> running in one UPDATE; the run's row as it is now, or None.
+    """queued -> running; the run's row as it is now, or None.
 
     On PostgreSQL the chosen row is locked and rows that another worker is just claiming are skipped (FOR UPDATE SKIP
     LOCKED); on SQLite, where one writes at a time, the words are left out. The state is asked for once more either way.
     """
     if run_id is None:
-        chosen = next_runs(able, now=now).limit(1).with_for_update(skip_locked=True, of=RunRow).scalar_subquery()
-    else:
-        chosen = select(RunRow.id).where(RunRow.id == run_id).scalar_subquery()
-    statement = update(RunRow).where(RunRow.id == chosen, RunRow.state == RunState.QUEUED)
+        run_id = _chosen(session, able, now)
+        if run_id is None:
+            return None
+    statement = update(RunRow).where(RunRow.id == run_id, RunRow.state == RunState.QUEUED)
     if free_bytes is not None:
         needed = memory_column(able.device)
         statement = statement.where(or_(needed.is_(None), needed <= free_bytes))
@@ -39,6 +39,15 @@ def take(
     )
     statement = statement.returning(RunRow).execution_options(synchronize_session=False, populate_existing=True)
     return session.scalars(statement).one_or_none()
+
+
+def _chosen(session: Session, able: Able, now: datetime) -> str | None:
+    """The run whose turn it is, no other worker's to choose until the end of the transaction."""
+    for line, values in lines(session, able, now=now):
+        found = session.scalar(line.limit(1).with_for_update(skip_locked=True), values)
+        if found is not None:
+            return found
+    return None
 
 
 def count_turn(session: Session, submitter: str | None) -> None:

@@ -30,7 +30,7 @@ from backend.store.outcome import outcome
 from backend.store.signs import alive
 from backend.store.silence import Silence
 from backend.store.space import Space
-from backend.store.turns import ANYTHING, OWNED, Able, Need, next_runs
+from backend.store.turns import ANYTHING, OWNED, Able, Need, lines
 from backend.store.webhook import Webhook
 from core import request_ids
 from core.bundle import Bundle
@@ -169,10 +169,12 @@ class Lifecycle:
 
     def next_run(self, able: Able = ANYTHING) -> tuple[str, RunConfig] | None:
         """The run that a worker would claim now, and its config; None where nothing waits that it can do."""
-        wanted = next_runs(able, now=self._clock()).add_columns(RunRow.config).limit(1)
         with self._database.read() as session:
-            found = session.execute(wanted).first()
-        return None if found is None else (found[0], RunConfig.model_validate(found[1]))
+            for line, values in lines(session, able, now=self._clock()):
+                found = session.execute(line.add_columns(RunRow.config).limit(1), values).first()
+                if found is not None:
+                    return found[0], RunConfig.model_validate(found[1])
+        return None
 
     def claim(
         self,

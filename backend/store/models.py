@@ -75,6 +75,9 @@ class Base(DeclarativeBase):
     type_annotation_map: ClassVar[dict[Any, Any]] = {datetime: UtcDateTime(), float: Double(), dict[str, Any]: JSON()}
 
 
+WAITING = "state = 'queued' AND deleted_at IS NULL"
+
+
 def _index(name: str, *columns: str, where: str) -> Index:
     """An index of those rows alone."""
     return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
@@ -105,7 +108,7 @@ class RunRow(Base):
         _index("ix_runs_dataset", "dataset", "state", "created_at", "id", where="deleted_at IS NULL"),
         _index("ix_runs_bin", "deleted_at", where="deleted_at IS NOT NULL"),
         Index("ix_runs_state_lease", "state", "lease_until"),
-        _index("ix_runs_waiting", "priority", "created_at", "place", where="state = 'queued' AND deleted_at IS NULL"),
+        _index("ix_runs_line", "priority", "submitter", "created_at", "place", "id", where=WAITING),
         Index("ix_runs_import_digest", "import_digest", unique=True),
     )
 

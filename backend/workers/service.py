@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, load_only
 
 from backend.catalog.estimate import Estimator
 from backend.context import Context
 from backend.health import why_nothing_starts
+from backend.runs.columns import counts
+from backend.runs.listed import revision_now
+from backend.runs.repository import RunWhere
 from backend.store.db import utc_now
 from backend.store.fleet import Fleet
 from backend.store.models import RunRow, TurnRow, title_of
 from backend.store.signs import alive
 from backend.store.turns import ANYTHING, OWNED, Shares, Slot, Waiting, foreseen, offer_of
-from core.errors import DatasetCorrupt, UnknownName
-from core.schemas.run import RunConfig, RunState
-from core.schemas.workers import QueuedRun, RunBrief, WaitingRuns, WorkerInfo, Workers
+from core.schemas.results import RunProgress
+from core.schemas.run import RunState
+from core.schemas.workers import Activity, QueuedRun, RunBrief, WaitingRuns, WorkerInfo, Workers
 
 SHOWN = 200
+HEAD = 10  # of what waits, in the answer that pages ask for all the time
+#: What the queue is made of: a config is a kilobyte of JSON, and thousands may wait.
+QUEUED = (
+    RunRow.id, RunRow.submitter, RunRow.priority, RunRow.created_at, RunRow.place, RunRow.dataset, RunRow.wants_device,
+    RunRow.memory_cpu, RunRow.memory_gpu, RunRow.name, RunRow.label, RunRow.differs, RunRow.seed, RunRow.kind,
+    RunRow.backbone,
+)  # fmt: skip
+HELD = (*QUEUED, RunRow.state, RunRow.worker, RunRow.started_at, RunRow.progress)
 
 
 class WorkerService:
@@ -43,17 +55,27 @@ class WorkerService:
                     seen_at=worker.seen_at,
                     paused=worker.paused,
                     offer=offer_of(worker),
-                    runs=[
-                        RunBrief(id=run.id, label=title_of(run), state=RunState(run.state), started_at=run.started_at)
-                        for run in held
-                        if run.worker == worker.name
-                    ],
+                    runs=[_brief(run) for run in held if run.worker == worker.name],
                 )
                 for worker in workers
             ]
         )
 
-    def queue(self) -> WaitingRuns:
+    def activity_json(self) -> bytes:
+        """Activity as JSON: worked out once a second for all who ask, and when a run was changed."""
+        revision = revision_now(self._context)
+        return self._context.activity.answer(revision, lambda: self._activity(revision))
+
+    def _activity(self, revision: int) -> bytes:
+        found = Activity(
+            revision=revision,
+            active=counts(self._context, RunWhere()).active,
+            workers=self.workers().items,
+            waiting=self.queue(shown=HEAD),
+        )
+        return found.model_dump_json().encode()
+
+    def queue(self, *, shown: int = SHOWN) -> WaitingRuns:
         """What waits in the order in which it will be claimed, and when, if every run takes as long as it is forecast to.
 
         The order is `backend.store.turns`', as that of the claims is. What no worker can do comes last, oldest first.
@@ -63,11 +85,12 @@ class WorkerService:
             held = _held(session)
             turns = {row.submitter: row.turn for row in session.scalars(select(TurnRow))}
             waiting = (RunRow.state == RunState.QUEUED, RunRow.deleted_at.is_(None))
-            rows = {row.id: row for row in session.scalars(select(RunRow).where(*waiting))}
-        estimator = Estimator(self._context)
-        runs = [Waiting.of(row, lasts_s=_lasts(row, estimator)) for row in rows.values()]
+            wanted = select(RunRow).options(load_only(*QUEUED)).where(*waiting)
+            rows = {row.id: row for row in session.scalars(wanted)}
+            lasts_s = Estimator(self._context).lasts_s(session, [*held, *rows.values()])
+        runs = [Waiting.of(row, lasts_s=lasts_s[row.id]) for row in rows.values()]
         shares = Shares(held=dict(Counter(run.submitter or "" for run in held)), turns=turns)
-        slots = _slots(fleet, held, estimator, now)
+        slots = _slots(fleet, held, lasts_s, now)
         order: list[tuple[Waiting, float | None]] = [*foreseen(runs, slots or [NOBODY], shares)]
         beside = {run.id for run, _ in order}
         order += [(run, None) for run in sorted(runs, key=lambda run: run.age) if run.id not in beside]
@@ -82,7 +105,7 @@ class WorkerService:
             ends_in_s=max(ends, default=0.0) if starting else None,
             items=[
                 _queued(rows[run.id], run, place, at_s if starting else None, fleet, now)
-                for place, (run, at_s) in enumerate(order[:SHOWN], start=1)
+                for place, (run, at_s) in enumerate(order[:shown], start=1)
             ],
         )
 
@@ -96,6 +119,7 @@ def _queued(row: RunRow, run: Waiting, place: int, starts_in_s: float | None, fl
         position=place,
         id=row.id,
         label=title_of(row),
+        seed=row.seed,
         created_at=row.created_at,
         waiting_s=max(0.0, (now - row.created_at).total_seconds()),
         run_s=run.lasts_s,
@@ -106,33 +130,36 @@ def _queued(row: RunRow, run: Waiting, place: int, starts_in_s: float | None, fl
     )
 
 
-def _slots(fleet: Fleet, held: list[RunRow], estimator: Estimator, now: datetime) -> list[Slot]:
+def _slots(fleet: Fleet, held: list[RunRow], lasts_s: Mapping[str, float], now: datetime) -> list[Slot]:
     """Every slot of the workers that live, those in use until their run ends."""
     slots = []
     for worker in fleet.workers:
         able = fleet.ables[worker.name]
         mine = [run for run in held if run.worker == worker.name]
-        slots += [Slot(able=able, busy_s=_left(run, estimator, now), person=run.submitter or "") for run in mine]
+        slots += [Slot(able=able, busy_s=_left(run, lasts_s[run.id], now), person=run.submitter or "") for run in mine]
         slots += [Slot(able=able)] * max(0, worker.slots - len(mine))
     return slots
 
 
 def _held(session: Session) -> list[RunRow]:
-    return list(session.scalars(select(RunRow).where(RunRow.state.in_(OWNED)).order_by(RunRow.started_at)))
+    wanted = select(RunRow).options(load_only(*HELD)).where(RunRow.state.in_(OWNED)).order_by(RunRow.started_at)
+    return list(session.scalars(wanted))
 
 
-def _lasts(run: RunRow, estimator: Estimator) -> float:
-    """Forecast seconds of a whole run; 0 where its data set was taken away, since it then fails as it starts."""
-    try:
-        return estimator.time(RunConfig.model_validate(run.config)).total_s
-    except (UnknownName, DatasetCorrupt):
-        return 0.0
+def _brief(run: RunRow) -> RunBrief:
+    return RunBrief(
+        id=run.id,
+        label=title_of(run),
+        seed=run.seed,
+        state=RunState(run.state),
+        started_at=run.started_at,
+        progress=RunProgress.model_validate(run.progress),
+    )
 
 
-def _left(run: RunRow, estimator: Estimator, now: datetime) -> float:
+def _left(run: RunRow, whole: float, now: datetime) -> float:
     """Seconds until a running run ends: its own estimate, else the forecast less what has passed."""
     if (eta_s := run.progress.get("eta_s")) is not None:
         return eta_s
-    whole = _lasts(run, estimator)
     passed = now - run.started_at if run.started_at is not None else timedelta()
     return max(0.0, whole - passed.total_seconds())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import lzma
+import os
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -53,10 +54,11 @@ class CifarReader(CachedReader):
     def find(self, folder: Path) -> dict[str, Path]:
         """The files that are there, by their official names."""
         found = {}
+        homes = (os.path.join(folder, self.layout.folder), folder)
         for name in (*self.layout.files, ORIGIN):
-            places = [home / f"{name}{end}" for home in (folder / self.layout.folder, folder) for end in ("", ".xz")]
-            if (path := next((place for place in places if place.is_file()), None)) is not None:
-                found[name] = path
+            places = [os.path.join(home, f"{name}{end}") for home in homes for end in ("", ".xz")]
+            if (path := next((place for place in places if os.path.isfile(place)), None)) is not None:
+                found[name] = Path(path)  # words till here: every preview asks, and 28 paths take longer than all else
         return found
 
     def verify(self, spec: DatasetSpec, folder: Path, progress: Progress = no_progress) -> Report:

@@ -35,13 +35,18 @@ GIB = 1 << 30
 MEMORY_WANTED_GIB = 2  # API, dashboard, worker and two trainers on the digits
 DISK_WANTED_GIB = 2
 ENGINE_TIMEOUT_S = 120
+PROVIDER_LIMIT_S = 30
+PROVIDER = (
+    "SPIKEFRONT_OIDC_ISSUER must be what the provider calls itself, letter by letter, and be reached from here; people "
+    "with a password still sign in."
+)
 FREE_SOME = "If the disk is full, free some space, or remove deleted runs for good (Runs, Deleted): runs then go on."
 
 
 def examine(settings: Settings) -> Iterator[Check]:
     """All checks, quick ones first; one that breaks reports itself."""
     for check in (
-        _python, _packages, _engine, _cpu, _gpu, _home, _disk, _store, _database, _token, _ports, _running, _workers, _broker, _data, _profiles,
+        _python, _packages, _engine, _cpu, _gpu, _home, _disk, _store, _database, _provider, _token, _ports, _running, _workers, _broker, _data, _profiles,
     ):  # fmt: skip
         try:
             yield from check(settings)
@@ -199,6 +204,25 @@ def _database(settings: Settings) -> Iterator[Check]:
         yield Check(name="database", status="warn", found=found, advice=advice)
     else:
         yield Check(name="database", status="ok", found=f"{file.name}, which the first start makes")
+
+
+def _provider(settings: Settings) -> Iterator[Check]:
+    """Whether people can sign in through it; nothing where none is set."""
+    if settings.oidc_issuer is None:
+        return
+    ask = [sys.executable, "-m", "backend.provider"]
+    told = {"HOME": settings.home, "OIDC_ISSUER": settings.oidc_issuer, "OIDC_CLIENT_ID": settings.oidc_client_id}
+    told |= {"OIDC_CLIENT_SECRET_FILE": settings.oidc_client_secret_file}
+    own = {f"SPIKEFRONT_{name}": str(value) for name, value in told.items() if value is not None}
+    try:
+        done = subprocess.run(
+            ask, capture_output=True, text=True, timeout=PROVIDER_LIMIT_S, check=False, env={**os.environ, **own}
+        )
+        said, well = (done.stdout + done.stderr).strip().splitlines()[-1:], not done.returncode
+    except subprocess.TimeoutExpired:
+        said, well = [f"it did not answer within {PROVIDER_LIMIT_S} s"], False
+    found = (said or ["no message"])[0].removeprefix("spikefront: ")
+    yield Check(name="sign-in", status="ok" if well else "fail", found=found, advice="" if well else PROVIDER)
 
 
 def _token(settings: Settings) -> Iterator[Check]:

@@ -33,6 +33,9 @@ class Check:
     advice: str = ""
 
 
+CONNECTIONS = "Raise max_connections of PostgreSQL, or lower SPIKEFRONT_DATABASE_POOL; fewer workers of more slots hold fewer, too."
+
+
 def asked_database(settings: Settings, *, shown: str = "", if_dead: str = CORRECT) -> Iterator[Check]:
     """`shown` in place of what a database that is well says of itself."""
     ask = [sys.executable, "-m", "backend.store", "check", "--json"]
@@ -80,6 +83,9 @@ def of_facts(facts: dict[str, Any]) -> Iterator[Check]:
         yield Check(name="clock", status="warn", found=found, advice=advice)
     elif clock_s is not None:
         yield Check(name="clock", status="ok", found=f"within {max(abs(clock_s), 0.001):.3f} s of the database's")
+    if (room := facts["connections"]) is not None and room["needed"] > room["allowed"]:
+        found = f"the server allows {room['allowed']:,} connections; one API and the workers that live may want {room['needed']:,}"
+        yield Check(name="connections", status="warn", found=found, advice=CONNECTIONS)
     if facts["store_down"] is not None:
         yield Check(name="store", status="fail", found=facts["store_down"], advice=STORE)
     elif facts["store"] is not None:

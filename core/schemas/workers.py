@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from core.schemas.base import Frozen
+from core.schemas.results import RunProgress
 from core.schemas.run import RunState
 
 Device = Literal["cpu", "cuda"]
@@ -96,8 +97,10 @@ class RunBrief(Frozen):
 
     id: str
     label: str
+    seed: int | None = Field(default=None, description="null from an API of an earlier version, as `progress` is")
     state: RunState
     started_at: datetime | None
+    progress: RunProgress | None = None
 
 
 class WorkerInfo(Frozen):
@@ -123,6 +126,7 @@ class QueuedRun(Frozen):
     position: int = Field(description="from 1: the next one to start")
     id: str
     label: str
+    seed: int | None = Field(default=None, description="null from an API of an earlier version")
     created_at: datetime
     waiting_s: float
     run_s: float = Field(description="how long it will train")
@@ -141,6 +145,18 @@ class WaitingRuns(Frozen):
     ends_in_s: float | None = Field(description="until all that waits has run; null while no worker takes runs")
     items: list[QueuedRun]
     paused: str | None = Field(default=None, description="why nothing starts, in a sentence; null while runs start")
+
+
+class Activity(Frozen):
+    """`GET /activity`: what goes on, and whether a list that was read before is still what there is.
+
+    Small and made once for all who ask at a time, so that many open pages may ask every second or two.
+    """
+
+    revision: int = Field(description="rises with every change that lists and plots of runs show, but for progress")
+    active: int = Field(description="runs that wait or train")
+    workers: list[WorkerInfo]
+    waiting: WaitingRuns = Field(description="with the first few of what waits alone")
 
 
 class ReadyCheck(Frozen):

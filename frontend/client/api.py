@@ -61,7 +61,7 @@ from core.schemas.share import NewShare, SharePage, ShareRequest
 from core.schemas.suggestion import MaskSuggestions
 from core.schemas.sweep import SweepDetail, SweepPage, SweepPreview, SweepRequest
 from core.schemas.twin import RunTwin
-from core.schemas.workers import ReadyCheck, WaitingRuns, Workers
+from core.schemas.workers import Activity, ReadyCheck, WaitingRuns, Workers
 
 log = logging.getLogger(__name__)
 
@@ -306,6 +306,10 @@ class Client:
 
     def queue(self) -> WaitingRuns:
         return self._get(WaitingRuns, "/queue")
+
+    def activity(self) -> Activity:
+        """What goes on, and a number that rises when a list must be read again; cheap, for pages that stay open."""
+        return self._get_large(Activity, "/activity")
 
     def installation(self) -> Installation:
         """Versions, and what lies on the disk."""

@@ -11,6 +11,7 @@ from core.report.markup import piece
 from core.schemas.results import RunProgress
 from core.schemas.run import RunState
 from core.schemas.runs import Run
+from core.schemas.workers import RunBrief
 from core.units import format_duration
 
 SIGN: dict[RunState, str] = {
@@ -76,8 +77,8 @@ def share_done(progress: RunProgress) -> float:
     return min(max((progress.epoch - 1 + inside) / progress.max_epochs, 0.0), 0.99)
 
 
-def sentence(run: Run) -> str:
-    """What the run is doing now, with time left where it is known."""
+def sentence(run: Run | RunBrief) -> str:
+    """What the run is doing now, with time left where it is known. One that a worker holds does not wait."""
     progress = run.progress
     if run.state is RunState.QUEUED:
         return f"Waiting for a free worker for {format_duration(age_s(run.created_at))}."
@@ -106,7 +107,7 @@ def roughly(wall_s: float) -> str:
     return format_duration(step * round(wall_s / step))
 
 
-def bar(run: Run) -> None:
+def bar(run: Run | RunBrief) -> None:
     st.progress(share_done(run.progress), text=sentence(run))
 
 

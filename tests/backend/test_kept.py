@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import inspect, text
 
 from backend.context import Context
-from backend.kept import Kept
+from backend.kept import LONG_S, LOOK_S, SHARE, Kept, Look
 from backend.pareto.endpoints import ParetoQuery, get_pareto
 from backend.runs.columns import columns_json, counts_json
 from backend.runs.repository import RunWhere
@@ -89,6 +89,51 @@ def test_all_together_take_no_more_than_the_limit():
         assert kept.answer(question, 1, lambda: b"new", weigh=len) == (b"x" * 100 if there else b"new")
     assert kept.answer("large", 1, lambda: b"x" * 300, weigh=len) == b"x" * 300
     assert kept.bytes <= 250
+
+
+class Clocks:
+    """`now` is the time of the day, `spent` what a thread has computed."""
+
+    def __init__(self) -> None:
+        self.now = self.spent = 100.0
+        self.look = Look(clock=lambda: self.now, spent=lambda: self.spent)
+        self.made = 0
+
+    def ask(self, revision: int, *, takes: float = 0.0) -> bytes:
+        def make() -> bytes:
+            self.made += 1
+            self.spent += takes
+            return b"look %d" % self.made
+
+        return self.look.answer(revision, make)
+
+
+def test_a_look_is_told_to_all_for_a_moment_and_no_longer_than_a_change():
+    clocks = Clocks()
+    assert [clocks.ask(1), clocks.ask(1)] == [b"look 1", b"look 1"]
+    assert clocks.ask(2) == b"look 2", "a change shows at once"
+    clocks.now += LOOK_S / 2
+    assert clocks.ask(2) == clocks.ask(1) == b"look 2"
+    clocks.now += LOOK_S / 2
+    assert clocks.ask(2) == b"look 3"
+
+
+def test_a_look_that_takes_long_is_taken_seldom_whatever_changes():
+    clocks, long = Clocks(), 2 * LONG_S
+    for revision in range(100):  # a change and a question every tenth of a second
+        clocks.ask(revision, takes=long)
+        clocks.now += 0.1
+    assert (clocks.made - 2) * long <= 10 * SHARE, "but for the first, and the second, which found that out"
+    clocks.now += long / SHARE
+    assert clocks.ask(100) == b"look %d" % clocks.made, "and the newest is told in the end"
+
+
+def test_a_look_that_fails_leaves_the_one_before():
+    clocks = Clocks()
+    clocks.ask(1)
+    with pytest.raises(ZeroDivisionError):
+        clocks.look.answer(2, lambda: b"%d" % (1 // 0))
+    assert clocks.look.answer(1, lambda: b"new") == b"look 1"
 
 
 # What the database counts

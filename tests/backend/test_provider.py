@@ -14,6 +14,7 @@ from joserfc.jwk import RSAKey
 from providers import CLIENT, SECRET, Lab, unsigned, with_another_key, with_the_public_key_as_a_secret, with_the_secret
 
 from backend.provider import oidc
+from backend.provider.__main__ import main
 from backend.provider.about import about_of
 from backend.provider.choice import provider_of
 from backend.provider.oidc import Person, Provider
@@ -229,3 +230,34 @@ def test_of_what_a_provider_offers_only_keys_that_are_its_own_count() -> None:
     about = about_of({**told, "id_token_signing_alg_values_supported": offered}, issuer=told["issuer"])
     assert set(about.algorithms) == {"RS256", "ES256"}
     assert about_of(told, issuer=told["issuer"]).algorithms == ("RS256",)
+
+
+def examined(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], **told: object) -> tuple[int, str]:
+    for name, value in told.items():
+        monkeypatch.setenv(f"SPIKEFRONT_{name.upper()}", str(value))
+    code = main()
+    said = capsys.readouterr()
+    return code, said.out + said.err
+
+
+def test_the_doctor_is_told_whether_the_provider_answers_and_as_whom(lab, tmp_path, monkeypatch, capsys):
+    secret = tmp_path / "secret"
+    secret.write_text(SECRET)
+    told = {"home": tmp_path, "oidc_issuer": lab.issuer, "oidc_client_id": CLIENT, "oidc_client_secret_file": secret}
+    code, said = examined(monkeypatch, capsys, **told)
+    assert (code, said) == (0, f"{lab.issuer} answers under this name; {CLIENT} is a client with a secret\n")
+    secret.write_text("")
+    code, said = examined(monkeypatch, capsys)
+    assert (code, said.endswith("is a public client, without a secret\n")) == (0, True)
+    secret.write_text("two words")
+    code, said = examined(monkeypatch, capsys)
+    assert code == 1 and said.startswith("spikefront: SPIKEFRONT_OIDC_CLIENT_SECRET_FILE is ")
+    secret.write_text(SECRET)
+    code, said = examined(monkeypatch, capsys, oidc_issuer="http://127.0.0.1:9")
+    assert code == 1 and "does not answer" in said
+    code, said = examined(monkeypatch, capsys, oidc_issuer=lab.issuer.replace("127.0.0.1", "localhost"))
+    assert code == 1, "another name for the same one"
+
+
+def test_without_a_provider_the_doctor_is_told_nothing(tmp_path, monkeypatch, capsys):
+    assert examined(monkeypatch, capsys, home=tmp_path) == (0, "")

@@ -64,6 +64,7 @@ ROUTES = {
     "GET /compare/ensemble": READ,
     "GET /workers": READ,
     "GET /queue": READ,
+    "GET /activity": READ,
     "GET /metrics": READ,
     "GET /installation": READ,
     "GET /shares": READ,

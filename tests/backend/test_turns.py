@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import insert, select, update
+from sqlalchemy import event, insert, select, update
 
 from backend.context import Context
 from backend.runs.new_runs import new_row
@@ -155,6 +155,37 @@ def test_many_workers_at_once_claim_each_run_once(store):
     with ThreadPoolExecutor(6) as pool:
         taken = [run_id for mine in pool.map(work, range(6)) for run_id in mine]
     assert sorted(taken) == sorted(runs)
+
+
+def test_a_claim_looks_at_the_heads_of_the_lines_alone(store):
+    """Every statement that chooses goes by the index of waiting runs; none sorts or reads them all."""
+    if store.database.engine.dialect.name != "sqlite":
+        pytest.skip("a PostgreSQL server reads a small table whole, whatever index there is")
+    put(store, 300, submitter="ann")
+    put(store, 300)
+    put(store, 3, submitter="ben", priority=1, dataset="pets")
+    asked: list[tuple[str, object]] = []
+    listening = lambda *told: asked.append((told[2], told[3]))
+    event.listen(store.database.engine, "before_cursor_execute", listening)
+    try:
+        assert claim(store, able(offer("digits"), queue="cpu")) is not None
+    finally:
+        event.remove(store.database.engine, "before_cursor_execute", listening)
+    chose = [(words, values) for words, values in asked if "state = 'queued'" in words]
+    assert len(chose) == 8, "two priorities, people of each, ben's line, two heads of equals, the older one's line"
+    with store.database.read() as session:
+        for words, values in chose:
+            plan = session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {words}", values)
+            steps = [row[3] for row in plan if " runs " in f"{row[3]} "]
+            assert steps and all("ix_runs_line" in step or "ix_runs_state_lease" in step for step in steps), steps
+
+
+def test_of_people_whose_turn_it_is_alike_the_one_with_the_oldest_run_goes_first(store):
+    put(store, 2, at_s=5, submitter="ann")
+    put(store, 1, at_s=3)
+    (oldest,) = put(store, at_s=1, submitter="zoe", priority=0)
+    put(store, at_s=0, submitter="ben", dataset="pets")  # which this worker cannot do
+    assert claimed(store, able(offer("digits"), queue="cpu")) == oldest
 
 
 # The queue as it is shown

@@ -209,7 +209,7 @@ def test_runs_and_links_from_before_the_images_were_noted_are_read_listed_and_sh
     for run_id in (snn, cnn):
         before_images_were_noted(Bundle(client.app.state.context.artifacts.folder(run_id)))
     with sqlite3.connect(path) as connection:
-        connection.execute("DROP INDEX ix_runs_waiting")
+        connection.execute("DROP INDEX ix_runs_line")
         for index in ("ix_runs_project", "ix_runs_submitter"):
             connection.execute(f"DROP INDEX {index}")
         for table, column in (("runs", "project"), ("sweeps", "submitter"), ("shares", "made_by")):

@@ -7,12 +7,17 @@ from datetime import timedelta
 import pytest
 from fastapi.testclient import TestClient
 
+from backend.catalog.estimate import Estimator
+from backend.context import Context
+from backend.kept import LOOK_S, Look
 from backend.store.db import Database, utc_now
 from backend.store.lifecycle import Lifecycle
 from backend.store.models import RunRow, WorkerRow
+from backend.workers.service import HEAD
 from core.schemas.preview import Preview
 from core.schemas.request import QUEUEING, RunRequest, told
-from core.schemas.workers import Offer, OfferedDataset, WaitingRuns, Workers
+from core.schemas.results import Progress
+from core.schemas.workers import Activity, Offer, OfferedDataset, WaitingRuns, Workers
 from core.settings import Settings
 
 
@@ -146,6 +151,63 @@ def test_a_waiting_run_whose_data_set_was_taken_away_does_not_hide_the_queue(
         row = session.get_one(RunRow, ids[0])
         row.dataset, row.config = "pets", {**row.config, "dataset": "pets"}
     assert [(item.id, item.run_s > 0) for item in queue(client).items] == [(ids[0], False), (ids[1], True)]
+
+
+def context_of(client: TestClient) -> Context:
+    return client.app.state.context  # type: ignore[attr-defined]
+
+
+def activity(client: TestClient) -> Activity:
+    return Activity.model_validate_json(client.get("/api/v1/activity").content)
+
+
+def test_what_goes_on_is_one_small_answer_that_says_when_lists_have_changed(
+    client: TestClient, lifecycle: Lifecycle
+) -> None:
+    clock = 0.0
+    object.__setattr__(context_of(client), "activity", Look(clock=lambda: clock, spent=lambda: 0.0))
+    lifecycle.worker_seen("a:1", queue="cpu", slots=1, busy=0)
+    before = activity(client)
+    assert (before.active, before.waiting.total, before.workers[0].runs) == (0, 0, [])
+    ids = [queued(client, seed) for seed in range(HEAD + 2)]
+    claim = lifecycle.claim(ids[0], worker="a:1", lease_s=60)
+    assert claim is not None
+    now = activity(client)
+    assert now.revision > before.revision and now.active == HEAD + 2
+    assert [item.id for item in now.waiting.items] == ids[1 : HEAD + 1] and now.waiting.total == HEAD + 1
+    assert now.waiting.items == [
+        item.model_copy(update={"waiting_s": mine.waiting_s, "starts_in_s": mine.starts_in_s})
+        for item, mine in zip(queue(client).items, now.waiting.items, strict=False)
+    ]
+    assert [item.seed for item in now.waiting.items] == list(range(1, HEAD + 1))
+    (held,) = now.workers[0].runs
+    assert (held.id, held.seed, held.progress and held.progress.phase) == (ids[0], 0, "starting")
+
+    lifecycle.record(claim, Progress(epoch=1, max_epochs=2, step=3, steps=9))
+    assert activity(client).workers == now.workers, "within the second all are told the same"
+    clock += LOOK_S
+    later = activity(client)
+    assert later.revision == now.revision, "progress is no reason to read a list again"
+    assert later.workers[0].runs[0].progress == held.progress.model_copy(
+        update={"phase": "training", "epoch": 1, "max_epochs": 2, "step": 3, "steps": 9}
+    )
+    client.post(f"/api/v1/runs/{ids[1]}/cancel")
+    assert activity(client).waiting.items[0].id == ids[2], "one's own act shows at once"
+
+
+def test_what_a_run_will_compute_is_worked_out_once(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    worked = []
+    real = Estimator._operations
+    monkeypatch.setattr(Estimator, "_operations", lambda self, config: worked.append(config) or real(self, config))
+    first = [queued(client, seed) for seed in range(3)]
+    before = queue(client)
+    assert len(worked) == 3 and {item.id for item in before.items} == set(first)
+    queued(client, 9)
+    assert [item.run_s for item in queue(client).items[:3]] == [item.run_s for item in before.items]
+    assert len(worked) == 4
+    monkeypatch.setattr("backend.catalog.estimate.MOST_KEPT", 4)  # and no more are kept than so many
+    queued(client, 10)
+    assert queue(client).total == len(context_of(client).operations) == 5
 
 
 def test_an_empty_queue_ends_at_once(client: TestClient, lifecycle: Lifecycle) -> None:

@@ -247,7 +247,7 @@ def test_a_database_that_answers_is_a_line_too(tmp_path):
 
 
 FACTS = {
-    "clock_s": None, "ahead_s": 0.0, "store": None, "store_down": None,
+    "clock_s": None, "connections": None, "ahead_s": 0.0, "store": None, "store_down": None,
     "n_waiting": 0, "n_workers": 0, "n_without_bundle": 0, "without_bundle": [],
 }  # fmt: skip
 
@@ -258,6 +258,12 @@ FACTS = {
         ({"clock_s": 0.01}, "clock", "ok", "within 0.010 s of the database's"),
         ({"clock_s": -40.0}, "clock", "warn", "the database's is 40.0 s behind this machine's"),
         ({"clock_s": 3.5}, "clock", "warn", "the database's is 3.5 s ahead of this machine's"),
+        (
+            {"connections": {"allowed": 97, "needed": 212}},
+            "connections",
+            "warn",
+            "the server allows 97 connections; one API and the workers that live may want 212",
+        ),
         ({"ahead_s": 90.0}, "clock", "warn", "a worker gave its last sign of life 90 s from now"),
         ({"n_without_bundle": 1, "without_bundle": ["ab"]}, "bundles", "fail", "1 finished run has no bundle here: ab"),
         ({"store": "s3://lab/runs"}, "store", "ok", "s3://lab/runs"),
@@ -275,6 +281,7 @@ def test_what_only_the_database_knows_is_a_line_with_what_to_do(facts, name, sta
 def test_a_database_that_is_well_adds_no_line():
     assert list(of_facts(FACTS)) == []
     assert list(of_facts({**FACTS, "n_waiting": 1, "n_workers": 1})) == []
+    assert list(of_facts({**FACTS, "connections": {"allowed": 97, "needed": 97}})) == []
 
 
 def test_the_folder_of_the_bundles_is_a_line_where_it_is_elsewhere(tmp_path):
@@ -328,3 +335,11 @@ def test_workers_are_told_with_what_they_can_do_and_runs_that_none_can_do_with_t
     ]
     monkeypatch.setattr(checks.workers, "ask", lambda _: None)
     assert list(checks._workers(Settings(home=tmp_path))) == [], "without an API there is nothing to tell"
+
+
+def test_the_sign_in_provider_is_a_line_where_there_is_one(tmp_path):
+    assert list(checks._provider(Settings(home=tmp_path))) == []
+    told = {"oidc_issuer": "http://127.0.0.1:9", "oidc_client_id": "spikefront"}
+    check = only(checks._provider(Settings(home=tmp_path, **told)))
+    assert (check.name, check.status) == ("sign-in", "fail") and check.advice
+    assert "does not answer" in check.found

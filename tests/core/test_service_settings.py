@@ -190,6 +190,8 @@ def test_the_secret_for_the_provider_stands_in_a_file_and_in_no_repr(monkeypatch
     settings = told(monkeypatch, OIDC_CLIENT_SECRET_FILE=file)
     assert read_client_secret(settings) == "of-the-client" and "of-the-client" not in repr(settings)
     assert read_client_secret(Settings(oidc_client_secret_file=None)) is None
+    file.write_text("\n")
+    assert read_client_secret(settings) is None, "a public client, whose file Docker Compose wants all the same"
     file.write_text("two words\n")
     with pytest.raises(BadValue, match="^SPIKEFRONT_OIDC_CLIENT_SECRET_FILE is ") as caught:
         read_client_secret(settings)

@@ -13,7 +13,7 @@ from core.schemas.request import ForkRequest
 from core.schemas.run import Kind, RunState
 from core.schemas.runs import BulkAnswer, BulkAnswers, RunChange
 from core.schemas.sweep import Aggregate, SweepRequest
-from core.schemas.workers import QueuedRun, WaitingRuns, WorkerInfo, Workers
+from core.schemas.workers import QueuedRun, WaitingRuns, WorkerInfo
 from core.settings import read_token
 from frontend.client.api import ApiProblem
 from frontend.keys import Key
@@ -64,14 +64,12 @@ def waiting(**changes) -> WaitingRuns:
 def test_the_queue_in_one_sentence():
     none = WaitingRuns(queue="cpu", slots=0, total=0, ends_in_s=None, items=[])
     held = [{"id": name, "label": name, "state": "running", "started_at": NOW} for name in "abc"]
-    workers = Workers(
-        items=[
-            WorkerInfo(name="x:1", queue="cpu", slots=4, busy=2, seen_at=NOW, runs=held[:2]),
-            WorkerInfo(name="y:2", queue="cpu", slots=4, busy=1, seen_at=NOW, runs=held[2:]),
-        ]
-    )
-    assert queue.summary(Workers(items=[]), none) == "no worker · nothing waits"
-    assert queue.summary(Workers(items=[]), waiting()) == "no worker · 1 run waits"  # nobody knows how long
+    workers = [
+        WorkerInfo(name="x:1", queue="cpu", slots=4, busy=2, seen_at=NOW, runs=held[:2]),
+        WorkerInfo(name="y:2", queue="cpu", slots=4, busy=1, seen_at=NOW, runs=held[2:]),
+    ]
+    assert queue.summary([], none) == "no worker · nothing waits"
+    assert queue.summary([], waiting()) == "no worker · 1 run waits"  # nobody knows how long
     assert queue.summary(workers, waiting(total=12, ends_in_s=3600)) == (
         "2 workers · 3 of 8 slots busy · 12 runs wait, the last ends in about 1 h"
     )
@@ -79,10 +77,10 @@ def test_the_queue_in_one_sentence():
 
 def test_a_run_that_no_worker_can_do_has_no_part_in_when_the_last_ends():
     stuck = waiting().items[0].model_copy(update={"waits": "No worker has the data set 'x'."})
-    assert queue.summary(Workers(items=[]), waiting(total=2, ends_in_s=60, items=[*waiting().items, stuck])) == (
+    assert queue.summary([], waiting(total=2, ends_in_s=60, items=[*waiting().items, stuck])) == (
         "no worker · 2 runs wait, the last that a worker can do ends in about 1 min"
     )
-    assert queue.summary(Workers(items=[]), waiting(ends_in_s=0.0, items=[stuck])) == "no worker · 1 run waits"
+    assert queue.summary([], waiting(ends_in_s=0.0, items=[stuck])) == "no worker · 1 run waits"
 
 
 def test_a_waiting_run_says_since_when_and_when_it_should_start():

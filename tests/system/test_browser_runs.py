@@ -71,6 +71,12 @@ def test_a_run_says_asked_to_stop_and_then_stopped_in_both_of_two_tabs(page, cli
         expect(row(view, run_id)).to_contain_text("running")
     expect(page.locator(".st-key-runs_queue")).to_contain_text(re.compile(r"Epoch \d+ of at most 1000"))
     picture(page, "runs-queue")
+    name = other.locator(f".st-key-run_row_{run_id}").get_by_test_id("stCaptionContainer").first
+    name.evaluate("element => { element.dataset.mine = 'yes' }")
+    for _ in range(2):  # its bar moves, and the row around it is not drawn again
+        said = row(other, run_id).get_by_test_id("stProgress").inner_text()
+        expect(row(other, run_id).get_by_test_id("stProgress")).not_to_have_text(said)
+    expect(name).to_have_attribute("data-mine", "yes")
     row(page, run_id).get_by_role("button", name="Cancel").click()
     for view in (page, other):
         expect(row(view, run_id)).to_contain_text("stopped")

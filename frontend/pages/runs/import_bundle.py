@@ -13,7 +13,7 @@ from frontend.places import link_run
 MOST_MB = 512
 
 
-@st.dialog("Import a bundle", width="medium")
+@st.dialog("Import a bundle", width="medium", on_dismiss="rerun")
 def draw() -> None:
     """Upload a zip, and say what became of it."""
     st.markdown(

@@ -5,31 +5,31 @@ from __future__ import annotations
 import streamlit as st
 
 from core.schemas.catalog import Catalog
-from core.schemas.runs import LONGEST_PAGE, Run
+from core.schemas.runs import Run
 from core.schemas.share import ShareTarget
 from frontend.client.api import ApiProblem
 from frontend.client.connection import api, part, show_problem
 from frontend.keys import Key
-from frontend.pages.runs import bulk, import_bundle, queue, sweeps, table
+from frontend.pages.runs import bulk, import_bundle, live, sweeps, table
 from frontend.pages.runs import filters as run_filters
 from frontend.pages.runs import row as run_row
 from frontend.parts import lens, run_dialog, sharing
 from frontend.places import link
 
 PAGE_SIZE = 25
-POLL_S = 2.0
-IDLE_S = 8.0  # so that what began elsewhere is seen within ten seconds
 
 
 def render() -> None:
+    now = api().activity()  # first: what is read after it is at least as new
     catalog = api().catalog()
     allowed = run_filters.choices(catalog, run_filters.recent_sweeps())
     run_filters.adopt(allowed)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.title("Runs")
-        if st.button("Import", icon=":material/upload_file:", help="A finished run from elsewhere, as a zip"):
+        asked = st.button("Import", icon=":material/upload_file:", help="A finished run from elsewhere, as a zip")
+        st.session_state[Key.RUNS_IMPORTING] = asked
+        if asked:
             import_bundle.draw()
-    active = bool(api().run_counts().active)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.segmented_control(
             "Show", list(run_filters.SHOWS), key=Key.RUNS_SHOW, required=True, persist_state="session",
@@ -40,22 +40,16 @@ def render() -> None:
                 "As", list(run_filters.FORMS), key=Key.RUNS_AS, required=True, persist_state="session",
                 format_func=run_filters.FORMS.__getitem__, on_change=run_filters.first_page, label_visibility="collapsed",
             )  # fmt: skip
-    every = POLL_S if active else IDLE_S
-    if st.session_state[Key.RUNS_SHOW] == run_filters.RUNS and st.session_state[Key.RUNS_AS] == run_filters.TABLE:
-        st.fragment(run_every=every)(part(_queue))(polling=active)
+    runs = st.session_state[Key.RUNS_SHOW] == run_filters.RUNS
+    tabled = runs and st.session_state[Key.RUNS_AS] == run_filters.TABLE
+    rows = live.Rows()
+    live.watch(now, panel=runs, redraws=not tabled, rows=rows)
+    if tabled:
         part(_tabled)(catalog, allowed)
     else:
-        st.fragment(run_every=every)(part(_body))(catalog, allowed, polling=active)
+        st.fragment(part(_body))(catalog, allowed, rows)
     if opened := st.session_state.get(Key.RUNS_OPEN):
         run_dialog.draw(opened, catalog)
-
-
-def _queue(*, polling: bool) -> None:
-    active = api().runs(state=run_filters.GROUPS["active"], limit=LONGEST_PAGE).items
-    if polling != bool(active):
-        st.rerun()  # the last one ended, or the first one began: the clock runs faster or slower
-    with st.container():
-        queue.draw(api().workers(), api().queue(), active)
 
 
 def _tabled(catalog: Catalog, allowed: run_filters.Choices) -> None:
@@ -70,22 +64,18 @@ def _tabled(catalog: Catalog, allowed: run_filters.Choices) -> None:
     run_filters.write_address()
 
 
-def _body(catalog: Catalog, allowed: run_filters.Choices, *, polling: bool) -> None:
-    active = api().runs(state=run_filters.GROUPS["active"], limit=LONGEST_PAGE).items
-    if polling != bool(active):
-        st.rerun()  # the last one ended, or the first one began: the clock stops or starts
+def _body(catalog: Catalog, allowed: run_filters.Choices, rows: live.Rows) -> None:
+    rows.begin()
     show = st.session_state[Key.RUNS_SHOW]
     if show == run_filters.SWEEPS:
         sweeps.listing()
     elif show == run_filters.BIN:
-        _list({"deleted": True})
+        _list({"deleted": True}, rows)
     else:
-        with st.container():
-            queue.draw(api().workers(), api().queue(), active)
         run_filters.draw(allowed, st.session_state.get(Key.RUNS_TAGS, []))
         with st.container():  # a place of its own, also when it is empty: rows do not move when it fills
             _sweep(catalog)
-        _list(run_filters.query())
+        _list(run_filters.query(), rows)
     bulk.notice()
     run_filters.write_address()
 
@@ -104,7 +94,7 @@ def _sweep(catalog: Catalog) -> None:
     sharing.draw(ShareTarget(sweep_id=sweep_id, mode=chosen.mode, profile=chosen.profile))
 
 
-def _list(filters: dict) -> None:
+def _list(filters: dict, rows: live.Rows) -> None:
     memory = st.session_state
     cursors: list[str] = memory.get(Key.RUNS_CURSORS, [])
     shown = api().runs(**filters, limit=PAGE_SIZE, cursor=cursors[-1] if cursors else None)
@@ -119,7 +109,7 @@ def _list(filters: dict) -> None:
     with st.container():
         bulk.bar(deleted=deleted)
     for run in shown.items:
-        run_row.draw(run)
+        rows.add(run, run_row.draw(run))
     sweeps.pager(cursors, shown.next_cursor)
     memory[Key.RUNS_TAGS] = tags_of(shown.items)
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import streamlit as st
 
 from core.report.markup import piece
-from core.schemas.runs import Run
-from core.schemas.workers import QueuedRun, WaitingRuns, WorkerInfo, Workers
+from core.schemas.workers import Activity, QueuedRun, WaitingRuns, WorkerInfo
 from core.units import format_duration
 from frontend.client.connection import plain
 from frontend.keys import Key
@@ -20,16 +19,16 @@ FIRST = 5
 NO_WORKER = "No worker has given a sign of life lately, so nothing starts. `spikefront worker` starts one."
 
 
-def draw(workers: Workers, waiting: WaitingRuns, active: Sequence[Run]) -> None:
+def draw(now: Activity) -> None:
     """One line when nothing happens; else each worker with its runs, and the head of the queue."""
+    workers, waiting = now.workers, now.waiting
     with st.container(border=True, key="runs_queue"):
         st.html(piece("status", summary(workers, waiting)))
         if waiting.paused:
             st.warning(plain(waiting.paused))
-        if not workers.items:
+        if not workers:
             (st.warning if waiting.total else st.caption)(NO_WORKER)
-        known = {run.id: run for run in active}
-        trained = [worker for worker in workers.items if worker.runs]
+        trained = [worker for worker in workers if worker.runs]
         if not trained and not waiting.total:
             return
         if not (trained and waiting.total):  # a column of nothing would be a gap on a phone
@@ -38,15 +37,15 @@ def draw(workers: Workers, waiting: WaitingRuns, active: Sequence[Run]) -> None:
             left, right = st.columns(2, gap="large")
         with left:
             for worker in trained:
-                _worker(worker, known)
+                _worker(worker)
         with right:
-            _waiting(waiting, known)
+            _waiting(waiting)
 
 
-def summary(workers: Workers, waiting: WaitingRuns) -> str:
+def summary(workers: Sequence[WorkerInfo], waiting: WaitingRuns) -> str:
     """Such as `2 workers · 3 of 8 slots busy · 12 runs wait, the last ends in about 1 h`."""
-    count, slots = len(workers.items), sum(worker.slots for worker in workers.items)
-    held = sum(len(worker.runs) for worker in workers.items)
+    count, slots = len(workers), sum(worker.slots for worker in workers)
+    held = sum(len(worker.runs) for worker in workers)
     parts = [f"{count} worker{'' if count == 1 else 's'}" if count else "no worker"]
     if count:
         parts.append(f"{held} of {slots} slot{'' if slots == 1 else 's'} busy")
@@ -75,31 +74,30 @@ def times(item: QueuedRun) -> str:
     return " · ".join(parts)
 
 
-def named(run_id: str, label: str, known: Mapping[str, Run]) -> str:
-    """The label, with the seed where the run is known: the runs of a sweep often differ in nothing else."""
-    return f"{label}, seed {known[run_id].config.seed}" if run_id in known else label
+def named(label: str, seed: int | None) -> str:
+    """The label with the seed: the runs of a sweep often differ in nothing else."""
+    return label if seed is None else f"{label}, seed {seed}"
 
 
-def _worker(worker: WorkerInfo, known: Mapping[str, Run]) -> None:
+def _worker(worker: WorkerInfo) -> None:
     st.caption(plain(f"{worker.name} · queue {worker.queue} · {len(worker.runs)} of {worker.slots} slots busy"))
     for held in worker.runs:
         with st.container(key=f"held_{held.id}", gap="xsmall"):
-            link_run(held.id, named(held.id, held.label, known))
-            run = known.get(held.id)
-            if run is not None:
-                state.bar(run)
+            link_run(held.id, named(held.label, held.seed))
+            if held.progress is not None:
+                state.bar(held)
             else:
                 st.caption(state.words(held.state))
 
 
-def _waiting(waiting: WaitingRuns, known: Mapping[str, Run]) -> None:
+def _waiting(waiting: WaitingRuns) -> None:
     if not waiting.total:
         return
     st.caption(plain(f"Next in queue {waiting.queue}"))
     for item in waiting.items[:FIRST]:
         with st.container(key=f"waits_{item.id}", horizontal=True, vertical_alignment="center", gap="small"):
             with st.container(gap=None):
-                link_run(item.id, f"{item.position}. {named(item.id, item.label, known)}")
+                link_run(item.id, f"{item.position}. {named(item.label, item.seed)}")
                 st.caption(times(item))
             st.button(
                 "Cancel", key=f"{Key.RUN_CANCEL}_waits_{item.id}", on_click=acts.cancel, args=(item.id,),

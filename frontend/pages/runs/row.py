@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import streamlit as st
 
@@ -23,19 +24,27 @@ NOTE_SHOWN = 160  # characters
 RETRIABLE = (RunState.FAILED, RunState.CANCELLED, RunState.LOST)
 
 
-def draw(run: Run) -> None:
+def draw(run: Run) -> Any:
+    """The place that shows what the run does, for `doing` when that has changed."""
     with st.container(border=True, key=f"run_row_{run.id}"):
-        name, doing, figures, act = st.columns([1.9, 1.9, 1.3, 1], vertical_alignment="center")
+        name, middle, figures, act = st.columns([1.9, 1.9, 1.3, 1], vertical_alignment="center")
         with name, st.container(gap="xsmall"):
             _name(run)
-        with doing, st.container(gap="xsmall"):
-            _doing(run)
+        place = middle.empty()
+        doing(run, place)
         with figures, st.container(gap="xsmall"):
             if run.summary is not None:
                 st.markdown(f"**{100 * run.summary.accuracy:.1f} %** · {format_energy(run.summary.energy_pj)}")
                 st.caption(f"mode {run.summary.mode}, n = {run.summary.n_test:,}")
         with act, st.container(horizontal=True, horizontal_alignment="right", gap="xsmall"):
             _acts(run)
+    return place
+
+
+def doing(run: Run, place: Any) -> None:
+    """Its state, and how far it is, in place of what was said there before."""
+    with place.container(gap="xsmall"):
+        _doing(run)
 
 
 def _name(run: Run) -> None:

@@ -1,0 +1,84 @@
+"""What moves on the page while nobody touches it: the queue, the bars of runs that train, and whether the rest still holds.
+
+The list is drawn once. A small look every two seconds tells who trains what, and a number that rises with every change
+that a list shows: only then is the page drawn again. So an open tab costs next to nothing, however long its list.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import streamlit as st
+
+from core.schemas.runs import Run
+from core.schemas.workers import Activity
+from frontend.client.connection import api, part
+from frontend.keys import Key
+from frontend.pages.runs import queue
+from frontend.pages.runs import row as run_row
+
+POLL_S = 2.0
+IDLE_S = 8.0  # so that what began elsewhere is seen within ten seconds
+OLD_S = 60.0  # a list says how long ago things were, by the minute
+SHARE = 0.1  # of a core that drawing a page anew takes at most, while something changes all the time
+
+
+class Rows:
+    """The places of the runs in sight that may move, filled by whoever draws the list."""
+
+    def __init__(self) -> None:
+        self._begun = self._drawn = time.monotonic()
+        self._places: dict[str, tuple[Run, Any]] = {}
+        self._moved: set[str] = set()
+
+    def begin(self) -> None:
+        """The list is drawn anew."""
+        self._begun = time.monotonic()
+        self._places.clear()
+        self._moved.clear()
+
+    def add(self, run: Run, place: Any) -> None:
+        """`place` shows what the run does; nothing else may be in it."""
+        self._places[run.id] = (run, place)
+        self._drawn = time.monotonic()
+
+    def due(self, *, changed: bool) -> bool:
+        """Whether the list shall be drawn again: at a change, but not all the time, and when its words are old."""
+        now, took = time.monotonic(), self._drawn - self._begun
+        rest = min(took / SHARE, IDLE_S - POLL_S)
+        return now - self._drawn > (rest if changed else OLD_S)
+
+    def move(self, now: Activity) -> None:
+        """Draw what is told of runs in sight. What was drawn here once is drawn again, or it would go."""
+        held = {brief.id: brief for worker in now.workers for brief in worker.runs if brief.progress is not None}
+        for run_id, (run, place) in self._places.items():
+            if (brief := held.get(run_id)) is not None:
+                run = run.model_copy(update={"state": brief.state, "progress": brief.progress})
+                self._places[run_id] = (run, place)
+                self._moved.add(run_id)
+            if run_id in self._moved:
+                run_row.doing(run, place)
+
+
+def watch(now: Activity, *, panel: bool, redraws: bool, rows: Rows) -> None:
+    """`now`: what the page is drawn at; `panel`: with workers and queue; `redraws`: whether the list follows changes."""
+    every = POLL_S if now.active else IDLE_S
+    st.fragment(run_every=every)(part(_look))([now], now, panel, redraws, rows)
+
+
+def _look(at_hand: list[Activity], drawn: Activity, panel: bool, redraws: bool, rows: Rows) -> None:
+    now = at_hand.pop() if at_hand else api().activity()
+    began_or_ended = bool(now.active) != bool(drawn.active)  # then the clock runs faster or slower
+    due = began_or_ended or (redraws and rows.due(changed=now.revision != drawn.revision))
+    if due and not _dialog_open():
+        st.rerun()
+    if panel:
+        with st.container():
+            queue.draw(now)
+    rows.move(now)
+
+
+def _dialog_open() -> bool:
+    """What somebody is about to read or send there would be gone."""
+    return bool(st.session_state.get(Key.RUNS_OPEN) or st.session_state.get(Key.RUNS_IMPORTING))
