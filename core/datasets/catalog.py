@@ -112,6 +112,14 @@ def title_of(name: str) -> str:
     return name if spec is None else spec.title
 
 
+def reading(name: str) -> str | None:
+    """How to read the images of a data set that are pictures of sounds, as a sentence; None for any other."""
+    spec = DATASETS.built_in.get(name)
+    if spec is None or spec.sound is None:
+        return None
+    return "Each is a sound: time runs to the right, low pitch is at the bottom, and loud is light."
+
+
 def find(name: str, data_dir: Path) -> DatasetSpec:
     """The row of that name, or the user's data set in `data_dir`, or else the one that DATASETS knows.
 
