@@ -54,7 +54,9 @@ class Estimator:
     def sizes(self, config: RunConfig) -> Sizes:
         spec, found = DATASETS[config.dataset], self.dataset(config.dataset)
         n_train, n_validation = split_sizes(
-            found.n_train or spec.n_train, share=config.training.validation_share, limit=config.training.train_limit
+            found.n_train or spec.n_train,
+            share=spec.validation_share(config.training.validation_share),
+            limit=config.training.train_limit,
         )
         return Sizes(n_train=n_train, n_validation=n_validation, n_test=found.n_test or spec.n_test)
 

@@ -180,7 +180,11 @@ def _check_sizes(summary: Summary, config: RunConfig, spec: DatasetSpec) -> None
     require(SUMMARY, "n_train_available and n_validation together", seen, seen >= 2, "at least 2")
     share, limit = config.training.validation_share, config.training.train_limit
     available, validation = split_sizes(seen, share=share, limit=None)
-    n_train, _ = split_sizes(seen, share=share, limit=limit)
+    if spec.n_validation is not None:
+        # who is heard in a part of the set decides its split, so of less than the whole no number is due
+        published = spec.n_validation if seen == spec.n_train else max(1, min(summary.n_validation, spec.n_validation))
+        available, validation = seen - published, published
+    n_train = available if limit is None else min(available, limit)
     told = {
         "n_validation": (summary.n_validation, validation),
         "n_train_available": (summary.n_train_available, available),

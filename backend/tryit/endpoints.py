@@ -33,7 +33,7 @@ PICTURE_BODY = {
         "required": False,
         "content": {
             kind: {"schema": {"type": "string", "format": "binary"}}
-            for kind in ("image/png", "image/jpeg", "image/webp")
+            for kind in ("image/png", "image/jpeg", "image/webp", "audio/wav")
         },
     }
 }
@@ -71,7 +71,8 @@ class TryQuery(Frozen):
 async def try_image(
     request: Request, run_id: RunId, query: Annotated[TryQuery, Query()], tryit: Annotated[TryService, Depends(service)]
 ) -> Tried:
-    """One image through the run's network and its twin's, step by step: a picture as the body, or a test image."""
+    """One image through the run's network and its twin's, step by step: a picture (of spoken words a WAV file) as the
+    body, or a test image."""
     picture = await request.body()
 
     def take() -> Tried:

@@ -1,4 +1,4 @@
-"""One image through a run's network and its twin's: test images by position, or a picture that somebody brings."""
+"""One image through a run's network and its twin's: test images by position, or a picture or sound that somebody brings."""
 
 from __future__ import annotations
 
@@ -52,7 +52,10 @@ class TryService:
         if (index is None) == (not picture):
             if picture:
                 raise BadValue(field="index", value=index, expected="left out where a picture is sent as the body")
-            expected = "a PNG, JPEG or WebP file as the body; or left out, with the index of a kept test image"
+            expected = (
+                "a PNG, JPEG or WebP file as the body, a WAV file for spoken words; or left out, with the index of a kept "
+                "test image"
+            )
             raise BadValue(field="picture", value="empty", expected=expected)
         with self._context.database.read() as session:
             repository = RunRepository(session)
@@ -70,6 +73,7 @@ class TryService:
                 folders=tuple(self._context.artifacts.whole(each.id) for each in rows),
                 data=self._context.settings.data,
                 picture=base64.b64encode(picture).decode(),
+                kept=index is not None,
                 invert=invert,
                 neuron=neuron,
             )
@@ -81,6 +85,7 @@ class TryService:
         return Tried(
             image=answered.image,
             picture=answered.picture if index is None else None,
+            clip=answered.clip,
             index=index,
             truth=truth,
             mode=mode,

@@ -32,8 +32,9 @@ def chance_finding(accuracy: float, labels: Sequence[int]) -> str | None:
     chance = max(labels) / n
     if accuracy > chance + 1.96 * math.sqrt(chance * (1 - chance) / n):
         return None
+    classes = sum(count > 0 for count in labels)  # those of a subset that is there
     return (
-        f"{100 * accuracy:.2f} % is no better than chance: always answering the most frequent of {len(labels)} classes gives "
+        f"{100 * accuracy:.2f} % is no better than chance: always answering the most frequent of {classes} classes gives "
         f"{100 * chance:.2f} % (n = {n:,}). Nothing was learned that holds on the test set."
     )
 

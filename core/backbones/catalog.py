@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
-from core.backbones import mixnet, mnasnet, msresnet, shufflenetv2, squeezenet, xception
+from core.backbones import litesnn, mixnet, mnasnet, msresnet, shufflenetv2, squeezenet, xception
 from core.backbones.options import Option, Value, chosen
 from core.backbones.plan import Encoding, Layout, Plan, Shape, Unbuildable
 from core.errors import BadValue, ImpossibleMask, UnknownName
@@ -128,6 +128,19 @@ BACKBONES.add(
         masks=msresnet.MASKS,
         options=msresnet.OPTIONS,
         layout=msresnet.layout,
+    ),
+)
+BACKBONES.add(
+    "litesnn",
+    Backbone(
+        name="litesnn",
+        title="LitE-SNN",
+        blocks=litesnn.BLOCKS,
+        build=litesnn.build,
+        source="Liu et al., arXiv:2401.14652, as its released code builds it; without its pruning and quantisation",
+        masks=litesnn.MASKS,
+        definitions=(SMALL,),
+        options=litesnn.OPTIONS,
     ),
 )
 

@@ -69,4 +69,8 @@ def words(architecture: ArchitectureConfig) -> list[str]:
         said.append("bypass" if of.bypass == "simple" else "no bypass")
     if of.classifier is not None:
         said.append(f"{of.classifier} classifier")
+    if of.cell is not None:
+        said.append(f"cell {of.cell}")
+    if of.filters is not None:
+        said.append(f"F {of.filters}")
     return said

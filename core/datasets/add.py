@@ -155,7 +155,7 @@ def _gather(spec: DatasetSpec, reader: Reader, source: Path, temp: Path, progres
         filled = list(places)
     elif is_archive(source):
         try:
-            filled = extract(source, _but_what_systems_leave(reader.place), temp, progress)
+            filled = extract(source, _but_what_systems_leave(reader.place), temp, progress, spec.most_bytes)
         except Damaged as error:
             raise DatasetCorrupt(name=spec.name, file=source.name, why=f"{error}.") from None
         for where in filled:
@@ -172,7 +172,7 @@ def _converted(spec: DatasetSpec, reader: Reader, source: Path, temp: Path, prog
     if not source.is_dir():
         unpacked.mkdir(parents=True)
         try:
-            extract(source, _but_what_systems_leave(lambda member: member), unpacked, progress)
+            extract(source, _but_what_systems_leave(lambda member: member), unpacked, progress, spec.most_bytes)
         except Damaged as error:
             raise DatasetCorrupt(name=spec.name, file=source.name, why=f"{error}.") from None
         folder = unpacked

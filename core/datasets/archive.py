@@ -32,7 +32,7 @@ from core.errors import UnsafeArchive
 PACKED: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"\xfd7zXZ\x00": lzma.open, b"BZh": bz2.open}
 ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 MAX_MEMBERS = 200_000  # Tiny ImageNet has 120,000 files
-MAX_BYTES = 2 << 30  # of everything unpacked; the largest archive read so far unpacks to 186 MB
+MAX_BYTES = 2 << 30  # of everything unpacked, unless a data set is known to be larger; Tiny ImageNet has 250 MB
 MAX_HEADERS = 1 << 20  # bytes of headers before one member of a tar: long names, times, attributes
 MAX_GLOBALS = 64  # texts that a tar says once for all its members
 MAX_NAME = 4096
@@ -51,13 +51,13 @@ class _Bounded(io.RawIOBase):
     has read the member's own; `expect` bounds them.
     """
 
-    def __init__(self, inner: IO[bytes], archive: Path) -> None:
-        self._inner, self._archive, self._seen = inner, archive, 0
+    def __init__(self, inner: IO[bytes], archive: Path, most: int) -> None:
+        self._inner, self._archive, self._most, self._seen = inner, archive, most, 0
         self.expect(0)
 
     def expect(self, content: int | None) -> None:
         """From here on no more is read than a member's content and the headers of the next; None: no headers follow."""
-        self._headers_end = MAX_BYTES if content is None else self._seen + content + MAX_HEADERS
+        self._headers_end = self._most if content is None else self._seen + content + MAX_HEADERS
 
     def readable(self) -> bool:
         return True
@@ -65,8 +65,10 @@ class _Bounded(io.RawIOBase):
     def read(self, size: int = -1) -> bytes:
         data = self._inner.read(min(size, CHUNK) if size >= 0 else CHUNK)
         self._seen += len(data)
-        if self._seen > MAX_BYTES:
-            raise UnsafeArchive(archive=self._archive.name, member="", why=f"unpacks to more than {MAX_BYTES >> 20} MB")
+        if self._seen > self._most:
+            raise UnsafeArchive(
+                archive=self._archive.name, member="", why=f"unpacks to more than {_megabytes(self._most)}"
+            )
         if self._seen > self._headers_end:
             why = f"holds headers of more than {MAX_HEADERS >> 10:,} kB before one member"
             raise UnsafeArchive(archive=self._archive.name, member="", why=why)
@@ -94,18 +96,23 @@ def is_archive(path: Path) -> bool:
 
 
 def extract(
-    archive: Path, place: Callable[[str], str | None], into: Path, progress: Progress = no_progress
+    archive: Path,
+    place: Callable[[str], str | None],
+    into: Path,
+    progress: Progress = no_progress,
+    most: int | None = None,
 ) -> list[str]:
     """Copy every member whose path `place` knows to that place below `into`; returns the places filled.
+
+    `most`: bytes that it may unpack to, all members together; MAX_BYTES unless said.
 
     Raises UnsafeArchive for a dangerous member, Damaged for a broken archive, OSError where the disk refuses.
     """
     with open(archive, "rb") as file:
         head = file.read(6)
+    read = _from_zip if head.startswith(ZIP) else _from_tar
     try:
-        if head.startswith(ZIP):
-            return _from_zip(archive, place, into, progress)
-        return _from_tar(archive, place, into, progress)
+        return read(archive, place, into, progress, MAX_BYTES if most is None else most)
     except Damaged:
         raise
     except (
@@ -132,7 +139,11 @@ def _posix(name: str) -> str:
     return str(PurePosixPath(name))  # without "./" and doubled strokes
 
 
-def _check(archive: Path, name: str, *, members: int, size: int, total: int, kind: str | None) -> None:
+def _megabytes(size: int) -> str:
+    return f"{size >> 20} MB"
+
+
+def _check(archive: Path, name: str, *, members: int, size: int, total: int, most: int, kind: str | None) -> None:
     path = PurePosixPath(name.replace("\\", "/"))
     why = None
     if path.is_absolute() or ".." in path.parts or (path.parts and ":" in path.parts[0]):  # C: on Windows
@@ -143,8 +154,8 @@ def _check(archive: Path, name: str, *, members: int, size: int, total: int, kin
         why = "has an impossible name"
     elif members > MAX_MEMBERS:
         why = f"is member number {MAX_MEMBERS + 1}; no data set here has as many"
-    elif size < 0 or total > MAX_BYTES:
-        why = f"brings the archive to more than {MAX_BYTES >> 20} MB"
+    elif size < 0 or total > most:
+        why = f"brings the archive to more than {_megabytes(most)}"
     if why is not None:
         raise UnsafeArchive(archive=archive.name, member=name[:200], why=why)
 
@@ -168,11 +179,13 @@ def _copy(source: IO[bytes], target: Path, size: int, archive: Path, progress: P
         raise Damaged(f"{target.name} ends after {done:,} of {size:,} bytes")
 
 
-def _from_tar(archive: Path, place: Callable[[str], str | None], into: Path, progress: Progress) -> list[str]:
+def _from_tar(
+    archive: Path, place: Callable[[str], str | None], into: Path, progress: Progress, most: int
+) -> list[str]:
     filled, total = [], 0
     with (
         _unpacked(archive) as stream,
-        _Bounded(stream, archive) as bounded,
+        _Bounded(stream, archive, most) as bounded,
         tarfile.open(fileobj=bounded, mode="r|", tarinfo=_Member) as tar,
     ):
         for number, member in enumerate(tar, start=1):
@@ -181,7 +194,7 @@ def _from_tar(archive: Path, place: Callable[[str], str | None], into: Path, pro
             total += max(member.size, 0)
             link = "link" if member.issym() or member.islnk() else "sparse file" if member.issparse() else None
             odd = link or (None if member.isfile() or member.isdir() else "device or other special file")
-            _check(archive, member.name, members=number, size=member.size, total=total, kind=odd)
+            _check(archive, member.name, members=number, size=member.size, total=total, most=most, kind=odd)
             where = place(_posix(member.name)) if member.isfile() else None
             if where is not None and (source := tar.extractfile(member)) is not None:
                 _copy(source, into / where, member.size, archive, progress)
@@ -208,7 +221,9 @@ def _unpacked(archive: Path) -> Any:
     return opener(archive, "rb")
 
 
-def _from_zip(archive: Path, place: Callable[[str], str | None], into: Path, progress: Progress) -> list[str]:
+def _from_zip(
+    archive: Path, place: Callable[[str], str | None], into: Path, progress: Progress, most: int
+) -> list[str]:
     filled, total = [], 0
     with zipfile.ZipFile(archive) as zipped:
         members = zip_members(archive, zipped)
@@ -217,7 +232,7 @@ def _from_zip(archive: Path, place: Callable[[str], str | None], into: Path, pro
             mode = member.external_attr >> 16
             special = stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR)
             kind = "link" if stat.S_ISLNK(mode) else "device or other special file" if special else None
-            _check(archive, name, members=number, size=member.file_size, total=total, kind=kind)
+            _check(archive, name, members=number, size=member.file_size, total=total, most=most, kind=kind)
             if member.flag_bits & 1:
                 raise Damaged(f"{name} is encrypted")
         for name, member in members:

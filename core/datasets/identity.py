@@ -31,7 +31,7 @@ def data_digest(dataset: Dataset) -> str:
     if dataset.complete:
         return WHOLE
     found = hashlib.sha256(digest(list(dataset.classes)).encode())
-    for name in ARRAYS:
+    for name in (*ARRAYS, *(["validation"] if dataset.validation is not None else [])):
         array = getattr(dataset, name)
         found.update(f"{name} {array.shape} {array.dtype}".encode())
         found.update(np.ascontiguousarray(array).data)

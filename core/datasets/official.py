@@ -22,6 +22,7 @@ class CachedReader:
     """
 
     built_in = False
+    arrays: tuple[str, ...] = ARRAYS  # what `decode` gives and the cache keeps: fields of a Dataset
 
     def find(self, folder: Path) -> dict[str, Path]:
         """What is there of the set, by official name. The cache holds as long as these keep size and time."""
@@ -40,7 +41,7 @@ class CachedReader:
         return None if why is None else f"{why} {HOW_TO_GET}"
 
     def decode(self, spec: DatasetSpec, files: dict[str, Path], progress: Progress) -> dict[str, np.ndarray]:
-        """The four ARRAYS, checked. Raises DatasetCorrupt."""
+        """The `arrays`, checked. Raises DatasetCorrupt."""
         raise NotImplementedError
 
     def named(self, spec: DatasetSpec, files: dict[str, Path]) -> DatasetSpec:
@@ -53,6 +54,12 @@ class CachedReader:
     def remark(self, files: dict[str, Path]) -> str | None:
         """What sets a copy apart from the published set beyond its numbers, as a sentence."""
         return None
+
+    def whole(
+        self, spec: DatasetSpec, files: dict[str, Path], arrays: dict[str, np.ndarray]
+    ) -> tuple[bool, str | None]:
+        """Whether these arrays are all of the published set, and if not, the sentence that sets them apart."""
+        return self.completeness(spec, files, arrays["train_labels"], arrays["test_labels"])
 
     def completeness(
         self, spec: DatasetSpec, files: dict[str, Path], train: np.ndarray, test: np.ndarray
@@ -76,10 +83,10 @@ class CachedReader:
             raise DatasetMissing(name=spec.name, folder=str(folder), how=why)
         spec = self.named(spec, files)
         key = cache.key_of(files.values())
-        info, arrays = cache.read_info(folder / "cache", key), cache.read(folder / "cache", key, ARRAYS)
+        info, arrays = cache.read_info(folder / "cache", key), cache.read(folder / "cache", key, self.arrays)
         if info is None or arrays is None:
             arrays = self.decode(spec, files, progress)
-            complete, note = self.completeness(spec, files, arrays["train_labels"], arrays["test_labels"])
+            complete, note = self.whole(spec, files, arrays)
             n_train, n_test = len(arrays["train_labels"]), len(arrays["test_labels"])
             info = {"complete": complete, "n_train": n_train, "n_test": n_test, "note": note}
             cache.write(folder / "cache", key, arrays, info)

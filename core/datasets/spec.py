@@ -9,6 +9,9 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+from core.datasets.log_mel import LogMel
+from core.errors import BadValue
+
 #: Called as `progress(what, done, total)`; `total` is 0 where nobody knows it.
 Progress = Callable[[str, int, int], None]
 
@@ -32,6 +35,7 @@ class Dataset:
 
     train_images: [N, H, W, 3] uint8; train_labels: [N] int64 in 0..n_classes-1; the same for test.
     `complete` is False where the files are only a part of the published set: every result says so.
+    validation: [V] int64, the training images that its authors set aside; None, or empty, where a share of them is drawn.
     """
 
     spec: DatasetSpec
@@ -42,6 +46,7 @@ class Dataset:
     test_labels: np.ndarray = field(repr=False)
     complete: bool
     note: str | None = None
+    validation: np.ndarray | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +136,9 @@ class DatasetSpec:
     mirror is still one of the same class, so that training may flip it. `remotes` are the authors' files, all of
     them needed. `class_count` stands in for `classes` where the names are known from the set's own files alone.
     `reader` is None for a data set whose geometry is known, so that networks for it can be counted, but that
-    cannot be trained on yet.
+    cannot be trained on yet. `sound`: its images are pictures of sounds, made so; their columns are moments.
+    `n_validation`: of the training images, where its authors say which are for validation. `most_bytes`: what no
+    archive of it unpacks beyond, where that is more than of others (core.datasets.archive).
     """
 
     name: str
@@ -141,18 +148,31 @@ class DatasetSpec:
     image_shape: tuple[int, int, int]
     n_train: int
     n_test: int
+    n_validation: int | None = None
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None
     citation: str
     licence: str
     home: str
     mirrors: bool = True
+    sound: LogMel | None = None
+    most_bytes: int | None = None
     remotes: tuple[Remote, ...] = ()
     reader: Reader | None = field(default=None, repr=False, compare=False)
 
     @property
     def n_classes(self) -> int:
         return self.class_count if self.class_count is not None else len(self.classes)
+
+    def validation_share(self, drawn: float) -> float:
+        """Of the training images: what the authors set aside, or else `drawn`, which a run draws."""
+        return drawn if self.n_validation is None else self.n_validation / self.n_train
+
+    def require_augment(self, augment: str) -> None:
+        """Raises BadValue where training would play sounds backwards."""
+        if self.sound is not None and "flip" in augment:
+            expected = f"none or crop for {self.title}: a word in a mirror is spoken backwards; crop shifts it in time"
+            raise BadValue(field="training.augment", value=augment, expected=expected)
 
 
 def completeness(spec: DatasetSpec, train_labels: np.ndarray, test_labels: np.ndarray) -> tuple[bool, str | None]:

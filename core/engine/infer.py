@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,14 +15,26 @@ from torch.nn import functional as F
 from core.backbones.plan import Node
 from core.bundle import Bundle
 from core.datasets.catalog import DATASETS
+from core.datasets.clip import hear
 from core.datasets.picture import fit, png_uri
+from core.datasets.spec import DatasetSpec
 from core.engine.count import Counter
 from core.engine.data import Normaliser
 from core.engine.network import Network, observe
 from core.engine.neurons import first_potential, trace_steps
 from core.engine.sources import CPU, trained
 from core.errors import BadValue
-from core.schemas.inference import Inferred, InferRequest, LayerActivity, Membrane, MembraneTrace, NeuronPlace, Pass
+from core.schemas.inference import (
+    Clip,
+    Inferred,
+    InferRequest,
+    LayerActivity,
+    Membrane,
+    MembraneTrace,
+    NeuronPlace,
+    Pass,
+    Picture,
+)
 
 MAP_SIDE = 32  # pixels: a larger layer is folded into squares
 KEPT = 4  # networks kept in memory: two runs and their twins
@@ -45,23 +58,42 @@ class Networks:
 
 
 def infer(request: InferRequest, networks: Networks) -> Inferred:
-    """The picture, fitted to the data set of the first bundle, through each network.
+    """The picture, fitted to the data set of the first bundle, through each network; of a data set of sounds the sound's.
 
-    Raises BadValue for a picture that cannot be used, BundleCorrupt, UnknownName where the data set is gone.
+    Raises BadValue for a picture or sound that cannot be used, BundleCorrupt, UnknownName where the data set is gone.
     """
     with DATASETS.looking_in(request.data):
         loaded = [networks.of(Bundle(folder)) for folder in request.folders]
         spec = DATASETS[loaded[0].config.dataset]
-    _, height, width = loaded[0].plan.input_shape
-    content = base64.b64decode(request.picture, validate=True)
-    fitted = fit(content, height=height, width=width, invert=request.invert)
-    images = torch.from_numpy(fitted.image.copy()).unsqueeze(0)
+    seen = _seen(request, spec, loaded[0])
+    images = torch.from_numpy(seen.pixels.copy()).unsqueeze(0)
     passes = []
     for place, network in enumerate(loaded):
         x = Normaliser.of(network, spec, CPU)(images)
-        seen = membrane(network, x, request.neuron) if request.neuron is not None and place == 0 else None
-        passes.append(run(network, x).model_copy(update={"membrane": seen}))
-    return Inferred(image=png_uri(fitted.image), picture=fitted.picture, passes=passes)
+        trace = membrane(network, x, request.neuron) if request.neuron is not None and place == 0 else None
+        passes.append(run(network, x).model_copy(update={"membrane": trace}))
+    return Inferred(image=png_uri(seen.pixels), picture=seen.picture, clip=seen.clip, passes=passes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Seen:
+    """pixels: [H, W, 3] uint8, what goes in; and what became of the picture or sound on its way."""
+
+    pixels: np.ndarray
+    picture: Picture | None = None
+    clip: Clip | None = None
+
+
+def _seen(request: InferRequest, spec: DatasetSpec, network: Network) -> _Seen:
+    content = base64.b64decode(request.picture, validate=True)
+    if spec.sound is not None and not request.kept:
+        if request.invert:
+            raise BadValue(field="invert", value=True, expected="false: a sound has no negative")
+        heard = hear(content, spec.sound)
+        return _Seen(pixels=heard.image, clip=heard.clip)
+    _, height, width = network.plan.input_shape
+    fitted = fit(content, height=height, width=width, invert=request.invert)
+    return _Seen(pixels=fitted.image, picture=fitted.picture)
 
 
 def run(network: Network, x: Tensor) -> Pass:

@@ -44,6 +44,7 @@ def build_config(request: RunRequest) -> RunConfig:
     )
     config = override(draft, request.overrides, mask=request.mask)
     plan_of(config)  # a network that cannot be built is refused here, not in the queue
+    DATASETS[config.dataset].require_augment(config.training.augment)
     return config
 
 

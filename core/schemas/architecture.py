@@ -32,8 +32,16 @@ class ArchitectureConfig(Frozen):
         "has as many channels",
     )
     classifier: Literal["plain", "neuron"] | None = Field(
-        default=None, description="neuron: a neuron (in the CNN a ReLU) behind the classifier's convolution"
+        default=None,
+        description="neuron: a neuron (in the CNN a ReLU) behind the classifier's convolution, in litesnn before it",
     )
+    cell: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=40,
+        description="the wiring of every cell: a name, or edges such as 0,1|3,4|6,7",
+    )
+    filters: int | None = Field(default=None, ge=1, le=1024, description="channels of a node of the first cells")
     depth: int | None = Field(default=None, ge=1, le=1000, description="layers with weights, as in the network's name")
 
 

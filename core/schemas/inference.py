@@ -38,6 +38,17 @@ class Picture(Frozen):
     preview: str = Field(description="data:image/png;base64,... of the whole, at most 256 pixels a side")
 
 
+class Clip(Frozen):
+    """What became of a sound on its way to a clip of the data set: mixed to one channel, its loudest part taken, resampled."""
+
+    seconds: float = Field(description="of the whole")
+    rate: int = Field(description="samples a second, as it came")
+    channels: int
+    bits: int
+    start_s: float = Field(description="where in it the part begins that was taken; 0 where all of it was")
+    taken_s: float = Field(description="how much was taken; the rest of a clip is silence")
+
+
 class NeuronPlace(Frozen):
     """One neuron: its layer, channel, row and column, from 0."""
 
@@ -67,7 +78,10 @@ class InferRequest(Frozen):
 
     folders: tuple[Path, ...] = Field(min_length=1)
     data: Path = Field(description="where the user's data sets are looked for")
-    picture: str = Field(description="base64 of a PNG, JPEG or WebP file")
+    picture: str = Field(
+        description="base64 of a PNG, JPEG or WebP file; of a wav file for a data set of sounds, unless it is `kept`"
+    )
+    kept: bool = Field(default=False, description="it is a test image, which goes in as it is")
     invert: bool = False
     neuron: NeuronPlace | None = Field(
         default=None, description="whose membrane is wanted, in the first folder's network"
@@ -86,7 +100,8 @@ class Pass(Frozen):
 class Inferred(Frozen):
     type: Literal["inferred"] = "inferred"
     image: str = Field(description="data:image/png;base64,... as the networks saw it, before normalisation")
-    picture: Picture
+    picture: Picture | None
+    clip: Clip | None = None
     passes: list[Pass]
 
 
@@ -119,7 +134,8 @@ class Tried(Frozen):
     """`POST /runs/{id}/try`."""
 
     image: str = Field(description="data:image/png;base64,... as the networks saw it, before normalisation")
-    picture: Picture | None = Field(description="none for a test image")
+    picture: Picture | None = Field(description="none for a test image and for a sound")
+    clip: Clip | None = Field(default=None, description="of a sound of one's own")
     index: int | None = Field(description="position in the test set; none for a picture of one's own")
     truth: str | None = Field(description="the test image's class")
     mode: str

@@ -115,7 +115,7 @@ class ParetoPoint(Named):
 
 
 class PublishedPoint(Frozen):
-    """A printed row of Kabir et al.; its energy is that of one time step, at the paper's own prices."""
+    """A printed row of `source`, in its `table`. What its energy is says `energy_is`; what was not printed is None."""
 
     model: str
     kind: Kind
@@ -126,10 +126,18 @@ class PublishedPoint(Frozen):
     acs: float | None
     macs: float | None
     energy_pj: float
+    source: str = "Kabir et al., arXiv:2602.09717"
+    energy_is: str = "of one time step, at the paper's own prices"
+    model_bytes: int | None = None
+
+    @property
+    def is_of_the_paper(self) -> bool:
+        """Of Kabir et al., whose tables the audit looks at."""
+        return self.source.startswith("Kabir")
 
     @property
     def named(self) -> str:
-        """With its kind before it, as runs are named: the paper prints a network's SNN and CNN under one name."""
+        """With its kind before it, as runs are named: Kabir et al. print a network's SNN and CNN under one name."""
         return f"{self.kind.value.upper()}-{self.model}"
 
 

@@ -21,7 +21,9 @@ FIELDS = (
     Field("architecture.width_multiplier", "Width multiplier", "Times the channels of every block."),
     Field("architecture.share_3x3", "Share of 3x3", "Of a Fire module's expand channels; the others are 1x1."),
     Field("architecture.bypass", "Bypass", "simple: around modules with as many channels out as in, before they fire."),
-    Field("architecture.classifier", "Classifier", "neuron: a neuron behind its convolution."),
+    Field("architecture.classifier", "Classifier", "neuron: a neuron behind its convolution, in LitE-SNN before it."),
+    Field("architecture.cell", "Cell", "How the nodes of every cell are wired: a name, or edges such as 0,1|3,4|6,7."),
+    Field("architecture.filters", "Filters F", "Channels of a node of the first two cells."),
 )
 BY_NAME = {field.name: field for field in FIELDS}
 MOST_COLUMNS = 6

@@ -7,6 +7,7 @@ import threading
 
 import streamlit as st
 
+from core.datasets.catalog import reading
 from core.report.markup import render
 from core.schemas.catalog import DatasetInfo
 from core.schemas.datasets import MAX_ARCHIVE_BYTES, DatasetAdded, DataWork
@@ -99,6 +100,8 @@ def wall(name: str, *, key: str) -> None:
         for each in found.classes
     ]
     st.html(render("wall.html", classes=classes))
+    if (how := reading(name)) is not None:
+        st.caption(how)
     if chosen is None and len(classes) < len(found.class_names):
         st.caption(f"The first {len(classes)} of {len(found.class_names):,} classes; choose any other above.")
 

@@ -125,7 +125,8 @@ def test_a_network_and_its_twin_differ_in_nothing_but_their_activations(backbone
 
 @every_backbone
 def test_dense_ops_are_those_of_an_independent_counter(backbone):
-    for definition, side in (("small", 32), ("imagenet", IMAGENET_SIDE.get(backbone, 32))):
+    for definition in BACKBONES[backbone].definitions:
+        side = IMAGENET_SIDE.get(backbone, 32) if definition == "imagenet" else 32
         plan = make_plan(backbone, definition=definition, side=side)
         network = make(plan, kind=Kind.CNN, fused=False).eval()
         analysis = FlopCountAnalysis(network, images(1, side)).unsupported_ops_warnings(False)

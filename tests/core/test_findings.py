@@ -121,6 +121,7 @@ def test_vanishing_gradients_are_told_of_the_layers_at_the_front():
         (0.14, [36] * 10, None),
         (0.90, [900, 100], "most frequent of 2 classes gives 90.00 %"),  # always answering the larger class
         (0.95, [900, 100], None),
+        (0.40, [12, 0, 14, *[0] * 26, 12], "most frequent of 3 classes gives 36.84 %"),  # of 30, a subset; 14 / 38
         (0.5, [], None),
     ],
 )

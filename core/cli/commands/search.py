@@ -223,7 +223,8 @@ def _table(base: RunConfig, found: list[MeasuredRun]) -> MaskTable:
         n_train, n_validation, n_test = summary.n_train, summary.n_validation, summary.n_test
     else:
         spec, training = DATASETS[base.dataset], base.training
-        n_train, n_validation = split_sizes(spec.n_train, share=training.validation_share, limit=training.train_limit)
+        share = spec.validation_share(training.validation_share)
+        n_train, n_validation = split_sizes(spec.n_train, share=share, limit=training.train_limit)
         n_test = spec.n_test
     with bar("masks") as progress:
         return mask_table(

@@ -118,13 +118,24 @@ def _caption(
         f"profile {pareto.profile}{pareto.moved_prices}" if view.x == "energy" else "",
         f"hypervolume {share:.3f} of 1" if math.isfinite(share) else "",
         "size and opacity: probability of being on the front" if sure else _weights(shown),
-        "hollow: printed by Kabir et al." + (" for one time step" if view.x == "energy" else "") if printed else "",
+        *_hollow(printed, view),
         f"{len(places):,} of {len(shown.points):,} marks drawn: of those that lie close together, one"
         if len(places) < len(shown.points)
         else "",
         _subset(pareto),
         f"hidden: {', '.join(view.hidden)}" if view.hidden else "",
     ]
+
+
+def _hollow(printed: list[PublishedPoint], view: View) -> list[str]:
+    """Whose the hollow marks are; on the energy axis also what their energies are."""
+    said = []
+    if any(point.is_of_the_paper for point in printed):
+        said.append("hollow: printed by Kabir et al." + (" for one time step" if view.x == "energy" else ""))
+    for point in {point.source: point for point in printed if not point.is_of_the_paper}.values():
+        energy = f"; energy: {point.energy_is}" if view.x == "energy" else ""
+        said.append(f"hollow: printed by {point.source}{energy}")
+    return said
 
 
 def _weights(shown: Marks) -> str:

@@ -49,6 +49,13 @@ def _how_much(point: ParetoPoint) -> str:
     return "complete data" if point.dataset_complete else "subset of the data"
 
 
+def _of_what(point: PublishedPoint) -> str:
+    """A CNN has one step, which need not be said."""
+    if not point.is_of_the_paper:
+        return f", {theme.escape(point.energy_is)}"
+    return " of one time step" if point.kind is Kind.SNN else ""
+
+
 def printed_hover(point: PublishedPoint, fault: str | None, unit: Unit) -> str:
     ops = " · ".join(
         f"{format_count(value)} {name}" for name, value in (("AC", point.acs), ("MAC", point.macs)) if value is not None
@@ -56,10 +63,10 @@ def printed_hover(point: PublishedPoint, fault: str | None, unit: Unit) -> str:
     lines = [
         f"<b>{theme.escape(point.named)}</b>, printed",
         f"{theme.percent(point.accuracy, 2)}" + ("" if point.f1_macro is None else f" · F1 {point.f1_macro:.3f}"),
-        energy_in(point.energy_pj, unit) + (" of one time step" if point.kind is Kind.SNN else ""),
+        energy_in(point.energy_pj, unit) + _of_what(point),
         ops,
         "" if point.params is None else f"{format_count(point.params)} parameters",
-        f"Kabir et al., arXiv:2602.09717, {theme.escape(point.table)}",
+        theme.escape(f"{point.source}, {point.table}" if point.is_of_the_paper else point.source),
         "its own prices: profile and mode do not move it",
         "" if fault is None else f"✗ the audit contradicts: {theme.escape(fault)}",
     ]

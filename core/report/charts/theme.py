@@ -31,12 +31,12 @@ BLUE, VERMILION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
 SKY, PURPLE = "#56B4E9", "#CC79A7"
 NEUTRAL = "#7b8494"  # contrast above 3.7 on white and on the dark ground: lines and marks, no small print
 
-# Cool for spiking networks, warm for CNNs; the backbone picks the hue. Of the last three pairs most are Paul Tol's "muted".
+# Cool for spiking networks, warm for CNNs; the backbone picks the hue. Of the last four pairs some are Paul Tol's "muted".
 _HUES: dict[Kind, tuple[str, ...]] = {
-    Kind.SNN: (BLUE, GREEN, SKY, "#7A5CC2", "#44AA99", "#4F8A3C"),
-    Kind.CNN: (VERMILION, ORANGE, PURPLE, "#C0504D", "#999933", "#AA4499"),
+    Kind.SNN: (BLUE, GREEN, SKY, "#7A5CC2", "#44AA99", "#4F8A3C", "#6F7FB5"),
+    Kind.CNN: (VERMILION, ORANGE, PURPLE, "#C0504D", "#999933", "#AA4499", "#A0725A"),
 }
-_BACKBONES = ("squeezenet", "shufflenetv2", "mnasnet", "mixnet", "xception", "msresnet")
+_BACKBONES = ("squeezenet", "shufflenetv2", "mnasnet", "mixnet", "xception", "msresnet", "litesnn")
 SYMBOL: dict[Kind, str] = {Kind.SNN: "circle", Kind.CNN: "square"}
 
 AC_COLOUR, MAC_COLOUR, MEMORY_COLOUR = BLUE, VERMILION, NEUTRAL

@@ -11,6 +11,7 @@ from core.report.charts.pareto_marks import Spread
 from core.schemas.compare import Comparison
 from core.schemas.ensemble import ComparedEnsemble
 from core.schemas.pareto import Pareto, ParetoPoint, PublishedPoint
+from core.schemas.prices import DEFAULT_PROFILE
 from core.showing import inert
 from core.units import pj_to_mj
 
@@ -86,9 +87,10 @@ def _printed(point: PublishedPoint) -> dict[str, Any]:
         point,
         **{"from": f"printed, {point.table}"},
         network=point.named,
-        time_steps=1,
-        mode="as printed, one time step",
-        profile="as printed",
+        time_steps=1 if point.is_of_the_paper else None,
+        model_bytes=point.model_bytes,
+        mode="as printed, one time step" if point.is_of_the_paper else "exact, as printed",
+        profile="as printed" if point.is_of_the_paper else DEFAULT_PROFILE,
     )
 
 

@@ -242,9 +242,13 @@ def _explain(catalog: Catalog, pareto: Pareto, wanted: Wanted, profile: Profile)
     ac_pj, mac_pj = profile.ac_pj * wanted.factors.ac, profile.mac_pj * wanted.factors.mac
     prices = f"{ac_pj:.3g} pJ per AC and {mac_pj:.3g} pJ per MAC"
     words = f"Energy per inference: operations in the mode {plain(mode.title)}, at {plain(prices)} ({plain(profile.title)})."
-    if pareto.published:
+    if any(point.is_of_the_paper for point in pareto.published):
         words += " Printed energies are those of one time step, at the paper's own prices"
         words += "." if wanted.lens.mode == "paper" else ": compare them in the mode `paper`, not in this one."
+    for source, energy_is in {
+        point.source: point.energy_is for point in pareto.published if not point.is_of_the_paper
+    }.items():
+        words += f" {plain(source)}: energy is {plain(energy_is)}. Compare it in the mode `exact`."
     if pareto.missing:
         words += f" {pareto.missing} runs are left out: what they are after {pareto.steps} steps is not known yet."
     if n := pareto.exchanged:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from core.datasets.catalog import reading
 from core.report.charts import image_steps, raster
 from core.report.markup import piece
 from core.schemas.images import Example, Examples, ImageAnswer, SeenImage
@@ -35,7 +36,7 @@ def draw(shown: Shown) -> None:
     st.html(examples.html(found))
     beside = "both twins' answers" if found.twin_run_id else "no twin has been trained"
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        st.caption(examples.basis(found, beside=beside))
+        st.caption(" ".join(filter(None, (reading(shown.run.config.dataset), examples.basis(found, beside=beside)))))
         if more and limit < MOST:
             st.button("Show more", key=Key.RUN_FILE.of("more"), on_click=_more)
     _closer(shown, found)

@@ -11,6 +11,7 @@ from core.schemas.images import Example
 from core.schemas.inference import Inference, Picture, Tried
 from core.units import common_energy_scale, energy_in
 from frontend.keys import Key
+from frontend.pages.tryit import clip
 
 PNG_URI = re.compile(r"data:image/png;base64,[A-Za-z0-9+/=]+")
 
@@ -20,9 +21,19 @@ def own(address: str) -> str:
     return address if PNG_URI.fullmatch(address) else ""
 
 
+def source(tried: Tried) -> str:
+    """What was tried, as charts name it."""
+    if tried.clip is not None:
+        return "a recording of your own"
+    return "a picture of your own" if tried.index is None else f"test image {tried.index}"
+
+
 def seen(tried: Tried) -> str:
-    """The image as it went in; a picture of one's own also with the part that was taken."""
-    if tried.picture is None:
+    """The image as it went in; a picture or sound of one's own also with the part that was taken."""
+    if tried.clip is not None:
+        words = {"title": "what the networks see", "below": clip.words(tried.clip)}
+        words["alt"] = "The log-mel picture of the recording, as the networks see it"
+    elif tried.picture is None:
         words = {"title": tried.truth or "", "below": f"test image {tried.index}"}
         words["alt"] = f"Test image {tried.index}, a {tried.truth}"
     else:

@@ -15,6 +15,7 @@ from core.schemas.runs import Run
 from frontend.client.api import ApiProblem
 from frontend.client.connection import api, show_problem
 from frontend.keys import Key
+from frontend.pages.tryit import answer as tried
 from frontend.parts.chart_box import show
 
 INPUT = "input"  # under rate coding the first layer that is shown, and no neuron
@@ -36,8 +37,7 @@ def draw(run: Run, asked: dict[str, Any], result: Tried, question: Hashable) -> 
     found = _ask(run, asked, result, place, (question, place))
     if found is None:
         return
-    image = "a picture of your own" if result.index is None else f"test image {result.index}"
-    chart = membrane.figure(found, source=f"{result.answer.label} · {image}")
+    chart = membrane.figure(found, source=f"{result.answer.label} · {tried.source(result)}")
     show(chart, key=Key.TRY_CHART.of("membrane"), data=lambda: membrane.rows(found.trace))
 
 

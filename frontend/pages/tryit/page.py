@@ -6,7 +6,7 @@ import hashlib
 
 import streamlit as st
 
-from core.datasets.catalog import title_of
+from core.datasets.catalog import reading, title_of
 from core.report.charts import prediction_steps, spikes, theme
 from core.schemas.catalog import Catalog
 from core.schemas.inference import MAX_PICTURE_BYTES, Inference, Tried
@@ -16,7 +16,7 @@ from frontend.client.api import ApiProblem
 from frontend.client.connection import api, part, plain, show_problem
 from frontend.keys import Key
 from frontend.pages.tryit import answer as tried
-from frontend.pages.tryit import neuron
+from frontend.pages.tryit import clip, neuron
 from frontend.parts import lens
 from frontend.parts import run_state as state
 from frontend.parts.chart_box import ground, show
@@ -93,12 +93,17 @@ def _forget_image() -> None:
 
 
 def _choose_image(run: Run) -> dict | None:
-    """What to send: `index`, or `picture` and `invert`; None until something is chosen."""
-    source = st.segmented_control(
-        "Image", [TEST_IMAGE, OWN_PICTURE], default=TEST_IMAGE, key=Key.TRY_SOURCE, persist_state="session"
-    )
-    if source == OWN_PICTURE:
-        return _upload()
+    """What to send: `index`, or `picture` and, but for a sound, `invert`; None until something is chosen."""
+    if (how := reading(run.config.dataset)) is not None:
+        if (source := clip.choose()) != clip.TEST_CLIP:
+            return clip.bring(source)
+        st.caption(how)
+    else:
+        source = st.segmented_control(
+            "Image", [TEST_IMAGE, OWN_PICTURE], default=TEST_IMAGE, key=Key.TRY_SOURCE, persist_state="session"
+        )
+        if source == OWN_PICTURE:
+            return _upload()
     which = st.segmented_control(
         "Which", list(WHICH), default="spread", format_func=WHICH.get, key=Key.TRY_WHICH, label_visibility="collapsed"
     )
@@ -160,6 +165,9 @@ def _answer(run: Run, asked: dict, chosen: lens.Lens, catalog: Catalog) -> None:
                 result = api().try_image(run.id, mode=chosen.mode, profile=chosen.profile, **asked)
         except ApiProblem as problem:
             st.session_state.pop(Key.TRY_ASKED, None)
+            if problem.concerns("clip"):
+                st.error(clip.refused(problem), icon=":material/error:")
+                return
             if problem.concerns("picture"):
                 said = f"It is {problem.fields['value']}; it must be {problem.fields['expected']}."
                 st.error(f"**This picture cannot be used.**  \n{plain(said)}", icon=":material/error:")
@@ -253,8 +261,7 @@ def _controls(steps: int, step: int) -> None:
 
 
 def _source(result: Tried, network: Inference) -> str:
-    image = "a picture of your own" if result.index is None else f"test image {result.index}"
-    return f"{network.label} · {image}"
+    return f"{network.label} · {tried.source(result)}"
 
 
 def _legend(shown: Inference, step: int) -> str:
