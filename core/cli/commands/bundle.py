@@ -285,8 +285,14 @@ def export(
 
     target = TARGETS[to]
     with whole_paths(path), DATASETS.looking_in(data or Settings().data):
-        Bundle(path).verify()
-        written = target.write(read(Bundle(path)), out)
+        bundle = Bundle(path)
+        bundle.verify()
+        kernels = None
+        if bundle.config().compression.is_on:
+            from core.engine import sources  # the engine: only for weights that have to be made first
+
+            kernels = sources.kernels(bundle)
+        written = target.write(read(bundle, kernels), out)
     if as_json:
         print_json({"files": [str(file) for file in written]})
         return
