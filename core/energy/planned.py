@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from core.backbones.plan import Node, Plan
 from core.compression import bits_of, kept, weights_of
 from core.energy.rules import gives_one_output, is_once, layer_kind
@@ -24,7 +26,7 @@ def planned_layers(
     spiking = kind is Kind.SNN
     bits = bits_of(plan, compression) if compression.is_on else {}
 
-    def compressed(node: Node) -> dict[str, int | None]:
+    def compressed(node: Node) -> dict[str, Any]:
         """What is not as it always was of a layer with weights."""
         if node.name not in bits:
             return {}
