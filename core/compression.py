@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from core.backbones.plan import SYNAPTIC, Node, Plan
-from core.schemas.compression import CompressionConfig
+from core.schemas.compression import CompressionConfig, Size
 from core.schemas.results import Counts, LayerCounts
 
 FLOAT_BITS = 32
@@ -66,25 +66,6 @@ class LayerSize:
         return self.kept_bits + self.weights * entropy
 
 
-@dataclass(frozen=True, kw_only=True)
-class Size:
-    """A network's weights in three readings, in whole bytes, and the rest.
-
-    rest: biases, normalisations and what neurons learn, float32: in none of the three.
-    """
-
-    weights: int
-    kept: int
-    kept_bytes: int
-    bitmap_bytes: int
-    entropy_bytes: int
-    rest_bytes: int
-
-    @property
-    def share_kept(self) -> float:
-        return self.kept / self.weights if self.weights else 1.0
-
-
 def size_of(layers: Iterable[LayerSize], params: int) -> Size:
     """`params`: all parameters of the network."""
     layers = tuple(layers)
@@ -112,7 +93,8 @@ def bits_of(plan: Plan, compression: CompressionConfig) -> dict[str, int]:
     """Bits of each convolution's weights by its name; 0: float32. The ends are what reads the image and the last one."""
     convolutions = [node for node in plan.nodes if node.op in SYNAPTIC]
     by_block = compression.by_block
-    ends = {node.name for node in convolutions if node.inputs == ("input",)} | {convolutions[-1].name}
+    ends = {node.name for node in convolutions if node.inputs == ("input",)}
+    ends |= {node.name for node in convolutions[-1:]}
     return {
         node.name: compression.bits_of_ends if node.name in ends else by_block.get(node.block or "", compression.bits)
         for node in convolutions
@@ -137,6 +119,14 @@ def plan_layers(plan: Plan, compression: CompressionConfig) -> tuple[LayerSize, 
 def plan_size(plan: Plan, compression: CompressionConfig) -> Size:
     """By arithmetic, before anything is trained; what neurons learn is not in the plan."""
     return size_of(plan_layers(plan, compression), plan.params)
+
+
+def told(layer: LayerSize | None) -> dict[str, int | None]:
+    """Kept weights and bits as counts and previews have them: null where all are kept, and for float32."""
+    return {
+        "kept_params": layer.kept if layer is not None and layer.is_pruned else None,
+        "weight_bits": layer.bits if layer is not None and layer.bits < FLOAT_BITS else None,
+    }
 
 
 def layer_size(layer: LayerCounts) -> LayerSize:

@@ -17,9 +17,10 @@ from core.compression import FLOAT_BITS, layer_size
 from core.energy.rules import SYNAPTIC, exact, input_nonzero, is_event_driven
 from core.schemas.results import Counts, LayerCounts
 
-#: Entries of `Tally.other` that are ACs and MACs of integers, counted among the others too: `int-ac@12` adds into sums of
-#: 12 bits, `int-mac@8x4+16` multiplies 8 bits by 4 and adds into sums of 16.
-_INTEGER = re.compile(r"int-(?:ac@(\d+)|mac@(\d+)x(\d+)\+(\d+))")
+#: Entries of `Tally.other` that are ACs and MACs of quantised weights, counted among the others too: `int-ac@2+12` adds
+#: weights of 2 bits into sums of 12, `int-mac@8x4+16` multiplies 8 bits by 4 and adds into sums of 16, `mac@4` multiplies a
+#: float by a weight of 4 bits.
+_INTEGER = re.compile(r"int-(?:ac@(\d+)\+(\d+)|mac@(\d+)x(\d+)\+(\d+))|mac@(\d+)")
 
 
 def bit_synops(layer: LayerCounts, counts: Counts) -> float:
@@ -49,7 +50,7 @@ def sum_bits(layer: LayerCounts) -> int:
 
 
 def integer_operations(layer: LayerCounts, counts: Counts) -> dict[str, float]:
-    """The layer's operations that are of integers, by name; none where its weights are float32.
+    """The layer's operations on quantised weights, by name; none where its weights are float32.
 
     An AC of a spike adds a weight. A MAC of a pixel multiplies two integers; of any other real value it stays a MAC of
     floats, since nothing has rounded that value.
@@ -59,13 +60,15 @@ def integer_operations(layer: LayerCounts, counts: Counts) -> dict[str, float]:
     acs, macs = exact(layer, counts)
     wide, found = sum_bits(layer), {}
     if acs:
-        found[f"int-ac@{wide}"] = acs
-    if macs and layer.input_bits is not None:
-        found[f"int-mac@{layer.input_bits}x{layer.weight_bits}+{wide}"] = macs
+        found[f"int-ac@{layer.weight_bits}+{wide}"] = acs
+    if macs:
+        integers = f"int-mac@{layer.input_bits}x{layer.weight_bits}+{wide}"
+        found[integers if layer.input_bits else f"mac@{layer.weight_bits}"] = macs
     return found
 
 
 def widths(name: str) -> tuple[int, ...] | None:
-    """Of an entry of `integer_operations`: (bits of the sum) of an AC, (input, weight, sum) of a MAC; None for others."""
+    """Bits of an entry of `integer_operations`: (weight, sum) of an AC, (input, weight, sum) of a MAC of integers,
+    (weight,) of one of floats; None for other entries."""
     found = _INTEGER.fullmatch(name)
     return None if found is None else tuple(int(part) for part in found.groups() if part is not None)

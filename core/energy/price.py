@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from core.compression import counts_size
 from core.energy.bits import bit_synops, bit_synops_by_rate, widths
 from core.energy.memory import EVENT
 from core.energy.modes import LayerTally, Mode, Tally
@@ -61,7 +62,9 @@ def _integer_pj(profile: Profile, bits: tuple[int, ...]) -> float:
     spikes cause in its own way, at its own price, whatever the weights; its host does the MACs.
     """
     if len(bits) == 1:
-        return 0.0 if profile.mac_from is not None else integer_pj("add", bits[0], profile) - profile.ac_pj
+        return 0.0  # a MAC of floats
+    if len(bits) == 2:
+        return 0.0 if profile.mac_from is not None else integer_pj("add", bits[1], profile) - profile.ac_pj
     one, other, wide = bits
     multiply = integer_pj("mul", math.sqrt(one * other), profile)
     return multiply + integer_pj("add", wide, profile) - profile.mac_pj
@@ -130,6 +133,7 @@ def layers(counts: Counts, plan_blocks: Mapping[str, str | None], mode: Mode, pr
         total_acs=tally.acs,
         total_macs=tally.macs,
         total_energy_pj=price(tally, profile),
+        size=counts_size(counts, sum(layer.params for layer in counts.layers)),
         total_bit_synops=sum(bit_synops(layer, counts) for layer in counts.layers),
         total_bit_synops_by_rate=sum(bit_synops_by_rate(layer, counts) for layer in counts.layers),
     )

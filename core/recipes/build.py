@@ -79,6 +79,16 @@ def architecture_of(overrides: Mapping[str, Any]) -> ArchitectureConfig:
         raise BadValue(**fault.fields | {"field": f"architecture.{fault.fields['field']}"}) from None
 
 
+def compression_of(overrides: Mapping[str, Any]) -> CompressionConfig:
+    """The compression that overrides of it alone give: for a network without a run. Raises BadValue."""
+    content = {name: _read(f"compression.{name}", value, None) for name, value in overrides.items()}
+    try:
+        return CompressionConfig.model_validate(content)
+    except ValidationError as error:
+        fault = translate(error)
+        raise BadValue(**fault.fields | {"field": f"compression.{fault.fields['field']}"}) from None
+
+
 def options_of(config: RunConfig) -> dict[str, Any]:
     """The options of a config's network as overrides of a request."""
     return {f"architecture.{name}": value for name, value in config.architecture if value is not None}
@@ -108,29 +118,34 @@ def _settled(config: RunConfig) -> RunConfig:
 
     changed = {
         "architecture": settled(config.backbone, config.definition, config.architecture, plan_with),
-        "compression": settled_compression(config),
+        "compression": settled_compression(
+            config.compression,
+            config.mask,
+            config.backbone,
+            layout_of(config.backbone, config.definition, config.architecture).blocks,
+        ),
     }
     changed = {name: value for name, value in changed.items() if value != getattr(config, name)}
     return config.model_copy(update=changed) if changed else config
 
 
-def settled_compression(config: RunConfig) -> CompressionConfig:
+def settled_compression(
+    found: CompressionConfig, mask: tuple[str, ...], backbone: str, blocks: tuple[str, ...]
+) -> CompressionConfig:
     """Without what changes nothing: bits of a block that is left out or that has no others, scores where all is kept.
 
-    Raises BadValue for bits of a block that the backbone has not.
+    `blocks`: all removable ones. Raises BadValue for bits of a block that the backbone has not.
     """
-    found = config.compression
-    blocks = layout_of(config.backbone, config.definition, config.architecture).blocks
     by_name = {block.lower(): block for block in blocks}
     for block in found.by_block:
         if block.lower() not in by_name:
             raise BadValue(
                 field="compression.block_bits",
                 value=found.block_bits,
-                expected=f"of blocks that {config.backbone} has: {', '.join(blocks)}, not {block}",
+                expected=f"of blocks that {backbone} has: {', '.join(blocks)}, not {block}",
             )
     bits = {by_name[block.lower()]: n for block, n in found.by_block.items()}
-    own = {block: bits[block] for block in blocks if block in config.mask and bits.get(block, found.bits) != found.bits}
+    own = {block: bits[block] for block in blocks if block in mask and bits.get(block, found.bits) != found.bits}
     changed: dict[str, Any] = {"block_bits": written(own)}
     if found.ends_bits == found.model_copy(update=changed | {"ends_bits": None}).bits_of_ends:
         changed["ends_bits"] = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from core.schemas.base import Frozen
+from core.schemas.compression import Size
 
 
 class LayerBill(Frozen):
@@ -40,6 +41,7 @@ class Layers(Frozen):
     total_acs: float
     total_macs: float
     total_energy_pj: float
+    size: Size | None = Field(default=None, description="of the weights; null in what was stored without it")
     total_bit_synops: float = 0.0
     total_bit_synops_by_rate: float = Field(
         default=0.0, description="by LitE-SNN's formula: kept weights x bits x firing rate x output places"

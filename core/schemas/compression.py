@@ -62,6 +62,20 @@ class CompressionConfig(Frozen):
         return BITS_OF_ENDS if self.bits or any(self.by_block.values()) else 0
 
 
+class Size(Frozen):
+    """A network's weights in three readings, in whole bytes, and the rest.
+
+    rest: biases, normalisations and what neurons learn, float32: in none of the three.
+    """
+
+    weights: int = Field(description="of all convolutions, without biases")
+    kept: int = Field(description="of them that are not pruned")
+    kept_bytes: int = Field(description="the bits of the kept ones alone, as LitE-SNN prints a model's size")
+    bitmap_bytes: int = Field(description="and a bit for every place, where anything is pruned")
+    entropy_bytes: int = Field(description="and the places at the entropy bound")
+    rest_bytes: int
+
+
 def bits_by_block(text: str) -> dict[str, int]:
     """`F4:2,F6:1` by block. Raises ValueError, in words that follow "it must be ..."."""
     found: dict[str, int] = {}

@@ -1,15 +1,22 @@
 """Whole runs of compressed networks: resumed, gone on from, counted again, disturbed and written for other tools."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from commands import called
 from training import configs, go, numbers, stop_at
 
+from core.analysis.exits import image_energy
 from core.bundle import Bundle
 from core.compression import counts_size, plan_size
 from core.datasets.load import load
+from core.energy.bits import bit_synops
+from core.energy.modes import MODES
+from core.energy.price import layers
+from core.energy.profiles import profiles
 from core.engine.network import Network
 from core.engine.retest import retest
 from core.engine.robustness import measure
@@ -49,13 +56,13 @@ def test_a_run_leaves_what_its_figures_follow_from(runs, name: str, kind: Kind) 
     assert summary.kind is kind
     assert summary.params == plan_of(wanted).params  # scores are no parameters of what was trained
     assert counts_size(counts, summary.params) == plan_size(plan_of(wanted), wanted.compression)
-    layers = {layer.name: layer for layer in counts.layers}
-    assert (layers["stem.conv"].weight_bits, layers["stem.conv"].input_bits) == (4, 8)
-    assert (layers["F9.squeeze.conv"].weight_bits, layers["F9.squeeze.conv"].input_bits) == (2, None)
-    assert layers["F9.squeeze.conv"].kept_params == 8192 - 6553  # 64 x 128 weights, floor(0.8 n) of them pruned
+    by_name = {layer.name: layer for layer in counts.layers}
+    assert (by_name["stem.conv"].weight_bits, by_name["stem.conv"].input_bits) == (4, 8)
+    assert (by_name["F9.squeeze.conv"].weight_bits, by_name["F9.squeeze.conv"].input_bits) == (2, None)
+    assert by_name["F9.squeeze.conv"].kept_params == 8192 - 6553  # 64 x 128 weights, floor(0.8 n) of them pruned
     for name_, kernel in kernels(bundle).items():
-        left = layers[name_].kept_params
-        assert np.count_nonzero(kernel) == left and len(np.unique(kernel)) <= 2 ** layers[name_].weight_bits + 1
+        left = by_name[name_].kept_params
+        assert np.count_nonzero(kernel) == left and len(np.unique(kernel)) <= 2 ** by_name[name_].weight_bits + 1
     metrics = bundle.metrics()
     assert metrics.train_loss[1] < metrics.train_loss[0]
     assert kernels(runs["plain"]) == {}
@@ -177,6 +184,27 @@ def test_an_exported_network_computes_with_the_kernels(runs, digits, tmp_path: P
     torch.testing.assert_close(
         outputs, torch.from_numpy(stored_outputs.outputs[:16]).transpose(0, 1), rtol=1e-3, atol=1e-4
     )
+
+
+def test_the_command_line_shows_sizes_and_bit_synops(runs) -> None:
+    told = json.loads(called("bundle", "show", str(runs["fifth"].path), "--json").stdout)
+    bundle = runs["fifth"]
+    counts, params = bundle.counts(), bundle.summary().params
+    assert told["size"] == counts_size(counts, params).model_dump()
+    exactly = sum(bit_synops(layer, counts) for layer in counts.layers)
+    assert told["bit_synops"]["exact"] == pytest.approx(exactly) and 0 < told["bit_synops"]["by_rate"] < exactly
+    shown = called("bundle", "show", str(bundle.path)).stdout
+    assert "Size, with a bitmap" in shown and "Bit-SynOps" in shown
+    assert "Bit-SynOps" not in called("bundle", "show", str(runs["plain"].path)).stdout
+
+
+def test_early_exit_is_priced_at_the_weights_bits_image_by_image(runs) -> None:
+    bundle = runs["fifth"]
+    counts = bundle.counts()
+    for mode in ("exact+bits", "memory"):
+        priced = {"mode": MODES[mode], "profile": profiles()["horowitz-45nm"]}
+        energy = image_energy(counts, bundle.counts_per_sample(counts), **priced).energy_pj
+        assert energy.sum((1, 2)).mean() == pytest.approx(layers(counts, {}, **priced).total_energy_pj)
 
 
 def test_a_forecast_knows_the_scores() -> None:

@@ -6,10 +6,10 @@ import pytest
 
 from core.backbones.catalog import plan_for
 from core.backbones.plan import PlanBuilder
-from core.compression import STEPS, Size, bits_of, kept, levels, plan_layers, plan_size
+from core.compression import STEPS, bits_of, kept, levels, plan_layers, plan_size
 from core.errors import BadValue
 from core.recipes.build import build_config, command, plan_of
-from core.schemas.compression import CompressionConfig
+from core.schemas.compression import CompressionConfig, Size
 from core.schemas.request import RunRequest
 from core.schemas.run import Kind, RunConfig
 

@@ -78,13 +78,14 @@ def test_a_sum_is_as_wide_as_its_largest_value_needs() -> None:
     assert sum_bits(STEM) == 4 + 1 + 5 + 8  # 27 terms of an 8-bit pixel
     largest = 144 * 3  # of 2 bits the outermost level is 3 halves of a step
     assert largest < 2 ** (sum_bits(CONV) - 1)
-    assert widths("int-ac@11") == (11,) and widths("int-mac@8x4+18") == (8, 4, 18) and widths("sram-8k") is None
+    assert widths("int-ac@2+11") == (2, 11) and widths("int-mac@8x4+18") == (8, 4, 18) and widths("mac@4") == (4,)
+    assert widths("sram-8k") is widths("mac-int32") is None
 
 
 def test_quantised_operations_cost_what_integers_cost() -> None:
     tally = MODES["exact+bits"].tally(of(STEM, CONV))
     assert (tally.acs, tally.macs) == (4000, 20_000)
-    assert tally.other == {"int-mac@8x4+18": 20_000, "int-ac@11": 4000}
+    assert tally.other == {"int-mac@8x4+18": 20_000, "int-ac@2+11": 4000}
     acs, macs = 4000 * integer("add", 11), 20_000 * (integer("mul", math.sqrt(32)) + integer("add", 18))
     assert price(tally, HOROWITZ) == pytest.approx(acs + macs)
     assert mac_pj(tally, HOROWITZ) == pytest.approx(macs)
@@ -102,7 +103,7 @@ def test_without_few_bits_it_is_the_mode_exact() -> None:
 def test_real_values_that_nothing_rounded_stay_floats() -> None:
     relu_fed = STEM.model_copy(update={"constant_input": False, "input_bits": None})
     tally = MODES["exact+bits"].tally(of(relu_fed))
-    assert tally.other == {} and price(tally, HOROWITZ) == pytest.approx(40_000 * 4.6)
+    assert tally.other == {"mac@4": 40_000} and price(tally, HOROWITZ) == pytest.approx(40_000 * 4.6)
 
 
 def test_memory_reads_few_bits_and_the_places_of_the_kept() -> None:
