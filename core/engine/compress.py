@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from core.backbones.plan import Node
 from core.compression import STEPS, kept, weights_of
+from core.engine.fast import kernels_compress as kernels
 from core.schemas.compression import CompressionConfig
 
 SCORES = "scores"  # the name of a compressed convolution's parameter beside its weight
@@ -49,13 +50,63 @@ class Quantise(torch.autograd.Function):
         return grad, None
 
 
+class Compress(torch.autograd.Function):
+    """A * Q(W) on the CPU in two passes over memory; the same numbers as `TopK` and `Quantise`, and their gradients.
+
+    weight, scores: of one shape; scores None: the weights say what is kept, and the mask carries no gradient.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, scores: Tensor | None, most: int, bits: int) -> Tensor:
+        kept_mask = largest((weight if scores is None else scores).detach().abs(), most)
+        scale = _scale(weight, bits)
+        out = torch.empty_like(weight, memory_format=torch.contiguous_format)
+        kernels.compress_forward(_flat(weight), _flat(kept_mask), *scale, _flat(out))
+        ctx.save_for_backward(weight, scores, kept_mask)
+        ctx.scale, ctx.bits = scale, bits
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        weight, scores, kept_mask = ctx.saved_tensors
+        if torch.is_grad_enabled():  # a gradient of this gradient is asked for
+            levels = quantised(weight.detach(), ctx.bits) if ctx.bits else weight
+            by_score = None if scores is None else grad * levels * scores.detach().sign()
+            return grad * kept_mask, by_score, None, None
+        grad_weight = torch.empty_like(weight, memory_format=torch.contiguous_format)
+        grad_scores = None if scores is None else torch.empty_like(grad_weight)
+        none = weight.new_empty(0)
+        kernels.compress_backward(
+            _flat(grad), _flat(weight), _flat(kept_mask), _flat(none if scores is None else scores), *ctx.scale,
+            _flat(grad_weight), _flat(none if grad_scores is None else grad_scores),
+        )  # fmt: skip
+        return grad_weight, grad_scores, None, None
+
+
+def _flat(x: Tensor) -> np.ndarray:
+    """[M] in the order of the tensor's axes; its own memory where that is contiguous."""
+    return x.detach().contiguous().view(-1).numpy()
+
+
+def _scale(weight: Tensor, bits: int) -> tuple[np.floating, np.floating, np.floating]:
+    """Half a step, a step and the outermost level in halves, 0 for no bits, in the weights' type."""
+    kind = _flat(weight).dtype.type
+    half = kind(float(_half_step(weight, bits))) if bits else kind(1)
+    return half, half + half, kind(2**bits - 1)
+
+
 def largest(values: Tensor, most: int) -> Tensor:
     """Where the `most` largest values lie, the first of equal ones: bool, in the shape of `values`."""
     if most >= values.numel():
         return torch.ones_like(values, dtype=torch.bool)
     least = _least_kept(values, most)
-    above = values >= least
-    if int(above.sum()) == most:
+    if values.device.type == "cpu":
+        above = torch.empty(values.shape, dtype=torch.bool)
+        n = kernels.kept_of(_flat(values), least.numpy()[()], _flat(above))
+    else:
+        above = values >= least
+        n = int(above.sum())
+    if n == most:
         return above
     above = values > least
     equal = (values == least).flatten()
@@ -74,10 +125,14 @@ def _least_kept(values: Tensor, most: int) -> Tensor:
 
 def quantised(weight: Tensor, bits: int, std: Tensor | None = None) -> Tensor:
     """weight: any shape. `std`: [], of the layer; None: taken of `weight`."""
-    std = weight.std(correction=min(1, weight.numel() - 1)) if std is None else std
-    half = (STEPS[bits] / 2 * std).clamp(min=torch.finfo(weight.dtype).tiny)
+    half = _half_step(weight, bits, std)
     most = 2**bits - 1
     return (weight / (2 * half)).floor_().mul_(2).add_(1).clamp_(-most, most).mul_(half)
+
+
+def _half_step(weight: Tensor, bits: int, std: Tensor | None = None) -> Tensor:
+    std = weight.std(correction=min(1, weight.numel() - 1)) if std is None else std
+    return (STEPS[bits] / 2 * std.detach()).clamp(min=torch.finfo(weight.dtype).tiny)
 
 
 class CompressedConv(nn.Conv2d):
@@ -131,8 +186,11 @@ class CompressedConv(nn.Conv2d):
         return self._made[1]
 
     def _effective(self) -> Tensor:
+        prunes = self.kept < self.weight.numel()
+        if prunes and self.weight.device.type == "cpu":
+            return Compress.apply(self.weight, self.scores, self.kept, self.bits)
         weight = Quantise.apply(self.weight, self.bits) if self.bits else self.weight
-        if self.kept == self.weight.numel():
+        if not prunes:
             return weight
         if self.scores is None:
             return weight * self.mask().to(weight.dtype)

@@ -12,7 +12,18 @@ from hypothesis import strategies as st
 from core.backbones.catalog import BACKBONES, plan_for
 from core.backbones.plan import PlanBuilder
 from core.compression import plan_layers
-from core.engine.compress import CompressedConv, TopK, instead, largest, mask_of, parameters, plain_state, quantised
+from core.engine.compress import (
+    Compress,
+    CompressedConv,
+    Quantise,
+    TopK,
+    instead,
+    largest,
+    mask_of,
+    parameters,
+    plain_state,
+    quantised,
+)
 from core.engine.count import Counter
 from core.engine.network import Network, observe
 from core.engine.objective import Objective
@@ -107,6 +118,32 @@ def test_the_gradient_passes_straight_through_mask_and_levels() -> None:
     levels = quantised(layer.weight.detach(), 2)
     assert torch.equal(layer.weight.grad, slope * mask)  # dL/dW = A dL/dK, not clipped at the outermost level
     assert torch.equal(layer.scores.grad, layer.scores.sign() * slope * levels)  # dL/d|S| = Q(W) dL/dK, pruned too
+
+
+@pytest.mark.parametrize("bits", [0, 1, 4])
+@pytest.mark.parametrize("scored", [True, False])
+def test_the_compiled_loops_give_the_numbers_of_torch(bits: int, scored: bool) -> None:
+    weight, slope = images(1, (8, 3, 3), 4)[0], images(1, (8, 3, 3), 5)[0]
+    scores = images(1, (8, 3, 3), 6)[0]
+    scores[0, 0, :2] = scores[1, 0, 0]  # ties, wherever the border lies
+    found = []
+    for compiled in (True, False):
+        w, s = (torch.nn.Parameter(x.clone()) for x in (weight, scores))
+        if compiled:
+            kernel = Compress.apply(w, s if scored else None, 20, bits)
+        else:
+            mask = TopK.apply(s.abs(), 20) if scored else largest(w.detach().abs(), 20).float()
+            kernel = (Quantise.apply(w, bits) if bits else w) * mask
+        first = torch.autograd.grad(kernel.square().sum(), w, create_graph=True)[0]
+        (kernel * slope).sum().backward(retain_graph=True)
+        found.append((kernel, w.grad, s.grad if scored else mask_grad(s), first))
+    for one, other in zip(*found, strict=True):
+        assert torch.equal(one, other)
+
+
+def mask_grad(scores):
+    assert scores.grad is None
+    return torch.zeros(1)
 
 
 def test_the_top_k_of_itself_is_differentiable_as_the_identity() -> None:
