@@ -58,13 +58,12 @@ def integer_operations(layer: LayerCounts, counts: Counts) -> dict[str, float]:
     if layer.kind not in SYNAPTIC or layer.weight_bits is None:
         return {}
     acs, macs = exact(layer, counts)
-    wide, found = sum_bits(layer), {}
-    if acs:
-        found[f"int-ac@{layer.weight_bits}+{wide}"] = acs
-    if macs:
-        integers = f"int-mac@{layer.input_bits}x{layer.weight_bits}+{wide}"
-        found[integers if layer.input_bits else f"mac@{layer.weight_bits}"] = macs
-    return found
+    wide = sum_bits(layer)
+    if layer.input_is_spikes:  # named also where nothing fired, so that runs of one config have the same names
+        return {f"int-ac@{layer.weight_bits}+{wide}": acs}
+    if layer.input_bits is None:
+        return {f"mac@{layer.weight_bits}": macs}
+    return {f"int-mac@{layer.input_bits}x{layer.weight_bits}+{wide}": macs}
 
 
 def widths(name: str) -> tuple[int, ...] | None:

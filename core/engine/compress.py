@@ -102,7 +102,7 @@ def largest(values: Tensor, most: int) -> Tensor:
     least = _least_kept(values, most)
     if values.device.type == "cpu":
         above = torch.empty(values.shape, dtype=torch.bool)
-        n = kernels.kept_of(_flat(values), least.numpy()[()], _flat(above))
+        n = kernels.kept_of(_flat(values), least.numpy()[()], _flat(above).view(np.uint8))
     else:
         above = values >= least
         n = int(above.sum())

@@ -379,5 +379,7 @@ def test_the_penalty_of_accumulates_counts_what_the_counter_counts() -> None:
         network.get_submodule("F9.squeeze.conv").scores.copy_(torch.randn(64, 128, 1, 1))
     again = sum(sum(layer.ac) for layer in count(network, x).counts().layers) / 2
     objective = Objective(network, network.config)
-    assert float(objective(x, torch.tensor([0, 1])).terms["ac_penalty"]) == pytest.approx((again - 1) ** 2, rel=1e-6)
+    assert float(objective(x, torch.tensor([0, 1])).terms["ac_penalty"].detach()) == pytest.approx(
+        (again - 1) ** 2, rel=1e-6
+    )
     assert mask_of(network.get_submodule("F9.squeeze.bn")) is None
