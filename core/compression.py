@@ -59,7 +59,7 @@ class LayerSize:
     @property
     def entropy_bits(self) -> float:
         """With the places at the entropy bound, n H(kept / n): no code of independent places is shorter."""
-        if not self.is_pruned:
+        if not 0 < self.kept < self.weights:
             return float(self.kept_bits)
         share = self.kept / self.weights
         entropy = -share * math.log2(share) - (1 - share) * math.log2(1 - share)
@@ -131,7 +131,8 @@ def told(layer: LayerSize | None) -> dict[str, int | None]:
 
 def layer_size(layer: LayerCounts) -> LayerSize:
     """Of a convolution or linear layer whose operations were counted."""
-    weights = layer.params - (layer.output_shape[0] if layer.bias_ops else 0)
+    biases = layer.output_shape[0] if layer.bias_ops and layer.output_shape else 0
+    weights = max(0, layer.params - biases)
     return LayerSize(
         name=layer.name,
         weights=weights,

@@ -30,10 +30,10 @@ def bit_synops(layer: LayerCounts, counts: Counts) -> float:
 
 def bit_synops_by_rate(layer: LayerCounts, counts: Counts) -> float:
     """The source's formula, k P b r H W, over all steps; 0 for a layer that no spikes feed, which it charges about nothing."""
-    if layer.kind not in SYNAPTIC or not is_event_driven(layer, counts):
+    if layer.kind not in SYNAPTIC or not is_event_driven(layer, counts) or not layer.input_nonzero:
         return 0.0
     size = layer_size(layer)
-    places = layer.output_numel // layer.output_shape[0]
+    places = layer.dense_ops / max(1, size.weights)  # H x W: each weight has one operation a place
     rate = input_nonzero(layer, counts) / layer.input_numel
     return size.kept * size.bits * rate * places * counts.time_steps
 
@@ -44,7 +44,7 @@ def sum_bits(layer: LayerCounts) -> int:
     A weight of b bits is an odd number below 2^b, so b + 1 bits with its sign; a sum of n of them has ceil(log2 n) more,
     and inputs of i bits another i.
     """
-    terms = layer.dense_ops // layer.output_numel
+    terms = layer.dense_ops // max(1, layer.output_numel)
     wide = (layer.weight_bits or 0) + 1 + math.ceil(math.log2(max(1, terms))) + (layer.input_bits or 0)
     return min(FLOAT_BITS, wide)
 

@@ -4,12 +4,13 @@ import math
 
 import pytest
 
+from core.bundle_checks import check_counts
 from core.energy.bits import bit_synops, bit_synops_by_rate, sum_bits, widths
 from core.energy.memory import sram_shares, traffic
 from core.energy.modes import MODES
 from core.energy.price import layers, mac_pj, memory_pj, price
 from core.energy.profiles import profiles
-from core.errors import UnknownLayer
+from core.errors import BundleCorrupt, UnknownLayer
 from core.schemas.results import Counts, LayerCounts
 from core.schemas.run import Kind
 
@@ -132,3 +133,20 @@ def test_of_a_real_fed_layer_too_and_addresses_are_of_kept_weights() -> None:
     assert {name: found[name] for name in wanted} == pytest.approx(wanted)
     with pytest.raises(UnknownLayer, match="not counted"):
         traffic(pruned.model_copy(update={"input_nonzero": ()}), of(pruned))
+
+
+@pytest.mark.parametrize("kept", [0, 4609])
+def test_a_bundle_cannot_keep_more_or_fewer_weights_than_there_are(kept: int) -> None:
+    check_counts(of(CONV))
+    with pytest.raises(BundleCorrupt, match=r"kept_params of conv.*from 1 to its weights, 4608"):
+        check_counts(of(CONV.model_copy(update={"kept_params": kept})))
+
+
+def test_a_layer_without_sizes_is_priced_as_before() -> None:
+    """Counts that come from elsewhere may lack them; what needs none has a figure all the same."""
+    bare = LayerCounts(
+        name="conv", kind="conv", output_shape=(), bias_ops=3, input_is_spikes=True, ac=(4, 4), mac=(0, 0)
+    )
+    bill = layers(of(bare), {}, MODES["exact"], HOROWITZ)
+    assert bill.total_energy_pj == pytest.approx(4 * 0.9)
+    assert (bill.size.weights, bill.total_bit_synops, bill.total_bit_synops_by_rate) == (0, 4 * 32, 0)
