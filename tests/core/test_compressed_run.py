@@ -1,6 +1,7 @@
 """Whole runs of compressed networks: resumed, gone on from, counted again, disturbed and written for other tools."""
 
 import json
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -175,7 +176,7 @@ def test_an_exported_network_computes_with_the_kernels(runs, digits, tmp_path: P
         read(bundle)
     spikingjelly_file.write(read(bundle, kernels(bundle)), tmp_path / "compressed_net.py")
     monkeypatch.syspath_prepend(tmp_path)
-    import compressed_net
+    compressed_net = import_module("compressed_net")
 
     stored_outputs = bundle.predictions()
     images = torch.from_numpy(digits.test_images[stored_outputs.index[:16]])
