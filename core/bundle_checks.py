@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from core.arrays import Unreadable, read_arrays
+from core.compression import layer_size
 from core.datasets.class_names import MAX_CLASSES, NAME_RULE, NUMBER_RULE, unfit
 from core.energy.rules import KNOWN
 from core.errors import BundleCorrupt
@@ -103,6 +104,14 @@ def check_counts(counts: Counts) -> None:
         for name, places in (("input_nonzero", "input_numel"), ("spikes", "output_numel")):
             if getattr(layer, name) and not getattr(layer, places):  # rates divide by it
                 raise BundleCorrupt(file=COUNTS, field=f"{places} of {layer.name}", value=0, expected="at least 1")
+        weights = layer_size(layer).weights
+        if layer.kept_params is not None and not 1 <= layer.kept_params <= weights:
+            raise BundleCorrupt(
+                file=COUNTS,
+                field=f"kept_params of {layer.name}",
+                value=layer.kept_params,
+                expected=f"from 1 to its weights, {weights}",
+            )
     names = [layer.name for layer in counts.layers]
     bad = unfit(names) or next((name for name in names if names.count(name) > 1), None)
     if bad is not None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from core.backbones.plan import Plan
 from core.backbones.readout import readout
+from core.compression import plan_layers
 from core.schemas.run import Kind, RunConfig
 from core.schemas.stages import phases
 
@@ -17,6 +18,7 @@ STATISTICS_IMAGES = 2048  # of the training split, for averaged weights: a mean 
 STEP_VALUES = 4  # of each neuron and step that plain torch keeps: H, H - V_th, 1 - S and the stacked spikes
 STORAGE_MARGIN = 8 << 20  # bytes
 COPIES = 2  # of each weight: itself and the best epoch's
+MADE = 3  # tensors more of each compressed weight in a step: its level, whether it is kept, their product
 MOMENTS = {"adam": 2, "adamw": 2, "sgd": 1}  # copies more that the optimiser keeps
 
 
@@ -36,6 +38,8 @@ def training_memory_bytes(plan: Plan, config: RunConfig, *, fused: bool = True) 
     Weights three times over (gradient, best epoch), the optimiser's moments and the average, if there is one + what
     the layers of a batch keep for the backward pass, the same tensor once + two tensors as large as the largest, for
     values and gradients in flight. float32. Kept are:
+    - of compressed weights also their scores, where they are learned, and what a step computes with: the levels and
+      which are kept;
     - `fused`, as on the CPU: the input of every convolution and normalisation, the input of neurons (or the output
       of a ReLU) that follow no normalisation, and a byte for each max-pooled value;
     - else, as on a GPU: the input of every layer (of a ReLU the output), an int64 index for each max-pooled value,
@@ -61,7 +65,14 @@ def training_memory_bytes(plan: Plan, config: RunConfig, *, fused: bool = True) 
             per_image += STEP_VALUES * values[node.name]
     per_image += sum(values[name] for name in kept)
     copies = _copies(config) + 1  # the gradient
-    return plan.params * FLOAT * copies + per_image * config.training.batch_size
+    made = MADE * plan.params if config.compression.is_on else 0
+    return (stored(plan, config) * copies + made) * FLOAT + per_image * config.training.batch_size
+
+
+def stored(plan: Plan, config: RunConfig) -> int:
+    """Numbers that the network's weights are: its parameters and, where they are learned, the scores of its weights."""
+    layers = plan_layers(plan, config.compression) if config.compression.scores == "learned" else ()
+    return plan.params + sum(layer.weights for layer in layers if layer.is_pruned)
 
 
 def _copies(config: RunConfig) -> int:
@@ -76,7 +87,7 @@ def storage_bytes(plan: Plan, config: RunConfig, *, n_test: int, n_classes: int)
     weights and the outputs of the test set at each step; with a teacher also the twin's bundle. STORAGE_MARGIN
     stands for what is small or shared: counts, kept images, curves, database, broker and logs.
     """
-    weights = plan.params * FLOAT
+    weights = stored(plan, config) * FLOAT
 
     def bundle(steps: int) -> int:
         return weights + n_test * steps * n_classes * FLOAT

@@ -65,6 +65,14 @@ def format_joules(joules: float) -> str:
     return f"{joules:.3g} J"
 
 
+def format_bytes(size: float) -> str:
+    """Bytes with a decimal prefix and three significant digits: `59.4 kB`."""
+    for factor, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if size >= ROUNDS_UP * factor:
+            return f"{size / factor:.3g} {unit}"
+    return f"{size:g} B"
+
+
 def format_count(count: float) -> str:
     """A count with a decimal prefix and three significant digits: `4.47 M`."""
     for factor, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):

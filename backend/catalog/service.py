@@ -10,6 +10,7 @@ from backend.runs.repository import RunRepository
 from backend.store.turns import Need, why_not
 from core.backbones.catalog import BACKBONES, Backbone, layout_of, mask_name
 from core.backbones.naming import config_label
+from core.compression import plan_layers, plan_size, told
 from core.datasets.catalog import DATASETS
 from core.datasets.load import info
 from core.energy.modes import MODES, static_macs
@@ -77,6 +78,7 @@ class CatalogService:
         config = build_config(request.model_copy(update={"overrides": sources.named(self._context, request.overrides)}))
         sources.require_here(self._context, [config])
         plan = plan_of(config)
+        layers = {layer.name: layer for layer in plan_layers(plan, config.compression)}
         estimator = Estimator(self._context)
         found = estimator.dataset(config.dataset)
         there = not found.ready and config.dataset in fleet.holders
@@ -96,6 +98,7 @@ class CatalogService:
             dense_macs=plan.dense_ops,
             macs=static_macs(plan, config.kind, MODES["paper"], config.steps),
             neurons=plan.neurons,
+            size=plan_size(plan, config.compression),
             layers=[
                 LayerPreview(
                     name=node.name,
@@ -104,6 +107,7 @@ class CatalogService:
                     output_shape=node.shape,
                     params=node.params,
                     dense_macs=node.dense_ops,
+                    **told(layers.get(node.name)),
                 )
                 for node in plan.nodes
                 if node.op != "input"

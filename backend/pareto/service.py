@@ -16,13 +16,18 @@ from backend.store.identity import on_same_images
 from backend.store.models import RunTallyRow
 from core.analysis.pareto import front
 from core.analysis.reprice import moved
+from core.backbones.catalog import plan_for
 from core.backbones.naming import known_mask, network_label
+from core.compression import plan_layers, size_of
+from core.datasets.catalog import DATASETS
 from core.energy.modes import MODES
 from core.energy.price import energy_pj
 from core.energy.profiles import profiles
+from core.errors import SpikefrontError
 from core.forecast import FLOAT
 from core.paper.printed import published
 from core.schemas.architecture import ArchitectureConfig
+from core.schemas.compression import CompressionConfig
 from core.schemas.pareto import Pareto, ParetoColumns, ParetoPoint
 from core.schemas.prices import AS_PUBLISHED, Factors, Profile
 from core.schemas.run import Kind
@@ -118,6 +123,7 @@ def pareto(
                 "sweep_ids": _parted(row.sweeps),
                 "tags": _parted(row.tags),
                 "model_bytes": weight_bytes(row.params),
+                **sizes(row),
                 "other": of.other,
                 "repeat": row.repeat_hash[:SHORT],
                 "twin": row.twin_hash[:SHORT],
@@ -144,6 +150,28 @@ def _named(row: Row[*tuple[Any, ...]]) -> tuple[tuple[str, ...], str | None, str
     options = ArchitectureConfig.model_validate(row.architecture or {})
     words = network_label(kind=row.kind, backbone=row.backbone, mask=mask, definition=definition, architecture=options)
     return mask, known_mask(row.backbone, mask, definition, options), words
+
+
+def sizes(row: Row[*tuple[Any, ...]]) -> dict[str, int | None]:
+    """All parameters in bytes, by each reading of the weights' size; None where the network is no longer known."""
+    names = ("kept_bytes", "bitmap_bytes", "entropy_bytes")
+    compression = CompressionConfig.model_validate(row.compression or {})
+    if not compression.is_on:
+        return dict.fromkeys(names, weight_bytes(row.params))
+    try:
+        spec = DATASETS[row.dataset]
+        plan = plan_for(
+            backbone=row.backbone,
+            mask=tuple(row.mask),
+            input_shape=spec.image_shape,
+            n_classes=spec.n_classes,
+            definition=row.definition or "small",
+            architecture=ArchitectureConfig.model_validate(row.architecture or {}),
+        )
+    except SpikefrontError:
+        return dict.fromkeys(names)
+    size = size_of(plan_layers(plan, compression), row.params)
+    return {name: getattr(size, name) + size.rest_bytes for name in names}
 
 
 def _whole(row: Row[*tuple[Any, ...]]) -> Stopped:

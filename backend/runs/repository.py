@@ -34,6 +34,7 @@ PLOTTED = (
     RunRow.accuracy, RunRow.f1_macro, RunRow.params, RunRow.firing_rate, RunRow.n_train, RunRow.n_test,
     RunRow.dataset_complete, RunRow.name, RunRow.differs, RunRow.archived, RunRow.finished_at, RunRow.repeat_hash, RunRow.twin_hash, RunRow.data_digest,
     RunTallyRow.acs, RunTallyRow.macs, RunTallyRow.other, RunRow.import_digest.is_not(None).label("imported"), *OPTIONS,
+    RunRow.config["compression"].label("compression"),
 )  # fmt: skip
 
 

@@ -25,7 +25,7 @@ from core.schemas.results import PER_STEP, Counts
 THRESHOLDS = (0.0, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1.0)
 #: Modes whose every term is stored image by image or is the same for all. `paper` and `syops` also charge pooling by
 #: the spikes that enter it, which are stored as sums over the test set, so they have no energy of one image.
-IMAGE_MODES = ("exact", "exact+neuron", "memory")
+IMAGE_MODES = ("exact", "exact+bits", "exact+neuron", "memory")
 
 
 @dataclass(frozen=True, kw_only=True)

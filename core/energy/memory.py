@@ -14,6 +14,8 @@ A layer fed by real values is formal, for each of its passes (one where its inpu
     an output       1 write (L eq. 11, 12)
     addresses       1 add per input, output and weight (L eq. 16 has C_out K^2 for the weights)
     constant input  the kept result is read again at each of the T steps, unless the layer gives one output
+Weights of b bits are read as b / 32 of a word. Where weights are pruned the kept ones lie one after another and a bitmap says
+where they belong: for each non-zero input element its taps' bits are read too, dense operations / inputs of them.
 A neuron reads and writes its state at every step, and writes each spike into the queue of the next layer
 (L eq. 9, 13, 14). A sum of branches or a gate reads its operands and writes its result.
 
@@ -39,6 +41,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 
+from core.compression import layer_size
 from core.energy.rules import (
     ELEMENTWISE,
     NEURONS,
@@ -51,7 +54,7 @@ from core.energy.rules import (
     repriced,
     steps_run,
 )
-from core.errors import UnknownName
+from core.errors import UnknownLayer, UnknownName
 from core.schemas.results import Counts, LayerCounts
 from core.schemas.run import Kind
 
@@ -59,6 +62,7 @@ from core.schemas.run import Kind
 Others = Callable[[LayerCounts, Counts], dict[str, float]]
 
 WORD_BYTES = 4
+WORD_BITS = 8 * WORD_BYTES
 QUEUE_WORDS = 1000
 REUSE = ("none", "row")
 DEFAULT_REUSE = "none"
@@ -111,9 +115,10 @@ def traffic(layer: LayerCounts, counts: Counts, reuse: str = DEFAULT_REUSE) -> d
 def _event_driven(layer: LayerCounts, counts: Counts) -> dict[str, float]:
     synops, _ = exact(layer, counts)
     spikes = input_nonzero(layer, counts) * counts.time_steps
+    biases = layer.bias_ops * outputs_given(layer, counts)
     found = _accesses(
         (QUEUE_WORDS, spikes),
-        (layer.params, synops + layer.bias_ops * outputs_given(layer, counts)),
+        (_weight_words(layer), _weight_reads(layer, synops) + biases + _place_reads(layer, counts)),
         (layer.output_numel, 2 * synops),
         mark=EVENT,
     )
@@ -131,15 +136,40 @@ def _formal(layer: LayerCounts, counts: Counts, reuse: str) -> dict[str, float]:
     kept = counts.time_steps if again else 0
     found = _accesses(
         (layer.input_numel, macs),
-        (layer.params, macs / held + layer.bias_ops * passes),
+        (
+            _weight_words(layer),
+            _weight_reads(layer, macs) / held + layer.bias_ops * passes + _place_reads(layer, counts),
+        ),
         (layer.output_numel, layer.output_numel * (passes + kept)),
     )
     biases = layer.output_shape[0] if layer.bias_ops else 0
-    found["add-int32"] = float((layer.input_numel + layer.output_numel + layer.params - biases) * passes)
+    weights = layer.params - biases if layer.kept_params is None else layer.kept_params
+    found["add-int32"] = float((layer.input_numel + layer.output_numel + weights) * passes)
     return found
 
 
-def _accesses(*pairs: tuple[int, float], mark: str = "") -> dict[str, float]:
+def _weight_words(layer: LayerCounts) -> float:
+    """The memory of a layer's weights and biases, with the bitmap of the kept ones."""
+    size = layer_size(layer)
+    return size.bitmap_bits / WORD_BITS + layer.params - size.weights
+
+
+def _weight_reads(layer: LayerCounts, operations: float) -> float:
+    return operations * layer_size(layer).bits / WORD_BITS
+
+
+def _place_reads(layer: LayerCounts, counts: Counts) -> float:
+    """Words of the bitmap that are read to find the kept taps of all non-zero inputs."""
+    if not layer_size(layer).is_pruned:
+        return 0.0
+    if not layer.input_nonzero:
+        raise UnknownLayer(layer=layer.name, kind=f"{layer.kind} with pruned weights, whose inputs were not counted")
+    steps = slice(0, 1) if layer.constant_input else slice(None)
+    elements = sum(layer.input_nonzero[steps]) / counts.n_samples
+    return elements * layer.dense_ops / layer.input_numel / WORD_BITS
+
+
+def _accesses(*pairs: tuple[float, float], mark: str = "") -> dict[str, float]:
     """(words in the memory, accesses to it) of several memories -> accesses by constant."""
     found: defaultdict[str, float] = defaultdict(float)
     for words, accesses in pairs:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from core.backbones.plan import Plan
 from core.energy import rules
+from core.energy.bits import integer_operations
 from core.energy.memory import Others, traffic_and_repriced
 from core.energy.rules import KNOWN, Rule, StaticRule, layer_kind, repriced
 from core.errors import UnknownLayer
@@ -135,6 +136,22 @@ MODES.add(
         ),
         rule=rules.exact,
         static_rule=rules.exact_static,
+    ),
+)
+MODES.add(
+    "exact+bits",
+    Mode(
+        name="exact+bits",
+        title="Exact at the weights' bits: all T steps",
+        description=(
+            "The operations of exact, with those of quantised weights priced as integers: a spike's weight of b bits is "
+            "an integer add into a sum wide enough for the layer, a pixel times such a weight an 8 x b bit multiply and "
+            "an add. Weights in float32, and real values that nothing has rounded, cost what they cost in exact, so "
+            "without quantised weights the two modes are the same."
+        ),
+        rule=rules.exact,
+        static_rule=rules.exact_static,
+        others=integer_operations,
     ),
 )
 MODES.add(

@@ -5,13 +5,17 @@ The CNN at few bits has prices of its own (`core.energy.quantised`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TypeVar
 
 import numpy as np
 
+from core.compression import counts_size
+from core.energy.bits import bit_synops, bit_synops_by_rate, widths
 from core.energy.memory import EVENT
 from core.energy.modes import LayerTally, Mode, Tally
+from core.energy.quantised import integer_pj
 from core.energy.rules import EACH_STEP, HOST_ADD, REPRICED, UPDATES
 from core.schemas.bill import LayerBill, Layers
 from core.schemas.prices import Profile
@@ -43,10 +47,32 @@ def other_pj(profile: Profile, name: str) -> float:
     if kind is not None:
         acs, macs = EACH_STEP[kind]
         return 0.0 if profile.neuron_pj is None else profile.neuron_pj - acs * profile.ac_pj - macs * profile.mac_pj
+    if (bits := widths(name)) is not None:
+        return _integer_pj(profile, bits)
     if name == HOST_ADD:
         return 0.0 if profile.host_ac_pj is None else profile.host_ac_pj - profile.ac_pj
     constant, event, _ = name.partition(EVENT)
     return 0.0 if event and profile.synop_with_memory else profile.constant_pj(constant)
+
+
+def _integer_pj(profile: Profile, bits: tuple[int, ...]) -> float:
+    """What an operation of integers costs more than the AC or MAC that it was counted as.
+
+    A multiplier of b x w bits costs what one of sqrt(b w) x sqrt(b w) costs, since its cells are b w. A chip does what
+    spikes cause in its own way, at its own price, whatever the weights; its host does the MACs.
+    """
+    if len(bits) == 1:
+        return 0.0  # a MAC of floats
+    if len(bits) == 2:
+        return 0.0 if profile.mac_from is not None else integer_pj("add", bits[1], profile) - profile.ac_pj
+    one, other, wide = bits
+    multiply = integer_pj("mul", math.sqrt(one * other), profile)
+    return multiply + integer_pj("add", wide, profile) - profile.mac_pj
+
+
+def _is_repriced(name: str) -> bool:
+    """Whether an entry of `Tally.other` is counted in ACs and MACs too."""
+    return name in REPRICED or widths(name) is not None
 
 
 def price(tally: Tally | LayerTally, profile: Profile) -> float:
@@ -56,15 +82,16 @@ def price(tally: Tally | LayerTally, profile: Profile) -> float:
 
 def memory_pj(tally: Tally | LayerTally, profile: Profile) -> float:
     """The part of `price` that is memory accesses and address arithmetic, pJ per inference."""
-    return energy_pj(0.0, 0.0, profile, {k: n for k, n in tally.other.items() if k not in REPRICED})
+    return energy_pj(0.0, 0.0, profile, {k: n for k, n in tally.other.items() if not _is_repriced(k)})
 
 
 def mac_pj(tally: Tally | LayerTally, profile: Profile) -> float:
-    """The part of `price` that is multiply-accumulates, pJ per inference: N_MAC E_MAC.
+    """The part of `price` that is multiply-accumulates, pJ per inference: N_MAC E_MAC, those of integers at their price.
 
     The rest of the arithmetic goes to the accumulates, what a whole neuron update is billed at in their place too.
     """
-    return energy_pj(0.0, tally.macs, profile)
+    integers = {name: n for name, n in tally.other.items() if len(widths(name) or ()) == 3}
+    return energy_pj(0.0, tally.macs, profile, integers)
 
 
 def layers(counts: Counts, plan_blocks: Mapping[str, str | None], mode: Mode, profile: Profile) -> Layers:
@@ -92,6 +119,9 @@ def layers(counts: Counts, plan_blocks: Mapping[str, str | None], mode: Mode, pr
                 mac_energy_pj=mac_pj(ops, profile),
                 firing_rate=sum(rates) / len(rates) if rates else None,
                 firing_rate_per_step=rates,
+                kept_params=layer.kept_params,
+                weight_bits=layer.weight_bits,
+                bit_synops=bit_synops(layer, counts),
             )
         )
     return Layers(
@@ -103,6 +133,9 @@ def layers(counts: Counts, plan_blocks: Mapping[str, str | None], mode: Mode, pr
         total_acs=tally.acs,
         total_macs=tally.macs,
         total_energy_pj=price(tally, profile),
+        size=counts_size(counts, sum(layer.params for layer in counts.layers)),
+        total_bit_synops=sum(bit_synops(layer, counts) for layer in counts.layers),
+        total_bit_synops_by_rate=sum(bit_synops_by_rate(layer, counts) for layer in counts.layers),
     )
 
 

@@ -4,7 +4,8 @@ For a convolution with input x, F(i) is the number of in-bounds taps of input el
 output channels of its group: the outputs that element i reaches. Effective synaptic operations are
 the sum over i of F(i) [x_i != 0]: accumulates (AC) where the input is spikes, multiply-accumulates
 (MAC) elsewhere. F depends on the pixel alone, so a map of non-zero channels per pixel times the
-pixel's F is exact at borders, strides and groups.
+pixel's F is exact at borders, strides and groups. Where weights are pruned, F counts the kept taps, so it depends on
+the channel too, and each element is looked up.
 
 The same rule holds for a network and its twin: a ReLU's zeros are skipped as silent neurons are;
 `dense_ops` stands beside it for hardware that skips nothing. In a layer-synchronous network (`neuron.model =
@@ -23,6 +24,7 @@ from typing import Self
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from core.backbones.plan import FREE, SYNAPTIC, Node
 from core.energy.planned import planned_layers
@@ -61,7 +63,8 @@ class Counter:
             if node.op not in SYNAPTIC | FREE:
                 raise UnknownLayer(layer=node.name, kind=node.op)
         self._nodes = {node.name: node for node in network.plan.nodes}
-        self._reached = {node.name: reached_outputs(node) for node in network.plan.nodes if node.op in SYNAPTIC}
+        masks = {node.name: network.mask(node.name) for node in network.plan.nodes if node.op in SYNAPTIC}
+        self._reached = {name: reached_outputs(self._nodes[name], mask) for name, mask in masks.items()}
         self._tallies = {node.name: _Tally() for node in network.plan.nodes}
         self._maps: dict[str, Tensor] = {}  # of this batch, by node
         self._sums: dict[str, Tensor] = {}  # of the maps over pixels
@@ -104,7 +107,7 @@ class Counter:
         elif node.op in SYNAPTIC:
             pixels = self._map(node.inputs[0], inputs[0])
             reached = self._reached[node.name] = self._reached[node.name].to(pixels.device)
-            tally.ops.append(self._per_step(pixels.double() @ reached))
+            tally.ops.append(self._per_step(operations(inputs[0], pixels, reached)))
             tally.input_nonzero.append(self._nonzero(node.inputs[0], inputs[0]))
 
     def _map(self, name: str, value: Tensor) -> Tensor:
@@ -146,7 +149,9 @@ class Counter:
         self._verify()
         plan, network = self.network.plan, self.network
         layers = []
-        for planned in planned_layers(plan, network.config.kind, network.config.neuron.model):
+        for planned in planned_layers(
+            plan, network.config.kind, network.config.neuron.model, network.config.compression
+        ):
             tally = self._tallies[planned.name]
             ops, silent = _summed(tally.ops), (0,) * network.steps
             layers.append(
@@ -210,11 +215,44 @@ def _taps(size: int, out_size: int, node: Node) -> np.ndarray:
     return taps
 
 
-def reached_outputs(node: Node) -> Tensor:
-    """F of each input pixel: [H x W] float64 holding integers."""
+def reached_outputs(node: Node, mask: Tensor | None = None) -> Tensor:
+    """F of each input pixel: [H x W] float64 holding integers; with a mask [H x W, C], of each channel of it.
+
+    mask: bool, in the shape of the convolution's kernel: the kept taps. None: all.
+    """
+    if mask is not None:
+        return _reached_through(node, mask)
     _, height, width = node.in_shape
     rows, columns = (_taps(size, out, node) for size, out in zip((height, width), node.shape[1:], strict=True))
     return torch.from_numpy(np.outer(rows, columns).ravel() * (node.shape[0] // node.groups)).double()
+
+
+def _reached_through(node: Node, mask: Tensor) -> Tensor:
+    """[H x W, C] float64: every output gives one back through each kept tap, so the transposed convolution of ones."""
+    span = node.dilation * (node.kernel - 1) + 1
+    left = [(size + 2 * node.padding - span) % node.stride for size in node.in_shape[1:]]  # read by no output
+    ones = torch.ones(1, *node.shape, dtype=torch.float64)
+    reached = F.conv_transpose2d(
+        ones, mask.cpu().double(), None, node.stride, node.padding, left, node.groups, node.dilation
+    )
+    return reached[0].round_().flatten(1).T.contiguous()
+
+
+def operations(value: Tensor, pixels: Tensor, reached: Tensor) -> Tensor:
+    """Effective operations of each row, [rows], whole numbers: value [rows, C, H, W] into a convolution.
+
+    pixels: its non-zero map, [rows, H x W]; reached: as `reached_outputs` gives it.
+    """
+    if reached.dim() == 1:
+        return pixels.double() @ reached
+    if (found := _as_rows(value)) is not None:
+        x_RC, offset = found
+        out = torch.empty(pixels.shape, dtype=torch.int32)
+        out_R, reached_PC = out.view(-1).numpy(), reached.to(torch.int32).numpy()
+        spread(lambda a, b: kernels.reached_per_row(x_RC, offset, reached_PC, out_R, a, b), len(out_R), value.shape[1])
+        return out.sum(1)
+    each = reached.T.to(torch.int32).view(1, *value.shape[1:])
+    return torch.where(value != 0, each, 0).flatten(1).sum(1)
 
 
 def nonzero_map(value: Tensor) -> tuple[Tensor, Tensor]:

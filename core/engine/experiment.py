@@ -25,6 +25,7 @@ from core.energy.modes import MODES
 from core.energy.price import energy_pj, firing_rate
 from core.energy.profiles import profiles
 from core.engine.checkpoint import set_aside
+from core.engine.compress import parameters
 from core.engine.convert import convert, require_convertible
 from core.engine.count import Counter
 from core.engine.data import LIMIT_SEED, Normaliser, Splits, evaluation_batches, split
@@ -328,7 +329,7 @@ def _summarise(
     return Summary(
         accuracy=float((answers == predictions.label).mean()),
         f1_macro=f1_macro(confusion(predictions.label, answers, predictions.classes)),
-        params=sum(parameter.numel() for parameter in trainer.network.parameters()),
+        params=parameters(trainer.network),
         acs=tally.acs,
         macs=tally.macs,
         energy_pj=energy_pj(tally.acs, tally.macs, profiles()[DEFAULT_PROFILE]),

@@ -90,11 +90,17 @@ def accumulates(spikes_L: Sequence[Tensor], reached_L: Sequence[Tensor]) -> Tens
     """Accumulates of a batch, [] float64: sum over layers, rows and pixels of spikes x the outputs that they reach.
 
     spikes_L: of each value that synapses read, [rows, K, H, W] in {0, 1}; reached_L: for each of them [H x W], F of
-    every pixel (`core.engine.count.reached_outputs`) summed over the layers that read it. Float64, so that the sum is
+    every pixel (`core.engine.count.reached_outputs`), or [H x W, K], summed over the layers that read it. Float64, so that the sum is
     the integer that the counter finds; the gradient passes through the surrogates.
     """
     rows = zip(spikes_L, reached_L, strict=True)
-    return torch.stack([(spikes.sum(1).flatten(1).double() @ reached).sum() for spikes, reached in rows]).sum()
+
+    def of_value(spikes: Tensor, reached: Tensor) -> Tensor:
+        if reached.dim() == 1:
+            return (spikes.sum(1).flatten(1).double() @ reached).sum()
+        return (spikes.sum(0).flatten(1).double() * reached.T).sum()
+
+    return torch.stack([of_value(*row) for row in rows]).sum()
 
 
 def accumulates_penalty(acs: Tensor, target: float) -> Tensor:

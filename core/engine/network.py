@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from core.backbones.plan import Node, Plan
+from core.compression import bits_of
+from core.engine.compress import CompressedConv, kernel_of, mask_of
 from core.engine.data import stream
 from core.engine.encodings import ENCODINGS
 from core.engine.fast.fused import DTYPES, FusedMaxPool, is_compiled, spikes
@@ -45,6 +47,8 @@ class Network(nn.Module):
     the sums so far, and V starts at v_threshold / 2, so that a rate is rounded and not cut (Bu et
     al., AAAI 2022, arXiv:2202.01440).
 
+    A compressed network (`core.engine.compress`) keeps what its kernels are made of and computes with them.
+
     A network of counts (`core.engine.thermometer`) passes them on in training, and in evaluation the same as T binary
     steps; within `passing_counts` counts there too.
     """
@@ -69,10 +73,15 @@ class Network(nn.Module):
         self.seed_encoding()
         learned = Learned(config.neuron) if self.spiking else nn.Module()
         learns = any(True for _ in learned.parameters())
+        bits = bits_of(plan, config.compression) if config.compression.is_on else None
         for node in plan.nodes:
             if node.op not in _RULES:
                 raise UnknownLayer(layer=node.name, kind=node.op)
-            if (layer := _layer(node, config.neuron if learns else None)) is not None:
+            if node.op == "conv" and bits is not None:
+                layer: nn.Module | None = CompressedConv(node, config.compression, bits[node.name])
+            else:
+                layer = _layer(node, config.neuron if learns else None)
+            if layer is not None:
                 attach(self, node.name, layer)
                 self._layers[node.name] = layer
         last_use = {name: node.name for node in plan.nodes for name in node.inputs}
@@ -121,6 +130,10 @@ class Network(nn.Module):
         if self._code:
             return gain(learned, self.config.neuron, node.numel * self.steps)
         return learned.log_threshold.neg().exp()
+
+    def mask(self, convolution: str) -> Tensor | None:
+        """Which weights of a convolution are kept, bool in the kernel's shape; None where all are."""
+        return mask_of(self._layers[convolution])
 
     def learned(self, activation: str) -> Learned | None:
         """What the neurons of an activation learn; None where they learn nothing."""
@@ -186,7 +199,7 @@ class Network(nn.Module):
             layer = self._layers[node.name]
             self._tell(node, inputs, None)
             (x,) = self._fitted(node, inputs)
-            out = F.conv2d(x, layer.weight, None, layer.stride, layer.padding, layer.dilation, layer.groups)
+            out = F.conv2d(x, kernel_of(layer), None, layer.stride, layer.padding, layer.dilation, layer.groups)
             return {f"{node.name} without bias": out}
         if node is not group.out:
             return {}
@@ -429,6 +442,8 @@ def initialise(network: Network, seed: int) -> None:
         bound = math.sqrt(6 / node.fan_in) if direct else 1 / math.sqrt(node.fan_in)
         weight = torch.empty(layer.weight.shape).uniform_(-bound, bound, generator=generator)
         layer.weight.copy_(weight)
+        if isinstance(layer, CompressedConv):
+            layer.start_scores()
         if layer.bias is not None:
             bias = torch.empty(layer.bias.shape).uniform_(-bound, bound, generator=generator)
             layer.bias.copy_(torch.zeros_like(bias) if direct else bias)

@@ -56,6 +56,7 @@ class Objective:
         ]
         self._loss = training.loss if spiking else "mean"
         self._reached = _reached_by_value(network) if spiking and training.ac_penalty > 0 else {}
+        self._prunes = config.compression.keep < 1
 
     def __call__(self, x: Tensor, labels_N: Tensor, teacher_NC: Tensor | None = None, progress: float = 1.0) -> Step:
         """x: [N, 3, H, W] normalised; teacher_NC: the teacher's raw outputs where `needs_teacher`.
@@ -64,6 +65,8 @@ class Objective:
         """
         training, terms = self._training, {}
         ac_share = ramp(training.ac_ramp, progress) if self._reached else 0.0
+        if ac_share and self._prunes:  # which weights are kept may have changed
+            self._reached = _reached_by_value(self._network)
         spikes_L: list[Tensor] = []
         read: dict[str, Tensor] = {}
         seen: list[Tensor] = []
@@ -129,12 +132,17 @@ def ramp(ends: tuple[float, float], progress: float) -> float:
 
 
 def _reached_by_value(network: Network) -> dict[str, Tensor]:
-    """F of every pixel of each value of spikes, [H x W] float64, summed over the layers whose synapses read it."""
+    """F of every pixel of each value of spikes, [H x W] float64, summed over the layers whose synapses read it.
+
+    Where weights are pruned of every channel too, [H x W, C].
+    """
     nodes = {node.name: node for node in network.plan.nodes}
     reached: dict[str, Tensor] = {}
     for node in network.plan.nodes:
         if node.op in SYNAPTIC and nodes[node.inputs[0]].spikes:
-            own = reached_outputs(node)
+            own = reached_outputs(node, network.mask(node.name))
+            if network.config.compression.keep < 1 and own.dim() == 1:  # too few weights to prune
+                own = own[:, None].expand(-1, node.in_shape[0])
             reached[node.inputs[0]] = reached[node.inputs[0]] + own if node.inputs[0] in reached else own
     return reached
 

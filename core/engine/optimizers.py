@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from core.engine.compress import is_scores
 from core.engine.network import Network
 from core.schemas.run import TrainingConfig
 
@@ -20,7 +21,7 @@ def optimizer(network: Network, training: TrainingConfig) -> torch.optim.Optimiz
     """Adam (Kingma & Ba 2015), AdamW (Loshchilov & Hutter 2019), or SGD with (Nesterov's) momentum.
 
     AdamW and SGD decay convolution weights only: a bias, a normalisation's scale and what a neuron learns do not grow
-    with depth, and decay would pull them from their meaning. Adam's L2 term touches everything, as in torch.
+    with depth, and decay would pull them from their meaning; scores of weights only have an order. Adam's L2 term touches everything, as in torch.
     What neurons learn forms a group of its own where `neuron_lr_factor` is not 1.
     """
     groups = _groups(network, training)
@@ -65,18 +66,27 @@ def set_rate(of: torch.optim.Optimizer, rate: float) -> None:
 def _groups(network: Network, training: TrainingConfig) -> list[dict[str, Any]]:
     """Every parameter in one group. Their order is that of older versions, in which checkpoints number them."""
     apart = _learned_by_neurons(network) if training.neuron_lr_factor != 1 else []
-    rest = [parameter for parameter in network.parameters() if all(parameter is not other for other in apart)]
+    rest = [parameter for parameter in network.parameters() if not _is_among(parameter, apart)]
     if training.optimizer == "adam":
         groups: list[dict[str, Any]] = [{"params": rest}]
     else:
+        scores = [parameter for name, parameter in network.named_parameters() if is_scores(name)]
+        decayed = [parameter.dim() > 1 and not _is_among(parameter, scores) for parameter in rest]
         groups = [
-            {"params": [parameter for parameter in rest if parameter.dim() > 1]},
-            {"params": [parameter for parameter in rest if parameter.dim() <= 1], "weight_decay": 0.0},
+            {"params": [parameter for parameter, decays in zip(rest, decayed, strict=True) if decays]},
+            {
+                "params": [parameter for parameter, decays in zip(rest, decayed, strict=True) if not decays],
+                "weight_decay": 0.0,
+            },
         ]
     groups = [group | {"lr_factor": 1.0} for group in groups]
     if apart:
         groups.append({"params": apart, "weight_decay": 0.0, "lr_factor": training.neuron_lr_factor})
     return groups
+
+
+def _is_among(parameter: nn.Parameter, others: list[nn.Parameter]) -> bool:
+    return any(parameter is other for other in others)
 
 
 def _learned_by_neurons(network: Network) -> list[nn.Parameter]:

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from core.analysis.predictions import predict
 from core.bundle import Bundle
 from core.datasets.spec import Dataset
+from core.engine.compress import instead
 from core.engine.count import Counter
 from core.engine.data import Normaliser, stream
 from core.engine.network import Network
@@ -151,18 +152,13 @@ def blurred(images: Tensor, sigma: float) -> Tensor:
 
 @contextmanager
 def rounded_weights(network: Network, bits: int) -> Iterator[None]:
-    """Weights of convolutions, the classifier's among them, at `bits` bits while the block runs; the rest in full."""
+    """Weights of convolutions, the classifier's among them, at `bits` bits while the block runs; the rest in full.
+
+    Of a compressed network those that it computes with.
+    """
     layers = [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
-    kept = [layer.weight.detach().clone() for layer in layers]
-    with torch.no_grad():
-        for layer in layers:
-            layer.weight.copy_(rounded(layer.weight, bits))
-    try:
+    with instead(layers, lambda weight: rounded(weight, bits)):
         yield
-    finally:
-        with torch.no_grad():
-            for layer, weight in zip(layers, kept, strict=True):
-                layer.weight.copy_(weight)
 
 
 def rounded(weight: Tensor, bits: int) -> Tensor:

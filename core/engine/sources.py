@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
 
+from core.backbones.plan import SYNAPTIC
 from core.bundle import Bundle
+from core.engine.compress import kernel_of
 from core.engine.network import Network
 from core.errors import BadValue, BundleCorrupt
 from core.recipes.build import plan_of
@@ -88,6 +91,22 @@ def load_state(bundle: Bundle, device: torch.device) -> dict[str, Tensor]:
     except SafetensorError as error:
         raise BundleCorrupt(file=WEIGHTS, why=f"{str(error)[:500]}.") from None
     return {name: value.to(device) for name, value in state.items()}
+
+
+def kernels(bundle: Bundle) -> dict[str, np.ndarray]:
+    """What the convolutions of a compressed run compute with, [C_out, C_in / groups, K, K] float32 each, by name.
+
+    Empty for any other run. Raises BundleCorrupt.
+    """
+    if not bundle.config().compression.is_on:
+        return {}
+    network = trained(bundle)
+    with torch.no_grad():
+        return {
+            node.name: kernel_of(network.get_submodule(node.name)).numpy()
+            for node in network.plan.nodes
+            if node.op in SYNAPTIC
+        }
 
 
 def trained(bundle: Bundle, device: torch.device = CPU, *, fused: bool = True) -> Network:

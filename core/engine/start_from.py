@@ -17,6 +17,9 @@ before all its input has come, and max-pools are ORs of spikes that are no therm
 that. Gates see the mean of the steps so far as a step's value. Other neurons start with the same input over their
 threshold.
 
+Weights to be compressed start at those of the source, with its scores where both learn them, else with scores that have
+their order. A target without compression takes what a compressed source computes with.
+
 Where no weights stand between two activations that want different scales (a shortcut of currents through layers of
 different theta), fixed thresholds cannot follow: there the geometric mean is taken. With `learn_threshold` in the target
 every threshold is carried over as it is. Between a CNN and a spiking network weights are copied and neurons start as
@@ -33,6 +36,7 @@ from torch import Tensor
 
 from core.backbones.plan import Node, Plan
 from core.backbones.readout import readout
+from core.engine.compress import CompressedConv, is_scores, plain_state
 from core.engine.convert import UNITS, Classes, passed_on, rescale
 from core.engine.network import Network
 from core.errors import BadValue
@@ -64,11 +68,14 @@ def _shapes(plan: Plan) -> list[tuple[object, ...]]:
 def adapted(plan: Plan, state: State, source: RunConfig, target: RunConfig) -> State:
     """`adapt` for a plan that both configs share."""
     network = Network(plan, target)
+    if source.compression.is_on and not target.compression.is_on:
+        state = _uncompressed(plan, state, source)
     acts = {node.name for node in network.act_nodes}
     shared = {name: value for name, value in state.items() if name.rpartition(".")[0] not in acts}
     network = network.to(next(value.dtype for value in shared.values() if value.is_floating_point()))
     missing = set(network.load_state_dict(shared, strict=False).missing_keys)
-    if lacking := sorted(name for name in missing if name.rpartition(".")[0] not in acts):
+    unscored = set(filter(is_scores, missing))
+    if lacking := sorted(name for name in missing - unscored if name.rpartition(".")[0] not in acts):
         raise BadValue(field="weights", value=lacking[0], expected="among the weights to start from")
     if source.kind is target.kind is Kind.SNN:
         before = {name: _before(name, state, source) for name in acts}
@@ -78,8 +85,32 @@ def adapted(plan: Plan, state: State, source: RunConfig, target: RunConfig) -> S
             if node.op in ("conv", "bn"):
                 read, made = scales[node.name]
                 if bool((read != 1).any() or (made != 1).any()):  # else no bit changes
-                    rescale(network.get_submodule(node.name), read, made)
+                    layer = network.get_submodule(node.name)
+                    if isinstance(layer, CompressedConv) and source.compression.is_on:
+                        require_one_scale(layer, read, made, target)
+                    rescale(layer, read, made)
+    for name in unscored:
+        network.get_submodule(name.rpartition(".")[0]).start_scores()
     return {name: value.clone() for name, value in network.state_dict().items()}
+
+
+def _uncompressed(plan: Plan, state: State, config: RunConfig) -> State:
+    """The state of a compressed network with its kernels for weights. Raises BadValue where something is missing."""
+    network = Network(plan, config).to(next(value.dtype for value in state.values() if value.is_floating_point()))
+    if lacking := network.load_state_dict(state, strict=False).missing_keys:
+        raise BadValue(field="weights", value=lacking[0], expected="among the weights to start from")
+    return plain_state(network)
+
+
+def require_one_scale(layer: CompressedConv, read: Tensor, made: Tensor, target: RunConfig) -> None:
+    """Raise BadValue where channels would be scaled apart: levels have one distance, and magnitudes one order."""
+    apart = bool((read != read[0]).any() or (made != made[0]).any())
+    if apart and (layer.bits or layer.scores is None):
+        raise BadValue(
+            field="neuron",
+            value=target.neuron.model,
+            expected="as in the run to start from: its thresholds differ, and compressed weights cannot take them up",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -72,9 +73,16 @@ class Source:
         return self.config.is_converted and node.op in SUMMED and not node.constant
 
 
-def read(bundle: Bundle) -> Source:
-    """The network of a finished bundle. Raises BundleCorrupt, UnknownName where its data set is not known here."""
+def read(bundle: Bundle, kernels: Mapping[str, np.ndarray] | None = None) -> Source:
+    """The network of a finished bundle. Raises BundleCorrupt, UnknownName where its data set is not known here.
+
+    kernels: what the convolutions of a compressed run compute with, by name (`core.engine.sources.kernels`), which a
+    bundle holds as what they are made of. ValueError where they are not given.
+    """
     config = bundle.config()
+    if config.compression.is_on and not kernels:
+        raise ValueError("a compressed network needs its kernels")
+    made = {f"{name}.weight": kernel for name, kernel in (kernels or {}).items()}
     encoding = config.encoding if config.kind is Kind.SNN else "direct"
     plan = plan_of(config).encoded(encoding)
     spec = DATASETS[config.dataset]
@@ -84,7 +92,7 @@ def read(bundle: Bundle) -> Source:
     source = Source(
         config=config,
         plan=plan,
-        weights=bundle.weights(),
+        weights={name: value for name, value in bundle.weights().items() if not name.endswith(".scores")} | made,
         classes=tuple(bundle.predictions().classes),
         scale=(1 / (255 * std)).astype(np.float32),
         shift=(-mean / std).astype(np.float32),

@@ -19,6 +19,7 @@ from spikingjelly.activation_based import functional, neuron, surrogate
 from torch import Tensor, nn
 
 from core.backbones.plan import Node
+from core.engine.compress import plain_layer
 from core.engine.network import Network
 from core.errors import UnknownLayer
 from core.exchange.source import SUMMED
@@ -108,7 +109,7 @@ class PlainNetwork(nn.Module):
 
 def _plain_layer(network: Network, node: Node) -> nn.Module | None:
     if node.op in ("conv", "bn"):
-        return network.get_submodule(node.name)
+        return plain_layer(network.get_submodule(node.name))
     if node.op == "act":
         return _neuron(network, node) if network.spiking else nn.ReLU()
     if node.op == "maxpool":

@@ -15,7 +15,8 @@ from importlib.metadata import version
 from torch import Tensor, nn
 
 from core.backbones.plan import Node
-from core.engine.count import nonzero_map, reached_outputs
+from core.engine.compress import plain_state
+from core.engine.count import nonzero_map, operations, reached_outputs
 from core.engine.network import Network
 from core.errors import PackageMissing
 from core.exchange.source import SUMMED
@@ -38,9 +39,18 @@ class Call:
 
     @property
     def effective(self) -> int:
-        """Taps that a non-zero element reaches, over all of them: the rule of the mode exact, at every step."""
-        pixels, _ = nonzero_map(self.x.flatten(0, 1))
-        return int((pixels.double() @ reached_outputs(self.node).to(pixels.device)).sum())
+        """Kept taps that a non-zero element reaches, over all of them: the rule of the mode exact, at every step."""
+        return self._reaching(self.network.mask(self.node.name))
+
+    @property
+    def unpruned(self) -> int:
+        """The same as if no weight were pruned."""
+        return self._reaching(None)
+
+    def _reaching(self, mask: Tensor | None) -> int:
+        x = self.x.flatten(0, 1)
+        pixels, _ = nonzero_map(x)
+        return int(operations(x, pixels, reached_outputs(self.node, mask).to(pixels.device)).sum())
 
     @property
     def dense(self) -> int:
@@ -76,7 +86,7 @@ class Tool:
 def rebuilt(network: Network) -> nn.Module:
     """In SpikingJelly's own layers, with the weights of `network`."""
     model = Rebuilt(network.plan, network.config)
-    model.load_state_dict(network.state_dict())
+    model.load_state_dict(plain_state(network))
     return model.to(next(network.parameters())).eval()
 
 
@@ -89,18 +99,23 @@ def plain(network: Network) -> nn.Module:
 
 
 def spikingjelly_rule(call: Call) -> Found | None:
-    """One call over all steps of a batch: ACs where the whole input is 0 and 1, else a MAC a weight and output."""
+    """One call over all steps of a batch: ACs where the whole input is 0 and 1, else a MAC a weight and output.
+
+    It looks at no weight: a pruned one is charged as any other.
+    """
     if call.node.op == "bn":
         return 0, call.x.numel()
     if call.node.op != "conv":
         return None
     spikes = bool(((call.x == 0) | (call.x == 1)).all())
-    return (call.effective, 0) if spikes else (0, call.dense)
+    return (call.unpruned, 0) if spikes else (0, call.dense)
 
 
 def spikingjelly_reason(node: Node, network: Network) -> str:
     if node.op == "bn":
         return "SpikingJelly counts normalisations; exact folds them into the weights."
+    if network.spiking and network.mask(node.name) is not None and network.plan.node(node.inputs[0]).spikes:
+        return "SpikingJelly charges pruned weights as others; exact charges the kept ones alone."
     return _dense_reason("SpikingJelly", node, network)
 
 

@@ -17,6 +17,7 @@ from core.recipes.catalog import RECIPES
 from core.registry import Registry
 from core.schemas.architecture import AS_DEFINED, ArchitectureConfig
 from core.schemas.base import Frozen
+from core.schemas.compression import CompressionConfig, written
 from core.schemas.request import RunRequest
 from core.schemas.run import Kind, RunConfig
 from core.schemas.stages import fitted
@@ -79,6 +80,16 @@ def architecture_of(overrides: Mapping[str, Any]) -> ArchitectureConfig:
         raise BadValue(**fault.fields | {"field": f"architecture.{fault.fields['field']}"}) from None
 
 
+def compression_of(overrides: Mapping[str, Any]) -> CompressionConfig:
+    """The compression that overrides of it alone give: for a network without a run. Raises BadValue."""
+    content = {name: _read(f"compression.{name}", value, None) for name, value in overrides.items()}
+    try:
+        return CompressionConfig.model_validate(content)
+    except ValidationError as error:
+        fault = translate(error)
+        raise BadValue(**fault.fields | {"field": f"compression.{fault.fields['field']}"}) from None
+
+
 def options_of(config: RunConfig) -> dict[str, Any]:
     """The options of a config's network as overrides of a request."""
     return {f"architecture.{name}": value for name, value in config.architecture if value is not None}
@@ -101,13 +112,47 @@ def override(config: RunConfig, overrides: Mapping[str, Any], *, mask: str | lis
 
 
 def _settled(config: RunConfig) -> RunConfig:
-    """The config with the options of its network written in the one way that equal networks share."""
+    """The config with the options and the compression of its network written in the one way that equal networks share."""
 
     def plan_with(architecture: ArchitectureConfig) -> Plan:
         return plan_of(config.model_copy(update={"architecture": architecture}))
 
-    architecture = settled(config.backbone, config.definition, config.architecture, plan_with)
-    return config if architecture == config.architecture else config.model_copy(update={"architecture": architecture})
+    changed = {
+        "architecture": settled(config.backbone, config.definition, config.architecture, plan_with),
+        "compression": settled_compression(
+            config.compression,
+            config.mask,
+            config.backbone,
+            layout_of(config.backbone, config.definition, config.architecture).blocks,
+        ),
+    }
+    changed = {name: value for name, value in changed.items() if value != getattr(config, name)}
+    return config.model_copy(update=changed) if changed else config
+
+
+def settled_compression(
+    found: CompressionConfig, mask: tuple[str, ...], backbone: str, blocks: tuple[str, ...]
+) -> CompressionConfig:
+    """Without what changes nothing: bits of a block that is left out or that has no others, scores where all is kept.
+
+    `blocks`: all removable ones. Raises BadValue for bits of a block that the backbone has not.
+    """
+    by_name = {block.lower(): block for block in blocks}
+    for block in found.by_block:
+        if block.lower() not in by_name:
+            raise BadValue(
+                field="compression.block_bits",
+                value=found.block_bits,
+                expected=f"of blocks that {backbone} has: {', '.join(blocks)}, not {block}",
+            )
+    bits = {by_name[block.lower()]: n for block, n in found.by_block.items()}
+    own = {block: bits[block] for block in blocks if block in mask and bits.get(block, found.bits) != found.bits}
+    changed: dict[str, Any] = {"block_bits": written(own)}
+    if found.ends_bits == found.model_copy(update=changed | {"ends_bits": None}).bits_of_ends:
+        changed["ends_bits"] = None
+    if found.keep == 1:
+        changed["scores"] = "learned"
+    return found.model_copy(update=changed)
 
 
 def _replaced(config: RunConfig, overrides: Mapping[str, Any]) -> RunConfig:

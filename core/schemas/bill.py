@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from core.schemas.base import Frozen
+from core.schemas.compression import Size
 
 
 class LayerBill(Frozen):
@@ -26,6 +27,9 @@ class LayerBill(Frozen):
     )
     firing_rate: float | None = Field(description="of the layer's own neurons; None where it has none")
     firing_rate_per_step: list[float] | None
+    kept_params: int | None = Field(default=None, description="weights that are not pruned; null: all, or no weights")
+    weight_bits: int | None = Field(default=None, description="of a weight; null: float32, or no weights")
+    bit_synops: float = Field(default=0.0, description="synaptic operations of `exact` x bits of a weight")
 
 
 class Layers(Frozen):
@@ -37,3 +41,8 @@ class Layers(Frozen):
     total_acs: float
     total_macs: float
     total_energy_pj: float
+    size: Size | None = Field(default=None, description="of the weights; null in what was stored without it")
+    total_bit_synops: float = 0.0
+    total_bit_synops_by_rate: float = Field(
+        default=0.0, description="by LitE-SNN's formula: kept weights x bits x firing rate x output places"
+    )

@@ -40,6 +40,13 @@ def conflicts(config: RunConfig) -> Iterator[Conflict]:
     """Every conflict in `config`, the ones that concern both kinds of network first."""
     yield from _of_training(config.training)
     spiking = config.kind == "snn"
+    if spiking and config.start == "converted" and config.compression.is_on:
+        yield Conflict(
+            "start",
+            "converted",
+            "random or bundle where weights are compressed: balanced thresholds scale each channel, and few bits have no "
+            "room for that",
+        )
     if config.training.max_epochs == 0:
         converted = spiking and config.start == "converted" and config.training.teacher_epochs
         if not converted and config.start != "bundle":

@@ -15,7 +15,9 @@ from core.schemas.run import Kind
 #: The tag of runs that came with the product: finds them on Runs and Explore alike.
 GALLERY_TAG = "gallery"
 #: What a plot of many runs can lay along its axes, and by what it can tell its marks apart (`core.report.charts.axes`).
-XAxis = Literal["energy", "synops", "params", "model_bytes", "steps"]
+XAxis = Literal[
+    "energy", "synops", "params", "model_bytes", "kept_bytes", "bitmap_bytes", "entropy_bytes", "steps"
+]  # fmt: skip
 YAxis = Literal["accuracy", "f1_macro"]
 Grouping = Literal["family", "backbone", "kind", "dataset", "sweep", "mask", "recipe"]
 
@@ -87,6 +89,11 @@ class ParetoPoint(Named):
     sweep_ids: list[str] = Field(default_factory=list)
     tags: list[str] = Field(default_factory=list)
     model_bytes: int | None = Field(default=None, description="weights in float32: 4 bytes a parameter")
+    kept_bytes: int | None = Field(
+        default=None, description="all parameters, of convolutions' weights the bits of the kept ones alone"
+    )
+    bitmap_bytes: int | None = Field(default=None, description="the same and a bit for each weight's place")
+    entropy_bytes: int | None = Field(default=None, description="the same with the places at the entropy bound")
     other: dict[str, float] = Field(
         default_factory=dict, description="operations beside ACs and MACs, per inference: memory accesses and addresses"
     )

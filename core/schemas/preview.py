@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from core.schemas.base import Frozen
+from core.schemas.compression import Size
 from core.schemas.run import RunConfig, RunState
 
 
@@ -15,6 +16,8 @@ class LayerPreview(Frozen):
     output_shape: tuple[int, ...]
     params: int
     dense_macs: int
+    kept_params: int | None = Field(default=None, description="weights that are kept, where any are pruned")
+    weight_bits: int | None = Field(default=None, description="of quantised weights")
 
 
 class EqualRun(Frozen):
@@ -44,6 +47,7 @@ class Preview(Frozen):
     dense_macs: int = Field(description="of one pass; a spiking network runs T of them")
     macs: int = Field(description="in `paper` mode, one time step")
     neurons: int
+    size: Size | None = Field(default=None, description="of the weights, by arithmetic")
     layers: list[LayerPreview]
     training_memory_bytes: int = Field(
         description="estimate: weights, gradients, optimiser and saved activations of one batch"

@@ -70,7 +70,8 @@ class LayerCounts(Frozen):
 
     Static fields are per sample and step. `ac` and `mac` are effective synaptic operations: each
     non-zero input element costs its in-bounds taps times the output channels of its group; AC when the
-    layer's input is spikes (every element 0 or 1), else MAC. Layers without weights have ac = mac = 0.
+    layer's input is spikes (every element 0 or 1), else MAC. Layers without weights have ac = mac = 0. `dense_ops`
+    are those of all weights, pruned or not.
     """
 
     name: str
@@ -88,6 +89,13 @@ class LayerCounts(Frozen):
     constant_input: bool = Field(default=False, description="the same at every step, so computed once")
     one_output: bool = Field(
         default=False, description="layer-synchronous: gives one output for all T steps, with its bias added once"
+    )
+    kept_params: Count | None = Field(
+        default=None, description="weights that are not pruned, the bias apart; null: all. Pruned ones cost nothing"
+    )
+    weight_bits: int | None = Field(default=None, ge=1, le=8, description="of a quantised weight; null: float32")
+    input_bits: int | None = Field(
+        default=None, ge=1, le=8, description="of quantised weights' input where it is whole numbers: 8 for pixels"
     )
     ac: Row[int] = ()
     mac: Row[int] = ()

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from core.schemas.architecture import AS_DEFINED, ArchitectureConfig
 from core.schemas.base import Frozen, digest
+from core.schemas.compression import AS_TRAINED, CompressionConfig
 from core.schemas.conflicts import conflicts
 from core.schemas.stages import MOST_STEPS, Stage
 
@@ -173,6 +174,7 @@ class RunConfig(Frozen):
         default=99.9, gt=50.0, le=100.0, description="of each layer's activations, which becomes its threshold"
     )
     neuron: NeuronConfig = NeuronConfig()
+    compression: CompressionConfig = AS_TRAINED
     training: TrainingConfig = TrainingConfig()
 
     @model_validator(mode="after")
@@ -268,6 +270,7 @@ _SPIKING_ONLY = (
 _ADDED = {
     "start": "random", "start_bundle": None, "conversion_percentile": 99.9, "input": "normalised",
     **{f"architecture.{name}": None for name in ArchitectureConfig.model_fields},
+    **{f"compression.{name}": value for name, value in AS_TRAINED},
     "neuron.decay_input": True, "neuron.v_start": "zero", "neuron.detach_reset": False, "neuron.learn_threshold": False,
     **{
         f"training.{name}": TrainingConfig.model_fields[name].default

@@ -136,6 +136,10 @@ def test_the_table_shows_layers_total_and_what_the_mode_means(count):
         (("--mode", "papre"), "Did you mean paper"),
         (("--definition", "imagenet", "--dataset", "digits"), "impossible"),
         (("--definition", "paper"), "definition named 'paper'"),
+        (("--keep", "0"), "compression.keep is 0.0; it must be above 0"),
+        (("--keep", "1.5"), "compression.keep is 1.5; it must be at most 1"),
+        (("--bits", "9"), "compression.bits is 9; it must be at most 8"),
+        (("--block-bits", "X1:2"), "compression.block_bits is 'X1:2'"),
         (("--set", "stem_width"), "FIELD=VALUE"),
         (("--set", "stem_with=64"), "Did you mean stem_width"),
         (("--set", "neuron.tau=2"), "architecture option named 'neuron.tau'"),
@@ -194,3 +198,22 @@ def test_an_impossible_mask_is_told_block_by_block(count):
     assert code == 1 and line in err and "Before that: S2.1 left out." in err
     code, out, _ = count(*args, "--json")
     assert json.loads(out)["fields"]["trace"] == ["S2.1 left out", line]
+
+
+def test_a_compressed_network_says_what_is_kept_and_three_sizes(count):
+    content = as_json(count, "--mask", "P", "--keep", "0.2", "--bits", "2", "--block-bits", "F9:1")
+    layers = {layer["name"]: layer for layer in content["layers"]}
+    # 512 x 64 weights, of which floor(0.8 n) go
+    assert (layers["F9.squeeze.conv"]["kept_params"], layers["F9.squeeze.conv"]["weight_bits"]) == (32_768 - 26_214, 1)
+    assert (layers["stem.conv"]["weight_bits"], layers["F4.squeeze.conv"]["weight_bits"]) == (4, 2)
+    assert layers["F9.squeeze.bn"]["kept_params"] is None
+    convolutions = [layer for layer in content["layers"] if layer["kind"] == "conv"]
+    bits = sum(layer["kept_params"] * layer["weight_bits"] for layer in convolutions)
+    size = content["size"]
+    assert size["kept"] == sum(layer["kept_params"] for layer in convolutions)
+    assert size["kept_bytes"] == -(-bits // 8)
+    assert size["bitmap_bytes"] == -(-(bits + size["weights"]) // 8)
+    assert size["kept_bytes"] < size["entropy_bytes"] < size["bitmap_bytes"]
+    assert 4 * size["weights"] + size["rest_bytes"] == 4 * content["params"]
+    _, shown, _ = count("--mask", "P", "--keep", "0.2", "--bits", "2")
+    assert "Size, entropy bound" in shown and "108,628 of 543,104 (20 %)" in shown

@@ -183,6 +183,7 @@ def test_the_worked_example_of_the_docs():
         "paper": (58, 0),
         "syops": (58, 0),
         "exact": (26, 0),
+        "exact+bits": (26, 0),
         "exact+neuron": (62, 18),
         "memory": (62, 18),
     }
@@ -190,7 +191,7 @@ def test_the_worked_example_of_the_docs():
     by_hand += 26 * 0.1 + 4 * 3.2
     assert memory_pj(tallies["memory"], HOROWITZ) == pytest.approx(by_hand)
     text = (Path(__file__).parents[2] / "docs" / "accounting.md").read_text()
-    for name in ("paper", "exact", "exact+neuron", "memory"):
+    for name in ("paper", "exact", "exact+bits", "exact+neuron", "memory"):
         row = next(line for line in text.splitlines() if line.startswith(f"| `{name}` | ") and " pJ |" in line)
         assert row.endswith(f"| {price(tallies[name], HOROWITZ):.1f} pJ |")
     assert f"The {by_hand:.1f} pJ:" in text

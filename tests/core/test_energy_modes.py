@@ -429,7 +429,7 @@ def test_layers_that_cost_nothing_are_listed_by_name():
 
 
 def test_modes_say_what_they_are_and_an_unknown_one_suggests_a_near_one():
-    assert list(MODES) == ["paper", "syops", "exact", "exact+neuron", "memory"]
+    assert list(MODES) == ["paper", "syops", "exact", "exact+bits", "exact+neuron", "memory"]
     for name, mode in MODES.items():
         assert mode.name == name and mode.title and mode.description
     with pytest.raises(UnknownName, match="Did you mean exact"):

@@ -12,7 +12,7 @@ from core.energy.price import energy_pj
 from core.energy.profiles import profiles
 from core.report import priced as explored
 from core.report.charts import hypervolume, legend, pareto, pareto_marks, theme
-from core.report.charts.axes import X_AXES, group_of, x_of
+from core.report.charts.axes import SIZES, X_AXES, group_of, x_of
 from core.report.charts.pareto_marks import MANY, Spread, drawn, marks
 from core.report.charts.pareto_names import CROWD, FRONT_PX
 from core.report.tables import csv_rows as tables
@@ -170,8 +170,8 @@ def test_how_sure_is_about_the_mean_of_seeds_where_they_are_merged():
 @pytest.mark.parametrize("axis", X_AXES)
 def test_each_axis_shows_its_own_figure_and_finds_its_own_front(axis):
     small, big = (
-        run("small", acs=10, macs=5, params=10, model_bytes=40, time_steps=1),
-        run("big", acs=20, macs=6, accuracy=0.7, params=20, model_bytes=80),
+        run("small", acs=10, macs=5, params=10, **dict.fromkeys(SIZES, 40), time_steps=1),
+        run("big", acs=20, macs=6, accuracy=0.7, params=20, **dict.fromkeys(SIZES, 80)),
     )
     found = marks([small, big], x=axis, y="f1_macro")
     assert found.x.tolist() == [x_of(small, axis), x_of(big, axis)] and found.y.tolist() == pytest.approx([0.7, 0.6])

@@ -20,12 +20,15 @@ from core.cli.robustness_screen import print_robustness
 from core.datasets.catalog import DATASETS
 from core.datasets.load import load
 from core.energy.modes import MODES
+from core.energy.price import layers
 from core.energy.profiles import profiles
 from core.errors import BadValue
 from core.paper.measured import network_name
 from core.recipes.build import command
+from core.report import size_words
 from core.report.ensemble_words import OPTIMISTIC, energy_note, sentences
 from core.report.tables import ensemble_tables
+from core.schemas.bill import Layers
 from core.schemas.diagnostics import Calibration, Exits, Steps
 from core.schemas.ensemble import Ensemble
 from core.schemas.prices import DEFAULT_MODE, DEFAULT_PROFILE
@@ -56,6 +59,7 @@ def show(
     priced = {"mode": MODES[summary.mode], "profile": profiles()[summary.profile]}
     stopped = steps.curve(predictions, counts, **priced)
     left = exits.curve(predictions, counts, bundle.counts_per_sample(counts), **priced)
+    bill = layers(counts, {}, priced["mode"], priced["profile"])
     diagnostics = bundle.diagnostics()
     findings = gradient_findings(bundle.gradients()) + (diagnostic_findings(diagnostics) if diagnostics else [])
     if as_json:
@@ -65,6 +69,8 @@ def show(
                 "summary": summary.model_dump(mode="json"),
                 "environment": bundle.environment(),
                 "command": command(config),
+                "size": bill.size.model_dump(),
+                "bit_synops": {"exact": bill.total_bit_synops, "by_rate": bill.total_bit_synops_by_rate},
                 "calibration": scores.model_dump(mode="json"),
                 "steps": stopped.model_dump(mode="json"),
                 "exits": left.model_dump(mode="json"),
@@ -83,10 +89,19 @@ def show(
     say(f"per image    {format_count(summary.acs)} ACs, {format_count(summary.macs)} MACs (mode {summary.mode})")
     say(f"energy       {format_energy(summary.energy_pj)} per image, estimated ({summary.profile})")
     say(f"firing rate  {rate}")
+    if config.compression.is_on:
+        _print_compression(bill)
     _print_diagnostics(scores, stopped, left, findings)
     say(f"repeat       {command(config)}")
     for entry in files:
         say(f"{entry.bytes:>12}  {entry.name}")
+
+
+def _print_compression(bill: Layers) -> None:
+    for name, value in size_words.rows(bill.size):
+        say(f"{name:<24}{value}")
+    exactly, by_rate = (format_count(n) for n in (bill.total_bit_synops, bill.total_bit_synops_by_rate))
+    say(f"{'Bit-SynOps':<24}{exactly} per image, counted; {by_rate} by the mean rate, spikes alone")
 
 
 def _print_diagnostics(scores: Calibration, stopped: Steps, left: Exits, findings: list[str]) -> None:
@@ -285,8 +300,14 @@ def export(
 
     target = TARGETS[to]
     with whole_paths(path), DATASETS.looking_in(data or Settings().data):
-        Bundle(path).verify()
-        written = target.write(read(Bundle(path)), out)
+        bundle = Bundle(path)
+        bundle.verify()
+        kernels = None
+        if bundle.config().compression.is_on:
+            from core.engine import sources  # the engine: only for weights that have to be made first
+
+            kernels = sources.kernels(bundle)
+        written = target.write(read(bundle, kernels), out)
     if as_json:
         print_json({"files": [str(file) for file in written]})
         return

@@ -196,6 +196,21 @@ def maxpool_backward(g_NHWC, tap_NHWC, gx_NHWC, kernel, stride, start, stop):
 
 
 @compiled
+def reached_per_row(x_RC, offset, reached_PC, out_R, start, stop):
+    """Writes the sum of reached_PC over the non-zero channels of each row; row r is the pixel r % P."""
+    kind = x_RC.dtype.type
+    zero = kind(0)
+    pixels, channels = reached_PC.shape
+    for r in range(start, stop):
+        row = x_RC[r, offset : offset + channels]
+        reached = reached_PC[r % pixels]
+        total = np.int32(0)
+        for c in range(channels):
+            total = np.int32(total + (reached[c] if row[c] != zero else np.int32(0)))
+        out_R[r] = total
+
+
+@compiled
 def nonzero_per_row(x_RC, offset, channels, out_R, start, stop):
     """Writes the number of non-zero ones among channels offset: of each row; returns whether one is neither 0 nor 1."""
     kind = x_RC.dtype.type

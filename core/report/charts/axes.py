@@ -26,9 +26,18 @@ X_AXES = {
         Axis(name="synops", short="SynOps", words="synaptic operations (AC + MAC) per inference"),
         Axis(name="params", short="parameters", words="parameters"),
         Axis(name="model_bytes", short="model size", words="weights in float32"),
+        Axis(name="kept_bytes", short="size, kept bits", words="parameters at their bits, places not stored"),
+        Axis(name="bitmap_bytes", short="size, with a bitmap", words="parameters at their bits, places as a bitmap"),
+        Axis(
+            name="entropy_bytes",
+            short="size, entropy bound",
+            words="parameters at their bits, places at the entropy bound",
+        ),
         Axis(name="steps", short="time steps", words="time steps T (a CNN makes one pass)"),
     )
 }
+#: Axes in bytes.
+SIZES = ("model_bytes", "kept_bytes", "bitmap_bytes", "entropy_bytes")
 #: To keep high.
 Y_AXES = {
     axis.name: axis
@@ -57,8 +66,8 @@ def x_of(point: ParetoPoint | PublishedPoint, axis: str) -> float | None:
         return None if point.acs is None or point.macs is None else point.acs + point.macs
     if axis == "params":
         return point.params
-    if axis == "model_bytes":
-        return getattr(point, "model_bytes", None)
+    if axis in SIZES:
+        return getattr(point, axis, None)
     return getattr(point, "time_steps", None)
 
 
@@ -83,12 +92,10 @@ def x_unit(values: Sequence[float], axis: str) -> tuple[float, str]:
         return 1.0, ""
     for factor, word in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if middle >= factor:
-            return factor, f", {word}B" if axis == "model_bytes" else {
-                "G": ", billion",
-                "M": ", million",
-                "k": ", thousand",
-            }[word]
-    return 1.0, ", bytes" if axis == "model_bytes" else ""
+            return factor, f", {word}B" if axis in SIZES else {"G": ", billion", "M": ", million", "k": ", thousand"}[
+                word
+            ]
+    return 1.0, ", bytes" if axis in SIZES else ""
 
 
 def group_of(point: ParetoPoint, by: str) -> str:

@@ -1,4 +1,4 @@
-"""Fields of the config that a launch may change in its recipe: neuron, encoding, start, losses, training."""
+"""Fields of the config that a launch may change in its recipe: neuron, encoding, start, losses, compression, training."""
 
 from __future__ import annotations
 
@@ -58,6 +58,13 @@ FIELDS: dict[str, tuple[Field, ...]] = {
         Field("neuron.detach_reset", "Reset detached", "Whether the reset passes no gradient to its spike."),
         Field("neuron.surrogate", "Surrogate", "The smooth function whose slope stands in for the spike's."),
         Field("neuron.alpha", "Surrogate slope", "At the threshold; larger is steeper."),
+    ),
+    "Compression": (
+        Field("compression.keep", "Weights kept", "Share of each convolution's weights that is kept, such as 0.2; 1 keeps all."),
+        Field("compression.bits", "Weight bits", "1 to 8; 0 is float32."),
+        Field("compression.block_bits", "Weight bits of blocks", "Where they differ, as F4:2,F6:1."),
+        Field("compression.ends_bits", "Weight bits of the ends", "First and last convolution; else 4 where others are quantised."),
+        Field("compression.scores", "Weights kept by", "learned scores, or by the weights' magnitude."),
     ),
     "Input and start": (
         Field("time_steps", "Time steps T", "How often the spiking network sees the image."),

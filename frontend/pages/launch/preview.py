@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from core.report import size_words
 from core.report.charts import network
 from core.report.tables import csv_rows as tables
 from core.report.tables import html
@@ -23,6 +24,7 @@ def table(columns: Sequence[Preview]) -> None:
     """The figures by arithmetic, one column a kind of network."""
     rows = [
         ("Parameters", [f"{preview.params:,}" for preview in columns]),
+        *_sizes(columns),
         ("Neurons", [f"{preview.neurons:,}" for preview in columns]),
         ("Dense MACs, one pass", [format_count(preview.dense_macs) for preview in columns]),
         ("Passes (T)", [str(preview.config.steps) for preview in columns]),
@@ -33,8 +35,19 @@ def table(columns: Sequence[Preview]) -> None:
     ]
     head = ["", *(preview.config.kind.value.upper() for preview in columns)]
     st.html(html.cells(head, [[name, *values] for name, values in rows]))
+    if _sizes(columns):
+        st.caption(size_words.NOTE)
     if any(preview.macs > preview.dense_macs for preview in columns):
         st.caption("The mode paper charges batch normalisation as well, so its MACs can exceed the dense ones.")
+
+
+def _sizes(columns: Sequence[Preview]) -> list[tuple[str, list[str]]]:
+    """Of compressed networks what is kept of the weights, and how large that is; the twins have the same."""
+    sizes = [preview.size for preview in columns if preview.size is not None]
+    if len(sizes) < len(columns) or not any(map(size_words.is_compressed, sizes)):
+        return []
+    told = [dict(size_words.rows(size)) for size in sizes]
+    return [(name, [values.get(name, "") for values in told]) for name in dict.fromkeys(n for one in told for n in one)]
 
 
 def title(preview: Preview) -> str:
