@@ -1,0 +1,134 @@
+"""The training loop of a stack: one batched step for all members that go on, then each one's own end of the epoch."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from core.backbones.plan import SYNAPTIC
+from core.engine.stacked.member import Member
+from core.engine.stacked.network import StackedNetwork
+from core.engine.stacked.objective import StackedObjective
+from core.engine.stacked.optimizers import rows_for
+from core.engine.train import CHECKPOINT_EVERY_S
+from core.errors import Interrupted, NonFiniteLoss
+
+log = logging.getLogger(__name__)
+
+
+class Stack:
+    """Some members as one network, from the weights and moments that they have, while they take steps together.
+
+    The members must have the same number of images in each step; whoever ends, ends with `give_back`.
+    """
+
+    def __init__(self, members: Sequence[Member], device: torch.device) -> None:
+        self.members = list(members)
+        networks = [member.network for member in members]
+        self.network = StackedNetwork(networks, device)
+        self.network.take(networks)
+        decay, factor = zip(*(member.optimizer_rows(self.network) for member in members), strict=True)
+        self._rows = rows_for(
+            members[0].config.training,
+            self.network.values_KP,
+            self.network.gradients_KP,
+            torch.stack(decay),
+            torch.stack(factor),
+        )
+        for k, member in enumerate(members):
+            member.moments_into(self._rows, k, self.network)
+        self._objective = StackedObjective(self.network, [member.config for member in members])
+        layers = [node.name for node in self.network.plan.nodes if node.op in SYNAPTIC]
+        self._gradients = [self.network.gradient(f"{name}.weight") for name in layers]
+        self._own_layers = [
+            torch.tensor([layers.index(name) for name in member.gradients.layers], device=device) for member in members
+        ]
+
+    def step(self) -> None:
+        """The next step of every member."""
+        begun = time.monotonic()
+        batches = [member.next_batch() for member in self.members]
+        images_KN, labels_KN = (torch.stack(each) for each in zip(*batches, strict=True))
+        self._rows.rate_K.copy_(torch.tensor([[member.rate] for member in self.members]))
+        x = self.members[0].scaled(images_KN)
+        loss_K, terms, hits_K, norms_KL = self.learn(x, labels_KN)
+        spent = (time.monotonic() - begun) / len(self.members)
+        for k, member in enumerate(self.members):
+            if member.failure is not None:  # its row is not a number; it is left out from the next epoch on
+                member.step += 1
+                continue
+            own = {name: values[k] for name, values in terms.items()}
+            try:
+                member.took(loss_K[k], own, hits_K[k], norms_KL[k, self._own_layers[k]], labels_KN.shape[1], spent)
+            except NonFiniteLoss as error:
+                log.warning("stack.member_failed", extra={"config_hash": member.config.config_hash})
+                member.failure = error
+
+    def learn(self, x: Tensor, labels_KN: Tensor) -> tuple[Tensor, dict[str, Tensor], Tensor, Tensor]:
+        """Forward, backward and the optimiser, at the rates that are set. x: [K, N, H, W, 3] scaled; returns the loss [K],
+        its terms, right answers [K] and the gradient norms of the layers [K, L]."""
+        outputs_TKNC = self.network(x)
+        terms = self._objective(outputs_TKNC, labels_KN)
+        loss_K = torch.stack(list(terms.values())).sum(0)
+        self.network.differentiate(loss_K.sum())
+        hits_K = (outputs_TKNC.detach().mean(0).argmax(2) == labels_KN).sum(1)
+        norms_KL = torch.stack([torch.linalg.vector_norm(each.flatten(1), dim=1) for each in self._gradients], 1)
+        self._rows.step()
+        return loss_K.detach(), {name: value.detach() for name, value in terms.items()}, hits_K, norms_KL
+
+    def give_back(self) -> None:
+        """Weights, statistics and moments to the members."""
+        self.network.give([member.network for member in self.members])
+        for k, member in enumerate(self.members):
+            member.moments_from(self._rows, k, self.network)
+
+
+def train(members: Sequence[Member], device: torch.device, should_stop: Callable[[], bool]) -> None:
+    """Train every member to its own end. Raises Interrupted, with a checkpoint of each, when `should_stop()` turns true.
+
+    A member that has ended, by its epochs or its patience, is left out of the stack, so its weights stay as they are. One
+    whose loss leaves the finite ends with `failure`.
+    """
+    while going := [member for member in members if member.goes_on]:
+        step = max(member.step for member in going)  # who was stopped inside an epoch ends it first
+        _epoch([member for member in going if member.step == step], device, should_stop)
+
+
+def _epoch(members: Sequence[Member], device: torch.device, should_stop: Callable[[], bool]) -> None:
+    """The rest of an epoch of members that stand at the same step."""
+    stack = Stack(members, device)
+    saved_at = time.monotonic()
+    for member in members:
+        member.network.train()
+        member.begin_epoch()
+    for _ in range(members[0].step, members[0].steps):
+        stack.step()
+        for member in members:
+            if member.failure is None:
+                member.report()
+        stopping = should_stop()
+        if stopping or time.monotonic() - saved_at >= CHECKPOINT_EVERY_S:
+            stack.give_back()
+            _save(members)
+            saved_at = time.monotonic()
+        if stopping:
+            raise members[0].interrupted()
+    stack.give_back()
+    waiting = [member for member in members if member.failure is None]
+    try:
+        while waiting:
+            waiting[0].finish_epoch()
+            waiting.pop(0)
+    except Interrupted:
+        _save(waiting[1:])  # the first has saved itself
+        raise
+
+
+def _save(members: Sequence[Member]) -> None:
+    for member in members:
+        if member.failure is None:
+            member.save()
