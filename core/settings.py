@@ -94,6 +94,9 @@ class Settings(BaseSettings):
     )
     data_override: Path | None = Field(default=None, validation_alias="SPIKEFRONT_DATA")
     recount: Literal["on", "off"] = Field(default="on", description="every finished run counted again by SpikingJelly")
+    cuda_graphs: Literal["on", "off"] = Field(
+        default="off", description="on a GPU a training step is recorded once and played again"
+    )
     webhook_url: SecretStr | None = Field(default=None, description="is sent a POST when a run ends")
     webhook_private: bool = Field(default=False, description="that address may be of this machine or a private network")
     log_format: Literal["text", "json"] = Field(default="text", description="of API, dashboard and worker alike")

@@ -74,6 +74,7 @@ def run(
     retell: bool = False,
     recount: Recounter | None = None,
     start: Path | None = None,
+    graphs: bool = False,
 ) -> Summary:
     """Train `config` and leave its bundle in `out`; resumes where a checkpoint of the same config stands.
 
@@ -84,6 +85,7 @@ def run(
     A config that names a teacher, or weights to start from, needs the folder of that bundle as `teacher` or `start`
     the first time; it is copied too.
     With `retell` a run that resumes emits its earlier epochs again: whoever listened to it before may have died first.
+    `graphs`: steps on a GPU are played from a recording where that is possible (`core.engine.graphs`).
     `recount` sees the run's bundle with every file in place but the manifest, and may add to it.
     Raises BadValue, BundleBusy, DatasetMissing, DatasetCorrupt, NonFiniteLoss, OutOfMemory, HomeUnusable, StorageFull,
     RunFolderGone, or Interrupted when `should_stop()` turned true (checkpoint written).
@@ -112,7 +114,7 @@ def run(
             return should_stop()
 
         with _out_of_memory(config, place), deterministic():
-            summary = _run(config, bundle, data_dir, place, emit, asked_to_stop, given, source, retell, recount)
+            summary = _run(config, bundle, data_dir, place, emit, asked_to_stop, given, source, retell, recount, graphs)
     emit(Finished(summary=summary))
     return summary
 
@@ -128,6 +130,7 @@ def _run(
     source: Bundle | None,
     retell: bool,
     recount: Recounter | None,
+    graphs: bool,
 ) -> Summary:
     """The teacher, where there is to be one, and then the run itself."""
     require_memory(plan_of(config), config, device)
@@ -139,8 +142,9 @@ def _run(
     if not config.needs_teacher:
         taught = taught_by if config.has_given_teacher else None
         return _train(
-            config, bundle, splits, device, emit, should_stop, taught, retell, recount, given=given, origin=origin
-        )
+            config, bundle, splits, device, emit, should_stop, taught, retell, recount, given=given, origin=origin,
+            graphs=graphs,
+        )  # fmt: skip
     twin = taught_by
     _drop_damaged(twin)
     twin.require_own(config.twin())
@@ -161,8 +165,12 @@ def _run(
             should_stop,
             None,
             False,
+            graphs=graphs,
         )
-    return _train(config, bundle, splits, device, emit, should_stop, twin, retell, recount, given=given, origin=origin)
+    return _train(
+        config, bundle, splits, device, emit, should_stop, twin, retell, recount, given=given, origin=origin,
+        graphs=graphs,
+    )  # fmt: skip
 
 
 def _origin(config: RunConfig, bundle: Bundle, source: Bundle | None) -> Bundle | None:
@@ -190,6 +198,7 @@ def _train(
     *,
     given: Bundle | None = None,
     origin: Bundle | None = None,
+    graphs: bool = False,
 ) -> Summary:
     teacher = None if taught_by is None else load_teacher(taught_by, device)
 
@@ -203,6 +212,7 @@ def _train(
             emit=emit,
             should_stop=should_stop,
             teacher=teacher,
+            graphs=graphs,
         )
 
     trainer = fresh()

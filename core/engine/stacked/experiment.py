@@ -45,6 +45,7 @@ def run_stack(
     emit: Emit,
     should_stop: Callable[[], bool] = lambda: False,
     recount: Recounter | None = None,
+    graphs: bool = False,
 ) -> list[Summary | SpikefrontError]:
     """Train runs that differ in seed, learning rate and the like together; leave the bundle of each in its folder.
 
@@ -92,7 +93,7 @@ def run_stack(
         for low in range(0, len(waiting), size):
             group = {number: (configs[number], bundles[number]) for number in waiting[low : low + size]}
             with deterministic():
-                results |= _run_group(group, splits, place, emit, asked_to_stop, recount)
+                results |= _run_group(group, splits, place, emit, asked_to_stop, recount, graphs)
     return [results[number] for number in range(len(configs))]
 
 
@@ -103,6 +104,7 @@ def _run_group(
     emit: Emit,
     should_stop: Callable[[], bool],
     recount: Recounter | None,
+    graphs: bool,
 ) -> dict[int, Summary | SpikefrontError]:
     """Runs that are in memory together."""
     members: dict[int, Member] = {}
@@ -111,7 +113,7 @@ def _run_group(
         members[number] = _member(config, bundle, splits, device, partial(emit, number), should_stop)
     with energy_meter(device) as meter:
         try:
-            train(list(members.values()), device, should_stop)
+            train(list(members.values()), device, should_stop, graphs=graphs)
         except (MemoryError, torch.OutOfMemoryError):
             if len(group) == 1:
                 batch_size = next(iter(members.values())).config.training.batch_size

@@ -11,6 +11,7 @@ import time
 import torch
 from torch import Tensor
 
+from core.engine.data import TrainBatches
 from core.engine.schedules import learning_rate
 from core.engine.stacked.network import StackedNetwork
 from core.engine.stacked.optimizers import Rows
@@ -32,13 +33,17 @@ class Member(Trainer):
         """The learning rate of its next step."""
         return learning_rate(self.config.training, self.epoch, self.step, self.steps)
 
-    def next_batch(self) -> tuple[Tensor, Tensor]:
-        """Of its next step: images [N, H, W, 3] uint8, augmented, and labels [N], in the member's own order."""
-        return self._batches.pixels(self.epoch, self.step)
+    @property
+    def batches(self) -> TrainBatches:
+        return self._batches
+
+    def draw(self) -> Tensor:
+        """What is random of its next batch, [DRAWN, N] on the CPU: the member's own order and augmentation."""
+        return self._batches.draw(self.epoch, self.step)
 
     def scaled(self, images: Tensor) -> Tensor:
-        """[..., H, W, 3] uint8 to float32 of the same shape, as a run alone scales it."""
-        return self._normalise(images.flatten(0, -4)).permute(0, 2, 3, 1).unflatten(0, images.shape[:-3])
+        """[N, H, W, 3] uint8 to float32 of the same shape, as a run alone scales it."""
+        return self._normalise(images).permute(0, 2, 3, 1)
 
     def begin_epoch(self) -> None:
         self._pace.epoch_begins()

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from core.backbones.plan import SYNAPTIC
+from core.engine.graphs import CudaRecorder, Tape, can_record
 from core.engine.stacked.member import Member
 from core.engine.stacked.network import StackedNetwork
 from core.engine.stacked.objective import StackedObjective
@@ -26,8 +27,10 @@ class Stack:
     The members must have the same number of images in each step; whoever ends, ends with `give_back`.
     """
 
-    def __init__(self, members: Sequence[Member], device: torch.device) -> None:
-        self.members = list(members)
+    def __init__(self, members: Sequence[Member], device: torch.device, *, graphs: bool = False) -> None:
+        self.members, self._device = list(members), device
+        recorded = can_record(members[0].network.plan, members[0].config, device, wanted=graphs)
+        self._tape = Tape(self.learn, CudaRecorder()) if recorded else None
         networks = [member.network for member in members]
         self.network = StackedNetwork(networks, device)
         self.network.take(networks)
@@ -51,11 +54,9 @@ class Stack:
     def step(self) -> None:
         """The next step of every member."""
         begun = time.monotonic()
-        batches = [member.next_batch() for member in self.members]
-        images_KN, labels_KN = (torch.stack(each) for each in zip(*batches, strict=True))
-        self._rows.rate_K.copy_(torch.tensor([[member.rate] for member in self.members]))
-        x = self.members[0].scaled(images_KN)
-        loss_K, terms, hits_K, norms_KL = self.learn(x, labels_KN)
+        drawn = torch.stack([member.draw() for member in self.members], 1).to(self._device)
+        rates = torch.tensor([[member.rate] for member in self.members], device=self._device)
+        loss_K, terms, hits_K, norms_KL = (self._tape or self.learn)(drawn, rates)
         spent = (time.monotonic() - begun) / len(self.members)
         for k, member in enumerate(self.members):
             if member.failure is not None:  # its row is not a number; it is left out from the next epoch on
@@ -63,14 +64,22 @@ class Stack:
                 continue
             own = {name: values[k] for name, values in terms.items()}
             try:
-                member.took(loss_K[k], own, hits_K[k], norms_KL[k, self._own_layers[k]], labels_KN.shape[1], spent)
+                member.took(loss_K[k], own, hits_K[k], norms_KL[k, self._own_layers[k]], drawn.shape[2], spent)
             except NonFiniteLoss as error:
                 log.warning("stack.member_failed", extra={"config_hash": member.config.config_hash})
                 member.failure = error
 
-    def learn(self, x: Tensor, labels_KN: Tensor) -> tuple[Tensor, dict[str, Tensor], Tensor, Tensor]:
-        """Forward, backward and the optimiser, at the rates that are set. x: [K, N, H, W, 3] scaled; returns the loss [K],
-        its terms, right answers [K] and the gradient norms of the layers [K, L]."""
+    def learn(self, drawn: Tensor, rates_K: Tensor) -> tuple[Tensor, dict[str, Tensor], Tensor, Tensor]:
+        """A whole step: the batches are made, passed forward and backward, and the weights moved.
+
+        drawn: [DRAWN, K, N] int64, rates_K: [K, 1]; returns the loss [K], its terms, right answers [K] and the gradient
+        norms of the layers [K, L].
+        """
+        members = self.members
+        crops, cuts = (any(getattr(m.batches, name) for m in members) for name in ("crops", "cuts"))
+        batch = members[0].batches.made_of(drawn.flatten(1), crops=crops, cuts=cuts)
+        x, labels_KN = (each.unflatten(0, drawn.shape[1:]) for each in (members[0].scaled(batch.images), batch.labels))
+        self._rows.rate_K.copy_(rates_K)
         outputs_TKNC = self.network(x)
         terms = self._objective(outputs_TKNC, labels_KN)
         loss_K = torch.stack(list(terms.values())).sum(0)
@@ -87,20 +96,26 @@ class Stack:
             member.moments_from(self._rows, k, self.network)
 
 
-def train(members: Sequence[Member], device: torch.device, should_stop: Callable[[], bool]) -> None:
+def train(
+    members: Sequence[Member], device: torch.device, should_stop: Callable[[], bool], *, graphs: bool = False
+) -> None:
     """Train every member to its own end. Raises Interrupted, with a checkpoint of each, when `should_stop()` turns true.
 
     A member that has ended, by its epochs or its patience, is left out of the stack, so its weights stay as they are. One
     whose loss leaves the finite ends with `failure`.
     """
+    stack: Stack | None = None
     while going := [member for member in members if member.goes_on]:
         step = max(member.step for member in going)  # who was stopped inside an epoch ends it first
-        _epoch([member for member in going if member.step == step], device, should_stop)
+        group = [member for member in going if member.step == step]
+        if stack is None or stack.members != group:
+            stack = Stack(group, device, graphs=graphs)
+        _epoch(stack, should_stop)
 
 
-def _epoch(members: Sequence[Member], device: torch.device, should_stop: Callable[[], bool]) -> None:
+def _epoch(stack: Stack, should_stop: Callable[[], bool]) -> None:
     """The rest of an epoch of members that stand at the same step."""
-    stack = Stack(members, device)
+    members = stack.members
     saved_at = time.monotonic()
     for member in members:
         member.network.train()
