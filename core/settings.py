@@ -97,6 +97,9 @@ class Settings(BaseSettings):
     cuda_graphs: Literal["on", "off"] = Field(
         default="off", description="on a GPU a training step is recorded once and played again"
     )
+    triton: Literal["on", "off"] = Field(
+        default="off", description="on a GPU a stack's neurons run in Triton's kernels"
+    )
     webhook_url: SecretStr | None = Field(default=None, description="is sent a POST when a run ends")
     webhook_private: bool = Field(default=False, description="that address may be of this machine or a private network")
     log_format: Literal["text", "json"] = Field(default="text", description="of API, dashboard and worker alike")

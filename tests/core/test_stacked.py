@@ -13,6 +13,7 @@ from core.bundle import Bundle
 from core.datasets.load import load
 from core.engine.data import Normaliser, evaluation_batches, split
 from core.engine.experiment import start_network
+from core.engine.fast.triton_there import triton_norm
 from core.engine.network import Network
 from core.engine.stacked.experiment import run_stack
 from core.engine.stacked.layers import Windows, convolve
@@ -308,3 +309,20 @@ def test_members_are_ordinary_networks_of_their_own_plan(tmp_path) -> None:
         assert isinstance(member.network, Network) and ",".join(member.network.plan.mask) == mask
         for name, value in member.network.state_dict().items():
             assert torch.equal(value, values[name]), name
+
+
+def test_kernels_that_cannot_run_here_are_not_loaded_and_the_log_says_why(monkeypatch, caplog) -> None:
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    assert triton_norm(CPU, wanted=True) is None and caplog.records[0].why == "the device is cpu"
+    caplog.clear()
+    assert triton_norm(CPU, wanted=False) is None and not caplog.records
+
+
+def test_products_in_bfloat16_are_near_those_in_float32() -> None:
+    draw = torch.Generator().manual_seed(0)
+    x, weight = torch.randn(2, 3, 8, 8, 16, generator=draw), torch.randn(2, 8, 16, 3, 3, generator=draw)
+    node = Node(name="c", op="conv", inputs=("x",), shape=(8, 8, 8), in_shape=(16, 8, 8), kernel=3, padding=1)
+    exact, mixed = convolve(x, weight, node), convolve(x, weight, node, mixed=True)
+    assert mixed.dtype == torch.float32
+    away = float((mixed - exact).abs().max() / exact.abs().max())
+    assert 0 < away < 2**-7

@@ -73,6 +73,7 @@ def train_stack(
             emit=screen,
             should_stop=stop.is_set,
             graphs=Settings().cuda_graphs == "on",
+            triton=Settings().triton == "on",
             recount=recounter("on") if recount == "on" else None,
         )
         screen.results(results)

@@ -46,6 +46,7 @@ def run_stack(
     should_stop: Callable[[], bool] = lambda: False,
     recount: Recounter | None = None,
     graphs: bool = False,
+    triton: bool = False,
 ) -> list[Summary | SpikefrontError]:
     """Train runs that differ in seed, learning rate and the like together; leave the bundle of each in its folder.
 
@@ -93,7 +94,7 @@ def run_stack(
         for low in range(0, len(waiting), size):
             group = {number: (configs[number], bundles[number]) for number in waiting[low : low + size]}
             with deterministic():
-                results |= _run_group(group, splits, place, emit, asked_to_stop, recount, graphs)
+                results |= _run_group(group, splits, place, emit, asked_to_stop, recount, graphs, triton)
     return [results[number] for number in range(len(configs))]
 
 
@@ -105,6 +106,7 @@ def _run_group(
     should_stop: Callable[[], bool],
     recount: Recounter | None,
     graphs: bool,
+    triton: bool,
 ) -> dict[int, Summary | SpikefrontError]:
     """Runs that are in memory together."""
     members: dict[int, Member] = {}
@@ -113,7 +115,7 @@ def _run_group(
         members[number] = _member(config, bundle, splits, device, partial(emit, number), should_stop)
     with energy_meter(device) as meter:
         try:
-            train(list(members.values()), device, should_stop, graphs=graphs)
+            train(list(members.values()), device, should_stop, graphs=graphs, triton=triton)
         except (MemoryError, torch.OutOfMemoryError):
             if len(group) == 1:
                 batch_size = next(iter(members.values())).config.training.batch_size

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from core.backbones.catalog import plan_for
 from core.backbones.plan import Node, Plan
+from core.engine.fast.triton_there import triton_norm
 from core.engine.network import Network
 from core.engine.stacked import layers
 from core.engine.stacked.masks import skips
@@ -28,10 +29,11 @@ class StackedNetwork:
 
     Batch normalisation's own arithmetic is that of the compiled CPU path (`core.engine.fast.fused_norm`): the bias of a
     convolution before it is not added, enters the running mean, and has a gradient of exactly zero.
+    `triton`: a normalisation and the neurons that alone read it run as one kernel, where there is one.
     Raises BadValue for an operation that is not known here, and for masks that cannot be one network.
     """
 
-    def __init__(self, networks: Sequence[Network], device: torch.device) -> None:
+    def __init__(self, networks: Sequence[Network], device: torch.device, *, triton: bool = False) -> None:
         first = networks[0]
         self.config, self.steps, self.spiking, self.v_start = first.config, first.steps, first.spiking, first.v_start
         self.plan, self.plans = common_plan(networks), [network.plan for network in networks]
@@ -70,6 +72,24 @@ class StackedNetwork:
             and readers.count(node.inputs[0]) == 1
             and f"{node.inputs[0]}.bias" in self._leaves
             and self.plan.node(node.inputs[0]).op == "conv"
+        }
+
+        twice = any(network.config.training.differentiates_twice for network in networks)
+        self._kernels = triton_norm(device, wanted=triton and self.spiking and not twice)
+        self._joined: dict[str, tuple[Tensor, Tensor]] = {}  # statistics of a normalisation that its neurons do
+        self._joins = set() if self._kernels is None else self._joinable(readers)
+
+    def _joinable(self, readers: list[str]) -> set[str]:
+        """Normalisations that neurons of a kind with a kernel read, and nothing else."""
+        if not self._kernels.knows(self.config.neuron, self.steps):
+            return set()
+        return {
+            act.inputs[0]
+            for act in self.plan.nodes
+            if act.op == "act"
+            and self.plan.node(act.inputs[0]).op == "bn"
+            and readers.count(act.inputs[0]) == 1
+            and f"{act.name}.log_threshold" not in self._leaves
         }
 
     def weight(self, name: str) -> Tensor:
@@ -159,6 +179,11 @@ class StackedNetwork:
     def _bn(self, node: Node, inputs: tuple[Tensor, ...]) -> Tensor:
         (x,) = inputs
         norm, name = self._norms[node.name], node.name
+        if name in self._joins:
+            with torch.no_grad():
+                self._joined[name] = layers.moments(x)
+                self._follow(node, x, *self._joined[name])
+            return x
         mean, variance = layers.moments(x)
         self._follow(node, x, mean.detach(), variance.detach())
         scale = torch.rsqrt(variance + norm.eps) * self._leaves[f"{name}.weight"]
@@ -179,6 +204,8 @@ class StackedNetwork:
         (x,) = inputs
         if not self.spiking:
             return x.relu()
+        if node.inputs[0] in self._joins:
+            return self._norm_fire(self.plan.node(node.inputs[0]), x)
         threshold = self._leaves.get(f"{node.name}.log_threshold")
         if threshold is not None:
             x = x * threshold.neg().exp().view(-1, 1, 1, 1, 1)
@@ -188,6 +215,19 @@ class StackedNetwork:
             constant=self._is_constant(self.plan.node(node.inputs[0])),
             neuron=self.config.neuron,
             w_K=self._leaves.get(f"{node.name}.w"),
+            v_start=self.v_start,
+        )
+
+    def _norm_fire(self, norm: Node, x: Tensor) -> Tensor:
+        return self._kernels.norm_fire(
+            x,
+            self._leaves[f"{norm.name}.weight"],
+            self._leaves[f"{norm.name}.bias"],
+            *self._joined.pop(norm.name),
+            eps=self._norms[norm.name].eps,
+            steps=self.steps,
+            constant=self._is_constant(norm),
+            neuron=self.config.neuron,
             v_start=self.v_start,
         )
 

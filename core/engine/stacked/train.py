@@ -27,12 +27,14 @@ class Stack:
     The members must have the same number of images in each step; whoever ends, ends with `give_back`.
     """
 
-    def __init__(self, members: Sequence[Member], device: torch.device, *, graphs: bool = False) -> None:
+    def __init__(
+        self, members: Sequence[Member], device: torch.device, *, graphs: bool = False, triton: bool = False
+    ) -> None:
         self.members, self._device = list(members), device
         recorded = can_record(members[0].network.plan, members[0].config, device, wanted=graphs)
         self._tape = Tape(self.learn, CudaRecorder()) if recorded else None
         networks = [member.network for member in members]
-        self.network = StackedNetwork(networks, device)
+        self.network = StackedNetwork(networks, device, triton=triton)
         self.network.take(networks)
         decay, factor = zip(*(member.optimizer_rows(self.network) for member in members), strict=True)
         self._rows = rows_for(
@@ -97,7 +99,12 @@ class Stack:
 
 
 def train(
-    members: Sequence[Member], device: torch.device, should_stop: Callable[[], bool], *, graphs: bool = False
+    members: Sequence[Member],
+    device: torch.device,
+    should_stop: Callable[[], bool],
+    *,
+    graphs: bool = False,
+    triton: bool = False,
 ) -> None:
     """Train every member to its own end. Raises Interrupted, with a checkpoint of each, when `should_stop()` turns true.
 
@@ -109,7 +116,7 @@ def train(
         step = max(member.step for member in going)  # who was stopped inside an epoch ends it first
         group = [member for member in going if member.step == step]
         if stack is None or stack.members != group:
-            stack = Stack(group, device, graphs=graphs)
+            stack = Stack(group, device, graphs=graphs, triton=triton)
         _epoch(stack, should_stop)
 
 
