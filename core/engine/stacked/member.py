@@ -15,7 +15,7 @@ from core.engine.data import TrainBatches
 from core.engine.schedules import learning_rate
 from core.engine.stacked.network import StackedNetwork
 from core.engine.stacked.optimizers import Rows
-from core.engine.train import LOOK_EVERY, Trainer
+from core.engine.train import Trainer
 from core.errors import Interrupted, SpikefrontError
 
 
@@ -48,20 +48,20 @@ class Member(Trainer):
     def begin_epoch(self) -> None:
         self._pace.epoch_begins()
 
-    def took(
-        self, loss: Tensor, terms: dict[str, Tensor], hits: Tensor, norms_L: Tensor, n: int, spent_s: float
-    ) -> None:
-        """Note a step that was taken: 0-d tensors, the gradient norm of each layer, images, and its share of seconds."""
-        self._loss_S[self.step], self._hits_S[self.step], self._norm_SL[self.step] = loss, hits, norms_L
-        for name, value in terms.items():
-            self._terms_S.setdefault(name, torch.zeros_like(self._loss_S))[self.step] = value
-        self.step += 1
+    def took(self, told: dict[str, Tensor], *, images: int, spent_s: float) -> None:
+        """Note the last S steps, which `step` counts already: `loss` and `hits` [S], `norms` [S, L], each `term ...` [S],
+        and this member's images and share of the seconds. Raises NonFiniteLoss."""
+        steps = slice(self.step - len(told["loss"]), self.step)
+        self._loss_S[steps], self._hits_S[steps], self._norm_SL[steps] = told["loss"], told["hits"], told["norms"]
+        for name, values in told.items():
+            if name.startswith("term "):
+                term = self._terms_S.setdefault(name.removeprefix("term "), torch.zeros_like(self._loss_S))
+                term[steps] = values
         self.train_steps_s += spent_s
         self._epoch_wall_s += spent_s
-        self.images_trained += n
-        self._pace.took("training", n, spent_s, self.epoch)
-        if self._device.type == "cpu" or self.step % LOOK_EVERY == 0 or self.step == self.steps:
-            self._look()
+        self.images_trained += images
+        self._pace.took("training", images, spent_s, self.epoch)
+        self._look()
 
     def report(self) -> None:
         """Say where it stands, at most a few times a second."""

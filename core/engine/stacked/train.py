@@ -15,7 +15,7 @@ from core.engine.stacked.member import Member
 from core.engine.stacked.network import StackedNetwork
 from core.engine.stacked.objective import StackedObjective
 from core.engine.stacked.optimizers import rows_for
-from core.engine.train import CHECKPOINT_EVERY_S
+from core.engine.train import CHECKPOINT_EVERY_S, LOOK_EVERY
 from core.errors import Interrupted, NonFiniteLoss
 
 log = logging.getLogger(__name__)
@@ -31,6 +31,8 @@ class Stack:
         self, members: Sequence[Member], device: torch.device, *, graphs: bool = False, triton: bool = False
     ) -> None:
         self.members, self._device = list(members), device
+        self._untold: list[dict[str, Tensor]] = []
+        self._images, self._spent_s = 0, 0.0  # of one member, since it was told
         recorded = can_record(members[0].network.plan, members[0].config, device, wanted=graphs)
         self._tape = Tape(self.learn, CudaRecorder()) if recorded else None
         networks = [member.network for member in members]
@@ -58,24 +60,38 @@ class Stack:
         begun = time.monotonic()
         drawn = torch.stack([member.draw() for member in self.members], 1).to(self._device)
         rates = torch.tensor([[member.rate] for member in self.members], device=self._device)
-        loss_K, terms, hits_K, norms_KL = (self._tape or self.learn)(drawn, rates)
-        spent = (time.monotonic() - begun) / len(self.members)
+        learnt = (self._tape or self.learn)(drawn, rates)
+        self._untold.append({name: values.clone() for name, values in learnt.items()})  # the tape writes there again
+        self._images += drawn.shape[2]
+        for member in self.members:
+            member.step += 1
+        self._spent_s += (time.monotonic() - begun) / len(self.members)
+        first = self.members[0]
+        if self._device.type == "cpu" or len(self._untold) == LOOK_EVERY or first.step == first.steps:
+            self.tell()
+
+    def tell(self) -> None:
+        """Tell the members of the steps that they took since they were told last: seldom, since each look waits."""
+        if not self._untold:
+            return
+        rows = {name: torch.stack([each[name] for each in self._untold]) for name in self._untold[0]}
         for k, member in enumerate(self.members):
             if member.failure is not None:  # its row is not a number; it is left out from the next epoch on
-                member.step += 1
                 continue
-            own = {name: values[k] for name, values in terms.items()}
+            own = {name: values[:, k] for name, values in rows.items()}
+            own["norms"] = own["norms"][:, self._own_layers[k]]
             try:
-                member.took(loss_K[k], own, hits_K[k], norms_KL[k, self._own_layers[k]], drawn.shape[2], spent)
+                member.took(own, images=self._images, spent_s=self._spent_s)
             except NonFiniteLoss as error:
                 log.warning("stack.member_failed", extra={"config_hash": member.config.config_hash})
                 member.failure = error
+        self._untold, self._images, self._spent_s = [], 0, 0.0
 
-    def learn(self, drawn: Tensor, rates_K: Tensor) -> tuple[Tensor, dict[str, Tensor], Tensor, Tensor]:
+    def learn(self, drawn: Tensor, rates_K: Tensor) -> dict[str, Tensor]:
         """A whole step: the batches are made, passed forward and backward, and the weights moved.
 
-        drawn: [DRAWN, K, N] int64, rates_K: [K, 1]; returns the loss [K], its terms, right answers [K] and the gradient
-        norms of the layers [K, L].
+        drawn: [DRAWN, K, N] int64, rates_K: [K, 1]; returns `loss` [K], `hits` (right answers) [K], the gradient `norms` of
+        the layers [K, L], and each term of the loss, [K], after `term `.
         """
         members = self.members
         crops, cuts = (any(getattr(m.batches, name) for m in members) for name in ("crops", "cuts"))
@@ -89,10 +105,12 @@ class Stack:
         hits_K = (outputs_TKNC.detach().mean(0).argmax(2) == labels_KN).sum(1)
         norms_KL = torch.stack([torch.linalg.vector_norm(each.flatten(1), dim=1) for each in self._gradients], 1)
         self._rows.step()
-        return loss_K.detach(), {name: value.detach() for name, value in terms.items()}, hits_K, norms_KL
+        told = {f"term {name}": value.detach() for name, value in terms.items()}
+        return {"loss": loss_K.detach(), "hits": hits_K, "norms": norms_KL, **told}
 
     def give_back(self) -> None:
         """Weights, statistics and moments to the members."""
+        self.tell()
         self.network.give([member.network for member in self.members])
         for k, member in enumerate(self.members):
             member.moments_from(self._rows, k, self.network)
