@@ -116,13 +116,16 @@ def same_when_played(size: Size) -> Check:
 
     from core.engine.graphs import WARM
     from core.engine.train import Trainer
+    from core.schemas.on_gpu import OnGpu
 
     name, device = "weights after 8 steps, played from a recording", place()
     if device.type != "cuda":
         return Check(name=name, away=None, bound=1e-5, why="only a GPU plays graphs")
     weights = []
     for graphs in (False, True):
-        (trainer,) = trainers(Trainer, mask=size.mask, steps=size.steps, batch=8, runs=1, device=device, graphs=graphs)
+        (trainer,) = trainers(
+            Trainer, mask=size.mask, steps=size.steps, batch=8, runs=1, device=device, on_gpu=OnGpu(graphs=graphs)
+        )
         for _ in range(8):
             trainer._train_step()
             go_on(trainer)
@@ -140,6 +143,7 @@ def same_in_a_stack(size: Size, *, triton: bool) -> Check:
     from core.engine.stacked.member import Member
     from core.engine.stacked.train import Stack
     from core.engine.train import Trainer
+    from core.schemas.on_gpu import OnGpu
 
     device = place()
     name = f"first step of 3 runs in a stack{', neurons in Triton' if triton else ''}"
@@ -149,7 +153,7 @@ def same_in_a_stack(size: Size, *, triton: bool) -> Check:
     alone, members = trainers(Trainer, **told), trainers(Member, **told)
     for trainer in alone:
         trainer._train_step()
-    Stack(members, device, triton=triton).step()
+    Stack(members, device, on_gpu=OnGpu(triton=triton)).step()
     noted = [torch.stack([torch.cat([one._loss_S[:1], one._norm_SL[0]]) for one in each]) for each in (members, alone)]
     return Check(name=name, away=away(*noted), bound=1e-3)
 
@@ -203,6 +207,7 @@ def steps_compared(size: Size, batch: int, rounds: int) -> tuple[Any, dict]:
         "SpikingJelly, its choice": partial(spikingjelly, implementation="auto"),
         "spikefront": partial(ours, graphs=False),
         "spikefront, recorded": partial(ours, graphs=True),
+        "spikefront, recorded, Triton": partial(ours, graphs=True, triton=True),
     }
     if place().type != "cuda":  # where its neurons have one way only, and nothing is recorded
         contenders = {name: contenders[name] for name in ("SpikingJelly, torch", "spikefront")}

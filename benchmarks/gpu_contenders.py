@@ -79,12 +79,17 @@ def settled(device: Any) -> None:
         torch.cuda.synchronize()
 
 
-def ours(*, mask: str, steps: int, batch: int, graphs: bool, times: int = 1) -> Callable[[], None]:
+def ours(
+    *, mask: str, steps: int, batch: int, graphs: bool, triton: bool = False, times: int = 1
+) -> Callable[[], None]:
     """The trainer's own step, images and augmentation included; `times` of them in a call."""
     from core.engine.train import Trainer
+    from core.schemas.on_gpu import OnGpu
 
     device = place()
-    (trainer,) = trainers(Trainer, mask=mask, steps=steps, batch=batch, runs=1, device=device, graphs=graphs)
+    (trainer,) = trainers(
+        Trainer, mask=mask, steps=steps, batch=batch, runs=1, device=device, on_gpu=OnGpu(graphs=graphs, triton=triton)
+    )
 
     def work() -> None:
         for _ in range(times):
@@ -99,10 +104,11 @@ def stacked(*, mask: str, steps: int, batch: int, runs: int, graphs: bool, trito
     """One step of a stack."""
     from core.engine.stacked.member import Member
     from core.engine.stacked.train import Stack
+    from core.schemas.on_gpu import OnGpu
 
     device = place()
     members = trainers(Member, mask=mask, steps=steps, batch=batch, runs=runs, device=device)
-    stack = Stack(members, device, graphs=graphs, triton=triton)
+    stack = Stack(members, device, on_gpu=OnGpu(graphs=graphs, triton=triton))
 
     def work() -> None:
         stack.step()

@@ -31,6 +31,7 @@ from core.addresses import (
 from core.errors import BadValue, HomeUnusable
 from core.homes import NOWHERE, expanded, user_home
 from core.schemas.accounts import Role
+from core.schemas.on_gpu import OnGpu
 from core.schemas.wording import fault_of
 
 MAX_TOKEN_BYTES = 1_000  # ours has 43; an address that carries it is no longer than browsers take
@@ -98,7 +99,7 @@ class Settings(BaseSettings):
         default="off", description="on a GPU a training step is recorded once and played again"
     )
     triton: Literal["on", "off"] = Field(
-        default="off", description="on a GPU a stack's neurons run in Triton's kernels"
+        default="off", description="on a GPU normalisation and neurons run in Triton's kernels"
     )
     webhook_url: SecretStr | None = Field(default=None, description="is sent a POST when a run ends")
     webhook_private: bool = Field(default=False, description="that address may be of this machine or a private network")
@@ -333,6 +334,11 @@ class Settings(BaseSettings):
     @property
     def artifacts_url(self) -> str:
         return self.artifacts_url_override or file_url(self.home / "runs")
+
+    @property
+    def on_gpu(self) -> OnGpu:
+        """How a run uses a GPU."""
+        return OnGpu(graphs=self.cuda_graphs == "on", triton=self.triton == "on")
 
     @property
     def data(self) -> Path:

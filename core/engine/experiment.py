@@ -48,6 +48,7 @@ from core.errors import BadValue, BundleCorrupt, Interrupted, OutOfMemory
 from core.host.malloc import keep_freed_memory
 from core.recipes.build import plan_of
 from core.run_folder import held
+from core.schemas.on_gpu import PLAIN, OnGpu
 from core.schemas.prices import DEFAULT_MODE, DEFAULT_PROFILE
 from core.schemas.results import Counts, Event, Finished, Started, Summary
 from core.schemas.run import Kind, RunConfig
@@ -74,7 +75,7 @@ def run(
     retell: bool = False,
     recount: Recounter | None = None,
     start: Path | None = None,
-    graphs: bool = False,
+    on_gpu: OnGpu = PLAIN,
 ) -> Summary:
     """Train `config` and leave its bundle in `out`; resumes where a checkpoint of the same config stands.
 
@@ -85,7 +86,7 @@ def run(
     A config that names a teacher, or weights to start from, needs the folder of that bundle as `teacher` or `start`
     the first time; it is copied too.
     With `retell` a run that resumes emits its earlier epochs again: whoever listened to it before may have died first.
-    `graphs`: steps on a GPU are played from a recording where that is possible (`core.engine.graphs`).
+    `on_gpu` says how a GPU is used where one trains.
     `recount` sees the run's bundle with every file in place but the manifest, and may add to it.
     Raises BadValue, BundleBusy, DatasetMissing, DatasetCorrupt, NonFiniteLoss, OutOfMemory, HomeUnusable, StorageFull,
     RunFolderGone, or Interrupted when `should_stop()` turned true (checkpoint written).
@@ -114,7 +115,7 @@ def run(
             return should_stop()
 
         with _out_of_memory(config, place), deterministic():
-            summary = _run(config, bundle, data_dir, place, emit, asked_to_stop, given, source, retell, recount, graphs)
+            summary = _run(config, bundle, data_dir, place, emit, asked_to_stop, given, source, retell, recount, on_gpu)
     emit(Finished(summary=summary))
     return summary
 
@@ -130,7 +131,7 @@ def _run(
     source: Bundle | None,
     retell: bool,
     recount: Recounter | None,
-    graphs: bool,
+    on_gpu: OnGpu,
 ) -> Summary:
     """The teacher, where there is to be one, and then the run itself."""
     require_memory(plan_of(config), config, device)
@@ -143,7 +144,7 @@ def _run(
         taught = taught_by if config.has_given_teacher else None
         return _train(
             config, bundle, splits, device, emit, should_stop, taught, retell, recount, given=given, origin=origin,
-            graphs=graphs,
+            on_gpu=on_gpu,
         )  # fmt: skip
     twin = taught_by
     _drop_damaged(twin)
@@ -165,11 +166,11 @@ def _run(
             should_stop,
             None,
             False,
-            graphs=graphs,
+            on_gpu=on_gpu,
         )
     return _train(
         config, bundle, splits, device, emit, should_stop, twin, retell, recount, given=given, origin=origin,
-        graphs=graphs,
+        on_gpu=on_gpu,
     )  # fmt: skip
 
 
@@ -198,7 +199,7 @@ def _train(
     *,
     given: Bundle | None = None,
     origin: Bundle | None = None,
-    graphs: bool = False,
+    on_gpu: OnGpu = PLAIN,
 ) -> Summary:
     teacher = None if taught_by is None else load_teacher(taught_by, device)
 
@@ -212,7 +213,7 @@ def _train(
             emit=emit,
             should_stop=should_stop,
             teacher=teacher,
-            graphs=graphs,
+            on_gpu=on_gpu,
         )
 
     trainer = fresh()

@@ -24,6 +24,7 @@ from core.engine.average import Average, statistics_images, take_statistics
 from core.engine.checkpoint import load_checkpoint, save_checkpoint
 from core.engine.data import Normaliser, Splits, TrainBatches, evaluation_batches, stream
 from core.engine.diagnose import FiringRate, GradientNorms
+from core.engine.fast.triton_there import triton_norm
 from core.engine.graphs import CudaRecorder, Tape, can_record
 from core.engine.lessons import Lessons
 from core.engine.losses import cross_entropy_of_mean
@@ -36,6 +37,7 @@ from core.engine.schedules import learning_rate, mean_rate
 from core.errors import BundleCorrupt, Interrupted, NonFiniteLoss
 from core.forecast import STATISTICS_IMAGES
 from core.schemas.diagnostics import Diagnostics
+from core.schemas.on_gpu import PLAIN, OnGpu
 from core.schemas.results import EpochDone, Event, Gradients, Metrics, Phase
 from core.schemas.run import RunConfig
 from core.schemas.stages import Phase as Stretch
@@ -89,9 +91,10 @@ class Trainer:
         emit: Callable[[Event], None],
         should_stop: Callable[[], bool],
         teacher: Network | None = None,
-        graphs: bool = False,
+        on_gpu: OnGpu = PLAIN,
     ) -> None:
-        self._recorded = can_record(network.plan, config, device, wanted=graphs)
+        self._recorded = can_record(network.plan, config, device, wanted=on_gpu.graphs)
+        network.kernels = triton_norm(device, wanted=on_gpu.triton and network.spiking)
         self.network, self.config, self.splits = network, config, splits
         self._device, self._folder, self._emit, self._should_stop = device, folder, emit, should_stop
         self._normalise = Normaliser.of(network, splits.spec, device)

@@ -13,15 +13,19 @@ from training import configs
 from core.datasets.load import load
 from core.engine.data import split
 from core.engine.experiment import start_network
+from core.engine.network import observe
 from core.engine.stacked import layers
 from core.engine.stacked.member import Member
 from core.engine.stacked.train import Stack
+from core.engine.train import Trainer
+from core.schemas.on_gpu import OnGpu
 from core.schemas.run import NeuronConfig
 
 pytest.importorskip("triton", reason="triton is not installed: CUDA builds of torch bring it")
 if os.environ.get("TRITON_INTERPRET") != "1" and not torch.cuda.is_available():
     pytest.skip("no GPU, and TRITON_INTERPRET is not 1", allow_module_level=True)
 
+from core.engine.fast import triton_norm
 from core.engine.fast.triton_norm import knows, norm_fire
 
 DEVICE = "cpu" if os.environ.get("TRITON_INTERPRET") == "1" else "cuda"
@@ -84,11 +88,11 @@ def test_what_the_kernels_have_not_is_said() -> None:
     assert not knows(NeuronConfig(), 17)
 
 
-def test_a_stack_whose_neurons_run_in_triton_takes_the_same_step(tmp_path) -> None:
+def test_a_stack_whose_neurons_run_in_triton_takes_the_same_step(tmp_path, few_programs) -> None:
     found = []
     for triton in (False, True):
         members = [stack_member(tmp_path / f"{triton}{seed}", seed, mask) for seed, mask in enumerate(("F4,F6", "F6"))]
-        stack = Stack(members, torch.device(DEVICE), triton=triton)
+        stack = Stack(members, torch.device(DEVICE), on_gpu=OnGpu(triton=triton))
         assert bool(stack.network._joins) is triton
         stack.step()
         found.append((stack, members))
@@ -101,6 +105,13 @@ def test_a_stack_whose_neurons_run_in_triton_takes_the_same_step(tmp_path) -> No
         torch.testing.assert_close(fused_stack.network._statistics[name], values, rtol=1e-5, atol=1e-6)
 
 
+@pytest.fixture
+def few_programs(monkeypatch) -> None:
+    """Large tiles: the interpreter takes its time for each program, whatever it does."""
+    monkeypatch.setattr(triton_norm, "ROWS", 4096)
+    monkeypatch.setattr(triton_norm, "CHANNELS", 128)
+
+
 def stack_member(folder: Path, seed: int, mask: str) -> Member:
     wanted = configs(train_limit=16, batch_size=8, time_steps=2, validation_share=0.03, optimizer="sgd")(mask=mask)
     wanted = wanted.model_copy(update={"seed": seed})
@@ -110,3 +121,33 @@ def stack_member(folder: Path, seed: int, mask: str) -> Member:
     return Member(
         network, wanted, splits, device=device, folder=folder, emit=lambda event: None, should_stop=lambda: False
     )
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_a_run_whose_neurons_run_in_triton_learns_the_same_from_a_batch(optimizer: str, tmp_path, few_programs) -> None:
+    wanted = configs(train_limit=16, batch_size=8, time_steps=2, validation_share=0.03, optimizer=optimizer)(mask="F4")
+    device = torch.device(DEVICE)
+    splits = split(load("digits", tmp_path), wanted.training, device)
+    found = []
+    for triton in (False, True):
+        one = Trainer(
+            start_network(wanted, None, splits, device, None), wanted, splits, device=device, folder=tmp_path,
+            emit=lambda event: None, should_stop=lambda: False, on_gpu=OnGpu(triton=triton),
+        )  # fmt: skip
+        one.network.train()
+        one.network.fused = False
+        asked = []
+        with observe(one.network, lambda node, inputs, output, asked=asked: asked.append(node.op)):
+            one._train_step()
+        assert ("bn" in asked) is not triton and "act" in asked
+        found.append(one)
+    plain_run, fused_run = found
+    assert float(fused_run._loss_S[0]) == pytest.approx(float(plain_run._loss_S[0]), rel=1e-5)
+    torch.testing.assert_close(fused_run._norm_SL[0], plain_run._norm_SL[0], rtol=1e-4, atol=1e-6)
+    for name, value in plain_run.network.named_buffers():
+        torch.testing.assert_close(fused_run.network.get_buffer(name), value, rtol=1e-5, atol=1e-6)
+    fused_run.network.eval()
+    plain_run.network.eval()
+    x = plain_run._normalise(splits.test.images[:4])
+    with torch.inference_mode():
+        torch.testing.assert_close(fused_run.network(x), plain_run.network(x), rtol=1e-2, atol=1e-2)

@@ -72,8 +72,7 @@ def train_stack(
             at_once=at_once,
             emit=screen,
             should_stop=stop.is_set,
-            graphs=Settings().cuda_graphs == "on",
-            triton=Settings().triton == "on",
+            on_gpu=Settings().on_gpu,
             recount=recounter("on") if recount == "on" else None,
         )
         screen.results(results)

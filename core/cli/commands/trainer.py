@@ -72,7 +72,7 @@ def trainer() -> None:
                 retell=True,
                 recount=recount,
                 start=request.start,
-                graphs=Settings().cuda_graphs == "on",
+                on_gpu=Settings().on_gpu,
             )
         except ValidationError as error:
             _fail(Failed.of(translate(error)))

@@ -25,6 +25,7 @@ from core.engine.stacked.train import train
 from core.errors import BadValue, BundleCorrupt, OutOfMemory, SpikefrontError
 from core.host.malloc import keep_freed_memory
 from core.run_folder import held
+from core.schemas.on_gpu import PLAIN, OnGpu
 from core.schemas.results import Event, Finished, Summary
 from core.schemas.run import RunConfig
 
@@ -45,8 +46,7 @@ def run_stack(
     emit: Emit,
     should_stop: Callable[[], bool] = lambda: False,
     recount: Recounter | None = None,
-    graphs: bool = False,
-    triton: bool = False,
+    on_gpu: OnGpu = PLAIN,
 ) -> list[Summary | SpikefrontError]:
     """Train runs that differ in seed, learning rate and the like together; leave the bundle of each in its folder.
 
@@ -94,7 +94,7 @@ def run_stack(
         for low in range(0, len(waiting), size):
             group = {number: (configs[number], bundles[number]) for number in waiting[low : low + size]}
             with deterministic():
-                results |= _run_group(group, splits, place, emit, asked_to_stop, recount, graphs, triton)
+                results |= _run_group(group, splits, place, emit, asked_to_stop, recount, on_gpu)
     return [results[number] for number in range(len(configs))]
 
 
@@ -105,8 +105,7 @@ def _run_group(
     emit: Emit,
     should_stop: Callable[[], bool],
     recount: Recounter | None,
-    graphs: bool,
-    triton: bool,
+    on_gpu: OnGpu,
 ) -> dict[int, Summary | SpikefrontError]:
     """Runs that are in memory together."""
     members: dict[int, Member] = {}
@@ -115,7 +114,7 @@ def _run_group(
         members[number] = _member(config, bundle, splits, device, partial(emit, number), should_stop)
     with energy_meter(device) as meter:
         try:
-            train(list(members.values()), device, should_stop, graphs=graphs, triton=triton)
+            train(list(members.values()), device, should_stop, on_gpu=on_gpu)
         except (MemoryError, torch.OutOfMemoryError):
             if len(group) == 1:
                 batch_size = next(iter(members.values())).config.training.batch_size

@@ -17,6 +17,7 @@ from core.engine.stacked.objective import StackedObjective
 from core.engine.stacked.optimizers import rows_for
 from core.engine.train import CHECKPOINT_EVERY_S, LOOK_EVERY
 from core.errors import Interrupted, NonFiniteLoss
+from core.schemas.on_gpu import PLAIN, OnGpu
 
 log = logging.getLogger(__name__)
 
@@ -27,16 +28,14 @@ class Stack:
     The members must have the same number of images in each step; whoever ends, ends with `give_back`.
     """
 
-    def __init__(
-        self, members: Sequence[Member], device: torch.device, *, graphs: bool = False, triton: bool = False
-    ) -> None:
+    def __init__(self, members: Sequence[Member], device: torch.device, *, on_gpu: OnGpu = PLAIN) -> None:
         self.members, self._device = list(members), device
         self._untold: list[dict[str, Tensor]] = []
         self._images, self._spent_s = 0, 0.0  # of one member, since it was told
-        recorded = can_record(members[0].network.plan, members[0].config, device, wanted=graphs)
+        recorded = can_record(members[0].network.plan, members[0].config, device, wanted=on_gpu.graphs)
         self._tape = Tape(self.learn, CudaRecorder()) if recorded else None
         networks = [member.network for member in members]
-        self.network = StackedNetwork(networks, device, triton=triton)
+        self.network = StackedNetwork(networks, device, triton=on_gpu.triton)
         self.network.take(networks)
         decay, factor = zip(*(member.optimizer_rows(self.network) for member in members), strict=True)
         self._rows = rows_for(
@@ -117,12 +116,7 @@ class Stack:
 
 
 def train(
-    members: Sequence[Member],
-    device: torch.device,
-    should_stop: Callable[[], bool],
-    *,
-    graphs: bool = False,
-    triton: bool = False,
+    members: Sequence[Member], device: torch.device, should_stop: Callable[[], bool], *, on_gpu: OnGpu = PLAIN
 ) -> None:
     """Train every member to its own end. Raises Interrupted, with a checkpoint of each, when `should_stop()` turns true.
 
@@ -134,7 +128,7 @@ def train(
         step = max(member.step for member in going)  # who was stopped inside an epoch ends it first
         group = [member for member in going if member.step == step]
         if stack is None or stack.members != group:
-            stack = Stack(group, device, graphs=graphs, triton=triton)
+            stack = Stack(group, device, on_gpu=on_gpu)
         _epoch(stack, should_stop)
 
 
