@@ -31,7 +31,7 @@ class Stack:
     def __init__(self, members: Sequence[Member], device: torch.device, *, on_gpu: OnGpu = PLAIN) -> None:
         self.members, self._device = list(members), device
         self._untold: list[dict[str, Tensor]] = []
-        self._images, self._spent_s = 0, 0.0  # of one member, since it was told
+        self._images, self._began = 0, 0.0  # of one member since it was told; when the first of these steps began
         recorded = can_record(members[0].network.plan, members[0].config, device, wanted=on_gpu.graphs)
         self._tape = Tape(self.learn, CudaRecorder()) if recorded else None
         networks = [member.network for member in members]
@@ -56,7 +56,8 @@ class Stack:
 
     def step(self) -> None:
         """The next step of every member."""
-        begun = time.monotonic()
+        if not self._untold:
+            self._began = time.monotonic()
         drawn = torch.stack([member.draw() for member in self.members], 1).to(self._device)
         rates = torch.tensor([[member.rate] for member in self.members], device=self._device)
         learnt = (self._tape or self.learn)(drawn, rates)
@@ -64,7 +65,6 @@ class Stack:
         self._images += drawn.shape[2]
         for member in self.members:
             member.step += 1
-        self._spent_s += (time.monotonic() - begun) / len(self.members)
         first = self.members[0]
         if self._device.type == "cpu" or len(self._untold) == LOOK_EVERY or first.step == first.steps:
             self.tell()
@@ -74,17 +74,20 @@ class Stack:
         if not self._untold:
             return
         rows = {name: torch.stack([each[name] for each in self._untold]) for name in self._untold[0]}
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)  # what was asked for has been done: its time is known
+        spent_s = (time.monotonic() - self._began) / len(self.members)
         for k, member in enumerate(self.members):
             if member.failure is not None:  # its row is not a number; it is left out from the next epoch on
                 continue
             own = {name: values[:, k] for name, values in rows.items()}
             own["norms"] = own["norms"][:, self._own_layers[k]]
             try:
-                member.took(own, images=self._images, spent_s=self._spent_s)
+                member.took(own, images=self._images, spent_s=spent_s)
             except NonFiniteLoss as error:
                 log.warning("stack.member_failed", extra={"config_hash": member.config.config_hash})
                 member.failure = error
-        self._untold, self._images, self._spent_s = [], 0, 0.0
+        self._untold, self._images = [], 0
 
     def learn(self, drawn: Tensor, rates_K: Tensor) -> dict[str, Tensor]:
         """A whole step: the batches are made, passed forward and backward, and the weights moved.
