@@ -32,6 +32,7 @@ from core.addresses import (
 from core.errors import BadValue, HomeUnusable
 from core.homes import NOWHERE, expanded, user_home
 from core.schemas.accounts import Role
+from core.schemas.on_gpu import OnGpu
 from core.schemas.wording import fault_of
 
 MAX_TOKEN_BYTES = 1_000  # ours has 43; an address that carries it is no longer than browsers take
@@ -96,6 +97,12 @@ class Settings(BaseSettings):
     )
     data_override: Path | None = Field(default=None, validation_alias="SPIKEFRONT_DATA")
     recount: Literal["on", "off"] = Field(default="on", description="every finished run counted again by SpikingJelly")
+    cuda_graphs: Literal["on", "off"] = Field(
+        default="off", description="on a GPU a training step is recorded once and played again"
+    )
+    triton: Literal["on", "off"] = Field(
+        default="off", description="on a GPU normalisation and neurons run in Triton's kernels"
+    )
     webhook_url: SecretStr | None = Field(default=None, description="is sent a POST when a run ends")
     webhook_private: bool = Field(default=False, description="that address may be of this machine or a private network")
     log_format: Literal["text", "json"] = Field(default="text", description="of API, dashboard and worker alike")
@@ -331,6 +338,11 @@ class Settings(BaseSettings):
     @property
     def artifacts_url(self) -> str:
         return self.artifacts_url_override or file_url(self.home / "runs")
+
+    @property
+    def on_gpu(self) -> OnGpu:
+        """How a run uses a GPU."""
+        return OnGpu(graphs=self.cuda_graphs == "on", triton=self.triton == "on")
 
     @property
     def data(self) -> Path:

@@ -1,6 +1,6 @@
 """The command `spikefront`. Only the command that was asked for is imported, so `--help` stays quick.
 
-A command is a row of COMMANDS: the module `core.cli.commands.<name>` holds either a function `<name>` or a
+A command is a row of COMMANDS: the module `core.cli.commands.<name>`, with _ for -, holds either a function `<name>` or a
 `typer.Typer` named `app` with sub-commands. A domain error ends as one sentence and exit code 1, a
 wrong use as exit code 2.
 """
@@ -37,6 +37,7 @@ COMMANDS: dict[str, Command] = {
     "up": Command(help="Start broker, API, worker and dashboard; print the address; stop all on Ctrl-C."),
     "worker": Command(help="Start a worker that trains the runs of the queue."),
     "train": Command(help="Train one network and write its bundle."),
+    "train-stack": Command(help="Train the runs of a small sweep as one batched network."),
     "trainer": Command(help="Wait with the engine loaded for one run on standard input.", hidden=True),
     "infer": Command(help="Wait with the engine loaded for images on standard input.", hidden=True),
     "measure": Command(help="Measure how a run stands disturbances, as standard input says.", hidden=True),
@@ -84,10 +85,13 @@ def build_app(asked: str | None) -> typer.Typer:
     for name, command in COMMANDS.items():
         if name != asked:
             app.command(name, help=command.help, hidden=command.hidden)(lambda: None)
-        elif command.group:
-            app.add_typer(import_module(f"core.cli.commands.{name}").app, name=name, help=command.help)
+            continue
+        word = name.replace("-", "_")
+        module = import_module(f"core.cli.commands.{word}")
+        if command.group:
+            app.add_typer(module.app, name=name, help=command.help)
         else:
-            app.command(name, hidden=command.hidden)(getattr(import_module(f"core.cli.commands.{name}"), name))
+            app.command(name, hidden=command.hidden)(getattr(module, word))
     return app
 
 

@@ -64,6 +64,7 @@ def train_here(
                 teacher=teacher,
                 recount=recounter(recount),
                 start=start,
+                on_gpu=Settings().on_gpu,
             )
     if as_json:
         print_json(summary.model_dump(mode="json"))

@@ -149,7 +149,11 @@ class Batch:
 
 
 class TrainBatches:
-    """The training batches of every epoch, addressed by (epoch, step)."""
+    """The training batches of every epoch, addressed by (epoch, step).
+
+    What is random of a batch is drawn on the CPU, so that every device sees the same, and goes to the device of the images
+    as one small tensor (`draw`); there the images are gathered, shifted, mirrored and covered (`made_of`).
+    """
 
     def __init__(self, part: Images, config: RunConfig, normalise: Normaliser) -> None:
         self._part = part
@@ -160,6 +164,9 @@ class TrainBatches:
         self._is_sound = normalise.is_sound
         self._order: tuple[int, Tensor] | None = None
         self._half: Tensor | None = None
+        first, *kinds = config.training.augment.split("-")
+        self._crops, self._cuts = first == "crop", "cutout" in kinds
+        self._flips, self._alternates = "flip" in kinds, "altflip" in kinds
 
     @property
     def steps(self) -> int:
@@ -183,27 +190,57 @@ class TrainBatches:
 
     def batch(self, epoch: int, step: int) -> Batch:
         """The same batch with what became of each image."""
-        if self._order is None or self._order[0] != epoch:
-            order = torch.randperm(len(self._part), generator=stream(self._config.seed, "order", epoch))
-            self._order = (epoch, order.to(self._part.labels.device))
-        chosen = self._order[1][slice(*self._bounds[step])]
-        images, mirrored = self._augmented(chosen, epoch, step)
-        return Batch(images=images, labels=self._part.labels[chosen], chosen=chosen, mirrored=mirrored)
+        return self.made_of(self.draw(epoch, step).to(self._part.labels.device))
 
-    def _augmented(self, chosen: Tensor, epoch: int, step: int) -> tuple[Tensor, Tensor]:
-        if self._config.training.augment == "none":
-            return self._part.images[chosen], torch.zeros_like(chosen, dtype=torch.bool)
-        _, *kinds = self._config.training.augment.split("-")  # crop, and what else
+    @property
+    def crops(self) -> bool:
+        """Whether images are shifted, and perhaps mirrored."""
+        return self._crops
+
+    @property
+    def cuts(self) -> bool:
+        """Whether a square of each is covered."""
+        return self._cuts
+
+    def draw(self, epoch: int, step: int) -> Tensor:
+        """What is random of a batch: [DRAWN, N] int64 on the CPU, a row for each of `Drawn`."""
+        if self._order is None or self._order[0] != epoch:
+            generator = stream(self._config.seed, "order", epoch)
+            self._order = (epoch, torch.randperm(len(self._part), generator=generator))
+        chosen = self._order[1][slice(*self._bounds[step])]
+        out = torch.zeros(DRAWN, len(chosen), dtype=torch.int64)
+        out[0], out[4:] = chosen, AWAY
+        if not self._crops:
+            return out
+        height, width = self._part.images.shape[1:3]
         generator = stream(self._config.seed, "augment", epoch, step)
-        flip = self._alternating(epoch)[chosen] if "altflip" in kinds else "flip" in kinds
         if self._is_sound:
-            images, mirrored = (
-                shift_in_time(self._part.images, chosen, generator),
-                torch.zeros_like(chosen, dtype=torch.bool),
-            )
+            out[2] = _delays(len(chosen), width, generator)
         else:
-            images, mirrored = crop_flip(self._part.images, chosen, generator, flip)
-        return cutout(images, generator, self._grey) if "cutout" in kinds else images, mirrored
+            flip = self._alternating(epoch)[chosen] if self._alternates else self._flips
+            out[1:4] = torch.stack(_shifts(len(chosen), height, width, generator, flip))
+        if self._cuts:
+            out[4:] = torch.stack(_corners(len(chosen), height, width, generator))
+        return out
+
+    def made_of(self, drawn: Tensor, *, crops: bool | None = None, cuts: bool | None = None) -> Batch:
+        """The batch that follows from what was drawn, [DRAWN, N] int64 on the device of the images.
+
+        `crops`, `cuts`: whether to do what these rows ask for; None where this run's own augmentation says. What asks for
+        nothing leaves an image as it is.
+        """
+        chosen, down, right, mirror, top, left = drawn.unbind(0)
+        mirrored = mirror.bool()
+        images = self._part.images
+        if not (self._crops if crops is None else crops):
+            images = images[chosen]
+        elif self._is_sound:
+            images = _delayed(images, chosen, right)
+        else:
+            images = _shifted(images, chosen, down, right, mirrored)
+        if self._cuts if cuts is None else cuts:
+            images = _covered(images, top, left, self._grey)
+        return Batch(images=images, labels=self._part.labels[chosen], chosen=chosen, mirrored=mirrored)
 
     def _alternating(self, epoch: int) -> Tensor:
         """Which images are mirrored in an epoch: a random half, drawn once, and the other half in the next epoch.
@@ -211,9 +248,13 @@ class TrainBatches:
         So every image is seen both ways in any two epochs (Jordan 2024, arXiv:2404.00498, section 3.6). [M] bool.
         """
         if self._half is None:
-            half = torch.randint(0, 2, (len(self._part),), generator=stream(self._config.seed, "altflip")).bool()
-            self._half = half.to(self._part.labels.device)
+            self._half = torch.randint(0, 2, (len(self._part),), generator=stream(self._config.seed, "altflip")).bool()
         return self._half ^ (epoch % 2 == 0)
+
+
+#: Rows of what is drawn for a batch: the images' places, shifts down and right, whether mirrored, the covered square's corner.
+DRAWN = 6
+AWAY = -(1 << 20)  # a square there covers nothing
 
 
 def crop_flip(
@@ -224,20 +265,29 @@ def crop_flip(
     images: [M, H, W, 3]; chosen: [N] int64; returns [N, H, W, 3] and which are mirrored, [N] bool. Shifting and
     mirroring are one gather. With `flip` off they are shifted only; a `flip` of [N] bool says which are mirrored.
     """
+    drawn = _shifts(len(chosen), *images.shape[1:3], generator, flip)
+    down, right, mirror = (each.to(images.device) for each in drawn)
+    return _shifted(images, chosen, down, right, mirror.bool()), mirror.bool()
+
+
+def _shifts(
+    n: int, height: int, width: int, generator: torch.Generator, flip: bool | Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Down, right and whether mirrored, [N] int64 each, on the CPU."""
+    down, right = (torch.randint(-(side // 8), side // 8 + 1, (n,), generator=generator) for side in (height, width))
+    if isinstance(flip, Tensor):
+        return down, right, flip.long()
+    return down, right, torch.randint(0, 2, (n,), generator=generator) if flip else torch.zeros_like(down)
+
+
+def _shifted(images: Tensor, chosen: Tensor, down: Tensor, right: Tensor, mirrored: Tensor) -> Tensor:
     device, n = images.device, len(chosen)
     height, width = images.shape[1:3]
-    # drawn on the CPU, so that every device sees the same shifts
-    down = torch.randint(-(height // 8), height // 8 + 1, (n, 1), generator=generator).to(device)
-    right = torch.randint(-(width // 8), width // 8 + 1, (n, 1), generator=generator).to(device)
-    mirrored = torch.zeros(n, dtype=torch.bool, device=device)
-    if isinstance(flip, Tensor):
-        mirrored = flip
-    elif flip:
-        mirrored = torch.randint(0, 2, (n, 1), generator=generator).bool().to(device).squeeze(1)
-    rows = _reflect(torch.arange(height, device=device) + down, height)
+    rows = _reflect(torch.arange(height, device=device) + down.unsqueeze(1), height)
     columns = torch.arange(width, device=device).expand(n, width)
-    columns = _reflect(torch.where(mirrored.unsqueeze(1), width - 1 - columns, columns) + right, width)
-    return images[chosen[:, None, None], rows[:, :, None], columns[:, None, :]], mirrored
+    columns = torch.where(mirrored.unsqueeze(1), width - 1 - columns, columns) + right.unsqueeze(1)
+    columns = _reflect(columns, width)
+    return images[chosen[:, None, None], rows[:, :, None], columns[:, None, :]]
 
 
 def shift_in_time(images: Tensor, chosen: Tensor, generator: torch.Generator) -> Tensor:
@@ -246,9 +296,17 @@ def shift_in_time(images: Tensor, chosen: Tensor, generator: torch.Generator) ->
     images: [M, H, W, 3] uint8, a moment a column; chosen: [N] int64; returns [N, H, W, 3]. An eighth of a second is about
     the 100 ms of TensorFlow's example for Speech Commands. Pitch stays: a shifted band is another sound.
     """
+    return _delayed(images, chosen, _delays(len(chosen), images.shape[2], generator).to(images.device))
+
+
+def _delays(n: int, width: int, generator: torch.Generator) -> Tensor:
+    """[N] int64 columns, on the CPU."""
+    return torch.randint(-(width // 8), width // 8 + 1, (n,), generator=generator)
+
+
+def _delayed(images: Tensor, chosen: Tensor, right: Tensor) -> Tensor:
     width = images.shape[2]
-    right = torch.randint(-(width // 8), width // 8 + 1, (len(chosen), 1), generator=generator).to(images.device)
-    columns = torch.arange(width, device=images.device) - right  # [N, W]: where each column comes from
+    columns = torch.arange(width, device=images.device) - right.unsqueeze(1)  # [N, W]: where each column comes from
     inside = (columns >= 0) & (columns < width)
     rows = torch.arange(images.shape[1], device=images.device)
     moved = images[chosen[:, None, None], rows[None, :, None], columns.clamp(0, width - 1)[:, None, :]]
@@ -261,10 +319,20 @@ def cutout(images: Tensor, generator: torch.Generator, fill: Tensor) -> Tensor:
     The centre is any pixel, so that squares may stick out (arXiv:1708.04552, section 3.2). images: [N, H, W, 3] uint8;
     fill: [3] uint8, the mean colour, which normalises to 0.
     """
+    corners = _corners(len(images), *images.shape[1:3], generator)
+    return _covered(images, *(each.to(images.device) for each in corners), fill)
+
+
+def _corners(n: int, height: int, width: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Top and left of each square, [N] int64 each, on the CPU."""
+    return tuple(torch.randint(0, side, (n,), generator=generator) - side // 8 for side in (height, width))
+
+
+def _covered(images: Tensor, top: Tensor, left: Tensor, fill: Tensor) -> Tensor:
     n, height, width, _ = images.shape
     inside = torch.ones(n, 1, 1, dtype=torch.bool, device=images.device)
-    for size, view in ((height, (1, height, 1)), (width, (1, 1, width))):
-        start = torch.randint(0, size, (n, 1, 1), generator=generator).to(images.device) - size // 8
+    for size, corner, view in ((height, top, (1, height, 1)), (width, left, (1, 1, width))):
+        start = corner.view(n, 1, 1)
         place = torch.arange(size, device=images.device).view(view)
         inside = inside & (place >= start) & (place < start + size // 4)
     return torch.where(inside.unsqueeze(3), fill, images)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,6 +49,7 @@ from core.errors import BadValue, BundleCorrupt, Interrupted, OutOfMemory
 from core.host.malloc import keep_freed_memory
 from core.recipes.build import plan_of
 from core.run_folder import held
+from core.schemas.on_gpu import PLAIN, OnGpu
 from core.schemas.prices import DEFAULT_MODE, DEFAULT_PROFILE
 from core.schemas.results import Counts, Event, Finished, Started, Summary
 from core.schemas.run import Kind, RunConfig
@@ -74,6 +76,7 @@ def run(
     retell: bool = False,
     recount: Recounter | None = None,
     start: Path | None = None,
+    on_gpu: OnGpu = PLAIN,
 ) -> Summary:
     """Train `config` and leave its bundle in `out`; resumes where a checkpoint of the same config stands.
 
@@ -84,6 +87,7 @@ def run(
     A config that names a teacher, or weights to start from, needs the folder of that bundle as `teacher` or `start`
     the first time; it is copied too.
     With `retell` a run that resumes emits its earlier epochs again: whoever listened to it before may have died first.
+    `on_gpu` says how a GPU is used where one trains.
     `recount` sees the run's bundle with every file in place but the manifest, and may add to it.
     Raises BadValue, BundleBusy, DatasetMissing, DatasetCorrupt, NonFiniteLoss, OutOfMemory, HomeUnusable, StorageFull,
     RunFolderGone, or Interrupted when `should_stop()` turned true (checkpoint written).
@@ -93,7 +97,7 @@ def run(
         bundle.require_own(config)
         if bundle.complete:
             summary = bundle.summary()
-            _require_same_images(summary, present_digest(config.dataset, data_dir), field="out", folder=bundle.path)
+            require_same_images(summary, present_digest(config.dataset, data_dir), field="out", folder=bundle.path)
             emit(Finished(summary=summary))
             return summary
         place = choose_device(device)
@@ -111,8 +115,8 @@ def run(
             hold.check()  # once a step or batch, so a folder that is gone is noticed soon
             return should_stop()
 
-        with _out_of_memory(config, place), _deterministic():
-            summary = _run(config, bundle, data_dir, place, emit, asked_to_stop, given, source, retell, recount)
+        with _out_of_memory(config, place), deterministic():
+            summary = _run(config, bundle, data_dir, place, emit, asked_to_stop, given, source, retell, recount, on_gpu)
     emit(Finished(summary=summary))
     return summary
 
@@ -128,6 +132,7 @@ def _run(
     source: Bundle | None,
     retell: bool,
     recount: Recounter | None,
+    on_gpu: OnGpu,
 ) -> Summary:
     """The teacher, where there is to be one, and then the run itself."""
     require_memory(plan_of(config), config, device)
@@ -139,13 +144,14 @@ def _run(
     if not config.needs_teacher:
         taught = taught_by if config.has_given_teacher else None
         return _train(
-            config, bundle, splits, device, emit, should_stop, taught, retell, recount, given=given, origin=origin
-        )
+            config, bundle, splits, device, emit, should_stop, taught, retell, recount, given=given, origin=origin,
+            on_gpu=on_gpu,
+        )  # fmt: skip
     twin = taught_by
     _drop_damaged(twin)
     twin.require_own(config.twin())
     if given is not None:
-        _require_same_images(given.summary(), splits.data, field="teacher", folder=given.path)
+        require_same_images(given.summary(), splits.data, field="teacher", folder=given.path)
     if twin.complete and twin.summary().data_digest not in (None, splits.data):
         shutil.rmtree(twin.path)  # trained before the data set was exchanged, by an attempt that came no further
     if not twin.complete and given is not None:
@@ -161,8 +167,12 @@ def _run(
             should_stop,
             None,
             False,
+            on_gpu=on_gpu,
         )
-    return _train(config, bundle, splits, device, emit, should_stop, twin, retell, recount, given=given, origin=origin)
+    return _train(
+        config, bundle, splits, device, emit, should_stop, twin, retell, recount, given=given, origin=origin,
+        on_gpu=on_gpu,
+    )  # fmt: skip
 
 
 def _origin(config: RunConfig, bundle: Bundle, source: Bundle | None) -> Bundle | None:
@@ -190,6 +200,7 @@ def _train(
     *,
     given: Bundle | None = None,
     origin: Bundle | None = None,
+    on_gpu: OnGpu = PLAIN,
 ) -> Summary:
     teacher = None if taught_by is None else load_teacher(taught_by, device)
 
@@ -203,6 +214,7 @@ def _train(
             emit=emit,
             should_stop=should_stop,
             teacher=teacher,
+            on_gpu=on_gpu,
         )
 
     trainer = fresh()
@@ -212,19 +224,7 @@ def _train(
         log.warning("checkpoint.not_used", extra={"why": error.message})
         set_aside(bundle.checkpoint)
         trainer, resumed = fresh(), False
-    network = trainer.network
-    emit(
-        Started(
-            device=describe_device(device),
-            n_train=len(splits.train),
-            n_validation=len(splits.validation),
-            n_test=len(splits.test),
-            steps_per_epoch=trainer.steps,
-            max_epochs=config.training.max_epochs,
-            resumed_epoch=trainer.epoch if resumed else None,
-            resumed_step=trainer.step if resumed else None,
-        )
-    )
+    emit(started(trainer, device, resumed=resumed))
     log.info("run.started", extra={"config_hash": config.config_hash, "resumed": resumed})
     if retell:
         for done in trainer.epochs_done():
@@ -237,7 +237,37 @@ def _train(
     with energy_meter(device) as meter:
         trainer.train()
     taken = {"training_energy": meter.told(whole_run=not resumed).model_dump(exclude_none=True)}
+    made_from = {"teacher": taught_by, "start": origin}
+    noted_of = {name: noted(one) for name, one in made_from.items() if one is not None}
+    return finish(bundle, trainer, device, should_stop, noted_of | taken, recount)
 
+
+def started(trainer: Trainer, device: torch.device, *, resumed: bool) -> Started:
+    """What a run begins with, or goes on with."""
+    splits = trainer.splits
+    return Started(
+        device=describe_device(device),
+        n_train=len(splits.train),
+        n_validation=len(splits.validation),
+        n_test=len(splits.test),
+        steps_per_epoch=trainer.steps,
+        max_epochs=trainer.config.training.max_epochs,
+        resumed_epoch=trainer.epoch if resumed else None,
+        resumed_step=trainer.step if resumed else None,
+    )
+
+
+def finish(
+    bundle: Bundle,
+    trainer: Trainer,
+    device: torch.device,
+    should_stop: Callable[[], bool],
+    also_noted: dict[str, Any],
+    recount: Recounter | None = None,
+) -> Summary:
+    """Test a trained network once, count it, and write and seal its bundle. `also_noted`: to be noted beside the
+    machine. Raises Interrupted (its checkpoint stands)."""
+    network, config, splits = trainer.network, trainer.config, trainer.splits
     network.load_state_dict(trainer.best)
     outputs_NTC, counter, evaluate_wall_s = _test(network, splits, trainer, device, should_stop)
     ended = trainer.epoch - 1
@@ -250,9 +280,7 @@ def _train(
         classes=list(splits.spec.classes),
     )
     summary = _summarise(config, splits, trainer, counts, predictions, evaluate_wall_s, device)
-    made_from = {"teacher": taught_by, "start": origin}
-    noted_of = {name: noted(one) for name, one in made_from.items() if one is not None}
-    bundle.write_json("environment.json", environment(device) | noted_of | taken)
+    bundle.write_json("environment.json", environment(device) | also_noted)
     _write(bundle, trainer, splits, counter, counts, predictions, summary)
     if recount is not None:
         trainer.pace.report("recounting", epoch=ended, step=0, steps=1)
@@ -390,7 +418,7 @@ def _write(
     bundle.write_model("summary.json", summary)
 
 
-def _require_same_images(summary: Summary, data: str | None, *, field: str, folder: Path) -> None:
+def require_same_images(summary: Summary, data: str | None, *, field: str, folder: Path) -> None:
     """Raise BadValue where a finished run is known to be on other images than those that are there now."""
     if None not in (summary.data_digest, data) and summary.data_digest != data:
         expected = f"another folder: the run in this one is on other images of {summary.dataset}, exchanged since"
@@ -423,7 +451,7 @@ def _out_of_memory(config: RunConfig, device: torch.device) -> Iterator[None]:
 
 
 @contextmanager
-def _deterministic() -> Iterator[None]:
+def deterministic() -> Iterator[None]:
     """The same algorithms at every run, so that equal runs on a GPU give equal numbers."""
     before = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import ModuleType
 
 import torch
 from torch import Tensor, nn
@@ -66,6 +67,8 @@ class Network(nn.Module):
         self._passes_counts = False  # in evaluation
         self._compiled = not self.spiking or is_compiled(config.neuron)
         self._mixed = config.training.precision == "mixed"
+        self.kernels: ModuleType | None = None  # `core.engine.fast.triton_norm`, where training is to use it
+        self._joined: dict[str, tuple[Tensor, Tensor]] = {}  # mean and variance of normalisations that their neurons do
         self._observers: list[Observer] = []
         self._every_node = 0  # observers that want each node by itself
         self._maps: dict[str, Tensor] | None = None  # non-zero channels of each pixel by activation, for a counter
@@ -88,7 +91,9 @@ class Network(nn.Module):
         self._spent = {node.name: [n for n in node.inputs if last_use[n] == node.name] for node in plan.nodes}
         names = ((group, chain) for group in find_groups(plan) for chain in group.chains)
         self._chained: dict[str, Group] = {}
+        self._alone: dict[str, Node] = {}  # by a normalisation's name, the activation that alone reads it
         for group, chain in names:
+            self._alone[chain.bn.name] = chain.act
             self._chained |= {node.name: group for node in (chain.conv, chain.bn, chain.act, group.out)}
         initialise(self, config.seed)
 
@@ -171,7 +176,8 @@ class Network(nn.Module):
                 values |= self._run_chained(node, inputs, values)
             else:
                 values[node.name] = _RULES[node.op](self, node, self._fitted(node, inputs))
-                self._tell(node, inputs, values[node.name])
+                if node.name not in self._joined:
+                    self._tell(node, inputs, values[node.name])
             for name in self._spent[node.name]:
                 values.pop(name, None)
         return self._every_step(node, values[node.name]).reshape(self.steps, x.shape[0], -1)
@@ -282,6 +288,9 @@ class Network(nn.Module):
                 x, layer.running_mean, layer.running_var, layer.weight, layer.bias, False, 0.0, layer.eps
             )
         self._demand_several(node, x)
+        if self._joins(node):
+            self._joined[node.name] = self._follow(node, x)
+            return x
         n = x.numel() // x.shape[1]
         layer.num_batches_tracked.add_(1)
         repeats = self.steps if self.is_constant(node) and not self._code else 1
@@ -294,10 +303,38 @@ class Network(nn.Module):
             layer.running_var.copy_(variance * ratio + kept)
         return out
 
+    def _joins(self, bn: Node) -> bool:
+        """Whether the neurons that alone read a normalisation do it too, in one kernel. First derivatives only."""
+        if self.kernels is None or self._every_node or self.config.training.differentiates_twice:
+            return False
+        act = self._alone.get(bn.name)
+        return act is not None and self._gain(act) is None and self.kernels.knows(self.config.neuron, self.steps)
+
+    @torch.no_grad()
+    def _follow(self, bn: Node, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and variance of a batch, [1, C] each; the running ones follow. A constant value stands for T copies."""
+        layer, n = self._layers[bn.name], x.numel() // x.shape[1] * (self.steps if self.is_constant(bn) else 1)
+        variance, mean = torch.var_mean(x, (0, 2, 3), correction=0)
+        layer.num_batches_tracked.add_(1)
+        layer.running_mean.lerp_(mean, layer.momentum)
+        layer.running_var.lerp_(variance * (n / (n - 1)), layer.momentum)
+        return mean.unsqueeze(0), variance.unsqueeze(0)
+
+    def _norm_fire(self, bn: Node, x: Tensor) -> Tensor:
+        layer = self._layers[bn.name]
+        spiked = self.kernels.norm_fire(
+            x.permute(0, 2, 3, 1).unsqueeze(0), layer.weight.unsqueeze(0), layer.bias.unsqueeze(0),
+            *self._joined.pop(bn.name), eps=layer.eps, steps=self.steps, constant=self.is_constant(bn),
+            neuron=self.config.neuron, v_start=self.v_start,
+        )  # fmt: skip
+        return spiked.squeeze(0).permute(0, 3, 1, 2)
+
     def _act(self, node: Node, inputs: tuple[Tensor, ...]) -> Tensor:
         (x,) = inputs
         if not self.spiking:
             return F.relu(x)
+        if node.inputs[0] in self._joined:
+            return self._norm_fire(self.plan.node(node.inputs[0]), x)
         x = self.into_neurons(node, x)
         if self._code:
             counts = counted(x, self.steps)

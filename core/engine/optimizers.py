@@ -10,27 +10,31 @@ from functools import cache
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from core.engine.compress import is_scores
 from core.engine.network import Network
 from core.schemas.run import TrainingConfig
 
 
-def optimizer(network: Network, training: TrainingConfig) -> torch.optim.Optimizer:
+def optimizer(network: Network, training: TrainingConfig, *, recorded: bool = False) -> torch.optim.Optimizer:
     """Adam (Kingma & Ba 2015), AdamW (Loshchilov & Hutter 2019), or SGD with (Nesterov's) momentum.
 
     AdamW and SGD decay convolution weights only: a bias, a normalisation's scale and what a neuron learns do not grow
     with depth, and decay would pull them from their meaning; scores of weights only have an order. Adam's L2 term touches everything, as in torch.
-    What neurons learn forms a group of its own where `neuron_lr_factor` is not 1.
+    What neurons learn forms a group of its own where `neuron_lr_factor` is not 1. `recorded`: its steps are to be played
+    from a recording (`core.engine.graphs`), so rates are tensors on the device.
     """
     groups = _groups(network, training)
+    if recorded:
+        place = next(network.parameters()).device
+        groups = [group | {"lr": torch.tensor(training.lr, device=place)} for group in groups]
     decay = training.weight_decay
     match training.optimizer:
         case "adam":
-            return eager(torch.optim.Adam)(groups, lr=training.lr, weight_decay=decay, fused=True)
+            return eager(torch.optim.Adam)(groups, lr=training.lr, weight_decay=decay, fused=True, capturable=recorded)
         case "adamw":
-            return eager(torch.optim.AdamW)(groups, lr=training.lr, weight_decay=decay, fused=True)
+            return eager(torch.optim.AdamW)(groups, lr=training.lr, weight_decay=decay, fused=True, capturable=recorded)
         case "sgd":
             return eager(torch.optim.SGD)(
                 groups,
@@ -60,7 +64,11 @@ def eager(kind: type[torch.optim.Optimizer]) -> type[torch.optim.Optimizer]:
 def set_rate(of: torch.optim.Optimizer, rate: float) -> None:
     """Give every group its part of the schedule's rate."""
     for group in of.param_groups:
-        group["lr"] = rate * group["lr_factor"]
+        own = rate * group["lr_factor"]
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(own)  # a recording knows the tensor
+        else:
+            group["lr"] = own
 
 
 def _groups(network: Network, training: TrainingConfig) -> list[dict[str, Any]]:

@@ -24,6 +24,8 @@ from core.engine.average import Average, statistics_images, take_statistics
 from core.engine.checkpoint import load_checkpoint, save_checkpoint
 from core.engine.data import Normaliser, Splits, TrainBatches, evaluation_batches, stream
 from core.engine.diagnose import FiringRate, GradientNorms
+from core.engine.fast.triton_there import triton_norm
+from core.engine.graphs import CudaRecorder, Tape, can_record
 from core.engine.lessons import Lessons
 from core.engine.losses import cross_entropy_of_mean
 from core.engine.network import Network, passing_counts
@@ -35,6 +37,7 @@ from core.engine.schedules import learning_rate, mean_rate
 from core.errors import BundleCorrupt, Interrupted, NonFiniteLoss
 from core.forecast import STATISTICS_IMAGES
 from core.schemas.diagnostics import Diagnostics
+from core.schemas.on_gpu import PLAIN, OnGpu
 from core.schemas.results import EpochDone, Event, Gradients, Metrics, Phase
 from core.schemas.run import RunConfig
 from core.schemas.stages import Phase as Stretch
@@ -55,6 +58,16 @@ class Validation:
     accuracy: float
     firing_rate: float | None
     is_best: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learnt:
+    """What a step tells: the loss and its terms, right answers (all 0-d), and the gradient norm of each layer."""
+
+    loss: Tensor
+    terms: dict[str, Tensor]
+    hits: Tensor
+    norms_L: Tensor
 
 
 class Trainer:
@@ -78,7 +91,10 @@ class Trainer:
         emit: Callable[[Event], None],
         should_stop: Callable[[], bool],
         teacher: Network | None = None,
+        on_gpu: OnGpu = PLAIN,
     ) -> None:
+        self._recorded = can_record(network.plan, config, device, wanted=on_gpu.graphs)
+        network.kernels = triton_norm(device, wanted=on_gpu.triton and network.spiking)
         self.network, self.config, self.splits = network, config, splits
         self._device, self._folder, self._emit, self._should_stop = device, folder, emit, should_stop
         self._normalise = Normaliser.of(network, splits.spec, device)
@@ -118,7 +134,8 @@ class Trainer:
         self._phase = phase
         if len(self._phases) > 1:
             self.network.steps = phase.time_steps
-        self._optimizer = optimizer(self.network, phase.training)
+        self._optimizer = optimizer(self.network, phase.training, recorded=self._recorded)
+        self._tape = Tape(self._learn_and_move, CudaRecorder()) if self._recorded else None
         self._average = Average(self.network, phase.training.ema) if phase.training.ema else None
         self.best: dict[str, Tensor] = {}
         self.best_epoch, self.best_accuracy = 0, -1.0
@@ -213,32 +230,50 @@ class Trainer:
 
     def _train_step(self) -> None:
         begun = time.monotonic()
-        batch = self._batches.batch(self.epoch, self.step)
-        labels = batch.labels
+        drawn = self._batches.draw(self.epoch, self.step).to(self._device)
         rate = learning_rate(self._phase.training, self._phase.local(self.epoch), self.step, self.steps)
         set_rate(self._optimizer, rate)
         if self._draws:
             torch.manual_seed(stream(self.config.seed, "dropout", self.epoch, self.step).initial_seed())
         self.network.seed_encoding("train", self.epoch, self.step)
-        progress = (self.epoch - 1 + self.step / self.steps) / self.config.training.max_epochs
-        taught = None if self._lessons is None else self._lessons.of(batch, self.epoch, self.step)
-        done = self._objective(self._normalise(batch.images), labels, taught, progress)
-        self._optimizer.zero_grad(set_to_none=True)
-        done.loss.backward()
-        self._loss_S[self.step] = done.loss.detach()
+        done = self._learn(drawn) if self._tape is None else self._tape(drawn)
+        self._loss_S[self.step] = done.loss
         for name, value in done.terms.items():
-            self._terms_S.setdefault(name, torch.zeros_like(self._loss_S))[self.step] = value.detach()
-        self._hits_S[self.step] = (done.outputs_TNC.detach().mean(0).argmax(1) == labels).sum()
-        self._norm_SL[self.step] = self._norms.read()
+            self._terms_S.setdefault(name, torch.zeros_like(self._loss_S))[self.step] = value
+        self._hits_S[self.step] = done.hits
+        self._norm_SL[self.step] = done.norms_L
         if self._device.type == "cpu" or (self.step + 1) % LOOK_EVERY == 0:
             self._look(upto=self.step + 1)
-        self._optimizer.step()
+        if self._tape is None:
+            self._optimizer.step()
         if self._average is not None:
             self._average.update()
         spent = time.monotonic() - begun
         self.train_steps_s += spent
-        self.images_trained += len(labels)
-        self._pace.took("training", len(labels), spent, self.epoch)
+        n = drawn.shape[1]
+        self.images_trained += n
+        self._pace.took("training", n, spent, self.epoch)
+
+    def _learn(self, drawn: Tensor) -> Learnt:
+        """Forward and backward pass of the batch that was drawn; the gradients are left in the weights."""
+        batch = self._batches.made_of(drawn)
+        progress = (self.epoch - 1 + self.step / self.steps) / self.config.training.max_epochs
+        taught = None if self._lessons is None else self._lessons.of(batch, self.epoch, self.step)
+        done = self._objective(self._normalise(batch.images), batch.labels, taught, progress)
+        self._optimizer.zero_grad(set_to_none=True)
+        done.loss.backward()
+        return Learnt(
+            loss=done.loss.detach(),
+            terms={name: value.detach() for name, value in done.terms.items()},
+            hits=(done.outputs_TNC.detach().mean(0).argmax(1) == batch.labels).sum(),
+            norms_L=self._norms.read(),
+        )
+
+    def _learn_and_move(self, drawn: Tensor) -> Learnt:
+        """The whole step, as it is recorded."""
+        learnt = self._learn(drawn)
+        self._optimizer.step()
+        return learnt
 
     def _look(self, upto: int | None = None) -> None:
         """Raise NonFiniteLoss at the first step, not looked at before, whose loss is not finite."""

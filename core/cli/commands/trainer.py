@@ -33,6 +33,7 @@ from core.run_folder import LOOK_S, is_superseded
 from core.schemas.results import Failed, Ready
 from core.schemas.run import RunConfig
 from core.schemas.training import EXIT_INTERRUPTED, EXIT_ORPHANED, TrainRequest
+from core.settings import Settings
 
 YIELD_S = 30.0  # for the step under way and a checkpoint
 
@@ -71,6 +72,7 @@ def trainer() -> None:
                 retell=True,
                 recount=recount,
                 start=request.start,
+                on_gpu=Settings().on_gpu,
             )
         except ValidationError as error:
             _fail(Failed.of(translate(error)))
