@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-BENCHMARKS = ("training_step", "neurons", "counting", "first_light", "latency", "crowd", "explore")
+BENCHMARKS = ("training_step", "neurons", "inference", "counting", "first_light", "latency", "crowd", "explore")
 
 
 def main() -> None:
