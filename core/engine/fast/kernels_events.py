@@ -21,44 +21,72 @@ from core.engine.fast.kernels import compiled
 from core.engine.fast.vector import (
     LANES,
     SLACK,
+    add_rows,
+    add_rows_times,
     count_once,
     fire_once,
     listed,
     listed_counts,
     ones,
-    sum_rows,
-    sum_rows_times,
     write_fired,
     write_sums,
 )
 
+BLOCK = 128  # outputs whose sums are in registers at once
 #: How H is made of X and V: by 1 / tau, by tau, or with a leak apart from the input.
 BY_INVERSE, BY_TAU, BY_KEEP = 0, 1, 2
 
 
 @compiled
-def _gather(bits_B, places, stride, planes, spread, taps, size, index, factors, row, height, width, kernel, dilation):
-    """The list of what fired in the window that begins at taps = (i, j), in rows of the weights; returns its length.
+def _add_up(
+    bits_B, planes, images, n, i, height, width, size, counts, weights, places, spread, lists, lengths, factors,
+    kernel, stride, padding, dilation, x_M, out_w, lanes,
+):  # fmt: skip
+    """The sums of output row i of image n, of every plane, or of counts over the planes: [planes or 1, out_w, lanes].
 
-    bits_B: all bytes; row: the first byte of the image; size: bytes of a pixel. With planes > 0 what fired in any of so
-    many planes, and in how many.
+    What fired in each input pixel is listed once for the row. Then tap follows tap, for BLOCK outputs at a time: the rows
+    of a tap's weights stay in the first-level cache while all pixels take theirs.
     """
-    first_i, first_j = taps
-    count = 0
+    whole, image = size * 8, height * width * size
+    room = whole + SLACK
+    steps = 1 if counts else planes
+    x_M[:] = np.float32(0)
     for di in range(kernel):
-        i = first_i + di * dilation
-        if i < 0 or i >= height:
+        y = i * stride - padding + di * dilation
+        if y < 0 or y >= height:
             continue
-        for dj in range(kernel):
-            j = first_j + dj * dilation
-            if j < 0 or j >= width:
+        for t in range(steps):
+            for x in range(width):
+                at = (t * images + n) * image + (y * width + x) * size
+                place = (t * kernel + di) * width + x
+                if counts:
+                    end = listed_counts(
+                        bits_B, at, size, images * image, planes, 0, places, spread, lists, factors, place * room
+                    )
+                else:
+                    end = listed(bits_B, at, size, 0, places, lists, place * room)
+                lengths[place] = end - place * room
+    for block in range(0, lanes, BLOCK):
+        part = min(BLOCK, lanes - block)
+        for di in range(kernel):
+            y = i * stride - padding + di * dilation
+            if y < 0 or y >= height:
                 continue
-            start, first = row + (i * width + j) * size, (di * kernel + dj) * size * 8
-            if planes:
-                count = listed_counts(bits_B, start, size, stride, planes, first, places, spread, index, factors, count)
-            else:
-                count = listed(bits_B, start, size, first, places, index, count)
-    return count
+            for dj in range(kernel):
+                first = (di * kernel + dj) * whole * lanes + block
+                for t in range(steps):
+                    for j in range(out_w):
+                        x = j * stride - padding + dj * dilation
+                        if x < 0 or x >= width:
+                            continue
+                        place = (t * kernel + di) * width + x
+                        at = (t * out_w + j) * lanes + block
+                        if counts:
+                            add_rows_times(
+                                weights, lanes, first, lists, place * room, lengths[place], part, x_M, at, factors
+                            )
+                        else:
+                            add_rows(weights, lanes, first, lists, place * room, lengths[place], part, x_M, at)
 
 
 @compiled
@@ -66,75 +94,63 @@ def conv_fire(
     bits_TNHWB, weights, places, spread, scale, shift, out_TNHWB, at, channels, map_TNHW,
     kernel, stride, padding, dilation, levels, how, leak, v_threshold, v_start, soft, start, stop,
 ):  # fmt: skip
-    """Convolution, normalisation and neurons for the output pixels start:stop of N x H x W, into bytes `at`: of the
-    output's. With `levels` the input's planes are counts, and so is what comes out, up to `levels`."""
+    """Convolution, normalisation and neurons for the output rows start:stop of N x H, into bytes `at`: of the output's
+    pixels. With `levels` the input's planes are counts, and so is what comes out, up to `levels`."""
     steps, images, height, width, size = bits_TNHWB.shape
-    _, _, out_h, out_w, _ = out_TNHWB.shape
+    _, _, out_h, out_w, bytes_ = out_TNHWB.shape
     bits_B, out_B, filled = bits_TNHWB.reshape(-1), out_TNHWB.reshape(-1), map_TNHW.reshape(-1)
-    bytes_, pixels = out_TNHWB.shape[4], images * out_h * out_w
-    lanes = scale.shape[0]
-    x, v = np.empty(lanes, np.float32), np.empty(lanes, np.float32)
-    index = np.empty(kernel * kernel * size * 8 + SLACK, np.int32)
-    factors = np.empty(kernel * kernel * size * 8 + SLACK, np.float32)
-    image = height * width * size
-    for p in range(start, stop):
-        n, rest = divmod(p, out_h * out_w)
-        i, j = divmod(rest, out_w)
-        taps = (i * stride - padding, j * stride - padding)
-        if levels:
-            count = _gather(
-                bits_B, places, images * image, steps, spread, taps, size, index, factors, n * image,
-                height, width, kernel, dilation,
-            )  # fmt: skip
-            sum_rows_times(weights, index, count, lanes, x, factors)
-            top = np.float32(levels)
-            count_once(
-                x, scale, shift, top, steps, out_B, p * bytes_ + at, pixels * bytes_, filled, p, pixels, channels
-            )
-            continue
-        v[:] = v_start
-        for t in range(steps):
-            count = _gather(
-                bits_B, places, 0, 0, spread, taps, size, index, factors, (t * images + n) * image,
-                height, width, kernel, dilation,
-            )  # fmt: skip
-            sum_rows(weights, index, count, lanes, x)
-            row = t * pixels + p
-            filled[row] = fire_once(
-                x, scale, shift, v, how, leak, v_threshold, soft, out_B, row * bytes_ + at, channels
-            )
+    pixels, lanes = images * out_h * out_w, scale.shape[0]
+    lists = np.empty(steps * kernel * width * (size * 8 + SLACK), np.int32)
+    factors = np.empty(lists.size if levels else 1, np.float32)
+    lengths = np.empty(steps * kernel * width, np.int64)
+    x_M = np.empty((1 if levels else steps) * out_w * lanes, np.float32)
+    v = np.empty(lanes, np.float32)
+    top = np.float32(levels)
+    for line in range(start, stop):
+        n, i = divmod(line, out_h)
+        _add_up(
+            bits_B, steps, images, n, i, height, width, size, levels > 0, weights, places, spread, lists, lengths, factors,
+            kernel, stride, padding, dilation, x_M, out_w, lanes,
+        )  # fmt: skip
+        for j in range(out_w):
+            p = line * out_w + j
+            if levels:
+                x = x_M[j * lanes : (j + 1) * lanes]
+                count_once(
+                    x, scale, shift, top, steps, out_B, p * bytes_ + at, pixels * bytes_, filled, p, pixels, channels
+                )
+                continue
+            v[:] = v_start
+            for t in range(steps):
+                x = x_M[(t * out_w + j) * lanes : (t * out_w + j + 1) * lanes]
+                row = t * pixels + p
+                filled[row] = fire_once(
+                    x, scale, shift, v, how, leak, v_threshold, soft, out_B, row * bytes_ + at, channels
+                )
 
 
 @compiled
-def conv_sums(
-    bits_TNHWB, weights, places, spread, out_TNHWC, kernel, stride, padding, dilation, counts, start, stop
-):  # fmt: skip
-    """The convolution alone, of the output pixels start:stop of T x N x H x W, or, where the planes are counts, of
-    N x H x W."""
+def conv_sums(bits_TNHWB, weights, places, spread, out_TNHWC, kernel, stride, padding, dilation, counts, start, stop):
+    """The convolution alone, of the output rows start:stop of N x H, at every step, or once where the planes are counts."""
     steps, images, height, width, size = bits_TNHWB.shape
-    _, _, out_h, out_w, channels = out_TNHWC.shape
+    rows, _, out_h, out_w, channels = out_TNHWC.shape
     bits_B = bits_TNHWB.reshape(-1)
     lanes = weights.shape[0] // (kernel * kernel * size * 8)
-    x = np.empty(lanes, np.float32)
-    index = np.empty(kernel * kernel * size * 8 + SLACK, np.int32)
-    factors = np.empty(kernel * kernel * size * 8 + SLACK, np.float32)
-    image = height * width * size
-    for p in range(start, stop):
-        row, rest = divmod(p, out_h * out_w)
-        i, j = divmod(rest, out_w)
-        t, n = divmod(row, images)
-        taps = (i * stride - padding, j * stride - padding)
-        count = _gather(
-            bits_B, places, images * image, steps if counts else 0, spread, taps, size, index, factors, row * image,
-            height, width, kernel, dilation,
+    lists = np.empty(steps * kernel * width * (size * 8 + SLACK), np.int32)
+    factors = np.empty(lists.size if counts else 1, np.float32)
+    lengths = np.empty(steps * kernel * width, np.int64)
+    x_M = np.empty(rows * out_w * lanes, np.float32)
+    for line in range(start, stop):
+        n, i = divmod(line, out_h)
+        _add_up(
+            bits_B, steps, images, n, i, height, width, size, counts, weights, places, spread, lists, lengths, factors,
+            kernel, stride, padding, dilation, x_M, out_w, lanes,
         )  # fmt: skip
-        if counts:
-            sum_rows_times(weights, index, count, lanes, x, factors)
-        else:
-            sum_rows(weights, index, count, lanes, x)
-        out = out_TNHWC[t, n, i, j]
-        for c in range(channels):
-            out[c] = x[c]
+        for t in range(rows):
+            for j in range(out_w):
+                out, first = out_TNHWC[t, n, i, j], (t * out_w + j) * lanes
+                for c in range(channels):
+                    out[c] = x_M[first + c]
 
 
 @compiled

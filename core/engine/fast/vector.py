@@ -56,13 +56,13 @@ def _splat(builder: ir.IRBuilder, value: ir.Value, lanes: int) -> ir.Value:
 
 
 def _sums(with_factors: bool) -> Callable[..., Any]:
-    """The code of `sum_rows` and `sum_rows_times`."""
+    """The code of `add_rows` and `add_rows_times`."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
         kinds = signature.args
-        rows, index, out = (_data(context, builder, kinds[k], args[k]) for k in (0, 1, 4))
-        count, width = args[2], args[3]
-        factors = _data(context, builder, kinds[5], args[5]) if with_factors else None
+        rows, index, out = (_data(context, builder, kinds[k], args[k]) for k in (0, 3, 7))
+        width, first, begin, count, size, target = (args[k] for k in (1, 2, 4, 5, 6, 8))
+        factors = _data(context, builder, kinds[9], args[9]) if with_factors else None
         fma = cgutils.get_or_insert_function(
             builder.module, ir.FunctionType(_REALS, [_REALS] * 3), f"llvm.fma.v{LANES}f32"
         )
@@ -75,17 +75,23 @@ def _sums(with_factors: bool) -> Callable[..., Any]:
             builder.branch(more)
             builder.position_at_end(more)
             start = builder.load(place)
-            builder.cbranch(builder.icmp_signed("<=", builder.add(start, span), width), work, done)
+            builder.cbranch(builder.icmp_signed("<=", builder.add(start, span), size), work, done)
             builder.position_at_end(work)
             sums = [cgutils.alloca_once(builder, _REALS) for _ in range(together)]
-            for part in sums:
-                builder.store(ir.Constant(_REALS, [0.0] * LANES), part)
+            kept = [
+                _vector_at(builder, out, builder.add(builder.add(target, start), _I64(number * LANES)), _REALS)
+                for number in range(together)
+            ]
+            for where, part in zip(kept, sums, strict=True):
+                builder.store(builder.load(where, align=4), part)
+            base = builder.add(first, start)
             with cgutils.for_range(builder, count) as loop:
-                row = builder.sext(builder.load(builder.gep(index, [loop.index])), _I64)
-                at = builder.add(builder.mul(row, width), start)
+                listed_at = builder.add(begin, loop.index)
+                row = builder.sext(builder.load(builder.gep(index, [listed_at])), _I64)
+                at = builder.add(builder.mul(row, width), base)
                 factor = None
                 if factors is not None:
-                    factor = _splat(builder, builder.load(builder.gep(factors, [loop.index])), LANES)
+                    factor = _splat(builder, builder.load(builder.gep(factors, [listed_at])), LANES)
                 for number, part in enumerate(sums):
                     where = _vector_at(builder, rows, builder.add(at, _I64(number * LANES)), _REALS)
                     weight, before = builder.load(where, align=4), builder.load(part)
@@ -93,8 +99,7 @@ def _sums(with_factors: bool) -> Callable[..., Any]:
                         builder.store(builder.fadd(before, weight), part)
                     else:
                         builder.store(builder.call(fma, [weight, factor, before]), part)
-            for number, part in enumerate(sums):
-                where = _vector_at(builder, out, builder.add(start, _I64(number * LANES)), _REALS)
+            for where, part in zip(kept, sums, strict=True):
                 builder.store(builder.load(part), where, align=4)
             builder.store(builder.add(start, span), place)
             builder.branch(more)
@@ -105,19 +110,20 @@ def _sums(with_factors: bool) -> Callable[..., Any]:
 
 
 @intrinsic
-def sum_rows(typing, rows, index, count, width, out):
-    """Writes the sum of the rows index[:count] of `rows`, [., width] float32 in one array, into out[:width].
-
-    width: a multiple of LANES. Added one after another, from zero.
-    """
-    return types.void(rows, index, types.intp, types.intp, out), _sums(with_factors=False)
+def add_rows(typing, rows, width, first, index, begin, count, size, out, at):
+    """Adds to out[at : at + size], float32, one after another, the parts rows[width k + first :] of as many elements, for
+    each k of index[begin : begin + count]. `rows`: one array of rows of `width` float32; size: a multiple of LANES."""
+    whole = types.intp
+    return types.void(rows, whole, whole, index, whole, whole, whole, out, whole), _sums(with_factors=False)
 
 
 @intrinsic
-def sum_rows_times(typing, rows, index, count, width, out, factors):
-    """As sum_rows, each row times its element of `factors`, float32: product and addition rounded once, as a fused
+def add_rows_times(typing, rows, width, first, index, begin, count, size, out, at, factors):
+    """As add_rows, each row times its element of `factors`, float32: product and addition rounded once, as a fused
     multiply-add does."""
-    return types.void(rows, index, types.intp, types.intp, out, factors), _sums(with_factors=True)
+    whole = types.intp
+    signature = types.void(rows, whole, whole, index, whole, whole, whole, out, whole, factors)
+    return signature, _sums(with_factors=True)
 
 
 @intrinsic
