@@ -9,6 +9,7 @@ without this file.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -132,6 +133,16 @@ def limit(node: Node) -> float:
     return 0.5 if node.kernel > 1 or node.shape[0] >= node.in_shape[0] else 0.4
 
 
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """A node by itself; a convolution with its `chain`; or the end of a `group`. `spent`: values that nobody reads later."""
+
+    node: Node
+    group: Group | None
+    chain: Chain | None
+    spent: tuple[str, ...]
+
+
 class Events:
     """The network's evaluation, its weights laid out as they were at the time; `is_current` tells whether they still are.
 
@@ -144,8 +155,8 @@ class Events:
         self._steps, self._neuron, self._v_start = network.steps, network.config.neuron, network.v_start
         self._levels = network.steps if self._neuron.model == "count" else 0
         self.nodes = {node.name: node for node in network.plan.nodes}
-        self._layouts: dict[str, tuple[np.ndarray, int]] = {}
-        self._places_in: dict[str, int] = {}  # of each activation: its first byte in its group's value
+        self.layouts: dict[str, tuple[np.ndarray, int]] = {}
+        self.places_in: dict[str, int] = {}  # of each activation: its first byte in its group's value
         self.own_places: dict[str, np.ndarray] = {}  # and its bits there
         self.groups: dict[str, Group] = {}
         chains: dict[str, Chain] = {}
@@ -155,14 +166,31 @@ class Events:
                 self.groups |= {node.name: group for node in (chain.conv, chain.bn, chain.act, group.out)}
         for node in network.plan.nodes:
             if (found := self._laid(node, network)) is not None:
-                self._layouts[node.name] = found
-        self._convolutions = {node.name: made for node in network.plan.nodes if (made := self._made(node, network))}
-        self._neurons: dict[str, tuple[np.ndarray, np.ndarray, tuple[Any, ...]]] = {}
+                self.layouts[node.name] = found
+        self.convolutions = {node.name: made for node in network.plan.nodes if (made := self._made(node, network))}
+        self.neurons: dict[str, tuple[np.ndarray, np.ndarray, tuple[Any, ...]]] = {}
         for node in network.act_nodes:
-            self._neurons[node.name] = self._normalised(node, chains.get(node.name), network)
-            self.own_places[node.name] = np.arange(node.shape[0]) + self._places_in[node.name] * 8
-        last_use = {name: node.name for node in network.plan.nodes for name in node.inputs}
-        self.spent = {node.name: [n for n in node.inputs if last_use[n] == node.name] for node in network.plan.nodes}
+            self.neurons[node.name] = self._normalised(node, chains.get(node.name), network)
+            self.own_places[node.name] = np.arange(node.shape[0]) + self.places_in[node.name] * 8
+        self.order = tuple(self._ordered(network.plan.nodes))
+
+    def _ordered(self, nodes: tuple[Node, ...]) -> Iterator[Step]:
+        """What there is to do, in the plan's order: what runs within a group is left out."""
+        last_use = {name: node.name for node in nodes for name in node.inputs}
+        inner = {
+            node.name for group in self.groups.values() for chain in group.chains for node in (chain.conv, chain.bn)
+        }
+        inner |= {
+            chain.act.name for group in self.groups.values() for chain in group.chains if chain.act is not group.out
+        }
+        for node in nodes:
+            spent = tuple(n for n in dict.fromkeys(node.inputs) if last_use[n] == node.name and n not in inner)
+            group = self.groups.get(node.name)
+            if group is None or group.out is node:
+                yield Step(node=node, group=group, chain=None, spent=spent)
+            elif node.op == "conv":
+                chain = next(chain for chain in group.chains if chain.conv is node)
+                yield Step(node=node, group=group, chain=chain, spent=spent)
 
     @classmethod
     def of(cls, network: Network, kept: Events | None) -> Events | None:
@@ -186,19 +214,19 @@ class Events:
         if group is not None and group.out is node:
             places, size = [], 0
             for chain in group.chains:
-                self._places_in[chain.act.name] = size
+                self.places_in[chain.act.name] = size
                 places.append(np.arange(chain.act.shape[0]) + size * 8)
                 size += padded(chain.act.shape[0]) // 8
             return np.concatenate(places), size
         if node.op == "act":
-            self._places_in[node.name] = 0
+            self.places_in[node.name] = 0
             return np.arange(node.shape[0]), padded(node.shape[0]) // 8
         if node.op == "maxpool" and not network.is_converted or node.op == "dropout":
-            return self._layouts.get(node.inputs[0])
-        if node.op == "concat" and all(name in self._layouts for name in node.inputs):
+            return self.layouts.get(node.inputs[0])
+        if node.op == "concat" and all(name in self.layouts for name in node.inputs):
             places, size = [], 0
             for name in node.inputs:
-                own, bytes_ = self._layouts[name]
+                own, bytes_ = self.layouts[name]
                 places.append(own + size * 8)
                 size += bytes_
             return np.concatenate(places), size
@@ -212,7 +240,7 @@ class Events:
             return None
         plain = np.arange(node.in_shape[0]), padded(node.in_shape[0]) // 8
         levels = self._levels if network.gives_one_output(node) else 0
-        return Convolution(node, network.get_submodule(node.name), *self._layouts.get(node.inputs[0], plain), levels)
+        return Convolution(node, network.get_submodule(node.name), *self.layouts.get(node.inputs[0], plain), levels)
 
     def _normalised(self, node: Node, chain: Chain | None, network: Network) -> tuple[np.ndarray, np.ndarray, Any]:
         """Scale and shift before the neurons, padded, and their constants as the kernels take them."""
@@ -252,14 +280,16 @@ class _Pass:
         self._acts: dict[str, Bits] = {}
 
     def run(self) -> Tensor:
-        for node in self._network.plan.nodes:
-            if (group := self._events.groups.get(node.name)) is not None:
-                self._chained(node, group)
+        for step in self._events.order:
+            if step.chain is not None:
+                self._begin(step.node, step.chain, step.group)
+            elif step.group is not None:
+                self._end(step.group)
             else:
-                self._alone(node)
-            for name in self._events.spent[node.name]:
+                self._alone(step.node)
+            for name in step.spent:
                 self._forget(name)
-        return self._number(node.name)
+        return self._number(self._events.order[-1].node.name)
 
     def _forget(self, name: str) -> None:
         self._values.pop(name, None)
@@ -267,7 +297,7 @@ class _Pass:
 
     def _alone(self, node: Node) -> None:
         inputs = [self._values[name] for name in node.inputs]
-        if node.name in self._events._layouts and all(isinstance(value, Bits) for value in inputs) and node.op != "act":
+        if node.name in self._events.layouts and all(isinstance(value, Bits) for value in inputs) and node.op != "act":
             self._keep(node.name, _MOVES[node.op](self, node, inputs))
         elif node.op == "act":
             self._keep(node.name, self._fired(node, self._number(node.inputs[0])))
@@ -280,33 +310,34 @@ class _Pass:
             self._values[node.name] = self._network.plain(node, numbers)
         self._tell(node)
 
-    def _chained(self, node: Node, group: Group) -> None:
-        """A convolution with all that follows it in its chain; at the group's end observers hear of the rest."""
-        if node.op == "conv":
-            chain = next(chain for chain in group.chains if chain.conv is node)
-            self._tell(node, output=False)
-            if group.out.name not in self._wholes:
-                layout = self._events._layouts[group.out.name]
-                self._wholes[group.out.name] = Bits.empty(self._steps, self._images, group.out, *layout)
-            self._convolve(chain, self._wholes[group.out.name])
-        elif node is group.out:
-            whole = self._wholes.pop(group.out.name)
-            parts = [self._acts.pop(chain.act.name) for chain in group.chains]
-            for chain, part in zip(group.chains, parts, strict=True):
-                self._keep(chain.act.name, part)
-                self._tell(chain.act, inputs=False)
-            if group.out.op == "concat":
-                np.copyto(whole.filled, parts[0].filled)
-                for part in parts[1:]:
-                    np.add(whole.filled, part.filled, out=whole.filled)
-                self._keep(group.out.name, whole)
-                self._tell(group.out)
-                for chain in group.chains:
-                    self._forget(chain.act.name)
+    def _begin(self, node: Node, chain: Chain, group: Group) -> None:
+        """A convolution with all that follows it in its chain."""
+        self._tell(node, output=False)
+        if group.out.name not in self._wholes:
+            layout = self._events.layouts[group.out.name]
+            self._wholes[group.out.name] = Bits.empty(self._steps, self._images, group.out, *layout)
+        self._convolve(chain, self._wholes[group.out.name])
+
+    def _end(self, group: Group) -> None:
+        """The group's value; observers hear of its activations, and of what joins them."""
+        whole, out = self._wholes.pop(group.out.name), group.out
+        for chain in group.chains:
+            self._keep(chain.act.name, self._acts.pop(chain.act.name))
+            self._tell(chain.act, inputs=False)
+        if out.op != "concat":
+            return
+        filled = [self._values[chain.act.name].filled for chain in group.chains]
+        np.copyto(whole.filled, filled[0])
+        for part in filled[1:]:
+            np.add(whole.filled, part, out=whole.filled)
+        self._keep(out.name, whole)
+        self._tell(out)
+        for chain in group.chains:
+            self._forget(chain.act.name)
 
     def _convolve(self, chain: Chain, whole: Bits) -> None:
-        act, at = chain.act, self._events._places_in[chain.act.name]
-        scale, shift, neurons = self._events._neurons[act.name]
+        act, at = chain.act, self._events.places_in[chain.act.name]
+        scale, shift, neurons = self._events.neurons[act.name]
         channels = act.shape[0]
         shape = whole.filled.shape
         # its own part of the whole's bits
@@ -326,12 +357,12 @@ class _Pass:
 
     def _fired(self, node: Node, x: Tensor) -> Bits:
         """The spikes of an activation that stands alone."""
-        out = Bits.empty(self._steps, self._images, node, *self._events._layouts[node.name])
+        out = Bits.empty(self._steps, self._images, node, *self._events.layouts[node.name])
         self._fire(x, node, out.bits, 0, out.filled)
         return out
 
     def _fire(self, x: Tensor, act: Node, bits: np.ndarray, at: int, filled: np.ndarray) -> None:
-        scale, shift, neurons = self._events._neurons[act.name]
+        scale, shift, neurons = self._events.neurons[act.name]
         channels, rows = act.shape[0], x.shape[0] // self._images
         x = x.contiguous(memory_format=torch.channels_last)
         x_TRC = x.detach().permute(0, 2, 3, 1).numpy().reshape(rows, -1, channels)
@@ -344,7 +375,7 @@ class _Pass:
 
     def _convolution(self, node: Node) -> tuple[Convolution, Bits] | None:
         """The convolution and its spikes, where taking them one by one is exact and worth it."""
-        made = self._events._convolutions.get(node.name)
+        made = self._events.convolutions.get(node.name)
         value = self._values[node.inputs[0]] if node.inputs else None
         if made is None:
             return None
@@ -384,7 +415,8 @@ class _Pass:
 
     def _keep(self, name: str, value: Bits) -> None:
         self._values[name] = value
-        self._network.note_map(name, value.map)
+        if self._network.is_counted:
+            self._network.note_map(name, value.map)
 
     def _tell(self, node: Node, *, inputs: bool = True, output: bool = True) -> None:
         network = self._network
@@ -414,7 +446,7 @@ class _Pass:
 
     def _joined(self, node: Node, inputs: list[Bits]) -> Bits:
         bits = np.concatenate([value.bits for value in inputs], axis=-1)
-        places, _ = self._events._layouts[node.name]
+        places, _ = self._events.layouts[node.name]
         return Bits(bits=bits, filled=sum(value.filled for value in inputs), places=places)
 
     def _same(self, node: Node, inputs: list[Bits]) -> Bits:

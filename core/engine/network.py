@@ -213,10 +213,13 @@ class Network(nn.Module):
         """Whether observers are to see the counts of a node, where a pass by events has its spikes."""
         return self._code is not None and self._passes_counts and node.spikes and node.name not in self._code.counts
 
+    @property
+    def is_counted(self) -> bool:
+        return self._maps is not None
+
     def note_map(self, name: str, filled: Tensor) -> None:
         """Leave for a counter how many channels of each pixel spike: [T x N, H x W] int32 (see `mapping`)."""
-        if self._maps is not None:
-            self._maps[name] = filled
+        self._maps[name] = filled
 
     def plain(self, node: Node, inputs: tuple[Tensor, ...]) -> Tensor:
         """The value of a node by itself in torch, from numbers."""
