@@ -124,9 +124,8 @@ class Convolution:
 def limit(node: Node) -> float:
     """The rate of its input up to which a convolution adds rows faster than it computes densely.
 
-    Measured layer by layer on SqueezeNet-P (Xeon with AVX-512, one thread, batches 1 and 16): 0.5 to 0.7 where there are as
-    many outputs as inputs or more taps than one, 0.3 to 0.5 where a pixel's list is long and its rows are short, and hardly
-    ever where the outputs do not fill two vectors.
+    Chosen by times of single layers of a SqueezeNet-P with drawn weights (one busy Xeon with AVX-512, one thread, batches 1
+    and 16). The limit of layers with few outputs is a guess: their rows do not fill two vectors.
     """
     if node.shape[0] < 2 * LANES:
         return 0.05
