@@ -107,7 +107,28 @@ def compare(
             process.join(timeout=5)
             if process.is_alive():
                 process.terminate()
-    base = times[next(iter(contenders))]
+    return compared(title, times, images=images, threads=threads, load=load, **options)
+
+
+def in_turn(title: str, calls: dict[str, Callable[[], Any]], *, images: int, rounds: int, **options: Any) -> Comparison:
+    """As `compare`, of calls in this process on one thread, by the processor's time: for a machine that is not quiet."""
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for call in calls.values():
+        call()
+    for number in range(rounds):
+        for name in list(calls) if number % 2 == 0 else list(calls)[::-1]:
+            start = time.process_time()
+            calls[name]()
+            times[name].append(time.process_time() - start)
+    return compared(title, times, images=images, threads=1, load=load, **options)
+
+
+def compared(
+    title: str, times: dict[str, list[float]], *, images: int, threads: int, load: float, **options: Any
+) -> Comparison:
+    """The first contender against each, from the seconds of its rounds."""
+    base = next(iter(times.values()))
     results = []
     for name, seconds in times.items():
         ratios = [a / b for a, b in zip(base, seconds, strict=True)]
@@ -126,7 +147,7 @@ def compare(
     return Comparison(
         title=title,
         options=options,
-        n=rounds,
+        n=len(base),
         machine=machine(),
         threads=threads,
         load_before=load,

@@ -74,7 +74,7 @@ class Counter:
         self._watching = ExitStack()
 
     def __enter__(self) -> Self:
-        self._watching.enter_context(observe(self.network, self._see))
+        self._watching.enter_context(observe(self.network, self._see, values=False))
         self._watching.enter_context(mapping(self.network, self._maps))
         return self
 

@@ -270,6 +270,7 @@ def finish(
     network, config, splits = trainer.network, trainer.config, trainer.splits
     network.load_state_dict(trainer.best)
     outputs_NTC, counter, evaluate_wall_s = _test(network, splits, trainer, device, should_stop)
+    taken |= {"tested_by": network.evaluated_by}
     ended = trainer.epoch - 1
     trainer.pace.report("measuring", epoch=ended, step=0, steps=1)
     counts = counter.counts(len(splits.test))

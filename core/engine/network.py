@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,7 @@ from core.compression import bits_of
 from core.engine.compress import CompressedConv, kernel_of, mask_of
 from core.engine.data import stream
 from core.engine.encodings import ENCODINGS
+from core.engine.events import Events
 from core.engine.fast.fused import DTYPES, FusedMaxPool, is_compiled, spikes
 from core.engine.fast.fused_norm import Part, norm_act
 from core.engine.fast.groups import Group, find_groups
@@ -65,12 +67,18 @@ class Network(nn.Module):
         self.is_converted, self.v_start = config.is_converted, config.v_start
         self._code = Code(plan) if self.spiking and config.neuron.model == "count" else None
         self._passes_counts = False  # in evaluation
+        self._unrolls = False  # within a pass by events, which knows spikes alone
         self._compiled = not self.spiking or is_compiled(config.neuron)
         self._mixed = config.training.precision == "mixed"
         self.kernels: ModuleType | None = None  # `core.engine.fast.triton_norm`, where training is to use it
         self._joined: dict[str, tuple[Tensor, Tensor]] = {}  # mean and variance of normalisations that their neurons do
         self._observers: list[Observer] = []
         self._every_node = 0  # observers that want each node by itself
+        self._every_value = 0  # observers that look at values
+        self._events: Events | None = None
+        self.uses_events = True
+        self.evaluated_by: Literal["events", "plain"] | None = None  # how the last forward pass went
+        self.event_limit: float | None = None  # the rate up to which a convolution takes spikes singly; None: its own
         self._maps: dict[str, Tensor] | None = None  # non-zero channels of each pixel by activation, for a counter
         self._layers: dict[str, nn.Module] = {}
         self.seed_encoding()
@@ -105,7 +113,8 @@ class Network(nn.Module):
     @property
     def _stepped(self) -> set[str]:
         """Of a network of counts: the nodes with a row for every step."""
-        return self._code.counts if self.training or self._passes_counts else self._code.spikes
+        passes = self._passes_counts and not self._unrolls
+        return self._code.counts if self.training or passes else self._code.spikes
 
     @property
     def levels(self) -> int:
@@ -168,6 +177,15 @@ class Network(nn.Module):
             raise BadValue(
                 field="images", value=str(tuple(x.shape)), expected=f"[N, {', '.join(map(str, self.plan.input_shape))}]"
             )
+        events = self._by_events(x)
+        self.evaluated_by = "plain" if events is None else "events"
+        if events is not None:
+            self._unrolls = True
+            try:
+                out = self._every_step(self.plan.nodes[-1], events.run(self, x))
+            finally:
+                self._unrolls = False
+            return out.reshape(self.steps, x.shape[0], -1)
         values: dict[str, Tensor] = {}
         fast = self._may_fuse(x) and self._compiled and not self._every_node
         for node in self.plan.nodes:
@@ -175,9 +193,9 @@ class Network(nn.Module):
             if fast and node.name in self._chained:
                 values |= self._run_chained(node, inputs, values)
             else:
-                values[node.name] = _RULES[node.op](self, node, self._fitted(node, inputs))
+                values[node.name] = self.plain(node, inputs)
                 if node.name not in self._joined:
-                    self._tell(node, inputs, values[node.name])
+                    self.tell(node, inputs, values[node.name])
             for name in self._spent[node.name]:
                 values.pop(name, None)
         return self._every_step(node, values[node.name]).reshape(self.steps, x.shape[0], -1)
@@ -186,7 +204,7 @@ class Network(nn.Module):
         """Whether the compiled kernels take such a tensor."""
         return self.fused and x.device.type == "cpu" and x.dtype in DTYPES
 
-    def _fitted(self, node: Node, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    def fitted(self, node: Node, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """The inputs with as many rows as the node works on."""
         if not node.inputs:
             return inputs
@@ -194,19 +212,62 @@ class Network(nn.Module):
             return self._code.fitted(node, inputs, self._stepped, self.steps)
         return self._alike(node, inputs) if node.op in ("concat", "add", "scale") else inputs
 
-    def _tell(self, node: Node, inputs: tuple[Tensor, ...], output: Tensor | None) -> None:
+    def tell(self, node: Node, inputs: tuple[Tensor, ...], output: Tensor | None) -> None:
+        """Let the observers see a node."""
+        unrolls, self._unrolls = self._unrolls, False
         for observer in self._observers:
             observer(node, inputs, output)
+        self._unrolls = unrolls
+
+    @property
+    def is_observed(self) -> bool:
+        return bool(self._observers)
+
+    @property
+    def shows_values(self) -> bool:
+        """Whether an observer looks at the values themselves."""
+        return self._every_value > 0
+
+    def shows_sums(self, node: Node) -> bool:
+        """Whether observers are to see the counts of a node, where a pass by events has its spikes."""
+        return self._code is not None and self._passes_counts and node.spikes and node.name not in self._code.counts
+
+    @property
+    def is_counted(self) -> bool:
+        return self._maps is not None
+
+    def note_map(self, name: str, filled: Tensor) -> None:
+        """Leave for a counter how many channels of each pixel spike: [T x N, H x W] int32 (see `mapping`)."""
+        self._maps[name] = filled
+
+    def plain(self, node: Node, inputs: tuple[Tensor, ...]) -> Tensor:
+        """The value of a node by itself in torch, from numbers."""
+        return _RULES[node.op](self, node, self.fitted(node, inputs))
+
+    def convolved(self, node: Node, x: Tensor) -> Tensor:
+        """The convolution of `node` without its bias."""
+        layer = self._layers[node.name]
+        return F.conv2d(x, kernel_of(layer), None, layer.stride, layer.padding, layer.dilation, layer.groups)
+
+    def _by_events(self, x: Tensor) -> Events | None:
+        """The evaluation that adds up what fires, where it can take the place of `forward`: no gradient is kept, no node
+        is to be run by itself, and every weight is there as it is stored."""
+        able = self.uses_events and self.spiking and self._compiled and self._may_fuse(x) and x.dtype == torch.float32
+        if not able or self.config.compression.is_on or self.training or self._every_node or torch.is_grad_enabled():
+            return None
+        self._events = Events.of(self, self._events)
+        return self._events
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For a copy: it lays out its own weights."""
+        return super().__getstate__() | {"_events": None}
 
     def _run_chained(self, node: Node, inputs: tuple[Tensor, ...], values: dict[str, Tensor]) -> dict[str, Tensor]:
         """One node of a group. Its convolutions run without bias; everything after them at the group's end."""
         group = self._chained[node.name]
         if node.op == "conv":
-            layer = self._layers[node.name]
-            self._tell(node, inputs, None)
-            (x,) = self._fitted(node, inputs)
-            out = F.conv2d(x, kernel_of(layer), None, layer.stride, layer.padding, layer.dilation, layer.groups)
-            return {f"{node.name} without bias": out}
+            self.tell(node, inputs, None)
+            return {f"{node.name} without bias": self.convolved(node, *self.fitted(node, inputs))}
         if node is not group.out:
             return {}
         xs = [values.pop(f"{chain.conv.name} without bias") for chain in group.chains]
@@ -248,9 +309,9 @@ class Network(nn.Module):
         if self._observers:
             pieces = acts.split([x.shape[1] for x in xs], 1)
             for chain, piece in zip(group.chains, pieces, strict=True):
-                self._tell(chain.act, (), piece)
+                self.tell(chain.act, (), piece)
             if group.out.op == "concat":
-                self._tell(group.out, pieces, out)
+                self.tell(group.out, pieces, out)
         return {group.out.name: out}
 
     def _demand_several(self, node: Node, x: Tensor) -> None:
@@ -487,21 +548,24 @@ def initialise(network: Network, seed: int) -> None:
 
 
 @contextmanager
-def observe(network: Network, observer: Observer, *, every_node: bool = False) -> Iterator[None]:
+def observe(network: Network, observer: Observer, *, every_node: bool = False, values: bool = True) -> Iterator[None]:
     """Call `observer(node, inputs, output)` after every node while the block runs; leaves nothing behind.
 
     Values are folded, [T x N, C, H, W] with time outermost; where `network.is_constant(node)` they have
     N rows. The observer must not change them. On the CPU conv, bn and act run as one operation: then a
     conv comes with its input but without an output (None), its bn does not come, its act comes without
-    inputs. `every_node=True` runs each node by itself instead, and all values are there.
+    inputs. `every_node=True` runs each node by itself instead, and all values are there. With `values=False` None stands
+    for spikes that are kept as bits: for an observer to which their maps say enough (`mapping`).
     """
     network._observers.append(observer)
     network._every_node += every_node
+    network._every_value += values
     try:
         yield
     finally:
         network._observers.remove(observer)
         network._every_node -= every_node
+        network._every_value -= values
 
 
 @contextmanager

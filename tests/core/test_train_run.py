@@ -121,6 +121,7 @@ def test_the_environment_names_versions_but_no_host_user_or_path(whole) -> None:
     text = (whole[0] / "environment.json").read_text()
     noted = Bundle(whole[0]).environment()
     assert noted["torch"] == torch.__version__ and noted["threads"] == 1
+    assert noted["tested_by"] == "events"
     assert socket.gethostname() not in text and "/" not in noted["processor"]
     assert getpass.getuser() not in text.replace("processor", "")
 

@@ -24,7 +24,9 @@ def infer() -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     from core.engine.infer import Networks
     from core.engine.warm import warm_up
+    from core.host.malloc import keep_freed_memory
 
+    keep_freed_memory()
     warm_up(training=False)
     networks = Networks()
     try:

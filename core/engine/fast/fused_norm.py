@@ -101,11 +101,34 @@ def _affine(x_RC: np.ndarray, weight: Tensor, shift: Tensor, part: Part, setting
         for running, value in ((norm.running_mean, mean + bias), (norm.running_var, variance * n / (n - 1))):
             running.lerp_(torch.from_numpy(value).to(running.dtype), norm.momentum)
     else:
-        mean, variance = norm.running_mean.double().numpy() - bias, norm.running_var.double().numpy()
-    invstd = (1 / np.sqrt(variance + norm.eps)).astype(real)
+        mean, variance = _running(part)
+    return _as_affine(mean, variance, norm.eps, weight, shift, real)
+
+
+def _as_affine(mean: np.ndarray, variance: np.ndarray, eps: float, weight: Tensor, shift: Tensor, real: Any) -> _Affine:
+    invstd = (1 / np.sqrt(variance + eps)).astype(real)
     mean, w = mean.astype(real), weight.detach().numpy()
     scale = invstd * w
     return _Affine(mean=mean, invstd=invstd, weight=w, scale=scale, shift=shift.detach().numpy() - mean * scale)
+
+
+def folded(part: Part, real: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Scale and shift [C] of a part in evaluation, in the type `real`: the very ones that `norm_act` works with."""
+    mean, variance = _running(part)
+    affine = _as_affine(mean, variance, part.norm.eps, *_gained(part), real)
+    return affine.scale, affine.shift
+
+
+def _running(part: Part) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance of the values without bias, float64, as training left them."""
+    bias = 0.0 if part.bias is None else part.bias.detach().double().numpy()
+    return part.norm.running_mean.double().numpy() - bias, part.norm.running_var.double().numpy()
+
+
+def _gained(part: Part) -> tuple[Tensor, Tensor]:
+    """The normalisation's weight and shift: it is linear in them, so its gain costs nothing."""
+    affine = part.norm.weight, part.norm.bias
+    return affine if part.gain is None else (affine[0] * part.gain, affine[1] * part.gain)
 
 
 class NormAct(torch.autograd.Function):
@@ -273,8 +296,5 @@ def norm_act(
     )  # fmt: skip
     tensors = []
     for x, part in zip(xs, parts, strict=True):
-        affine = [part.norm.weight, part.norm.bias]
-        if part.gain is not None:  # the normalisation is linear in them, so its gain costs nothing
-            affine = [value * part.gain for value in affine]
-        tensors += [x, *affine, part.bias, part.w]
+        tensors += [x, *_gained(part), part.bias, part.w]
     return NormAct.apply(setting, *tensors)
