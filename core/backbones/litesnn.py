@@ -123,7 +123,7 @@ def build(
         """x with every other pixel taken until its height is `side`."""
         while b.shape(x)[1] > side:
             if x not in halved:
-                halved[x] = b.maxpool(f"{x}.half", x, kernel=1, stride=2)
+                halved[x] = b.maxpool(f"{x}.halved", x, kernel=1, stride=2)
             x = halved[x]
         return x
 

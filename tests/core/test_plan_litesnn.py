@@ -79,8 +79,8 @@ def test_a_wiring_says_what_each_node_reads():
     of = plan("0,1|2,4|5,8", 4, side=16)
     assert of.node("C1.node2.node1.conv").inputs == ("C1.node1.act",)
     assert of.node("C1.node3.node2.conv").inputs == ("C1.node2.act",)
-    assert of.node("C3.node1.earlier.conv").inputs == ("C1.concat.half",)
-    assert of.node("C7.node1.earlier.conv").inputs == ("C5.concat.half",)
+    assert of.node("C3.node1.earlier.conv").inputs == ("C1.concat.halved",)
+    assert of.node("C7.node1.earlier.conv").inputs == ("C5.concat.halved",)
     assert of.node("C8.node1.earlier.conv").inputs == ("C6.concat",)
 
 
