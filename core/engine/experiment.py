@@ -270,7 +270,7 @@ def finish(
     network, config, splits = trainer.network, trainer.config, trainer.splits
     network.load_state_dict(trainer.best)
     outputs_NTC, counter, evaluate_wall_s = _test(network, splits, trainer, device, should_stop)
-    taken |= {"tested_by": network.evaluated_by}
+    tested_by = network.evaluated_by
     ended = trainer.epoch - 1
     trainer.pace.report("measuring", epoch=ended, step=0, steps=1)
     counts = counter.counts(len(splits.test))
@@ -281,7 +281,7 @@ def finish(
         classes=list(splits.spec.classes),
     )
     summary = _summarise(config, splits, trainer, counts, predictions, evaluate_wall_s, device)
-    bundle.write_json("environment.json", environment(device) | also_noted)
+    bundle.write_json("environment.json", environment(device) | also_noted | {"tested_by": tested_by})
     _write(bundle, trainer, splits, counter, counts, predictions, summary)
     if recount is not None:
         trainer.pace.report("recounting", epoch=ended, step=0, steps=1)
