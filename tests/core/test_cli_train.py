@@ -505,5 +505,7 @@ def _every_fault(content: bytes):
 def test_a_value_of_an_option_is_never_repeated_whole():
     for words in (["--set", f"training.lr={'9' * 5000}"], ["--mask", "F" * 100_000], ["--set", f"{'z' * 100_000}=1"]):
         done = here("train", "--dataset", "digits", "--out", "/nonexistent/out", *words, "--json")
-        assert done.returncode == 1 and len(done.stderr) + len(done.stdout) < 5_000, done.stderr[:300]
+        assert done.returncode == 1 and len(done.stderr) + len(done.stdout) < 10_000, done.stderr[
+            :300
+        ]  # every field has a name
         assert "Traceback" not in done.stderr

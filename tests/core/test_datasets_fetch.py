@@ -254,6 +254,7 @@ def test_digits_need_no_fetching_and_counting_sets_cannot_be_fetched(tmp_path):
 
 
 FASHION = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
+SPEECH = "https://storage.googleapis.com/download.tensorflow.org/data/"
 ON_RECORD = {
     "cifar10": {"https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz": "c58f30108f718f92721af3b95e74349a"},
     "cifar100": {"https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz": "eb9058c3a382ffc7106e4002c42a8d85"},
@@ -264,6 +265,8 @@ ON_RECORD = {
         f"{FASHION}t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79",
         f"{FASHION}t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
     },
+    "speech_commands": {f"{SPEECH}speech_commands_v0.02.tar.gz": "6b74f3901214cb2c2934e98196829835"},
+    "speech_commands_v1": {f"{SPEECH}speech_commands_v0.01.tar.gz": "3cd23799cb2bbdec517f1cc028f8d43c"},
 }
 
 
