@@ -232,16 +232,16 @@ def _runs(
         sizes, opacities = zip(*(_weight(i in on_front, shown.points[i], sure) for i in members), strict=True)
         at_edge = [shown.x[i] <= 0 and view.x_log for i in members]
         chart.add_scatter(
-            x=np.array([place(shown.x[i]) for i in members]),
-            y=shown.y[members],
+            x=[place(shown.x[i]) for i in members],
+            y=shown.y[members].tolist(),
             mode="markers",
             name=theme.escape(_legend(view, colour, shape)),
             legendrank=10 if first.kind is Kind.SNN else 20,
             marker={
                 "color": hue,
                 "symbol": ["triangle-left" if edge else symbol for edge in at_edge] if any(at_edge) else symbol,
-                "size": np.array(sizes),
-                "opacity": np.array(opacities),
+                "size": sizes,
+                "opacity": opacities,
                 "line": {"width": 1, "color": "rgba(255,255,255,.8)"},
             },
             customdata=_column([_run_ids(shown, i) for i in members]),

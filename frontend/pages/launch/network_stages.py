@@ -88,9 +88,14 @@ def draw(site: Site, mask: tuple[str, ...]) -> Drawing:
 
 
 def stages(plan: Plan) -> list[Stage]:
-    """Parts in network order with their outputs; nodes of one block, or of one dotted name, are one part."""
+    """Parts in network order with their outputs; nodes of one block, or of one dotted name, are one part.
+
+    What only takes every other pixel of a part's output for one of its readers is none of its own.
+    """
     parts: dict[str, Stage] = {}
     for node in plan.nodes:
+        if node.op == "maxpool" and node.kernel == 1:
+            continue
         name = node.block or ("image" if node.op == "input" else node.name.partition(".")[0])
         parts[name] = Stage(name, node.block is not None, node.shape)
     return list(parts.values())
