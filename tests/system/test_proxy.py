@@ -65,7 +65,8 @@ class Site:
     @contextmanager
     def websocket(self, cookie: str) -> Iterator[ClientConnection]:
         """Of a page of the dashboard, as its browser opens it."""
-        plain = socket.create_connection(("127.0.0.1", self.port))
+        # the client waits without end for its reader where a refused connection went away under it
+        plain = socket.create_connection(("127.0.0.1", self.port), timeout=60)
         stream = f"{self.address.replace('https', 'wss')}/_stcore/stream"
         with connect(stream, sock=plain, ssl=self.certificate.client(), origin=self.address.removesuffix(self.base),
                      additional_headers={"Cookie": cookie}, subprotocols=["streamlit"]) as opened:  # fmt: skip
