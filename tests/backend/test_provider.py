@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -89,6 +90,16 @@ def test_a_ticket_of_another_installation_is_none(ours: Provider, lab: Lab, tmp_
     other.close()
 
 
+@dataclass(frozen=True)
+class FromNow:
+    """Seconds from when a test runs: a name with the time of its collection would be another in each process."""
+
+    seconds: int
+
+    def moment(self) -> int:
+        return int(time.time()) + self.seconds
+
+
 @pytest.mark.parametrize(
     "claims",
     [
@@ -101,12 +112,12 @@ def test_a_ticket_of_another_installation_is_none(ours: Provider, lab: Lab, tmp_
         {"aud": [CLIENT, "another-client"], "azp": "another-client"},
         {"azp": "another-client"},
         {"exp": 1_000_000_000},
-        {"exp": int(time.time()) - 120},
+        {"exp": FromNow(-120)},
         {"exp": None},
         {"exp": "tomorrow"},
-        {"iat": int(time.time()) + 3600},
+        {"iat": FromNow(3600)},
         {"iat": None},
-        {"nbf": int(time.time()) + 3600},
+        {"nbf": FromNow(3600)},
         {"nonce": "of another sign-in"},
         {"nonce": None},
         {"at_hash": "of another token"},
@@ -121,7 +132,7 @@ def test_a_ticket_of_another_installation_is_none(ours: Provider, lab: Lab, tmp_
 def test_an_id_token_that_is_not_of_this_sign_in_is_refused(
     ours: Provider, lab: Lab, claims: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    lab.claims = claims
+    lab.claims = {name: value.moment() if isinstance(value, FromNow) else value for name, value in claims.items()}
     assert refusal(ours, lab) == UNFIT
     assert any(record.getMessage() == "provider.refused" for record in caplog.records)
 
