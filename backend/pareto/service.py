@@ -87,11 +87,15 @@ def pareto(
     on_front = front(cost, value) if shown else np.zeros(0, dtype=bool)
     rows = []
     named: dict[tuple[Any, ...], tuple[tuple[str, ...], str | None, str]] = {}
+    sized: dict[tuple[Any, ...], dict[str, int | None]] = {}  # a compressed network's plan takes milliseconds
     for (row, of), energy, is_on in zip(shown, cost.tolist(), on_front.tolist(), strict=True):
         key = (row.kind, row.backbone, row.mask, row.definition, *(row.architecture or {}).values())
         if key not in named:
             named[key] = _named(row)
         mask, short, words = named[key]
+        compressed = (*key, row.params, *(row.compression or {}).values())
+        if compressed not in sized:
+            sized[compressed] = sizes(row)
         rows.append(
             {
                 "run_id": row.id,
@@ -123,7 +127,7 @@ def pareto(
                 "sweep_ids": _parted(row.sweeps),
                 "tags": _parted(row.tags),
                 "model_bytes": weight_bytes(row.params),
-                **sizes(row),
+                **sized[compressed],
                 "other": of.other,
                 "repeat": row.repeat_hash[:SHORT],
                 "twin": row.twin_hash[:SHORT],

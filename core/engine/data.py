@@ -203,7 +203,7 @@ class TrainBatches:
         return self._cuts
 
     def draw(self, epoch: int, step: int) -> Tensor:
-        """What is random of a batch: [DRAWN, N] int64 on the CPU, a row for each of `Drawn`."""
+        """What is random of a batch: [DRAWN, N] int64 on the CPU, its rows as `DRAWN` says."""
         if self._order is None or self._order[0] != epoch:
             generator = stream(self._config.seed, "order", epoch)
             self._order = (epoch, torch.randperm(len(self._part), generator=generator))

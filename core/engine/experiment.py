@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -55,6 +55,8 @@ from core.schemas.results import Counts, Event, Finished, Started, Summary
 from core.schemas.run import Kind, RunConfig
 
 log = logging.getLogger(__name__)
+
+Taken = TypeVar("Taken", bound=Trainer)
 
 #: Counts a run again by a tool of others: given its bundle, and images and labels of the test set.
 Recounter = Callable[[Bundle, np.ndarray, np.ndarray], None]
@@ -217,13 +219,7 @@ def _train(
             on_gpu=on_gpu,
         )
 
-    trainer = fresh()
-    try:
-        resumed = trainer.restore()
-    except BundleCorrupt as error:  # all of it is lost either way: the run is worth more than its first part
-        log.warning("checkpoint.not_used", extra={"why": error.message})
-        set_aside(bundle.checkpoint)
-        trainer, resumed = fresh(), False
+    trainer, resumed = taken_up(fresh, bundle.checkpoint)
     emit(started(trainer, device, resumed=resumed))
     log.info("run.started", extra={"config_hash": config.config_hash, "resumed": resumed})
     if retell:
@@ -240,6 +236,17 @@ def _train(
     made_from = {"teacher": taught_by, "start": origin}
     noted_of = {name: noted(one) for name, one in made_from.items() if one is not None}
     return finish(bundle, trainer, device, should_stop, noted_of | taken, recount)
+
+
+def taken_up(fresh: Callable[[], Taken], checkpoint: Path) -> tuple[Taken, bool]:
+    """What `fresh` makes, where its checkpoint stands or at its beginning; and whether it goes on from there."""
+    trainer = fresh()
+    try:
+        return trainer, trainer.restore()
+    except BundleCorrupt as error:  # all of it is lost either way: the run is worth more than its first part
+        log.warning("checkpoint.not_used", extra={"why": error.message})
+        set_aside(checkpoint)
+        return fresh(), False
 
 
 def started(trainer: Trainer, device: torch.device, *, resumed: bool) -> Started:

@@ -15,14 +15,21 @@ from core.bundle import Bundle
 from core.datasets.catalog import DATASETS
 from core.datasets.identity import present_digest
 from core.datasets.load import load
-from core.engine.checkpoint import set_aside
 from core.engine.data import Splits, split
 from core.engine.environment import choose_device, energy_meter, require_precision
-from core.engine.experiment import Recounter, deterministic, finish, require_same_images, start_network, started
+from core.engine.experiment import (
+    Recounter,
+    deterministic,
+    finish,
+    require_same_images,
+    start_network,
+    started,
+    taken_up,
+)
 from core.engine.stacked.member import Member
 from core.engine.stacked.together import members_at_once, require_together
 from core.engine.stacked.train import train
-from core.errors import BadValue, BundleCorrupt, OutOfMemory, SpikefrontError
+from core.errors import BadValue, OutOfMemory, SpikefrontError
 from core.host.malloc import keep_freed_memory
 from core.run_folder import held
 from core.schemas.on_gpu import PLAIN, OnGpu
@@ -162,12 +169,6 @@ def _member(
             should_stop=should_stop,
         )
 
-    member = fresh()
-    try:
-        resumed = member.restore()
-    except BundleCorrupt as error:
-        log.warning("checkpoint.not_used", extra={"why": error.message})
-        set_aside(bundle.checkpoint)
-        member, resumed = fresh(), False
+    member, resumed = taken_up(fresh, bundle.checkpoint)
     emit(started(member, device, resumed=resumed))
     return member
