@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import socket
 import threading
@@ -23,6 +24,7 @@ from streamlit.util import calc_hash
 from twins import TINY, trained_twins
 
 import frontend.app
+from backend import kept
 from backend.store.lifecycle import Claim, Lifecycle
 from core.bundle import Bundle
 from core.schemas.request import RunRequest
@@ -83,6 +85,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory, trained: dict[str, Path]) ->
         home = tmp_path_factory.mktemp("home")
         patch.setenv("SPIKEFRONT_HOME", str(home))
         patch.setenv("SPIKEFRONT_API_PORT", str(port))
+        patch.setattr(kept, "LOOK_S", 0.0)  # two visits within a second are two looks
+        patch.setattr(kept, "SHARE", math.inf)
         settings = Settings()
         app = held.enter_context(api_over(settings))
         server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1))
