@@ -60,7 +60,7 @@ FIELDS: dict[str, tuple[Field, ...]] = {
         Field("neuron.alpha", "Surrogate slope", "At the threshold; larger is steeper."),
     ),
     "Compression": (
-        Field("compression.keep", "Weights kept", "Share of each convolution's weights that is kept, such as 0.2; 1 keeps all."),
+        Field("compression.keep", "Share of weights kept", "Of each convolution's weights that is kept, such as 0.2; 1 keeps all."),
         Field("compression.bits", "Weight bits", "1 to 8; 0 is float32."),
         Field("compression.block_bits", "Weight bits of blocks", "Where they differ, as F4:2,F6:1."),
         Field("compression.ends_bits", "Weight bits of the ends", "First and last convolution; else 4 where others are quantised."),
