@@ -161,20 +161,24 @@ def lif_backward(
 def maxpool_forward(x_NHWC, out_NHWC, tap_NHWC, kernel, stride, start, stop):
     """The maximum of each window and the first tap that holds it, row by row. Windows may overhang the end."""
     _, height, width, channels = x_NHWC.shape
+    # Taps as wide as the values: one loop over bytes and floats is not vectorised where the CPU lacks AVX-512.
+    first = np.empty(channels, x_NHWC.dtype)
     for n in range(start, stop):
         for i in range(out_NHWC.shape[1]):
             for j in range(out_NHWC.shape[2]):
                 out, tap = out_NHWC[n, i, j], tap_NHWC[n, i, j]
                 out[:] = x_NHWC[n, i * stride, j * stride]
-                tap[:] = 0
+                first[:] = 0
                 for di in range(min(kernel, height - i * stride)):
                     for dj in range(min(kernel, width - j * stride)):
                         x = x_NHWC[n, i * stride + di, j * stride + dj]
-                        number = np.uint8(di * kernel + dj)
+                        number = first.dtype.type(di * kernel + dj)
                         for c in range(channels):
                             more = (x[c] > out[c]) | (x[c] != x[c])  # a NaN passes
                             out[c] = x[c] if more else out[c]
-                            tap[c] = number if more else tap[c]
+                            first[c] = number if more else first[c]
+                for c in range(channels):
+                    tap[c] = np.uint8(first[c])
 
 
 @compiled
