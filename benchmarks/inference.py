@@ -225,7 +225,7 @@ def gallery_networks(small: bool) -> list[tuple[str, Any]]:
     from core.gallery.catalog import gallery, unpacked
 
     found = []
-    for run in gallery().runs[2:3] if small else gallery().runs:
+    for run in gallery().whole[2:3] if small else gallery().whole:
         with unpacked(run) as bundle:
             found.append((f"{run.label}, T = {bundle.config().time_steps}, counts", trained(bundle)))
     return found

@@ -29,7 +29,7 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +62,7 @@ from core.showing import clipped
 
 FULL = (errno.ENOSPC, errno.EDQUOT)  # no room on the disk, or none left of this user's share of it
 MANIFEST = "manifest.json"
+WEIGHTS = "weights.safetensors"
 #: Of every file in a zip of a bundle, so that the same bundle gives the same zip whenever its files were written.
 ZIP_MOMENT = (1980, 1, 1, 0, 0, 0)
 CHECKPOINT = "checkpoint"
@@ -76,7 +77,7 @@ FILES = (
     "predictions.npz",
     "gradients.json",
     "examples.npz",
-    "weights.safetensors",
+    WEIGHTS,
     "summary.json",
 )
 #: What a bundle has only if it was written since the file was introduced; recount.json only if the run made one.
@@ -264,12 +265,12 @@ class Bundle:
         from safetensors.numpy import load
 
         try:
-            return load(self.read("weights.safetensors"))
+            return load(self.read(WEIGHTS))
         except (SafetensorError, ValueError, TypeError) as error:
-            raise BundleCorrupt(file="weights.safetensors", why=f"{error}.") from None
+            raise BundleCorrupt(file=WEIGHTS, why=f"{error}.") from None
         except KeyError as error:  # of a type that numpy has not
             raise BundleCorrupt(
-                file="weights.safetensors", field="the type of a tensor", value=str(error.args[0]), expected="float32"
+                file=WEIGHTS, field="the type of a tensor", value=str(error.args[0]), expected="float32"
             ) from None
 
     def files(self) -> list[ManifestEntry]:
@@ -279,17 +280,19 @@ class Bundle:
     @property
     def weights_sha256(self) -> str:
         """The digest of the weights as the manifest has it: by this name another run starts from them."""
-        found = next((entry.sha256 for entry in self.files() if entry.name == "weights.safetensors"), None)
+        found = next((entry.sha256 for entry in self.files() if entry.name == WEIGHTS), None)
         if found is None:
             raise BundleCorrupt(file=MANIFEST, why="it does not list weights.safetensors.")
         return found
 
-    def verify(self) -> None:
-        """Read every file and compare it with the manifest; raises BundleCorrupt at the first that differs."""
+    def verify(self, *, only: Collection[str] | None = None) -> None:
+        """Read every file, or those named, and compare them with the manifest; raises BundleCorrupt at the first that differs."""
         entries = self.files()
         if missing := sorted(set(FILES) - {entry.name for entry in entries}):
             raise BundleCorrupt(file=MANIFEST, why=f"it does not list {missing[0]}.")
         for entry in entries:
+            if only is not None and entry.name not in only:
+                continue
             content = self.read(entry.name)
             if len(content) != entry.bytes:
                 raise BundleCorrupt(

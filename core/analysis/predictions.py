@@ -81,7 +81,18 @@ def in_steps(outputs: np.ndarray) -> np.ndarray:
 
 
 def with_fewer_bits(outputs: np.ndarray) -> np.ndarray:
-    """`in_steps`, unless an answer after any number of steps would be another one: then the outputs as they are."""
+    """`in_steps`, but an image whose answer after any number of steps would be another one keeps its outputs as they are."""
     fewer = in_steps(outputs)
-    before, after = running_mean(outputs).argmax(axis=-1), running_mean(fewer).argmax(axis=-1)
-    return fewer if np.array_equal(before, after) else outputs
+    same = running_mean(outputs).argmax(axis=-1) == running_mean(fewer).argmax(axis=-1)
+    return np.where(same.all(axis=1)[:, None, None], fewer, outputs)
+
+
+def as_stored(again: np.ndarray, stored: np.ndarray) -> np.ndarray:
+    """Outputs of a second test with the bits that the stored ones of the same images have, both [N, T, C].
+
+    Where most images of `stored` are in steps, it is of a bundle that was made small, and those images' bits are compared in steps.
+    """
+    coarse = (stored == in_steps(stored)).all(axis=(1, 2))
+    if coarse.mean() <= 0.5:
+        return again
+    return np.where(coarse[:, None, None], in_steps(again), again)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from core.analysis.predictions import in_steps, predict
+from core.analysis.predictions import as_stored, predict
 from core.bundle import Bundle
 from core.datasets.spec import Dataset
 from core.engine.count import Counter
@@ -77,7 +77,6 @@ def _beside(bundle: Bundle, again_NTC: np.ndarray, counted: dict[str, np.ndarray
     before, after = predict(stored.outputs[:n]), predict(again_NTC)
     per_sample = bundle.counts_per_sample()
     kept = {name: per_sample[name][:n] for name in ("ac", "mac", "spikes")}
-    coarse = np.array_equal(stored.outputs, in_steps(stored.outputs))
     return Retest(
         n=n,
         answers_equal=int((before == after).sum()),
@@ -85,6 +84,6 @@ def _beside(bundle: Bundle, again_NTC: np.ndarray, counted: dict[str, np.ndarray
         accuracy_again=float((after == label).mean()),
         operations=int(kept["ac"].sum() + kept["mac"].sum()),
         operations_again=int(counted["ac"].sum() + counted["mac"].sum()),
-        same_bits=np.array_equal(stored.outputs[:n], in_steps(again_NTC) if coarse else again_NTC)
+        same_bits=np.array_equal(stored.outputs[:n], as_stored(again_NTC, stored.outputs[:n]))
         and all(np.array_equal(kept[name], counted[name]) for name in kept),
     )

@@ -1,4 +1,8 @@
-"""The list of the gallery's runs: `runs/index.json` with the SHA-256 of each zip, and the zips beside it."""
+"""The list of the gallery's runs: `runs/index.json` with the SHA-256 of each zip, and the zips beside it.
+
+A record is a run whose figures and curves alone travel: a network's weights and the outputs and counts of single images take
+megabytes, all else of its bundle some 20 kB.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +15,16 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from core.bundle import Bundle
+from core.bundle import WEIGHTS, Bundle
+from core.bundle_checks import EXAMPLES, PER_SAMPLE, PREDICTIONS
 from core.datasets.archive import Damaged, extract
 from core.errors import BundleCorrupt, UnknownName
 from core.schemas.base import Frozen
 from core.schemas.wording import fault_of
 
 RUNS = Path(__file__).with_name("runs")
+#: What a record leaves out of a finished bundle, whose manifest it keeps: the SHA-256 of these stand there.
+NOT_OF_A_RECORD = frozenset({PER_SAMPLE, PREDICTIONS, EXAMPLES, WEIGHTS})
 INDEX = "index.json"
 #: Of all zips together: they come with every installation.
 MOST_BYTES = 25 * 10**6
@@ -31,6 +38,7 @@ class GalleryRun(Frozen):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     label: str = Field(description="the network's name")
     config_hash: str
+    record: bool = Field(default=False, description="without weights and without what single images gave")
 
     @property
     def name(self) -> str:
@@ -47,13 +55,18 @@ class Gallery(Frozen):
     def bytes(self) -> int:
         return sum(run.bytes for run in self.runs)
 
+    @property
+    def whole(self) -> list[GalleryRun]:
+        """The runs that are no records."""
+        return [run for run in self.runs if not run.record]
+
     def chosen(self, names: Sequence[str] | None) -> list[GalleryRun]:
-        """The runs called so, or all. Raises UnknownName."""
-        known = {run.name: run for run in self.runs}
+        """The whole runs called so, or all of them. Raises UnknownName."""
+        known = {run.name: run for run in self.whole}
         for name in names or ():
             if name not in known:
                 raise UnknownName(kind="gallery run", name=name, known=sorted(known))
-        return [known[name] for name in names] if names else list(self.runs)
+        return [known[name] for name in names] if names else self.whole
 
 
 def gallery(folder: Path | None = None) -> Gallery:
@@ -82,7 +95,10 @@ def content_of(run: GalleryRun, folder: Path | None = None) -> bytes:
 
 @contextmanager
 def unpacked(run: GalleryRun, folder: Path | None = None) -> Iterator[Bundle]:
-    """The bundle in a folder that is gone afterwards, every file held against its manifest. Raises BundleCorrupt."""
+    """The bundle, or what a record has of it, in a folder that is gone afterwards, every file held against its manifest.
+
+    Raises BundleCorrupt.
+    """
     content = content_of(run, folder)
     with tempfile.TemporaryDirectory(prefix="spikefront-gallery-") as room:
         archive, into = Path(room) / run.file, Path(room) / "bundle"
@@ -92,5 +108,6 @@ def unpacked(run: GalleryRun, folder: Path | None = None) -> Iterator[Bundle]:
         except Damaged as error:
             raise BundleCorrupt(file=run.file, why=f"{error}.") from None
         bundle = Bundle(into)
-        bundle.verify()
+        names = {entry.name for entry in bundle.files()}
+        bundle.verify(only=names - NOT_OF_A_RECORD if run.record else None)
         yield bundle

@@ -7,6 +7,7 @@ import io
 import shutil
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,24 +16,25 @@ from core.analysis.predictions import with_fewer_bits
 from core.backbones.naming import config_label
 from core.bundle import MANIFEST, ZIP_MOMENT, Bundle, write_atomic
 from core.errors import BadValue
-from core.gallery.catalog import INDEX, MOST_BYTES, Gallery, GalleryRun, gallery
+from core.gallery.catalog import INDEX, MOST_BYTES, NOT_OF_A_RECORD, Gallery, GalleryRun, gallery
 from core.schemas.run import RunConfig
 
 
-def add(bundle: Bundle, folder: Path) -> GalleryRun:
-    """Pack `bundle` and list it; a run of the same config takes the place of the one that is there.
+def add(bundle: Bundle, folder: Path, *, record: bool = False) -> GalleryRun:
+    """Pack `bundle`, or a record of it, and list it; a run of the same config takes the place of the one that is there.
 
     Raises BundleCorrupt for a bundle that is not whole, BadValue where the gallery would be larger than MOST_BYTES.
     """
     bundle.verify()
     config = bundle.config()
-    content = packed(bundle)
+    content = recorded(bundle) if record else packed(bundle)
     run = GalleryRun(
         file=f"{slug(config)}.zip",
         bytes=len(content),
         sha256=hashlib.sha256(content).hexdigest(),
         label=config_label(config),
         config_hash=config.config_hash,
+        record=record,
     )
     kept = [one for one in gallery(folder).runs if one.config_hash != run.config_hash]
     listed = Gallery(runs=tuple(sorted([*kept, run], key=lambda one: one.file)))
@@ -64,7 +66,12 @@ def packed(bundle: Bundle) -> bytes:
         if (counted := bundle.recount()) is not None and counted.failure is not None:
             (bare.path / "recount.json").unlink()  # it holds no figure, and says nothing of the run
         bare.seal()
-        return _zipped(bare, Path(room) / "packed.zip")
+        return _zipped(bare, [entry.name for entry in bare.files()])
+
+
+def recorded(bundle: Bundle) -> bytes:
+    """The zip of what a record keeps, with the manifest as it is."""
+    return _zipped(bundle, [entry.name for entry in bundle.files() if entry.name not in NOT_OF_A_RECORD])
 
 
 def _leave_pixels_out(bundle: Bundle) -> None:
@@ -97,10 +104,11 @@ def _dense(content: bytes) -> bytes:
     return buffer.getvalue()
 
 
-def _zipped(bundle: Bundle, path: Path) -> bytes:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-        for name in [entry.name for entry in bundle.files()] + [MANIFEST]:
+def _zipped(bundle: Bundle, names: Sequence[str]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for name in [*names, MANIFEST]:
             info = zipfile.ZipInfo(name, ZIP_MOMENT)
             info.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(info, bundle.read(name), compresslevel=9)
-    return path.read_bytes()
+    return buffer.getvalue()

@@ -221,7 +221,7 @@ class Launcher:
                     self._bring_gallery(first)
 
     def _bring_gallery(self, first: FirstStart) -> None:
-        runs, started = gallery().runs, time.monotonic()
+        runs, started = gallery().whole, time.monotonic()
         with self._screen.waiting("Bringing in the gallery's finished runs"):
             for run in runs:
                 first.bring(run)

@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import save
 from typer.testing import CliRunner
 
-from core.analysis.predictions import in_steps, running_mean, with_fewer_bits
+from core.analysis.predictions import as_stored, in_steps, running_mean, with_fewer_bits
 from core.bundle import Bundle
 from core.cli.commands.results import page
 from core.cli.main import build_app
@@ -74,13 +74,57 @@ def test_outputs_keep_their_bits_where_an_answer_hangs_on_them():
     assert np.array_equal(with_fewer_bits(first), in_steps(first))
     turned = first[..., ::-1].copy()
     assert np.array_equal(with_fewer_bits(turned), turned)  # its answer was the second class
-    assert np.array_equal(with_fewer_bits(np.concatenate([turned, second])), np.concatenate([turned, second]))
+    both = np.concatenate([turned, second])
+    assert np.array_equal(with_fewer_bits(both), np.concatenate([turned, with_fewer_bits(second)]))  # image by image
+
+
+def test_bits_are_compared_as_they_were_stored():
+    rng = np.random.default_rng(0)
+    again = rng.normal(size=(5, 2, 3)).astype(np.float32)
+    small = np.concatenate([in_steps(again[:4]), again[4:]])  # as where the last image's answer hung on its bits
+    assert np.array_equal(as_stored(again, small), small)
+    assert np.array_equal(as_stored(again, again), again)
+    other = again.copy()
+    other[4] = np.nextafter(other[4], np.float32(9))
+    assert not np.array_equal(as_stored(other, small), small)
+    assert not np.array_equal(as_stored(other, again), again)  # nothing was made small: one bit is a difference
 
 
 def test_the_same_run_gives_the_same_zip_once(finished, shown):
     before = (shown / gallery().runs[0].file).read_bytes()
     pack.add(finished, shown)
     assert len(gallery().runs) == 1 and content_of(gallery().runs[0]) == before
+
+
+def test_of_a_record_travel_figures_and_curves_alone(finished, shown):
+    whole = page_of_results()
+    listed = pack.add(finished, shown, record=True)
+    assert gallery().runs == (listed,) and gallery().whole == gallery().chosen(None) == []
+    with zipfile.ZipFile(shown / listed.file) as archive:
+        there = set(archive.namelist())
+    assert {"config.json", "metrics.json", "gradients.json", "counts.json", "summary.json", "manifest.json"} <= there
+    assert not [name for name in there if not name.endswith(".json")] and listed.bytes < 40_000
+    with unpacked(listed) as record:
+        assert record.files() == finished.files() and record.summary() == finished.summary()
+    assert "a record" in call("gallery", "list").output
+    assert page_of_results().replace(", a record |", " |") == whole != page_of_results()
+
+
+def test_a_record_with_a_changed_figure_is_refused(finished, shown):
+    changed = Bundle(shown / "changed")
+    for entry in finished.files():
+        changed.write_bytes(entry.name, finished.read(entry.name))
+    changed.write_bytes("manifest.json", finished.read("manifest.json"))
+    changed.write_bytes("summary.json", finished.read("summary.json").replace(b'"accuracy":', b'"accuracy": '))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Bundle, "verify", lambda _: None)
+        listed = pack.add(changed, shown, record=True)
+    with pytest.raises(BundleCorrupt, match=r"summary\.json"), unpacked(listed):
+        pass
+
+
+def page_of_results() -> str:
+    return call("results").output
 
 
 def test_a_gallery_has_a_largest_size(finished, tmp_path, monkeypatch):
@@ -216,4 +260,5 @@ def test_the_products_own_gallery_is_whole():
     for one in listed.runs:
         assert len(content_of(one)) == one.bytes
         with unpacked(one) as bundle:
-            assert bundle.config().config_hash == one.config_hash and not bundle.examples().image.size
+            assert bundle.config().config_hash == one.config_hash
+            assert one.record or not bundle.examples().image.size

@@ -169,7 +169,7 @@ def test_another_host_name_is_misdirected(site, path):
 
 
 def test_a_share_and_a_signed_file_open_at_the_addresses_that_are_given_out(site):
-    run = gallery().runs[0]
+    run = gallery().whole[0]
     with site.owner() as owner, site.client() as client:
         made = owner.post("/imports", content=(RUNS / run.file).read_bytes()).raise_for_status()
         run_id = made.json()["id"]

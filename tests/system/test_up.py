@@ -147,7 +147,7 @@ def test_from_an_empty_folder_to_two_measured_points_and_to_nothing_left(first_s
 
         until("the gallery is here", lambda: "of the gallery are here" in up.text(), timeout_s=60)
         brought = [run for run in api.get("/runs").json()["items"] if "gallery" in run["tags"]]
-        assert {run["config_hash"] for run in brought} == {run.config_hash for run in gallery().runs}
+        assert {run["config_hash"] for run in brought} == {run.config_hash for run in gallery().whole}
         assert {run["state"] for run in brought} == {"succeeded"}
 
         assert sorted(run["config"]["kind"] for run in runs()) == ["cnn", "snn"]

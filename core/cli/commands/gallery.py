@@ -40,7 +40,7 @@ def list_runs(as_json: bool = typer.Option(False, "--json", help="Print as JSON.
         say(f"{row['label']}, {row['dataset']}, recipe {row['recipe']}, seed {row['seed']}: {row['name']}")
         energy = format_energy(row["energy_pj"])
         say(f"  {row['accuracy']:.2%} on {row['n_test']:,} test images, {energy} per image ({row['mode']})")
-        say(f"  {row['trained']}")
+        say(f"  {row['trained']}{'; a record: its weights are not here' if row['record'] else ''}")
         say(f"  {row['command']}")
     say(f"{len(rows)} runs, {listed.bytes / 1e6:.1f} MB")
 
@@ -60,6 +60,7 @@ def _row(run: GalleryRun, bundle: Bundle) -> dict[str, Any]:
         "profile": summary.profile,
         "trained": trained_on(summary, bundle.environment()),
         "command": command(config),
+        "record": run.record,
         "bytes": run.bytes,
         "sha256": run.sha256,
     }
@@ -124,9 +125,12 @@ def _verified(
 def pack(
     paths: list[Path] = typer.Argument(..., help="Folders of finished bundles."),
     into: Path = typer.Option(..., "--into", help="Folder of a gallery: zips and their index."),
+    record: bool = typer.Option(
+        False, "--record", help="Figures and curves alone, some 20 kB: no weights, no single answers."
+    ),
 ) -> None:
     """Add finished runs to a gallery, without any image of their data sets."""
     for path in paths:
         with whole_paths(path):
-            run = add(Bundle(path), into)
-        say(f"{run.file}: {run.bytes / 1e6:.2f} MB, {run.label}")
+            run = add(Bundle(path), into, record=record)
+        say(f"{run.file}: {run.bytes / 1e6:.3g} MB, {run.label}")

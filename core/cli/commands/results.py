@@ -9,7 +9,7 @@ from statistics import fmean
 
 import typer
 
-from core.bundle import Bundle, write_atomic
+from core.bundle import WEIGHTS, Bundle, write_atomic
 from core.datasets.catalog import title_of
 from core.energy.modes import MODES
 from core.energy.profiles import profiles
@@ -75,7 +75,7 @@ def page(groups: Sequence[Sequence[MeasuredRun]], profile: str) -> str:
         "# Results\n\n"
         "Made by `spikefront results` from finished runs; do not edit. Accuracy is top-1 on the whole test set, which "
         "chose nothing; ± is the sample deviation over the seeds. Printed figures are those of Kabir et al., "
-        "arXiv:2602.09717.\n\n"
+        "arXiv:2602.09717. Of a run that is called a record, the figures and curves come with the product, not the weights.\n\n"
         "## Accuracy\n\n" + markdown(ACCURACY, [_accuracy_row(*row) for row in rows], right=range(2, 3)) + "\n"
         "## Operations and energy\n\n"
         f"Per inference, means over the test set and the seeds, all T steps but in `paper`, which holds one; estimated "
@@ -104,8 +104,13 @@ def _accuracy_row(group: Sequence[MeasuredRun], rows: Sequence[MeasuredRow]) -> 
         spread(row.accuracy, 100, "%.2f", " %"),
         "-" if row.printed_accuracy is None else f"{row.printed_accuracy:.0%}",
         f"{fmean(rates):.3f}" if rates else "-",
-        "; ".join(dict.fromkeys(trained_on(run.summary, Bundle(run.path).environment()) for run in group)),
+        "; ".join(dict.fromkeys(_trained(run) for run in group)),
     ]  # fmt: skip
+
+
+def _trained(run: MeasuredRun) -> str:
+    bundle = Bundle(run.path)
+    return trained_on(run.summary, bundle.environment()) + ("" if bundle.file(WEIGHTS).is_file() else ", a record")
 
 
 def _after(run: MeasuredRun) -> str:
