@@ -5,11 +5,14 @@ A process of its own takes half a second to load a light command and several to 
 
 from __future__ import annotations
 
+import importlib
 import io
 import logging
+import os
+import sys
 import subprocess
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
@@ -20,15 +23,34 @@ from core.cli.main import main
 
 def called(*words: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
     """`spikefront` with these words, as a process that was run with pipes: its exit code and what it printed."""
-    out, err = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, _own_logging(), redirect_stdout(out), redirect_stderr(err):
+    with pytest.MonkeyPatch.context() as patch:
         if cwd is not None:
             patch.chdir(cwd)
         for name, value in {"COLUMNS": "80", **environment}.items():
             patch.setenv(name, value)
+        return _ended(words, lambda: main(words))
+
+
+def module_called(
+    argv: Sequence[str], *, env: Mapping[str, str] | None = None, **_: object
+) -> subprocess.CompletedProcess[str]:
+    """In place of `subprocess.run` for `[sys.executable, "-m", package, ...]`: its `main`, in this process."""
+    python, option, package, *words = argv
+    assert (python, option) == (sys.executable, "-m")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [package, *words])
+        for name in set(os.environ) - set(env or os.environ):
+            patch.delenv(name)
+        for name, value in (env or {}).items():
+            patch.setenv(name, value)
+        return _ended(argv, importlib.import_module(f"{package}.__main__").main)
+
+
+def _ended(words: Sequence[str], begin: Callable[[], int | None]) -> subprocess.CompletedProcess[str]:
+    out, err = io.StringIO(), io.StringIO()
+    with _own_logging(), redirect_stdout(out), redirect_stderr(err):
         try:
-            main(words)
-            code = 0
+            code = begin() or 0
         except SystemExit as end:
             code = end.code or 0
     return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
