@@ -106,9 +106,19 @@ def test_an_error_keeps_its_lines_and_its_letters(capsys):
     assert capsys.readouterr().err == "spikefront: One:\n\ttwo, caf\u00e9 \u4e2d \u05d0 \U0001f9e0\n"
 
 
-@pytest.mark.parametrize("unbuffered", ["", "1"])
-@pytest.mark.parametrize(
-    "words", [("count",), ("count", "--json"), ("data", "--help"), ("--version",), ("count", "--mask", "X", "--json")]
+def each_way(*covering: tuple[str, tuple[str, ...]]) -> pytest.MarkDecorator:
+    """Commands with PYTHONUNBUFFERED as given, which between them go every way; each with the other value too at length."""
+    other = {"": "1", "1": ""}
+    at_length = [pytest.param(other[how], words, marks=pytest.mark.exhaustive) for how, words in covering]
+    return pytest.mark.parametrize(("unbuffered", "words"), [*covering, *at_length])
+
+
+@each_way(
+    ("", ("count",)),
+    ("1", ("count", "--json")),
+    ("", ("data", "--help")),
+    ("1", ("--version",)),
+    ("", ("count", "--mask", "X", "--json")),
 )
 def test_a_full_disk_behind_standard_output_is_a_sentence(words, unbuffered):
     if not Path("/dev/full").exists():
@@ -120,8 +130,9 @@ def test_a_full_disk_behind_standard_output_is_a_sentence(words, unbuffered):
     assert b"Traceback" not in done.stderr and b"ignored" not in done.stderr
 
 
-@pytest.mark.parametrize("unbuffered", ["", "1"])
-@pytest.mark.parametrize("words", [("count",), ("count", "--json"), ("--help",), ("count", "--mask", "X", "--json")])
+@each_way(
+    ("1", ("count",)), ("", ("count", "--json")), ("1", ("--help",)), ("1", ("count", "--mask", "X", "--json"))
+)
 def test_a_reader_who_has_gone_is_nothing_to_talk_about(words, unbuffered):
     read, write = os.pipe()
     os.close(read)
