@@ -130,9 +130,7 @@ def test_a_full_disk_behind_standard_output_is_a_sentence(words, unbuffered):
     assert b"Traceback" not in done.stderr and b"ignored" not in done.stderr
 
 
-@each_way(
-    ("1", ("count",)), ("", ("count", "--json")), ("1", ("--help",)), ("1", ("count", "--mask", "X", "--json"))
-)
+@each_way(("1", ("count",)), ("", ("count", "--json")), ("1", ("--help",)), ("1", ("count", "--mask", "X", "--json")))
 def test_a_reader_who_has_gone_is_nothing_to_talk_about(words, unbuffered):
     read, write = os.pipe()
     os.close(read)

@@ -9,8 +9,8 @@ import importlib
 import io
 import logging
 import os
-import sys
 import subprocess
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
