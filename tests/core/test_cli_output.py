@@ -6,9 +6,11 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from forking import Parent, loaded
 
 from core.cli.console import print_error, print_json
 from core.errors import BadValue, DatasetCorrupt, SpikefrontError
@@ -30,15 +32,9 @@ STEERING = [
 ]
 
 
-def run(*words: str, stdout: object = subprocess.PIPE, **env: str) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(
-        [sys.executable, "-m", "core.cli", *words],
-        stdout=stdout,
-        stderr=subprocess.PIPE,
-        timeout=120,
-        check=False,
-        env={**os.environ, **env},
-    )
+def run(*words: str, **env: str) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "core.cli", *words]
+    return subprocess.run(command, capture_output=True, timeout=120, check=False, env={**os.environ, **env})
 
 
 #: Several commands of one process, each as if it were the only one and with each encoding that PYTHONIOENCODING can ask
@@ -106,36 +102,34 @@ def test_an_error_keeps_its_lines_and_its_letters(capsys):
     assert capsys.readouterr().err == "spikefront: One:\n\ttwo, caf\u00e9 \u4e2d \u05d0 \U0001f9e0\n"
 
 
-def each_way(*covering: tuple[str, tuple[str, ...]]) -> pytest.MarkDecorator:
-    """Commands with PYTHONUNBUFFERED as given, which between them go every way; each with the other value too at length."""
-    other = {"": "1", "1": ""}
-    at_length = [pytest.param(other[how], words, marks=pytest.mark.exhaustive) for how, words in covering]
-    return pytest.mark.parametrize(("unbuffered", "words"), [*covering, *at_length])
+@pytest.fixture(scope="module")
+def light() -> Iterator[Parent]:
+    """A process that has the light commands loaded."""
+    with loaded(*(f"core.cli.commands.{name}" for name in ("count", "data", "audit"))) as one:
+        yield one
 
 
-@each_way(
-    ("", ("count",)),
-    ("1", ("count", "--json")),
-    ("", ("data", "--help")),
-    ("1", ("--version",)),
-    ("", ("count", "--mask", "X", "--json")),
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    "words", [("count",), ("count", "--json"), ("data", "--help"), ("--version",), ("count", "--mask", "X", "--json")]
 )
-def test_a_full_disk_behind_standard_output_is_a_sentence(words, unbuffered):
+def test_a_full_disk_behind_standard_output_is_a_sentence(light, words, unbuffered):
     if not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")
     with open("/dev/full", "wb") as full:
-        done = run(*words, stdout=full, PYTHONUNBUFFERED=unbuffered)
+        done = light.run(*words, stdout=full, text=False, env={**os.environ, "PYTHONUNBUFFERED": unbuffered})
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith(b"spikefront: Standard output cannot be written:")
     assert b"Traceback" not in done.stderr and b"ignored" not in done.stderr
 
 
-@each_way(("1", ("count",)), ("", ("count", "--json")), ("1", ("--help",)), ("1", ("count", "--mask", "X", "--json")))
-def test_a_reader_who_has_gone_is_nothing_to_talk_about(words, unbuffered):
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("words", [("count",), ("count", "--json"), ("--help",), ("count", "--mask", "X", "--json")])
+def test_a_reader_who_has_gone_is_nothing_to_talk_about(light, words, unbuffered):
     read, write = os.pipe()
     os.close(read)
     try:
-        done = run(*words, stdout=write, PYTHONUNBUFFERED=unbuffered)
+        done = light.run(*words, stdout=write, text=False, env={**os.environ, "PYTHONUNBUFFERED": unbuffered})
     finally:
         os.close(write)
     assert done.returncode in (0, 1)
