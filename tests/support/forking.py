@@ -7,6 +7,7 @@ fork of one that is loaded is a process of its own all the same: with its own pi
 from __future__ import annotations
 
 import array
+import gc
 import importlib
 import io
 import json
@@ -18,7 +19,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from threading import Thread
+from threading import Lock, Thread
 from typing import IO, Any, Self
 
 SERVE = "import sys; from forking import serve; serve(int(sys.argv[1]), sys.argv[2:])"
@@ -96,16 +97,17 @@ class Parent:
     """The loaded process, asked over a socket."""
 
     def __init__(self, line: socket.socket) -> None:
-        self._line = line
+        self._line, self._turn = line, Lock()
 
     def ask(self, fds: Sequence[int] = (), **order: Any) -> Any:
         passed = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
-        self._line.sendmsg([json.dumps(order).encode() + b"\n"], passed)
-        answer = b""
-        while not answer.endswith(b"\n"):
-            part = self._line.recv(1 << 16)
-            assert part, "the loaded process has ended"
-            answer += part
+        with self._turn:
+            self._line.sendmsg([json.dumps(order).encode() + b"\n"], passed)
+            answer = b""
+            while not answer.endswith(b"\n"):
+                part = self._line.recv(1 << 16)
+                assert part, "the loaded process has ended"
+                answer += part
         return json.loads(answer)
 
     def start(
@@ -117,12 +119,13 @@ class Parent:
         stdout: Any = PIPE,
         stderr: Any = PIPE,
         text: bool = True,
+        own_session: bool = False,
     ) -> Fork:
         """A fork with these words as its command line that runs `code`, `spikefront` unless told. Each of its three
         streams is a PIPE, a file, or nothing where None."""
         pairs = [_stream(number, wanted, text) for number, wanted in enumerate((stdin, stdout, stderr))]
         theirs = [fd for _, fd in pairs]
-        pid = self.ask(theirs, act="start", words=words, code=code, env=dict(env))
+        pid = self.ask(theirs, act="start", words=words, code=code, env=dict(env), own_session=own_session)
         for fd in theirs:
             os.close(fd)
         return Fork(self, pid, *(ours for ours, _ in pairs))
@@ -161,17 +164,40 @@ def loaded(*modules: str) -> Iterator[Parent]:
         assert process.wait(timeout=60) == 0
 
 
+@contextmanager
+def helper() -> Iterator[Parent]:
+    """A fork of this process, which has one thread yet, that forks for it later, when it has many; it ends with it."""
+    ours, theirs = socket.socketpair()
+    pid = os.fork()
+    if not pid:
+        ours.close()
+        if _served(theirs):
+            os._exit(0)
+        sys.exit()  # of a fork's fork, behind its end
+    theirs.close()
+    try:
+        with ours:
+            yield Parent(ours)
+    finally:
+        os.waitpid(pid, 0)
+
+
 def serve(number: int, modules: Sequence[str]) -> None:
-    """Of the loaded process: fork when asked to; returns in no fork."""
+    """Of the loaded process: fork when asked to."""
     for module in modules:
         importlib.import_module(module)
-    line = socket.socket(fileno=number)
+    gc.freeze()  # what is shared stays shared
+    _served(socket.socket(fileno=number))
+
+
+def _served(line: socket.socket) -> bool:
+    """Fork when asked to, until nobody asks any more; False in a fork, which has done what it was to do."""
     kept = b""
     fds: list[int] = []
     while True:
         part, passed, _, _ = socket.recv_fds(line, 1 << 20, 3)
         if not part:
-            return
+            return True
         kept, fds = kept + part, fds + passed
         if not kept.endswith(b"\n"):
             continue
@@ -184,7 +210,7 @@ def serve(number: int, modules: Sequence[str]) -> None:
             if not answer:
                 line.close()
                 _begin(order, fds)
-                return
+                return False
             for fd in fds:
                 os.close(fd)
         line.sendall(json.dumps(answer).encode() + b"\n")
@@ -193,6 +219,8 @@ def serve(number: int, modules: Sequence[str]) -> None:
 
 def _begin(order: dict[str, Any], fds: Sequence[int]) -> None:
     """As a fresh interpreter finds itself; its end is the interpreter's own."""
+    if order["own_session"]:
+        os.setsid()
     for number, fd in enumerate(fds):
         os.dup2(fd, number)
         os.close(fd)
