@@ -3,12 +3,13 @@
 VENV := .venv
 BIN := $(VENV)/bin
 
-define LINT
+TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+define QUICK
 $(BIN)/ruff check .
 $(BIN)/ruff format --check .
 $(BIN)/lint-imports
 $(BIN)/deptry .
-$(BIN)/mypy
 endef
 
 .PHONY: help install run test bench lint audit clean
@@ -22,21 +23,23 @@ $(VENV)/.installed: pyproject.toml constraints.txt scripts/make-venv
 	@scripts/make-venv $(VENV)
 	@touch $@
 
-$(VENV)/.installed-test: $(VENV)/.installed
+$(VENV)/.installed-test: pyproject.toml constraints.txt scripts/make-venv
 	@scripts/make-venv $(VENV) test
-	@touch $@
+	@touch $(VENV)/.installed $@
 
 run: install  ## start everything; ARGS="--no-demo" and the like are passed on
 	@exec $(BIN)/spikefront up $(ARGS)
 
 test: $(VENV)/.installed-test  ## every check: style, structure, types, docs, unit, system and browser tests
 	@scripts/need-chromium
-	$(LINT)
+	$(QUICK)
 ifdef ARGS
+	$(BIN)/mypy
 	$(BIN)/python -m pytest $(ARGS)
 else
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/worker --ignore tests/system
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/worker tests/system
+	@echo "$(BIN)/mypy, beside the tests: it has one core's work"
+	@$(BIN)/mypy & types=$$!; $(TEST) --ignore tests/worker --ignore tests/system; tests=$$?; wait $$types && exit $$tests
+	$(TEST) tests/worker tests/system
 endif
 
 bench: $(VENV)/.installed-test  ## the benchmarks, small
@@ -44,7 +47,8 @@ bench: $(VENV)/.installed-test  ## the benchmarks, small
 	$(BIN)/python -m benchmarks --small $(ARGS)
 
 lint: $(VENV)/.installed-test  ## style, structure, declared packages and types only
-	$(LINT)
+	$(QUICK)
+	$(BIN)/mypy
 
 audit: $(VENV)/.installed  ## known vulnerabilities of the pinned packages; 2 where their database cannot be reached
 	@$(BIN)/python scripts/audit

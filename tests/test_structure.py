@@ -118,15 +118,36 @@ def test_a_constraint_pins_every_dependency_to_one_version():
         assert requirement.specifier.contains(version), f"{text} does not admit the pinned {version}"
 
 
-CHECKS = ("ruff check .", "ruff format --check .", "lint-imports", "deptry .", "mypy")
+QUICK = ("ruff check .", "ruff format --check .", "lint-imports", "deptry .")
 
 
-@pytest.mark.parametrize("target", ["lint", "test"])
-def test_make_runs_every_check_of_the_text_before_any_test(target):
-    made = ["make", "-n", target, "VENV=/here", "-o", "/here/.installed-test", "ARGS=-x"]
-    told = subprocess.run(made, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60).stdout.splitlines()
-    first = next((place for place, line in enumerate(told) if "pytest" in line), len(told))
-    assert [line.removeprefix("/here/bin/") for line in told[:first] if "/bin/" in line] == list(CHECKS)
+def told(target: str, **variables: str) -> list[str]:
+    """What `make` would run, a line each, without the folder of the environment."""
+    given = [f"{name}={value}" for name, value in {"VENV": "/here", **variables}.items()]
+    made = ["make", "-n", target, *given, "-o", "/here/.installed-test"]
+    said = subprocess.run(made, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60).stdout
+    return [line.replace("/here/bin/", "") for line in said.splitlines() if "/here/bin/" in line and line[:4] != "echo"]
+
+
+def test_make_runs_every_check_of_the_text_before_any_test_and_types_beside_the_first():
+    assert told("lint") == [*QUICK, "mypy"]
+    *checks, tests = told("test", ARGS="-x")
+    assert checks == [*QUICK, "mypy"] and tests == "python -m pytest -x"
+    *checks, first, second = told("test")
+    assert tuple(checks) == QUICK
+    assert first.startswith("mypy & types=$!; ") and first.endswith("tests=$?; wait $types && exit $tests")
+    assert "pytest" in first and "--ignore tests/worker --ignore tests/system" in first
+    assert "pytest" in second and second.endswith(" tests/worker tests/system")
+
+
+@pytest.mark.parametrize(("types", "tests", "well"), [(0, 0, True), (1, 0, False), (0, 1, False)])
+def test_a_fault_of_either_side_is_a_fault_of_make(tmp_path, types, tests, well):
+    (tmp_path / "bin").mkdir()
+    for name, code in (("mypy", types), ("python", tests), ("ruff", 0), ("lint-imports", 0), ("deptry", 0)):
+        (tmp_path / "bin" / name).write_text(f"#!/bin/sh\nexit {code}\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    made = ["make", "test", f"VENV={tmp_path}", "-o", f"{tmp_path}/.installed-test"]
+    assert (subprocess.run(made, cwd=ROOT, capture_output=True, timeout=120, check=False).returncode == 0) == well
 
 
 def test_each_check_is_a_declared_package():

@@ -1,4 +1,4 @@
-"""`spikefront user` and `spikefront token`, as programs: what they make opens the API, no argument holds a secret."""
+"""`spikefront user` and `spikefront token`: what they make opens the API, no argument holds a secret."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import sys
 
 import pytest
 from apis import client_over
+from commands import called
 from people import PASSWORD
 
 from core.settings import Settings
@@ -17,14 +18,11 @@ from core.settings import Settings
 
 @pytest.fixture
 def spikefront(settings: Settings):
-    """Runs a command on this installation; `typed` is its standard input."""
+    """Runs a command on this installation, in this process; `typed` is its standard input."""
 
     def running(*args: str, typed: str = "") -> subprocess.CompletedProcess[str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("SPIKEFRONT_")}
         url = {"SPIKEFRONT_DATABASE_URL": settings.database_url_override} if settings.database_url_override else {}
-        env = {**kept, **url, "SPIKEFRONT_HOME": str(settings.home)}
-        command = [sys.executable, "-m", "core.cli", *args]
-        return subprocess.run(command, check=False, input=typed, capture_output=True, text=True, env=env, timeout=120)
+        return called(*args, typed=typed, SPIKEFRONT_HOME=str(settings.home), **url)
 
     return running
 

@@ -13,13 +13,14 @@ from pathlib import Path
 
 import httpx
 import pytest
+from commands import module_called
 
 from backend.store.db import upgrade
 from core.addresses import broker_url, sqlite_url
 from core.forecast import STORAGE_MARGIN
 from core.home.lock import HomeLock, running
 from core.host.machine import Gpu
-from core.launcher import broker, checks
+from core.launcher import broker, checks, database_checks
 from core.launcher.database_checks import of_facts
 from core.schemas.workers import Offer, OfferedDataset, QueuedRun, WaitingRuns, WorkerInfo, Workers
 from core.settings import Settings
@@ -29,6 +30,13 @@ from core.settings import Settings
 def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("SPIKEFRONT_")]:
         monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def asked_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What doctor asks of a process of its own is done in this one; the sound machine's test starts them all."""
+    monkeypatch.setattr(checks.subprocess, "run", module_called)
+    assert database_checks.subprocess is checks.subprocess
 
 
 def free_port() -> int:
@@ -210,6 +218,7 @@ def test_a_short_plain_folder_holds_its_own_socket():
     assert broker_url(settings.broker_socket) == settings.broker_url
 
 
+@pytest.mark.usefixtures("asked_here")
 @pytest.mark.parametrize(
     ("url", "found"),
     [
@@ -227,6 +236,7 @@ def test_a_database_that_cannot_be_used_is_a_line_without_its_password(tmp_path,
     assert "hidden" not in check.found + check.advice and check.advice
 
 
+@pytest.mark.usefixtures("asked_here")
 def test_a_database_that_answers_is_a_line_too(tmp_path):
     file = tmp_path / "spikefront.db"
     assert "first start makes" in only(checks._database(Settings(home=tmp_path))).found
@@ -337,6 +347,7 @@ def test_workers_are_told_with_what_they_can_do_and_runs_that_none_can_do_with_t
     assert list(checks._workers(Settings(home=tmp_path))) == [], "without an API there is nothing to tell"
 
 
+@pytest.mark.usefixtures("asked_here")
 def test_the_sign_in_provider_is_a_line_where_there_is_one(tmp_path):
     assert list(checks._provider(Settings(home=tmp_path))) == []
     told = {"oidc_issuer": "http://127.0.0.1:9", "oidc_client_id": "spikefront"}

@@ -6,9 +6,11 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from forking import Parent, loaded
 
 from core.cli.console import print_error, print_json
 from core.errors import BadValue, DatasetCorrupt, SpikefrontError
@@ -30,47 +32,43 @@ STEERING = [
 ]
 
 
-def run(*words: str, stdout: object = subprocess.PIPE, **env: str) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(
-        [sys.executable, "-m", "core.cli", *words],
-        stdout=stdout,
-        stderr=subprocess.PIPE,
-        timeout=120,
-        check=False,
-        env={**os.environ, **env},
-    )
+def run(*words: str, **env: str) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "core.cli", *words]
+    return subprocess.run(command, capture_output=True, timeout=120, check=False, env={**os.environ, **env})
 
 
-#: Several commands of one process, each as if it were the only one, with a mark behind what it said.
+#: Several commands of one process, each as if it were the only one and with each encoding that PYTHONIOENCODING can ask
+#: for, with a mark behind what it said.
 IN_TURN = """
 import sys
 from core.cli.main import main
 first, kept = sys.stdout, []
-for words in {every!r}:
-    sys.stdout = type(first)(open(1, "wb", closefd=False), encoding=first.encoding, errors=first.errors)
-    kept.append(sys.stdout)  # as sys.__stdout__ is
-    try:
-        main(words)
-    except SystemExit as end:
-        assert not end.code, (words, end.code)
-    sys.stdout.buffer.write(b"END")
-    sys.stdout.flush()
+for asked in {encodings!r}:
+    encoding, _, errors = asked.partition(":")
+    for words in {every!r}:
+        sys.stdout = type(first)(open(1, "wb", closefd=False), encoding=encoding, errors=errors or "strict")
+        kept.append(sys.stdout)  # as sys.__stdout__ is
+        try:
+            main(words)
+        except SystemExit as end:
+            assert not end.code, (asked, words, end.code)
+        sys.stdout.buffer.write(b"END")
+        sys.stdout.flush()
 """
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8:strict", "latin-1:strict"])
-def test_a_character_that_the_terminal_has_not_is_written_as_its_code(encoding):
+def test_a_character_that_the_terminal_has_not_is_written_as_its_code():
     every = [("count", "--mask", "Ref-1"), ("audit",), ("data", "list"), ("count", "--help")]
+    encodings = ["ascii", "latin-1", "cp1252", "utf-8:strict", "latin-1:strict"]
     done = subprocess.run(
-        [sys.executable, "-c", IN_TURN.format(every=every)],
+        [sys.executable, "-c", IN_TURN.format(encodings=encodings, every=every)],
         capture_output=True,
         timeout=120,
         check=False,
-        env={**os.environ, "PYTHONIOENCODING": encoding},
     )
     assert (done.returncode, done.stderr) == (0, b"")
     said = done.stdout.split(b"END")
-    assert len(said) == len(every) + 1 and all(said[:-1])
+    assert len(said) == len(encodings) * len(every) + 1 and all(said[:-1])
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8:strict"])
@@ -104,15 +102,22 @@ def test_an_error_keeps_its_lines_and_its_letters(capsys):
     assert capsys.readouterr().err == "spikefront: One:\n\ttwo, caf\u00e9 \u4e2d \u05d0 \U0001f9e0\n"
 
 
+@pytest.fixture(scope="module")
+def light() -> Iterator[Parent]:
+    """A process that has the light commands loaded."""
+    with loaded(*(f"core.cli.commands.{name}" for name in ("count", "data", "audit"))) as one:
+        yield one
+
+
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize(
     "words", [("count",), ("count", "--json"), ("data", "--help"), ("--version",), ("count", "--mask", "X", "--json")]
 )
-def test_a_full_disk_behind_standard_output_is_a_sentence(words, unbuffered):
+def test_a_full_disk_behind_standard_output_is_a_sentence(light, words, unbuffered):
     if not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")
     with open("/dev/full", "wb") as full:
-        done = run(*words, stdout=full, PYTHONUNBUFFERED=unbuffered)
+        done = light.run(*words, stdout=full, text=False, env={**os.environ, "PYTHONUNBUFFERED": unbuffered})
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith(b"spikefront: Standard output cannot be written:")
     assert b"Traceback" not in done.stderr and b"ignored" not in done.stderr
@@ -120,11 +125,11 @@ def test_a_full_disk_behind_standard_output_is_a_sentence(words, unbuffered):
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("words", [("count",), ("count", "--json"), ("--help",), ("count", "--mask", "X", "--json")])
-def test_a_reader_who_has_gone_is_nothing_to_talk_about(words, unbuffered):
+def test_a_reader_who_has_gone_is_nothing_to_talk_about(light, words, unbuffered):
     read, write = os.pipe()
     os.close(read)
     try:
-        done = run(*words, stdout=write, PYTHONUNBUFFERED=unbuffered)
+        done = light.run(*words, stdout=write, text=False, env={**os.environ, "PYTHONUNBUFFERED": unbuffered})
     finally:
         os.close(write)
     assert done.returncode in (0, 1)

@@ -6,10 +6,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from commands import called
+from forking import PIPE, Fork, Parent, loaded
 from pydantic import ValidationError
 
 from core.bundle import Bundle
@@ -43,9 +45,13 @@ def fresh(*words: str) -> subprocess.CompletedProcess:
     return subprocess.run(list(words), capture_output=True, text=True, timeout=120, env=ENVIRONMENT, check=False)
 
 
-def started(*words: str) -> subprocess.Popen:
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command(*words), text=True, env=ENVIRONMENT, **pipes)
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Parent]:
+    """A process that has the engine loaded, for those that train in a process of their own."""
+    with loaded(
+        "core.cli.commands.train", "core.cli.commands.trainer", "core.engine.experiment", "core.engine.warm"
+    ) as one:
+        yield one
 
 
 def here(*words: str) -> subprocess.CompletedProcess:
@@ -84,7 +90,7 @@ def whole(tmp_path_factory) -> Path:
     return out
 
 
-def read_until(process: subprocess.Popen, wanted) -> None:
+def read_until(process: Fork, wanted) -> None:
     """Follow the event stream until `wanted(event)`."""
     for line in process.stdout:
         event = json.loads(line)
@@ -94,9 +100,11 @@ def read_until(process: subprocess.Popen, wanted) -> None:
     raise AssertionError(process.stderr.read())
 
 
-def test_sigterm_inside_an_epoch_leaves_a_checkpoint_that_resumes_to_the_same_bits(whole: Path, tmp_path: Path) -> None:
+def test_sigterm_inside_an_epoch_leaves_a_checkpoint_that_resumes_to_the_same_bits(
+    engine: Parent, whole: Path, tmp_path: Path
+) -> None:
     words = [*train_words(tmp_path / "run", **LONG), "--events", "-"]
-    with started(*words) as process:
+    with engine.start(*words, env=ENVIRONMENT) as process:
         read_until(process, lambda event: event["type"] == "progress" and event["phase"] == "training")
         process.send_signal(signal.SIGTERM)
         rest, said = process.communicate(timeout=60)
@@ -112,9 +120,11 @@ def test_sigterm_inside_an_epoch_leaves_a_checkpoint_that_resumes_to_the_same_bi
     assert same_numbers(whole, tmp_path / "run")
 
 
-def test_a_killed_run_resumes_from_its_last_checkpoint_to_the_same_bits(whole: Path, tmp_path: Path) -> None:
+def test_a_killed_run_resumes_from_its_last_checkpoint_to_the_same_bits(
+    engine: Parent, whole: Path, tmp_path: Path
+) -> None:
     words = [*train_words(tmp_path / "run", **LONG), "--events", "-"]
-    with started(*words) as process:
+    with engine.start(*words, env=ENVIRONMENT) as process:
         # the end of an epoch is told before its checkpoint is written, so by now the first epoch's is there
         read_until(process, lambda event: event["type"] == "epoch" and event["epoch"] == 2)
         process.kill()
@@ -126,11 +136,11 @@ def test_a_killed_run_resumes_from_its_last_checkpoint_to_the_same_bits(whole: P
 
 
 def test_a_run_killed_while_its_teacher_trains_goes_on_there_and_a_finished_teacher_can_be_given(
-    tmp_path: Path,
+    engine: Parent, tmp_path: Path
 ) -> None:
     taught = {"distillation": "0.5", "train_limit": "300", "max_epochs": "3"}
     words = [*train_words(tmp_path / "cut", **taught), "--events", "-"]
-    with started(*words) as process:
+    with engine.start(*words, env=ENVIRONMENT) as process:
         read_until(process, lambda event: event["type"] == "epoch" and event["epoch"] == 2)
         process.kill()
         process.communicate(timeout=60)
@@ -252,24 +262,13 @@ def request(out: Path, **settings: str) -> str:
 
 
 @pytest.fixture
-def standby():
-    process = subprocess.Popen(
-        command("trainer"),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=ENVIRONMENT,
-    )
-    assert json.loads(process.stdout.readline()) == {"type": "ready"}
-    yield process
-    process.kill()
-    process.wait()
-    for stream in (process.stdin, process.stdout, process.stderr):
-        stream.close()
+def standby(engine: Parent) -> Iterator[Fork]:
+    with engine.start("trainer", stdin=PIPE, env=ENVIRONMENT) as process:
+        assert json.loads(process.stdout.readline()) == {"type": "ready"}
+        yield process
 
 
-def test_a_standby_trainer_trains_the_run_it_is_sent(standby: subprocess.Popen, whole: Path, tmp_path: Path) -> None:
+def test_a_standby_trainer_trains_the_run_it_is_sent(standby: Fork, whole: Path, tmp_path: Path) -> None:
     standby.stdin.write(request(tmp_path / "run", **LONG))
     standby.stdin.flush()
     events = [EVENTS.validate_json(line) for line in standby.stdout]
@@ -278,9 +277,7 @@ def test_a_standby_trainer_trains_the_run_it_is_sent(standby: subprocess.Popen, 
     assert same_numbers(whole, tmp_path / "run")
 
 
-def test_a_trainer_whose_supervisor_dies_ends_at_once_and_saves_nothing(
-    standby: subprocess.Popen, tmp_path: Path
-) -> None:
+def test_a_trainer_whose_supervisor_dies_ends_at_once_and_saves_nothing(standby: Fork, tmp_path: Path) -> None:
     standby.stdin.write(request(tmp_path / "run", max_epochs="500"))
     standby.stdin.flush()
     read_until(standby, lambda event: event["type"] == "epoch" and event["epoch"] == 2)
@@ -292,7 +289,7 @@ def test_a_trainer_whose_supervisor_dies_ends_at_once_and_saves_nothing(
     assert checkpoint.stat().st_mtime == written
 
 
-def test_a_trainer_stopped_by_sigterm_keeps_a_checkpoint(standby: subprocess.Popen, tmp_path: Path) -> None:
+def test_a_trainer_stopped_by_sigterm_keeps_a_checkpoint(standby: Fork, tmp_path: Path) -> None:
     standby.stdin.write(request(tmp_path / "run", max_epochs="500"))
     standby.stdin.flush()
     read_until(standby, lambda event: event["type"] == "started")
@@ -301,7 +298,7 @@ def test_a_trainer_stopped_by_sigterm_keeps_a_checkpoint(standby: subprocess.Pop
     assert (tmp_path / "run" / "checkpoint" / "last.safetensors").exists()
 
 
-def test_a_trainer_that_is_offered_a_broken_teacher_trains_its_own(standby: subprocess.Popen, tmp_path: Path) -> None:
+def test_a_trainer_that_is_offered_a_broken_teacher_trains_its_own(standby: Fork, tmp_path: Path) -> None:
     line = json.loads(request(tmp_path / "run", distillation="0.5", max_epochs="1"))
     standby.stdin.write(json.dumps({**line, "teacher": str(tmp_path / "gone")}) + "\n")
     standby.stdin.flush()
@@ -350,11 +347,11 @@ def test_ctrl_c_that_was_ignored_from_the_start_stays_ignored() -> None:
 
 
 @pytest.fixture
-def protocol():
+def protocol(engine: Parent) -> Iterator[Callable[..., Fork]]:
     """A function that starts `spikefront trainer` over an engine whose run() is the given source."""
     started = []
 
-    def start(body: str = "pass") -> subprocess.Popen:
+    def start(body: str = "pass") -> Fork:
         code = (
             "import sys, types\n"
             "from core.errors import NonFiniteLoss\n"
@@ -366,21 +363,17 @@ def protocol():
             " 'core.engine.warm': warm})\n"
             "from core.cli.main import main; main(['trainer'])"
         )
-        pipes = {name: subprocess.PIPE for name in ("stdin", "stdout", "stderr")}
-        process = subprocess.Popen([sys.executable, "-c", code], text=True, env=ENVIRONMENT, **pipes)
+        process = engine.start(code=code, stdin=PIPE, env=ENVIRONMENT)
         started.append(process)
         assert json.loads(process.stdout.readline()) == {"type": "ready"}
         return process
 
     yield start
     for process in started:
-        process.kill()
-        process.wait()
-        for stream in (process.stdin, process.stdout, process.stderr):
-            stream.close()
+        process.close()
 
 
-def send(process: subprocess.Popen, line: str) -> None:
+def send(process: Fork, line: str) -> None:
     process.stdin.write(line)
     process.stdin.flush()
 

@@ -28,7 +28,7 @@ from core.oracles import neurobench_counts as adapters_neurobench
 from core.oracles.syops_counts import PlainNetwork, measure
 from core.schemas.run import NeuronConfig, RunConfig
 
-SIDE, N, T = 32, 2, 2
+SIDE, N, T = 16, 2, 2
 HOROWITZ = profiles()["horowitz-45nm"]
 
 

@@ -26,6 +26,9 @@ def test_one_run_gets_all_threads_and_more_runs_the_threads_of_a_slot():
 
 def test_the_command_times_runs_side_by_side(monkeypatch):
     monkeypatch.setattr(speed, "step_back", lambda: None)  # this process has other tests to run
+    monkeypatch.setattr(
+        packing, "points", lambda **_: [(1, 1), (2, 1)]
+    )  # one run of two threads is timed as one of one
     said = called("speed", "--threads", "1", "--slots", "2", "--seconds", "0")
     assert said.returncode == 0, said.stderr
     found = json.loads(said.stdout)

@@ -10,6 +10,7 @@ import torch
 from bundles import DIGITS, IMAGES, LABELS, N, made
 from commands import called
 from safetensors.torch import save
+from smallest import smallest_mask
 
 from core.backbones.catalog import BACKBONES
 from core.bundle import Bundle
@@ -47,7 +48,7 @@ REBUILT = [
 def test_every_backbone_rebuilt_gives_the_same_answers_spikes_and_operations(tmp_path, backbone, kind):
     # squeezenet at full size; of the others two steps of a batch and an image, which are no other case
     steps, n = (3, N) if backbone == "squeezenet" else (2, 9)
-    bundle = made(tmp_path, backbone=backbone, kind=kind, time_steps=steps)
+    bundle = made(tmp_path, backbone=backbone, kind=kind, time_steps=steps, mask=smallest_mask(backbone))
     for counter in TOOLS:
         found = again(bundle, counter, n)
         assert (found.n_images, found.answers_equal, faults(found)) == (n, n, []), counter

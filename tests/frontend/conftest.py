@@ -24,7 +24,8 @@ from streamlit.util import calc_hash
 from twins import TINY, trained_twins
 
 import frontend.app
-from backend import kept
+from backend import context, kept
+from backend.inference import InferProcess
 from backend.store.lifecycle import Claim, Lifecycle
 from core.bundle import Bundle
 from core.schemas.request import RunRequest
@@ -74,8 +75,25 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return trained_twins(tmp_path_factory)
 
 
+class LastingInference(InferProcess):
+    """Answers one API after another: to load the engine costs more than all that the pages' tests ask of it."""
+
+    def close(self) -> None:
+        """The API ends; the next one asks the same child."""
+
+
+@pytest.fixture(scope="session")
+def inference() -> Iterator[LastingInference]:
+    """The process that runs networks, for all APIs of these tests. It is started when one is asked for an answer."""
+    lasting = LastingInference()
+    yield lasting
+    super(LastingInference, lasting).close()
+
+
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory, trained: dict[str, Path]) -> Iterator[Stack]:
+def stack(
+    tmp_path_factory: pytest.TempPathFactory, trained: dict[str, Path], inference: LastingInference
+) -> Iterator[Stack]:
     """One API per test file; no broker, so runs stay queued until a test claims them."""
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
@@ -87,6 +105,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, trained: dict[str, Path]) ->
         patch.setenv("SPIKEFRONT_API_PORT", str(port))
         patch.setattr(kept, "LOOK_S", 0.0)  # two visits within a second are two looks
         patch.setattr(kept, "SHARE", math.inf)
+        patch.setattr(context, "InferProcess", lambda: inference)
         settings = Settings()
         app = held.enter_context(api_over(settings))
         server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1))

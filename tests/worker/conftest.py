@@ -16,6 +16,7 @@ from types import SimpleNamespace
 
 import pytest
 import s3
+from forking import Fork, Parent, loaded
 
 from backend.context import Context, build_context
 from backend.runs.service import RunService
@@ -64,35 +65,64 @@ def alive(pid: int) -> bool:
         return False
 
 
-class Site:
-    """What a test does with an installation."""
+#: `python -m worker` as a fork of a process that has it loaded, and the engine for its trainers, which are forks of its
+#: helper: sessions of their own below the worker, as those that the program starts.
+WORKER = """
+import subprocess, sys
+from types import SimpleNamespace
+from forking import helper
+from worker import options, trainer_process
+from worker.__main__ import main
 
-    def __init__(self, home: Path) -> None:
-        self.settings = Settings(home=home)
+options.cores = lambda: 1  # a thread a run: two wait for one another at each of these tiny layers, with a whole core each
+
+def trainer(argv, *, env, start_new_session, **pipes):
+    assert tuple(argv) == trainer_process.TRAINER_ARGV and start_new_session
+    return parent.start("trainer", env=env, text=False, own_session=True, **pipes)
+
+with helper() as parent:
+    trainer_process.subprocess = SimpleNamespace(**{**vars(subprocess), "Popen": trainer})
+    code = main()
+sys.exit(code)
+"""
+
+
+@pytest.fixture(scope="session")
+def loaded_worker() -> Iterator[Parent]:
+    """A process that has loaded all that workers and trainers need."""
+    with loaded("worker.__main__", "core.cli.commands.trainer", "core.engine.experiment", "core.engine.warm") as one:
+        yield one
+
+
+class Site:
+    """What a test does with an installation. Its workers are forks of `loaded`, or the program itself without one."""
+
+    def __init__(self, home: Path, loaded: Parent | None = None) -> None:
+        self.settings, self.loaded = Settings(home=home), loaded
         self.broker: Child | None = None
         self.start_broker()
         migrate(self.settings)
         self.context: Context = build_context(self.settings)
         self.environment: dict[str, str] = {}  # of workers, beside that
-        self.workers: list[subprocess.Popen[bytes]] = []
+        self.workers: list[subprocess.Popen[bytes] | Fork] = []
 
     def start_broker(self) -> None:
         self.broker = Child(broker.service(self.settings, log=self.settings.home / "broker.log"))
         until("the broker answers", lambda: broker.answers(self.settings.broker_socket))
 
-    def start_worker(self, *args: str) -> subprocess.Popen[bytes]:
+    def start_worker(self, *args: str) -> subprocess.Popen[bytes] | Fork:
         """`python -m worker` with a short lease, and with one slot and no trainer on standby unless told; returns once
         it takes messages. A standby loads the engine for a second run, which most tests have not."""
         log = self.settings.home / f"worker{len(self.workers)}.log"
+        words = ["--lease", str(LEASE_S), *(args or ("--slots", "1", "--no-standby"))]
+        shared = {"SPIKEFRONT_HOME": str(self.settings.home), "SPIKEFRONT_MEASURE": "off", "SPIKEFRONT_RECOUNT": "off"}
+        env = {**os.environ, **shared, "OMP_NUM_THREADS": "1", **self.environment}
         with open(log, "wb") as file:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "worker", "--lease", str(LEASE_S), *(args or ("--slots", "1", "--no-standby"))],
-                env={**os.environ, "SPIKEFRONT_HOME": str(self.settings.home), "OMP_NUM_THREADS": "1"}
-                | {"SPIKEFRONT_MEASURE": "off", "SPIKEFRONT_RECOUNT": "off"}
-                | self.environment,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-            )
+            if self.loaded is not None:
+                process = self.loaded.start(*words, code=WORKER, env=env, stdout=file, stderr=file)
+            else:
+                program = [sys.executable, "-m", "worker", *words]
+                process = subprocess.Popen(program, env=env, stdout=file, stderr=subprocess.STDOUT)
         self.workers.append(process)
         until(f"the worker is ready; its log: {log}", lambda: b"worker.ready" in log.read_bytes())
         return process
@@ -144,7 +174,7 @@ class Site:
 
 
 @contextmanager
-def installation(**settings: str) -> Iterator[Site]:
+def installation(loaded: Parent | None = None, **settings: str) -> Iterator[Site]:
     """`settings`: environment variables of its API and its workers."""
     home = Path(tempfile.mkdtemp(prefix="sf-"))  # short: a socket's path has little room
     with pytest.MonkeyPatch.context() as patch:
@@ -152,7 +182,7 @@ def installation(**settings: str) -> Iterator[Site]:
             patch.delenv(name)
         for name, value in settings.items():
             patch.setenv(name, value)
-        site = Site(home)
+        site = Site(home, loaded)
         try:
             yield site
         finally:
@@ -161,19 +191,22 @@ def installation(**settings: str) -> Iterator[Site]:
 
 
 @pytest.fixture
-def site() -> Iterator[Site]:
+def site(loaded_worker: Parent) -> Iterator[Site]:
     """An installation for one test, without a worker."""
-    with installation() as site:
+    with installation(loaded_worker) as site:
         yield site
 
 
 @pytest.fixture
 def remote_site(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, loaded_worker: Parent
 ) -> Iterator[tuple[Site, s3.Server, Callable[[], subprocess.Popen[bytes]]]]:
     """An installation with its bundles in a store, that store, and what starts a worker on a machine of its own: one that
     shares database, broker and store with the others, and no folder."""
-    with s3.serving() as server, installation(SPIKEFRONT_ARTIFACTS_URL=s3.named(monkeypatch, server)) as site:
+    with (
+        s3.serving() as server,
+        installation(loaded_worker, SPIKEFRONT_ARTIFACTS_URL=s3.named(monkeypatch, server)) as site,
+    ):
         shared = {
             "SPIKEFRONT_DATABASE_URL": site.settings.database_url,
             "SPIKEFRONT_BROKER_URL": site.settings.broker_url,
@@ -188,7 +221,8 @@ def remote_site(
 
 @pytest.fixture(scope="module")
 def busy_site() -> Iterator[Site]:
-    """An installation with a worker of two slots, for tests that leave both as they were."""
+    """An installation with a worker of two slots, the program itself with its own trainers, for tests that leave both as
+    they were."""
     with installation() as site:
         site.start_worker("--slots", "2")
         yield site

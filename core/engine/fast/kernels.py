@@ -167,8 +167,10 @@ def maxpool_forward(x_NHWC, out_NHWC, tap_NHWC, kernel, stride, start, stop):
         for i in range(out_NHWC.shape[1]):
             for j in range(out_NHWC.shape[2]):
                 out, tap = out_NHWC[n, i, j], tap_NHWC[n, i, j]
-                out[:] = x_NHWC[n, i * stride, j * stride]
-                first[:] = 0
+                x = x_NHWC[n, i * stride, j * stride]
+                for c in range(channels):  # one array assigned to another compiles Numba's words on shapes: seconds
+                    out[c] = x[c]
+                    first[c] = 0
                 for di in range(min(kernel, height - i * stride)):
                     for dj in range(min(kernel, width - j * stride)):
                         x = x_NHWC[n, i * stride + di, j * stride + dj]
