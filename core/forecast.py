@@ -65,7 +65,7 @@ def training_memory_bytes(plan: Plan, config: RunConfig, *, fused: bool = True) 
             per_image += STEP_VALUES * values[node.name]
     per_image += sum(values[name] for name in kept)
     copies = _copies(config) + 1  # the gradient
-    made = MADE * plan.params if config.compression.is_on else 0
+    made = MADE * plan.params if config.changes_weights else 0
     return (stored(plan, config) * copies + made) * FLOAT + per_image * config.training.batch_size
 
 

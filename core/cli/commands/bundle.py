@@ -89,7 +89,7 @@ def show(
     say(f"per image    {format_count(summary.acs)} ACs, {format_count(summary.macs)} MACs (mode {summary.mode})")
     say(f"energy       {format_energy(summary.energy_pj)} per image, estimated ({summary.profile})")
     say(f"firing rate  {rate}")
-    if config.compression.is_on:
+    if config.changes_weights:
         _print_compression(bill)
     _print_diagnostics(scores, stopped, left, findings)
     say(f"repeat       {command(config)}")
@@ -303,7 +303,7 @@ def export(
         bundle = Bundle(path)
         bundle.verify()
         kernels = None
-        if bundle.config().compression.is_on:
+        if bundle.config().changes_weights:
             from core.engine import sources  # the engine: only for weights that have to be made first
 
             kernels = sources.kernels(bundle)
