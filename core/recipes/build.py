@@ -21,7 +21,7 @@ from core.schemas.base import Frozen
 from core.schemas.compression import CompressionConfig, written
 from core.schemas.request import RunRequest
 from core.schemas.run import Kind, RunConfig
-from core.schemas.search import NO_SEARCH
+from core.schemas.search import NO_SEARCH, Decoded
 from core.schemas.stages import fitted
 from core.schemas.wording import fault_of
 from core.search_costs import require_possible
@@ -218,6 +218,33 @@ def differing(config: RunConfig) -> dict[str, tuple[Any, Any]]:
     base = RECIPES[_known_recipe(config)].draft(**{name: getattr(config, name) for name in CHOSEN if name != "recipe"})
     before, after = _flatten(base.model_dump()), _flatten(config.model_dump())
     return {path: (before[path], after[path]) for path in _overridable() if after[path] != before[path]}
+
+
+def found_overrides(config: RunConfig, found: Decoded) -> dict[str, str | int | float | bool | None]:
+    """What makes a searching run's config that of the network which it has found, to be trained as its recipe says."""
+    training = (
+        RECIPES[_known_recipe(config)]
+        .draft(**{name: getattr(config, name) for name in CHOSEN if name != "recipe"})
+        .training
+    )
+    changes: dict[str, str | int | float | bool | None] = {"search.what": NO_SEARCH.what}
+    changes |= {f"training.{name}": getattr(training, name) for name in _OF_A_SEARCH}
+    if config.search.steps:
+        changes["time_steps"] = found.time_steps
+    if config.search.bits:
+        changes["compression.block_bits"] = found.block_bits
+    if config.search.cell:
+        changes["architecture.cell"] = found.cell
+    return changes
+
+
+def request_of(config: RunConfig) -> RunRequest:
+    """The request that gives a config: its recipe and every field that differs from it."""
+    chosen = {name: getattr(config, name) for name in CHOSEN if name != "mask"}
+    overrides = {path: value if isinstance(value, str | int | float | None) else _write(value)
+                 for path, (_, value) in differing(config).items()}  # fmt: skip
+    recipe = _known_recipe(config)
+    return RunRequest(**chosen | {"recipe": recipe, "mask": list(config.mask), "overrides": overrides})
 
 
 def _known_recipe(config: RunConfig) -> str:

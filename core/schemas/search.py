@@ -150,3 +150,30 @@ class SearchFound(Frozen):
     def decoded(self) -> Decoded | None:
         """What the last epoch found."""
         return self.epochs[-1].decoded if self.epochs else None
+
+
+class Wiring(Frozen):
+    """One wiring of a cell as a run that was trained by itself, as the search's config has it otherwise."""
+
+    cell: str
+    run_id: str
+    validation_accuracy: Finite = Field(description="of the kept weights: what wirings are ranked by")
+    accuracy: Finite
+
+
+class RunSearch(Frozen):
+    """`GET /runs/{id}/search`: the course of a search, and of a search over cells how good what it found is."""
+
+    found: SearchFound
+    wirings: list[Wiring] = Field(
+        default_factory=list, description="of all wirings those that have been trained, best validation accuracy first"
+    )
+
+    @property
+    def rank(self) -> int | None:
+        """Of what was found among the trained wirings, from 1; equal accuracies share the better one."""
+        decoded = self.found.decoded
+        own = next((one for one in self.wirings if decoded and one.cell == decoded.cell), None)
+        if own is None:
+            return None
+        return 1 + sum(one.validation_accuracy > own.validation_accuracy for one in self.wirings)
