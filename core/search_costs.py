@@ -23,8 +23,9 @@ from core.schemas.compression import CompressionConfig, written
 from core.schemas.run import RunConfig
 from core.schemas.search import BudgetFound, Decoded, SearchConfig
 
-#: Prices of a budget that are tried when choices are weighed against it, in logarithms of probability.
-PRICES = np.concatenate([[0.0], np.geomspace(1e-3, 1e6, 361)])
+#: Prices of a whole budget that are tried when choices are weighed against it, in logarithms of probability. Below 0 what is left of
+#: a budget is worth spending: bits cost nothing there, so few of them are hardly better; a choice that is e^3 as probable stays.
+PRICES = np.concatenate([-np.geomspace(3.0, 1e-3, 80), [0.0], np.geomspace(1e-3, 1e6, 361)])
 BITS_OF_KB = 8000
 IMPOSSIBLE = 1e-30  # probabilities below it are taken for it: its logarithm is finite
 
@@ -156,7 +157,7 @@ def decode(
     for t in range(1, rates_LT.shape[1] + 1) if q_T is not None else (rates_LT.shape[1],):
         log_q = 0.0 if q_T is None else math.log(max(float(q_T[t - 1]), IMPOSSIBLE))
         pull_B = _pull(costs, budgets, rates_LT[:, :t].sum(1))
-        for price in PRICES if budgets else PRICES[:1]:
+        for price in PRICES if budgets else (0.0,):
             at_B = (log_p_BC - price * pull_B[:, None] * candidates).argmax(1)
             bits_B, found = candidates[at_B], cost_of(candidates[at_B], t)
             over = max((found[name] / budget - 1 for name, budget in budgets.items()), default=0.0)

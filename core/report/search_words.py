@@ -42,6 +42,11 @@ def how(found: SearchFound) -> str:
     return f"The architecture learned from {found.n_held_out:,} training images that are held out from the weights."
 
 
+def told(found: SearchFound) -> list[str]:
+    """All of it."""
+    return [*decoded(found), how(found)]
+
+
 def rank(search: RunSearch, n_wirings: int) -> str:
     """How good the wiring is that was found, among those that were trained by themselves."""
     n = len(search.wirings)

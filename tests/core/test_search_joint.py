@@ -125,6 +125,13 @@ def test_what_is_decoded_is_the_most_probable_within_the_budget(budgets: dict, b
     assert set(found.missed) == over == ({"bit_synops_m"} if budgets.get("bit_synops_m") == 4.0 else set())
 
 
+def test_what_is_left_of_a_budget_is_spent_unless_fewer_bits_are_clearly_better() -> None:
+    search = SearchConfig(what="bits", size_kb=2.2)  # all 4 bits are 2.1 kB; 3 bits of A 0.17 budgets, worth 0.51 nats
+    for first, bits in (((0.4, 0.35, 0.25), "A:4,B:4"), ((0.99, 0.005, 0.005), "A:1,B:4")):  # log 0.4 / 0.25 = 0.47
+        p = np.array([first, (0.4, 0.35, 0.25)])
+        assert decode(TWO, search, rates_LT=RATES, p_BC=p, q_T=None).block_bits == bits
+
+
 def test_the_loss_of_prefixes_by_hand() -> None:
     outputs, labels = torch.randn(2, 5, 3, dtype=torch.float64), torch.tensor([0, 1, 2, 1, 0])
     losses = cross_entropy_of_prefixes(outputs, labels)

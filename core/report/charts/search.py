@@ -22,6 +22,20 @@ _PLACES |= {"node 3": (3.0, 0.8)}
 _WIDEST_PX = 9.0
 
 
+def figures(found: SearchFound, *, source: str = "") -> dict[str, go.Figure]:
+    """The charts of what is searched, by name; none before the first epoch has ended."""
+    if not found.epochs:
+        return {}
+    drawn = {"search-terms": terms}
+    if found.search.steps:
+        drawn = {"search-steps": steps} | drawn
+    if found.search.bits:
+        drawn["search-bits"] = bits
+    if found.search.cell:
+        drawn = {"search-cell": cell} | drawn
+    return {name: figure(found, source=source) for name, figure in drawn.items()}
+
+
 def steps(found: SearchFound, *, source: str = "") -> go.Figure:
     """q over T, a row a T, a column an epoch."""
     epochs = found.epochs

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import plotly.graph_objects as go
 import streamlit as st
 
 from core.backbones.litesnn import every_wiring
@@ -101,17 +98,9 @@ def _train_all(run: Run, found: SearchFound, wirings: tuple[str, ...]) -> None:
 
 
 def _charts(found: SearchFound, *, run: Run, source: str) -> None:
-    drawn: dict[str, Callable[..., go.Figure]] = {}
-    if found.search.steps:
-        drawn["search-steps"] = charts.steps
-    if found.search.cell:
-        drawn["search-cell"] = charts.cell
-    drawn["search-terms"] = charts.terms
-    if found.search.bits:
-        drawn["search-bits"] = charts.bits
-    for name, figure in drawn.items():
+    for name, figure in charts.figures(found, source=source).items():
         show(
-            figure(found, source=source),
+            figure,
             key=Key.RUN_CHART.of(name),
             data=lambda: charts.rows(found),
             file_name=f"spikefront-{run.id}-search.csv",
