@@ -39,6 +39,11 @@ class Study(Frozen):
     asked: tuple[dict[AxisName, AxisValue], ...] = Field(default=(), description="what each trial was given, in order")
     is_closed: bool = Field(default=False, description="no more trials are asked for, though some are left")
 
+    @property
+    def is_open(self) -> bool:
+        """Whether trials are still to be asked for."""
+        return not self.is_closed and len(self.asked) < self.trials
+
 
 class SweepRequest(Frozen):
     """Body of `POST /sweeps` and `POST /sweeps/preview`: every combination of the axes, on top of `base`, or the trials of a study.
