@@ -119,9 +119,14 @@ def training_ops(plan: Plan, config: RunConfig, n_train: int, n_validation: int,
         forward = forward_ops(plan, own)
         rows = _rows(plan, own)
         spared = sum(node.dense_ops * rows[node.name] for node in plan.nodes if node.inputs == ("input",))
-        total += phase.training.max_epochs * n_train * (3 * forward - spared + _taught_ops(plan, config))
+        total += phase.training.max_epochs * _taught_images(config, n_train) * (3 * forward - spared + _taught_ops(plan, config))
         total += phase.training.validations * evaluated * forward
     return float(total + n_test * forward_ops(plan, config))
+
+
+def _taught_images(config: RunConfig, n_train: int) -> int:
+    """Images of an epoch's forward and backward passes: in a search each step has one for the weights and one for the rest."""
+    return 2 * (n_train - config.seeks.n_held_out(n_train)) if config.seeks.is_on else n_train
 
 
 def _taught_ops(plan: Plan, config: RunConfig) -> int:

@@ -117,12 +117,9 @@ def _places(size: LayerSize, search: SearchConfig) -> float:
 def require_possible(plan: Plan, config: RunConfig) -> None:
     """Raise BadValue for a budget below the smallest network that the search can find."""
     search = config.seeks
-    if not search.bits:
-        return
-    if not config.mask:
-        raise BadValue(
-            field="search.what", value=search.what, expected="steps, where no block is kept whose bits to search"
-        )
+    if (search.bits or search.cell) and not config.mask:
+        expected = "steps where no block is kept, whose bits or cells could be searched"
+        raise BadValue(field="search.what", value=search.what, expected=expected)
     if search.size_kb is None:
         return
     costs = costs_of(plan, config)

@@ -100,7 +100,7 @@ def _uncompressed(plan: Plan, state: State, config: RunConfig) -> State:
     network = Network(plan, config).to(next(value.dtype for value in state.values() if value.is_floating_point()))
     if lacking := network.load_state_dict(state, strict=False).missing_keys:
         raise BadValue(field="weights", value=lacking[0], expected="among the weights to start from")
-    return plain_state(network)
+    return plain_state(network.eval())  # in evaluation a searching network computes with the bits that it chose
 
 
 def require_one_scale(layer: CompressedConv, read: Tensor, made: Tensor, target: RunConfig) -> None:
