@@ -119,7 +119,11 @@ def training_ops(plan: Plan, config: RunConfig, n_train: int, n_validation: int,
         forward = forward_ops(plan, own)
         rows = _rows(plan, own)
         spared = sum(node.dense_ops * rows[node.name] for node in plan.nodes if node.inputs == ("input",))
-        total += phase.training.max_epochs * _taught_images(config, n_train) * (3 * forward - spared + _taught_ops(plan, config))
+        total += (
+            phase.training.max_epochs
+            * _taught_images(config, n_train)
+            * (3 * forward - spared + _taught_ops(plan, config))
+        )
         total += phase.training.validations * evaluated * forward
     return float(total + n_test * forward_ops(plan, config))
 
