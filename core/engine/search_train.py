@@ -13,7 +13,8 @@ ones for both (`search.as_released`), and for budgets, which it has not.
 from __future__ import annotations
 
 import math
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,6 +25,7 @@ from torch import Tensor
 from core.backbones.litesnn import decoded_cell
 from core.backbones.plan import SYNAPTIC, Node
 from core.datasets.splits import stratified
+from core.engine.average import statistics_images, take_statistics
 from core.engine.data import Batch, Images, Splits, TrainBatches
 from core.engine.losses import cross_entropy_of_mean, cross_entropy_of_prefixes
 from core.engine.network import Network, observe, own_encoding
@@ -119,6 +121,18 @@ class SearchTrainer(Trainer):
     def _train_epoch(self, started: float) -> None:
         super()._train_epoch(started)
         self._decode()  # now: the epoch is validated as what it would become
+
+    @contextmanager
+    def _weights_to_keep(self, started: float) -> Iterator[None]:
+        """The decoded network: other bits and edges give other statistics than the mixture that was trained."""
+        self._own = {name: value.clone() for name, value in self.network.state_dict().items()}  # for a stop meanwhile
+        try:
+            with self._searched.decided():
+                images, size = statistics_images(self.splits.train), self.config.training.batch_size
+                take_statistics(self.network, images, self._normalise, size, lambda: self._look_up(started))
+        finally:
+            self._own = None
+        yield
 
     def _learn(self, drawn: Tensor) -> Learnt:
         self._teach_architecture(drawn)

@@ -8,12 +8,13 @@ arXiv:2004.05795), its edges from DARTS (Liu et al., ICLR 2019, arXiv:1806.09055
     edges       a node's current is the sum of 2 w_e times its edges' currents, w = softmax(alpha) of the node, alpha shared by all
                 cells: a decoded node has two edges of weight 1
 
-In evaluation the network computes with what was last decoded: single bits, two edges of weight 1.
+In evaluation the network computes with what was last decoded: single bits, two edges of weight 1, and statistics of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -39,7 +40,7 @@ class Searched(nn.Module):
     def __init__(self, config: RunConfig) -> None:
         super().__init__()
         search, blocks = config.seeks, searched_blocks(config)
-        self.candidates, self.blocks = search.candidates, blocks
+        self.candidates, self.blocks, self._is_decided = search.candidates, blocks, False
         self.betas = nn.Parameter(torch.zeros(len(blocks), len(search.candidates))) if search.bits else None
         self.psi = nn.Parameter(torch.zeros(config.time_steps)) if search.steps else None
         self.alphas = nn.Parameter(torch.zeros(EDGES)) if search.cell else None
@@ -62,9 +63,23 @@ class Searched(nn.Module):
             return None
         return torch.cat([self.alphas[own[0] : own[-1] + 1].softmax(0) for own in edges_of_nodes()])
 
+    @property
+    def mixes(self) -> bool:
+        """Whether the network computes with all choices at once, and not with what was decoded."""
+        return self.training and not self._is_decided
+
+    @contextmanager
+    def decided(self) -> Iterator[None]:
+        """Let a network in training compute with what was decoded, for the statistics of its normalisations."""
+        self._is_decided = True
+        try:
+            yield
+        finally:
+            self._is_decided = False
+
     def scale(self, edge: int) -> Tensor:
         """[]: what multiplies the current of an edge."""
-        if self.training:
+        if self.mixes:
             return 2 * self.edges()[edge]
         return self.wired[edge].float()
 
@@ -82,7 +97,7 @@ class MixedConv(CompressedConv):
 
     def _effective(self) -> Tensor:
         searched, at = self._choice
-        if self.training:
+        if searched.mixes:
             share = searched.bits()[at]
             mixed = sum(share[i] * Quantise.apply(self.weight, b) for i, b in enumerate(searched.candidates))
         else:

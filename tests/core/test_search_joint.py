@@ -163,6 +163,9 @@ def test_a_mixture_in_training_the_chosen_bits_in_evaluation() -> None:
         assert torch.equal(layer.kernel(), mask * each[2])
         searched.chosen.fill_(1)
         assert torch.equal(layer.kernel(), mask * each[0])
+        with searched.decided():
+            assert torch.equal(network.train().get_submodule("F9.squeeze.conv").kernel(), mask * each[0])
+        assert not torch.equal(network.train().get_submodule("F9.squeeze.conv").kernel(), mask * each[0])
     assert network.compression.block_bits == "F9:1"
 
 
