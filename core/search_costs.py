@@ -23,9 +23,10 @@ from core.schemas.compression import CompressionConfig, written
 from core.schemas.run import RunConfig
 from core.schemas.search import BudgetFound, Decoded, SearchConfig
 
-#: Prices of a whole budget that are tried when choices are weighed against it, in logarithms of probability. Below 0 what is left of
-#: a budget is worth spending: bits cost nothing there, so few of them are hardly better; a choice that is e^3 as probable stays.
-PRICES = np.concatenate([-np.geomspace(3.0, 1e-3, 80), [0.0], np.geomspace(1e-3, 1e6, 361)])
+#: Prices of a whole budget that are tried when choices are weighed against it, in logarithms of probability.
+PRICES = np.concatenate([[0.0], np.geomspace(1e-3, 1e6, 361)])
+#: What the whole of a budget is worth, in the same: what is left of it is spent on bits, unless fewer are clearly more probable.
+SPENDING = 3.0
 BITS_OF_KB = 8000
 IMPOSSIBLE = 1e-30  # probabilities below it are taken for it: its logarithm is finite
 
@@ -139,39 +140,70 @@ def decode(
     """The most probable choice that keeps the budgets; without any each argmax by itself.
 
     For every T that may be (q_T None: the last alone) the bits maximise sum log p less a price times their costs in
-    budgets, at the lowest price that keeps them; of these T the greatest log q + sum log p. Where no T keeps the budgets,
-    what goes beyond them the least. rates_LT: mean over the epoch; p_BC, q_T: probabilities.
+    budgets, at the lowest price that keeps them. What is left is spent: one block after the other gets more bits, the best of all such
+    changes first, while its log p falls by less than SPENDING times the budget that it takes. Of these T the greatest log q + sum
+    log p. Where no T keeps the budgets, what goes beyond them the least. rates_LT: mean over the epoch; p_BC, q_T: probabilities.
     """
-    candidates = np.array(costs.candidates)
     log_p_BC = np.log(np.maximum(p_BC, IMPOSSIBLE))
-    budgets = {name: getattr(search, name) for name in ("size_kb", "bit_synops_m") if getattr(search, name)}
-
-    def cost_of(bits_B: np.ndarray, t: int) -> dict[str, float]:
-        synops = float(costs.bit_synops(bits_B, rates_LT)[t - 1])
-        return {"size_kb": costs.size_kb(bits_B), "bit_synops_m": synops / 1e6}
-
-    best: tuple[tuple[float, float], np.ndarray, int] | None = None
+    ranked = []
     for t in range(1, rates_LT.shape[1] + 1) if q_T is not None else (rates_LT.shape[1],):
         log_q = 0.0 if q_T is None else math.log(max(float(q_T[t - 1]), IMPOSSIBLE))
-        pull_B = _pull(costs, budgets, rates_LT[:, :t].sum(1))
-        for price in PRICES if budgets else (0.0,):
-            at_B = (log_p_BC - price * pull_B[:, None] * candidates).argmax(1)
-            bits_B, found = candidates[at_B], cost_of(candidates[at_B], t)
-            over = max((found[name] / budget - 1 for name, budget in budgets.items()), default=0.0)
-            rank = (-max(over, 0.0), log_q + float(log_p_BC[np.arange(len(at_B)), at_B].sum()))
-            if best is None or rank > best[0]:
-                best = rank, bits_B, t
-            if over <= 0:
-                break
-    assert best is not None  # there is at least one T
-    _, bits_B, t = best
-    found = cost_of(bits_B, t)
+        choice = _Choice(costs, search, rates_LT, t)
+        at_B = choice.best(log_p_BC)
+        rank = (-max(choice.over(at_B), 0.0), log_q + float(log_p_BC[np.arange(len(at_B)), at_B].sum()))
+        ranked.append((rank, -t, at_B, choice))
+    _, _, at_B, choice = max(ranked, key=lambda one: one[:2])  # of equal ones the shortest
+    found = choice.cost_of(at_B)
+    bits_B = choice.candidates[at_B]
     return Decoded(
-        time_steps=t,
+        time_steps=choice.steps,
         block_bits=written({block: int(bits) for block, bits in zip(costs.blocks, bits_B, strict=True)}),
         **found,
-        budgets={name: BudgetFound(budget=value, found=found[name]) for name, value in budgets.items()},
+        budgets={name: BudgetFound(budget=value, found=found[name]) for name, value in choice.budgets.items()},
     )
+
+
+class _Choice:
+    """The bits of the blocks of a network of so many steps, as the places of candidates, [B]."""
+
+    def __init__(self, costs: Costs, search: SearchConfig, rates_LT: np.ndarray, steps: int) -> None:
+        self._costs, self._rates_LT, self.steps = costs, rates_LT, steps
+        self.candidates = np.array(costs.candidates)
+        self.budgets = {name: getattr(search, name) for name in ("size_kb", "bit_synops_m") if getattr(search, name)}
+        self._pull_B = _pull(costs, self.budgets, rates_LT[:, :steps].sum(1))
+
+    def cost_of(self, at_B: np.ndarray) -> dict[str, float]:
+        bits_B = self.candidates[at_B]
+        synops = float(self._costs.bit_synops(bits_B, self._rates_LT)[self.steps - 1])
+        return {"size_kb": self._costs.size_kb(bits_B), "bit_synops_m": synops / 1e6}
+
+    def over(self, at_B: np.ndarray) -> float:
+        """How far it is beyond a budget, as a share of it; at most 0 where it keeps all."""
+        found = self.cost_of(at_B)
+        return max((found[name] / budget - 1 for name, budget in self.budgets.items()), default=0.0)
+
+    def best(self, log_p_BC: np.ndarray) -> np.ndarray:
+        at_B = log_p_BC.argmax(1)
+        for price in PRICES if self.budgets else ():
+            at_B = (log_p_BC - price * self._pull_B[:, None] * self.candidates).argmax(1)
+            if self.over(at_B) <= 0:
+                return self._spent(at_B, log_p_BC)
+        return at_B
+
+    def _spent(self, at_B: np.ndarray, log_p_BC: np.ndarray) -> np.ndarray:
+        while True:
+            gains = {}
+            for block, now in enumerate(at_B):
+                for place in range(now + 1, len(self.candidates)):
+                    more = self._pull_B[block] * (self.candidates[place] - self.candidates[now])
+                    gain = log_p_BC[block, place] - log_p_BC[block, now] + SPENDING * more
+                    after = at_B.copy()
+                    after[block] = place
+                    if gain > 0 and self.over(after) <= 0:
+                        gains[gain] = after
+            if not gains:
+                return at_B
+            at_B = gains[max(gains)]
 
 
 def _pull(costs: Costs, budgets: dict[str, float], rates_L: np.ndarray) -> np.ndarray:

@@ -130,6 +130,9 @@ def test_what_is_left_of_a_budget_is_spent_unless_fewer_bits_are_clearly_better(
     for first, bits in (((0.4, 0.35, 0.25), "A:4,B:4"), ((0.99, 0.005, 0.005), "A:1,B:4")):  # log 0.4 / 0.25 = 0.47
         p = np.array([first, (0.4, 0.35, 0.25)])
         assert decode(TWO, search, rates_LT=RATES, p_BC=p, q_T=None).block_bits == bits
+    p = np.array([(0.3, 0.25, 0.45), (0.3, 0.25, 0.45)])  # at no price 2 bits are the best of a block
+    found = decode(TWO, search.model_copy(update={"size_kb": 1.4}), rates_LT=RATES, p_BC=p, q_T=None)
+    assert (found.block_bits, found.size_kb) == ("A:4,B:2", 1.35)
 
 
 def test_the_loss_of_prefixes_by_hand() -> None:
