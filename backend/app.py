@@ -33,6 +33,7 @@ from backend.store.credentials import identify
 from backend.store.db import migrate
 from backend.suggestions import endpoints as suggestions
 from backend.sweeps import endpoints as sweeps
+from backend.sweeps.studies import Studies
 from backend.tryit import endpoints as tryit
 from backend.views import endpoints as views
 from backend.workers import endpoints as workers
@@ -125,11 +126,14 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     context: Context = app.state.context
     found = AtStart(context)
     found.start()
+    studies = Studies(context)
+    studies.start()
     if context.artifacts.remote:  # sets that were added to this machine's folder by hand
         publishing = (None, context.settings.data)
         Thread(target=context.artifacts.publish_dataset, args=publishing, daemon=True).start()
     yield
     await to_thread.run_sync(found.stop)
+    await to_thread.run_sync(studies.stop)
     await to_thread.run_sync(context.data_works.close)
     await to_thread.run_sync(context.inference.close)
     await to_thread.run_sync(context.measurements.close)

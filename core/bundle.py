@@ -11,6 +11,7 @@
     examples.npz            index [M], image [M, H, W, 3] uint8: images worth looking at
     weights.safetensors     parameters and running statistics of the best epoch
     summary.json            core.schemas.results.Summary
+    search.json             the course of a search and what it found, of a run that searched (core.schemas.search.SearchFound)
     recount.json            the network counted again by SpikingJelly, unless that is off (core.schemas.recount.Recount)
     manifest.json           written last: a folder without it is unfinished
 
@@ -49,6 +50,7 @@ from core.bundle_checks import (
     check_counts,
     check_examples,
     check_per_sample,
+    check_search,
     texts,
 )
 from core.errors import BadValue, BundleCorrupt, HomeUnusable, StorageFull
@@ -57,6 +59,7 @@ from core.schemas.diagnostics import Diagnostics
 from core.schemas.recount import Recount
 from core.schemas.results import Counts, Gradients, Metrics, Summary
 from core.schemas.run import RunConfig
+from core.schemas.search import SearchFound
 from core.schemas.wording import fault_of
 from core.showing import clipped
 
@@ -80,8 +83,8 @@ FILES = (
     WEIGHTS,
     "summary.json",
 )
-#: What a bundle has only if it was written since the file was introduced; recount.json only if the run made one.
-LATER_FILES = ("diagnostics.json", "recount.json")
+#: What a bundle has only if it was written since the file was introduced; search.json and recount.json only if the run made one.
+LATER_FILES = ("diagnostics.json", "search.json", "recount.json")
 
 Model = TypeVar("Model", bound=Frozen)
 
@@ -218,6 +221,13 @@ class Bundle:
     def recount(self) -> Recount | None:
         """None for a run that was not counted again."""
         return self._later("recount.json", Recount)
+
+    def search(self) -> SearchFound | None:
+        """None for a run that did not search; held against its config."""
+        found = self._later("search.json", SearchFound)
+        if found is not None:
+            check_search(found, self.config(), len(self.metrics().epoch))
+        return found
 
     def _later(self, name: str, model: type[Model]) -> Model | None:
         """A file of LATER_FILES; None where the manifest does not list it."""

@@ -16,10 +16,13 @@ from core.compression import layer_size
 from core.datasets.class_names import MAX_CLASSES, NAME_RULE, NUMBER_RULE, unfit
 from core.energy.rules import KNOWN
 from core.errors import BundleCorrupt
+from core.schemas.compression import bits_by_block
 from core.schemas.results import Counts
+from core.schemas.run import RunConfig
+from core.schemas.search import SearchEpoch, SearchFound
 
 COUNTS, PREDICTIONS, EXAMPLES = "counts.json", "predictions.npz", "examples.npz"
-PER_SAMPLE = "counts_per_sample.npz"
+PER_SAMPLE, SEARCH = "counts_per_sample.npz", "search.json"
 #: numpy's letters for kinds of elements, in words.
 KINDS = {"iu": "whole numbers", "f": "real numbers", "U": "text"}
 
@@ -170,3 +173,43 @@ def _check_sums(quantity: str, sums: Mapping[str, list[int]], by_name: Mapping[s
                 value=found,
                 expected=f"{told}, as in counts.json",
             )
+
+
+def check_search(found: SearchFound, config: RunConfig, epochs: int) -> None:
+    """A search is its config's: of its blocks and steps, an entry an epoch, and every choice one that there was."""
+    search, blocks = config.seeks, list(config.mask) if config.seeks.bits else []
+    told: dict[str, tuple[Any, Any]] = {
+        "search": (found.search, search),
+        "blocks": (found.blocks, blocks),
+        "time_steps": (found.time_steps, config.steps),
+        "the number of epochs": (len(found.epochs), epochs),
+    }
+    for field, (said, true) in told.items():
+        if said != true:
+            raise BundleCorrupt(file=SEARCH, field=field, value=str(said), expected=f"{true}, as in config.json")
+    for epoch in found.epochs:
+        _check_choice(epoch, found)
+
+
+def _check_choice(epoch: SearchEpoch, found: SearchFound) -> None:
+    where, search = f"of epoch {epoch.epoch}", found.search
+    for name, row in (
+        ("steps", epoch.steps),
+        *((f"bits of {b}", r) for b, r in zip(found.blocks, epoch.bits, strict=True)),
+    ):
+        if row and not (min(row) >= 0 and abs(sum(row) - 1) < 1e-3):
+            raise BundleCorrupt(
+                file=SEARCH, field=f"{name} {where}", value=str(row), expected="probabilities, 1 in sum"
+            )
+    try:
+        chosen = bits_by_block(epoch.decoded.block_bits)
+    except ValueError as error:
+        raise BundleCorrupt(
+            file=SEARCH, field=f"block_bits {where}", value=epoch.decoded.block_bits, expected=str(error)
+        ) from None
+    if list(chosen) != found.blocks or not set(chosen.values()) <= set(search.candidates):
+        expected = f"one of {', '.join(map(str, search.candidates))} bits for each of its blocks"
+        raise BundleCorrupt(file=SEARCH, field=f"block_bits {where}", value=epoch.decoded.block_bits, expected=expected)
+    if (epoch.decoded.cell is not None) != search.cell:
+        expected = "a wiring where the cell is searched, and null elsewhere"
+        raise BundleCorrupt(file=SEARCH, field=f"cell {where}", value=epoch.decoded.cell, expected=expected)

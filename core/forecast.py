@@ -65,7 +65,7 @@ def training_memory_bytes(plan: Plan, config: RunConfig, *, fused: bool = True) 
             per_image += STEP_VALUES * values[node.name]
     per_image += sum(values[name] for name in kept)
     copies = _copies(config) + 1  # the gradient
-    made = MADE * plan.params if config.compression.is_on else 0
+    made = MADE * plan.params if config.changes_weights else 0
     return (stored(plan, config) * copies + made) * FLOAT + per_image * config.training.batch_size
 
 
@@ -119,9 +119,18 @@ def training_ops(plan: Plan, config: RunConfig, n_train: int, n_validation: int,
         forward = forward_ops(plan, own)
         rows = _rows(plan, own)
         spared = sum(node.dense_ops * rows[node.name] for node in plan.nodes if node.inputs == ("input",))
-        total += phase.training.max_epochs * n_train * (3 * forward - spared + _taught_ops(plan, config))
+        total += (
+            phase.training.max_epochs
+            * _taught_images(config, n_train)
+            * (3 * forward - spared + _taught_ops(plan, config))
+        )
         total += phase.training.validations * evaluated * forward
     return float(total + n_test * forward_ops(plan, config))
+
+
+def _taught_images(config: RunConfig, n_train: int) -> int:
+    """Images of an epoch's forward and backward passes: in a search each step has one for the weights and one for the rest."""
+    return 2 * (n_train - config.seeks.n_held_out(n_train)) if config.seeks.is_on else n_train
 
 
 def _taught_ops(plan: Plan, config: RunConfig) -> int:

@@ -62,6 +62,8 @@ class Key(StrEnum):
     LAUNCH_SWEEP_MASKS = "launch_sweep_masks"
     LAUNCH_SWEEP_FIELDS = "launch_sweep_fields"
     LAUNCH_SWEEP_VALUES = "launch_sweep_values_"
+    LAUNCH_SWEEP_STUDY = "launch_sweep_study"
+    LAUNCH_SWEEP_TRIALS = "launch_sweep_trials"
     LAUNCH_SWEEP_NAME = "launch_sweep_name"
     LAUNCH_ADD_MASK = "launch_add_mask"
     LAUNCH_SUGGEST = "launch_suggest"

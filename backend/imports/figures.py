@@ -27,6 +27,8 @@ from core.energy.rules import NEURONS, SYNAPTIC
 from core.schemas.recount import Recount
 from core.schemas.results import PER_STEP, Counts, LayerCounts, Summary
 from core.schemas.run import Kind, RunConfig
+from core.schemas.search import SearchFound
+from core.search_costs import with_bits
 
 CONFIG, COUNTS, SUMMARY = "config.json", "counts.json", "summary.json"
 PREDICTIONS, EXAMPLES = "predictions.npz", "examples.npz"
@@ -78,19 +80,22 @@ def most_bytes(config: RunConfig, plan: Plan, n: int) -> dict[str, int]:
         PER_SAMPLE: 8 * numbers * (3 * synaptic + acts) + names + HEADERS,
         EXAMPLES: n * (8 + 3 * height * width) + HEADERS,
         # each channel of a normalisation has two statistics beside its two parameters
-        WEIGHTS: 8 * params_of(config, plan) + 1000 * len(plan.nodes) + HEADERS,
+        # and each weight of a compressed one may have a score
+        WEIGHTS: 12 * params_of(config, plan) + 1000 * len(plan.nodes) + HEADERS,
     }
 
 
-def check_counts(counts: Counts, config: RunConfig, plan: Plan) -> None:
-    """Layer for layer the plan's, and nothing counted that this network cannot do on so many images."""
+def check_counts(counts: Counts, config: RunConfig, plan: Plan, found: SearchFound | None = None) -> None:
+    """Layer for layer the plan's, with the bits that a search found, and nothing counted that this network cannot do on so many images."""
     told = {
         "kind": (counts.kind, config.kind),
         "time_steps": (counts.time_steps, config.steps),
         "layer_synchronous": (counts.layer_synchronous, config.layer_synchronous),
     }
     same(COUNTS, told)
-    planned = planned_layers(plan, config.kind, config.neuron.model)
+    decoded = None if found is None else found.decoded
+    compression = config.compression if decoded is None else with_bits(config, decoded.block_bits)
+    planned = planned_layers(plan, config.kind, config.neuron.model, compression)
     names = [layer.name for layer in counts.layers]
     wanted = [layer.name for layer in planned]
     if names != wanted:
@@ -185,6 +190,7 @@ def _check_sizes(summary: Summary, config: RunConfig, spec: DatasetSpec) -> None
         published = spec.n_validation if seen == spec.n_train else max(1, min(summary.n_validation, spec.n_validation))
         available, validation = seen - published, published
     n_train = available if limit is None else min(available, limit)
+    n_train -= config.seeks.n_held_out(n_train)
     told = {
         "n_validation": (summary.n_validation, validation),
         "n_train_available": (summary.n_train_available, available),

@@ -9,16 +9,20 @@ import numpy as np
 
 from backend.imports.figures import learned
 from backend.imports.refusals import require, same, within
+from core.backbones.litesnn import EDGES
 from core.backbones.plan import SYNAPTIC, Plan
 from core.bundle import Bundle
+from core.compression import plan_layers
 from core.schemas.diagnostics import Diagnostics
 from core.schemas.results import Gradients, Metrics, Summary
 from core.schemas.run import Kind, RunConfig
 from core.schemas.stages import epochs_of
+from core.search_costs import searched_blocks
 
 METRICS, GRADIENTS, DIAGNOSTICS = "metrics.json", "gradients.json", "diagnostics.json"
 SUMMARY, WEIGHTS = "summary.json", "weights.safetensors"
 LONGEST_S = 1e9
+WHOLE = {"num_batches_tracked": "i", "chosen": "i", "wired": "b"}  # tensors of no real numbers, as numpy's kinds
 HIGHEST_LOSS = 3.5e38  # of a float32
 
 
@@ -99,14 +103,16 @@ def check_weights(bundle: Bundle, config: RunConfig, plan: Plan) -> None:
     for name, shape in wanted.items():
         tensor = weights[name]
         same(WEIGHTS, {f"the shape of {name}": (tensor.shape, shape)}, source="the config's network has")
-        kind = "i" if name.endswith("num_batches_tracked") else "f"
-        expected = "finite real numbers" if kind == "f" else "a whole number"
+        kind = WHOLE.get(name.rpartition(".")[2], "f")
+        expected = {"f": "finite real numbers", "i": "whole numbers", "b": "truth values"}[kind]
         require(WEIGHTS, name, str(tensor.dtype), tensor.dtype.kind == kind and np.isfinite(tensor).all(), expected)
 
 
 def _tensors(config: RunConfig, plan: Plan) -> dict[str, tuple[int, ...]]:
     """Name -> shape of the network's parameters and running statistics (`core.engine.network.Network`)."""
-    found: dict[str, tuple[int, ...]] = {}
+    found: dict[str, tuple[int, ...]] = _of_search(config)
+    sizes = plan_layers(plan, config.compression)
+    scored = {size.name for size in sizes if size.is_pruned and config.compression.scores == "learned"}
     for node in plan.nodes:
         channels = node.shape[:1]
         if node.op == "conv":
@@ -114,6 +120,8 @@ def _tensors(config: RunConfig, plan: Plan) -> dict[str, tuple[int, ...]]:
             found[f"{node.name}.weight"] = (*channels, inputs, node.kernel, node.kernel)
             if node.bias:
                 found[f"{node.name}.bias"] = channels
+            if node.name in scored:
+                found[f"{node.name}.scores"] = found[f"{node.name}.weight"]
         elif node.op == "bn":
             found |= {f"{node.name}.{name}": channels for name in ("weight", "bias", "running_mean", "running_var")}
             found[f"{node.name}.num_batches_tracked"] = ()
@@ -141,3 +149,16 @@ def each_when(validated: list[int], field: str, column: list[float | None], low:
 def _norms(file: str, field: str, values: Iterable[float]) -> None:
     bad = next((value for value in values if value < 0 and math.isfinite(value)), None)
     require(file, field, bad, bad is None, "at least 0")
+
+
+def _of_search(config: RunConfig) -> dict[str, tuple[int, ...]]:
+    """What a search learns beside the weights, and what it last decoded (`core.engine.searching.Searched`)."""
+    found: dict[str, tuple[int, ...]] = {}
+    if config.seeks.bits:
+        blocks = len(searched_blocks(config))
+        found |= {"searched.betas": (blocks, len(config.search.candidates)), "searched.chosen": (blocks,)}
+    if config.seeks.steps:
+        found["searched.psi"] = (config.time_steps,)
+    if config.seeks.cell:
+        found |= {"searched.alphas": (EDGES,), "searched.wired": (EDGES,)}
+    return found

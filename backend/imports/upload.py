@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from anyio import open_file
 
 from backend.imports import figures, training
-from backend.imports.refusals import require
+from backend.imports.refusals import require, same
 from backend.problems import BodyTooLarge, UploadCorrupt
 from backend.store.artifacts import NAMES
 from core.bundle import MANIFEST, Bundle
@@ -27,7 +27,9 @@ MAX_UNPACKED = 1 << 30
 #: Bytes of the files that grow with epochs, layers and steps, and of the others.
 MAX_COLUMNS, MAX_FACTS = 64 << 20, 1 << 20
 MAX_FIELDS = 20_000  # of one file; the counts of the deepest network have some thousand
-COLUMNS = frozenset({"metrics.json", "gradients.json", "diagnostics.json", "counts.json", "recount.json"})
+COLUMNS = frozenset(
+    {"metrics.json", "gradients.json", "diagnostics.json", "counts.json", "search.json", "recount.json"}
+)
 MAX_MEMBERS = 1000
 ARCHIVE = "upload.zip"
 
@@ -139,7 +141,10 @@ def _agreeing(bundle: Bundle) -> Upload:
     spec, plan = figures.trained_on(config), plan_of(config)
     figures.check_config(config, plan)
     figures.check_summary(summary, counts, config, plan, spec)
-    figures.check_counts(counts, config, plan)
+    found = bundle.search()
+    there = "missing" if found is None else "there"
+    same("search.json", {"it": (there, "there" if config.seeks.is_on else "missing")}, source="for its config it is")
+    figures.check_counts(counts, config, plan, found)
     figures.check_energy(counts, summary)
     for file, most in figures.most_bytes(config, plan, counts.n_samples).items():
         size = _unpacked_bytes(bundle.path / file)  # bounded by what the run can have written, before it is read

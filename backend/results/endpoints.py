@@ -27,6 +27,7 @@ from core.schemas.history import RunHistory, RunLog
 from core.schemas.images import Examples, SeenImage
 from core.schemas.prices import PriceQuery
 from core.schemas.results import Environment, Gradients, Metrics
+from core.schemas.search import RunSearch
 from core.schemas.twin import RunTwin
 
 router = APIRouter(
@@ -60,6 +61,12 @@ class ExitsQuery(PriceQuery):
 def metrics(run_id: RunId, results: Service) -> Metrics:
     """Epoch by epoch, also while the run goes on."""
     return results.metrics(run_id)
+
+
+@router.get("/search")
+def search(run_id: RunId, results: Service) -> RunSearch:
+    """What a search has found, epoch by epoch, also while it goes on; of a cell also how every trained wiring did."""
+    return results.search(run_id)
 
 
 @router.get("/history")

@@ -6,7 +6,9 @@ The figures of one bundle take names for the runs in them, so that a share can s
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 from backend.context import Context
 from backend.results import archive
@@ -20,21 +22,24 @@ from core.analysis.confusion import confusion
 from core.analysis.findings import diagnostic_findings
 from core.analysis.predictions import predict
 from core.analysis.twin import twin_energy
+from core.backbones.litesnn import every_wiring
 from core.bundle import Bundle
 from core.datasets.catalog import DATASETS
 from core.energy import price
 from core.energy.modes import MODES
 from core.energy.profiles import profiles
-from core.errors import BadValue, ImpossibleMask, NotReady
-from core.recipes.build import plan_of
+from core.errors import BadValue, BundleCorrupt, ImpossibleMask, NotReady
+from core.recipes.build import found_overrides, override, plan_of
 from core.run_folder import HISTORY, LOG
 from core.schemas.bill import Layers
 from core.schemas.diagnostics import Calibration, Confusion, DiagnosticsReport, Exits, Steps
 from core.schemas.history import RunHistory, RunLog
 from core.schemas.images import Examples, SeenImage
-from core.schemas.results import Environment, Gradients, Metrics
+from core.schemas.results import Environment, Gradients, Metrics, Summary
 from core.schemas.run import Kind, RunConfig, RunState
+from core.schemas.search import Decoded, RunSearch, SearchFound, Wiring
 from core.schemas.twin import RunTwin
+from core.search_costs import searched_blocks
 
 
 def layers_of(bundle: Bundle, *, mode: str, profile: str) -> Layers:
@@ -91,6 +96,55 @@ class ResultService:
         if row.state == RunState.SUCCEEDED:
             return self._context.artifacts.bundle(run_id).metrics()
         return Metrics.model_validate({column: [epoch[column] for epoch in epochs] for column in Metrics.model_fields})
+
+    def search(self, run_id: str) -> RunSearch:
+        """The course of a search, also while it goes on. Raises NotReady for a run that searches nothing."""
+        with self._context.database.read() as session:
+            repository = RunRepository(session)
+            row = repository.require(run_id)
+            epochs = [event.payload.get("search") for event in repository.epochs(run_id)]
+            config = RunConfig.model_validate(row.config)
+            if not config.seeks.is_on:
+                raise NotReady(run_id=run_id, state=row.state, what="search", why="it searches nothing (search.what)")
+            if row.state != RunState.SUCCEEDED:
+                return RunSearch(found=self._search_so_far(config, epochs))
+            found = self._context.artifacts.bundle(run_id).search()
+            if found is None:
+                raise BundleCorrupt(file="search.json", why="it is missing.")
+            return RunSearch(found=found, wirings=self._wirings(repository, config))
+
+    def _search_so_far(self, config: RunConfig, epochs: list[Any]) -> SearchFound:
+        return SearchFound.model_validate(
+            {
+                "search": config.search,
+                "blocks": list(searched_blocks(config)),
+                "time_steps": config.steps,
+                "epochs": list(takewhile(lambda epoch: epoch is not None, epochs)),
+            }
+        )
+
+    def _wirings(self, repository: RunRepository, config: RunConfig) -> list[Wiring]:
+        """Of every wiring of a cell the newest run that was trained as this search's config has it otherwise."""
+        if not config.search.cell:
+            return []
+        decoded = Decoded(time_steps=config.steps, size_kb=0, bit_synops_m=0)
+        configs = (
+            (cell, override(config, found_overrides(config, decoded.model_copy(update={"cell": cell}))))
+            for cell in every_wiring()
+        )
+        cells = {one.config_hash: cell for cell, one in configs}
+        rows = {cells[row.config_hash]: row for row in repository.of_configs(cells)}
+        trained = [
+            Wiring(
+                cell=cell,
+                run_id=row.id,
+                accuracy=summary.accuracy,
+                validation_accuracy=summary.best_validation_accuracy,
+            )
+            for cell, row in rows.items()
+            for summary in [Summary.model_validate(row.summary)]
+        ]
+        return sorted(trained, key=lambda one: (-one.validation_accuracy, one.cell))
 
     def history(self, run_id: str) -> RunHistory:
         """Empty for a run that no worker here has trained."""

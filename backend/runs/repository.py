@@ -36,6 +36,8 @@ PLOTTED = (
     RunTallyRow.acs, RunTallyRow.macs, RunTallyRow.other, RunRow.import_digest.is_not(None).label("imported"), *OPTIONS,
     RunRow.config["compression"].label("compression"),
 )  # fmt: skip
+#: search.what of a run's config; null in one from before there were searches.
+SEARCHES = RunRow.config[("search", "what")].as_string()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -274,8 +276,14 @@ class RunRepository:
         if name not in DATASETS and name not in self.datasets():
             DATASETS[name]  # says which there are
 
+    def of_configs(self, hashes: Iterable[str]) -> list[RunRow]:
+        """Succeeded runs with one of these config hashes, oldest first."""
+        wanted = select(RunRow).where(RunRow.config_hash.in_(list(hashes)), RunRow.state == RunState.SUCCEEDED, LIVE)
+        return list(self._session.scalars(wanted.order_by(RunRow.created_at, RunRow.id)))
+
     def measured(self, dataset: str, mode: str, *, archived: bool = False) -> Sequence[Row[*tuple[Any, ...]]]:
-        """All succeeded runs on a data set with their operations in a mode, oldest first, in one statement.
+        """All succeeded runs on a data set with their operations in a mode, oldest first, in one statement. Searches are
+        left out: they are no networks, and what they have found is trained as a run of its own.
 
         A row has the columns of PLOTTED, and `sweeps` and `tags`, joined by TAG_END; None where there is none. Columns
         and not objects: of ten thousand runs those would take longer than all else.
@@ -286,6 +294,7 @@ class RunRepository:
             select(*PLOTTED, swept.scalar_subquery().label("sweeps"), tagged.scalar_subquery().label("tags"))
             .join(RunTallyRow, and_(RunTallyRow.run_id == RunRow.id, RunTallyRow.mode == mode))
             .where(RunRow.dataset == dataset, RunRow.state == RunState.SUCCEEDED, LIVE, *(() if archived else (SHOWN,)))
+            .where(or_(RunRow.kind == Kind.CNN, func.coalesce(SEARCHES, "nothing") == "nothing"))
             .order_by(RunRow.created_at, RunRow.id)
         ).all()
 

@@ -102,6 +102,7 @@ def _run(context: Context, share: ShareRow, request: ShareRequest) -> dict[str, 
         "confusion": confusion_of(own.bundle),
         "examples": _telling_examples(own, other, limit=EXAMPLES_SHOWN if request.with_images else 0),
         "gradients": own.bundle.gradients(),
+        "search": own.bundle.search(),
         # why a recount failed may name a path
         "recount": recount_words.shared(recount) if recount is not None and recount.failure is None else None,
         "robustness": None

@@ -13,7 +13,7 @@ from core.analysis.sweep_runs import finished
 from core.backbones.naming import known_mask
 from core.datasets.catalog import title_of
 from core.recipes.build import command
-from core.report import ensemble_words, recount_words, robustness_words
+from core.report import ensemble_words, recount_words, robustness_words, search_words
 from core.report.charts import compare as compare_charts
 from core.report.charts import (
     confusion,
@@ -25,6 +25,7 @@ from core.report.charts import (
     pareto,
     pareto_of,
     robustness,
+    search,
     theme,
 )
 from core.report.charts import sweep as sweeps
@@ -71,6 +72,7 @@ def run(shared: SharedRun) -> Sheet:
             "gradients": gradients.figure(shared.gradients, source=source),
             "firing": firing.figure(shared.layers, source=source),
             "energy": energy.figure(shared.layers, source=source),
+            **({} if shared.search is None else search.figures(shared.search, source=source)),
             **({} if stands is None else {kind: robustness.figure(stands, kind, source=source) for kind in STRENGTHS}),
         },
         words={
@@ -89,6 +91,7 @@ def run(shared: SharedRun) -> Sheet:
             "examples": drawable(shared.examples.items)[:MOST_EXAMPLES],
             "worst": confusion.worst(shared.confusion),
             "findings": gradient_findings(shared.gradients),
+            "search": [] if shared.search is None else search_words.told(shared.search),
             "command": command(shared.config),
             "stands": [] if stands is None else robustness_words.rows(stands),
             "robustness_words": robustness_words,

@@ -34,6 +34,7 @@ from core.schemas.prices import DEFAULT_MODE, DEFAULT_PROFILE
 from core.schemas.request import told
 from core.schemas.run import RunConfig, RunState
 from core.schemas.sweep import Combination, Sweep, SweepDetail, SweepPage, SweepPreview, SweepRequest
+from core.search.sampled import propose
 
 log = logging.getLogger("spikefront.sweeps")
 
@@ -49,7 +50,10 @@ class SweepService:
     def preview(self, request: SweepRequest) -> SweepPreview:
         """How many runs and how long. Raises what `expand` raises."""
         fleet = self._context.fleet()  # first: it says which data sets there are
-        points, estimator = expand(self._resolved(request)), Estimator(self._context)
+        # of a study whose choices follow from results as many others, for the time that they take
+        resolved = self._resolved(request)
+        points = self._points(resolved, foreseen=True)[0]
+        estimator = Estimator(self._context)
         by_hash = _unique(points)
         with self._database.read() as session:
             known = {} if request.repeat else RunRepository(session).equals(self._images(by_hash, fleet))
@@ -73,7 +77,8 @@ class SweepService:
         """
         fleet = self._context.fleet()
         resolved = self._resolved(request)
-        by_hash = _unique(expand(resolved))
+        points, resolved = self._points(resolved)
+        by_hash = _unique(points)
         sources.require_here(self._context, by_hash.values())
         for dataset in {config.dataset for config in by_hash.values()}:
             require_dataset(dataset, self._context.settings.data, fleet)
@@ -81,7 +86,10 @@ class SweepService:
             idempotency.check_key(key)
         kept = idempotency.owned(key, self._actor.name)
         images = self._images(by_hash, fleet)
-        body_hash = digest({"sweep": request.model_dump(mode="json") | {"base": told(request.base)}})
+        asked = request.model_dump(mode="json") | {"base": told(request.base)}
+        if request.study is None:
+            asked.pop("study")  # as it was before there were studies
+        body_hash = digest({"sweep": asked})
         try:
             sweep_id, new = self._insert(resolved, by_hash, images, body_hash=body_hash, key=kept)
         except IntegrityError:  # two requests with one key at the same time: the other one was stored
@@ -90,6 +98,21 @@ class SweepService:
             log.info("sweep.created", extra={"sweep_id": sweep_id, "runs": len(by_hash), "new": len(new)})
             send(self._context, len(new))
         return self.show(sweep_id, mode=DEFAULT_MODE, profile=DEFAULT_PROFILE), new is not None
+
+    def _points(self, request: SweepRequest, *, foreseen: bool = False) -> tuple[list[Point], SweepRequest]:
+        """The combinations, or a study's first trials (`foreseen`: as many as it will have); and the request that is kept.
+
+        Raises what `expand` and `propose` raise, UnknownName for a mode or profile.
+        """
+        if (study := request.study) is None:
+            return expand(request), request
+        MODES[study.mode], profiles()[study.profile]
+        fresh = study.model_copy(update={"asked": (), "is_closed": False})
+        request = request.model_copy(update={"study": fresh})
+        at_first = study.trials if foreseen or study.sampler == "random" else min(study.at_once, study.trials)
+        points, asked = propose(request, n=at_first, guided=False)
+        kept = fresh.model_copy(update={"asked": tuple(asked)})
+        return points, request.model_copy(update={"study": kept})
 
     def _resolved(self, request: SweepRequest) -> SweepRequest:
         """The request with the weights of the runs that it names."""

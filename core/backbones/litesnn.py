@@ -16,7 +16,7 @@ edges 0 and 1, node 2 has 2 to 4, node 3 has 5 to 8; eighteen wirings in all. Ev
 the `skip_connect` of the search becomes one, too.
 
 Options:
-    cell          a wiring, or `released-code` (the one typed into its LEAStereo.py) or `released-readme` (its README's)
+    cell          a wiring, `all` (every node reads all its edges: what a search over cells trains), or `released-code` (the one typed into its LEAStereo.py) or `released-readme` (its README's)
     filters       F, 4 to 48; the released networks have 48. 8 costs about what SqueezeNet-P costs
     classifier    neuron: one between the mean and the linear layer, as the released code has it. A mean of spikes is at most 1, so
                   a neuron whose threshold is 1 never fires there; the released neuron's is 0.4 in our terms. Hence plain
@@ -26,7 +26,9 @@ The source's auxiliary head, which is trained with and never run afterwards, is 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
+from itertools import combinations, product
 
 from core.backbones.options import Option
 from core.backbones.plan import Plan, PlanBuilder, Shape
@@ -35,6 +37,7 @@ from core.errors import BadValue
 BLOCKS = ("C1", "C2", "C3", "C4", "C5", "C6", "C7", "C8")
 HALVINGS = dict(zip(BLOCKS, (0, 0, 1, 1, 1, 2, 2, 2), strict=True))
 NODES = 3
+ALL = "all"
 LEAST, MOST = 4, 48  # filters
 
 #: By the names that the option takes; the wiring of each.
@@ -64,8 +67,44 @@ def edges_of(node: int) -> range:
     return range(first, first + 2 + node)
 
 
-def wiring(cell: str) -> tuple[tuple[int, int], ...]:
+def edges_of_nodes() -> tuple[range, ...]:
+    return tuple(map(edges_of, range(NODES)))
+
+
+#: Edges of a cell.
+EDGES = edges_of(NODES - 1)[-1] + 1
+_ENDS = {"earlier": 0, "before": 1}  # of an edge's name, as its place among those of its node
+
+
+def every_wiring() -> tuple[str, ...]:
+    """All eighteen, in the order of their edges."""
+    pairs = [[f"{a},{b}" for a, b in combinations(own, 2)] for own in edges_of_nodes()]
+    return tuple("|".join(nodes) for nodes in product(*pairs))
+
+
+def decoded_cell(weights: Sequence[float]) -> tuple[str, list[bool]]:
+    """The wiring of the two heaviest edges of each node, the first of equal ones; and which edges these are."""
+    nodes = [sorted(sorted(own, key=lambda edge: -weights[edge])[:2]) for own in edges_of_nodes()]
+    kept = {edge for node in nodes for edge in node}
+    return "|".join(f"{a},{b}" for a, b in nodes), [edge in kept for edge in range(EDGES)]
+
+
+def edge_of_norm(plan: Plan) -> dict[str, int]:
+    """The edge of each normalisation that ends one: `C3.node2.before.bn` is of edge 3."""
+    found = {}
+    for node in plan.nodes:
+        parts = node.name.split(".")
+        if node.op == "bn" and len(parts) == 4 and parts[0] in BLOCKS:
+            own = edges_of(int(parts[1].removeprefix("node")) - 1)
+            source = parts[2]
+            found[node.name] = own[_ENDS[source] if source in _ENDS else 1 + int(source.removeprefix("node"))]
+    return found
+
+
+def wiring(cell: str) -> tuple[tuple[int, ...], ...]:
     """For each node the sources of its two edges: -2 and -1 for the cells before, 0 and 1 for nodes. Raises BadValue."""
+    if cell == ALL:
+        return tuple(tuple(edge - own[0] - 2 for edge in own) for own in edges_of_nodes())
 
     def refused(expected: str) -> BadValue:
         return BadValue(field="architecture.cell", value=cell, expected=expected)
@@ -135,7 +174,10 @@ def build(
                 x = {-2: earlier, -1: before}.get(source) or nodes[source]
                 from_ = {-2: "earlier", -1: "before"}.get(source) or f"node{source + 1}"
                 parts.append(current(f"{name}.node{place}.{from_}", x, channels))
-            nodes.append(b.act(f"{name}.node{place}.act", b.add(f"{name}.node{place}.add", *parts)))
+            total = parts[0]
+            for at, part in enumerate(parts[1:]):
+                total = b.add(f"{name}.node{place}.add{at + 1 if at else ''}", total, part)
+            nodes.append(b.act(f"{name}.node{place}.act", total))
         return b.concat(f"{name}.concat", tuple(nodes))
 
     before = b.act("stem.act", current("stem", "input", NODES * filters))

@@ -23,6 +23,7 @@ from core.compression import STEPS, kept, weights_of
 from core.engine.fast import kernels_compress as kernels
 from core.schemas.compression import CompressionConfig
 
+SEARCHED = "searched"  # the module of a network that holds what a search learns (`core.engine.searching`)
 SCORES = "scores"  # the name of a compressed convolution's parameter beside its weight
 
 
@@ -178,12 +179,14 @@ class CompressedConv(nn.Conv2d):
         if torch.is_grad_enabled():
             self._made = None  # a step follows, and a fused optimiser's raises no version
             return self._effective()
-        state = tuple(
-            (part.data_ptr(), part._version, part.dtype) for part in (self.weight, self.scores) if part is not None
-        )
+        state = tuple((part.data_ptr(), part._version, part.dtype) for part in self._state() if part is not None)
         if self._made is None or self._made[0] != state:
             self._made = state, self._effective()
         return self._made[1]
+
+    def _state(self) -> Sequence[Tensor | None]:
+        """What the kernel is made of."""
+        return self.weight, self.scores
 
     def _effective(self) -> Tensor:
         prunes = self.kept < self.weight.numel()
@@ -231,9 +234,14 @@ def instead(layers: Sequence[nn.Module], change: Callable[[Tensor], Tensor]) -> 
 
 
 def parameters(network: nn.Module) -> int:
-    """What the trained network is made of: scores only say which of its weights are kept."""
+    """What the trained network is made of: scores only say which of its weights are kept, and a search is none of it."""
     named = network.named_parameters()
-    return sum(value.numel() for name, value in named if not is_scores(name))
+    return sum(value.numel() for name, value in named if not is_scores(name) and not is_searched(name))
+
+
+def is_searched(name: str) -> bool:
+    """Whether a parameter of that name is what a search learns beside the weights."""
+    return name.startswith(f"{SEARCHED}.")
 
 
 def is_scores(name: str) -> bool:
@@ -268,4 +276,4 @@ def plain_state(network: nn.Module) -> dict[str, Tensor]:
             with torch.no_grad():
                 state[f"{name}.weight"] = layer.kernel().clone()
             state.pop(f"{name}.{SCORES}", None)
-    return state
+    return {name: value for name, value in state.items() if not is_searched(name)}

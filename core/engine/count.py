@@ -149,9 +149,7 @@ class Counter:
         self._verify()
         plan, network = self.network.plan, self.network
         layers = []
-        for planned in planned_layers(
-            plan, network.config.kind, network.config.neuron.model, network.config.compression
-        ):
+        for planned in planned_layers(plan, network.config.kind, network.config.neuron.model, network.compression):
             tally = self._tallies[planned.name]
             ops, silent = _summed(tally.ops), (0,) * network.steps
             layers.append(

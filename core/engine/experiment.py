@@ -41,6 +41,7 @@ from core.engine.environment import (
     require_precision,
 )
 from core.engine.network import Network
+from core.engine.search_train import SearchTrainer
 from core.engine.sources import START, adopt, check_start, kept, load_state
 from core.engine.start_from import adapt
 from core.engine.teacher import FOLDER, check, load_teacher, noted
@@ -207,7 +208,7 @@ def _train(
     teacher = None if taught_by is None else load_teacher(taught_by, device)
 
     def fresh() -> Trainer:
-        return Trainer(
+        return (SearchTrainer if config.seeks.is_on else Trainer)(
             start_network(config, teacher, splits, device, origin),
             config,
             splits,
@@ -415,6 +416,8 @@ def _write(
     bundle.write_model("gradients.json", trainer.gradients)
     bundle.write_model("diagnostics.json", trainer.probe.diagnostics)
     bundle.write_model("counts.json", counts)
+    if isinstance(trainer, SearchTrainer):
+        bundle.write_model("search.json", trainer.found)
     bundle.write_arrays("counts_per_sample.npz", counter.per_sample(), compressed=True)
     bundle.write_predictions(predictions)
     bundle.write_arrays(

@@ -124,4 +124,6 @@ def hindrance(plan: Plan, config: RunConfig, device: torch.device) -> str | None
         return "a teacher answers in each step"
     if config.has("training.ac_penalty") and config.training.ac_penalty > 0:
         return "the weight of ac_penalty changes from step to step"
+    if config.seeks.is_on:
+        return "a search learns from other images in each step"
     return None

@@ -39,6 +39,17 @@ def cross_entropy_of_probability(outputs_TNC: Tensor, labels_N: Tensor, label_sm
     return (1 - label_smoothing) * true - label_smoothing * log_p_NC.mean()
 
 
+def cross_entropy_of_prefixes(outputs_TNC: Tensor, labels_N: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    """[T]: cross-entropy of the mean output of the first 1, 2, .. steps, CE(1/t sum_{s<=t} o[s], y), batch mean.
+
+    What a search over time steps weighs by q (Liu et al., IJCAI 2024, arXiv:2401.14652): L = sum_t q_t CE_t.
+    """
+    n = torch.arange(1, len(outputs_TNC) + 1, device=outputs_TNC.device).view(-1, 1, 1)
+    means_TNC = outputs_TNC.cumsum(0) / n
+    losses = [F.cross_entropy(mean_NC, labels_N, label_smoothing=label_smoothing) for mean_NC in means_TNC]
+    return torch.stack(losses)
+
+
 def temporal_efficient(
     outputs_TNC: Tensor, labels_N: Tensor, *, share: float, phi: float, label_smoothing: float = 0.0
 ) -> Tensor:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from core.backbones.litesnn import edge_of_norm
 from core.backbones.plan import Node, Plan
 from core.compression import bits_of
 from core.engine.compress import CompressedConv, kernel_of, mask_of
@@ -29,10 +30,13 @@ from core.engine.fast.fused import DTYPES, FusedMaxPool, is_compiled, spikes
 from core.engine.fast.fused_norm import Part, norm_act
 from core.engine.fast.groups import Group, find_groups
 from core.engine.neurons import Learned, run_steps
+from core.engine.searching import MixedConv, Searched
 from core.engine.thermometer import Code, counted, gain, unrolled
 from core.errors import BadValue, UnknownLayer
 from core.schemas.base import digest
+from core.schemas.compression import CompressionConfig, written
 from core.schemas.run import Kind, NeuronConfig, RunConfig
+from core.search_costs import compression_in_search, searched_layers, with_bits
 
 #: Called after each node with (node, inputs, output); see `observe`.
 Observer = Callable[[Node, tuple[Tensor, ...], Tensor | None], None]
@@ -84,12 +88,17 @@ class Network(nn.Module):
         self.seed_encoding()
         learned = Learned(config.neuron) if self.spiking else nn.Module()
         learns = any(True for _ in learned.parameters())
-        bits = bits_of(plan, config.compression) if config.compression.is_on else None
+        self.searched = Searched(config) if config.seeks.is_on else None
+        self._mixes = searched_layers(plan, config)
+        self._edges = edge_of_norm(plan) if config.seeks.cell else {}
+        bits = bits_of(plan, compression_in_search(config)) if config.changes_weights else None
         for node in plan.nodes:
             if node.op not in _RULES:
                 raise UnknownLayer(layer=node.name, kind=node.op)
-            if node.op == "conv" and bits is not None:
-                layer: nn.Module | None = CompressedConv(node, config.compression, bits[node.name])
+            if node.name in self._mixes:
+                layer: nn.Module | None = MixedConv(node, config.compression, self.searched, self._mixes[node.name])
+            elif node.op == "conv" and bits is not None:
+                layer = CompressedConv(node, config.compression, bits[node.name])
             else:
                 layer = _layer(node, config.neuron if learns else None)
             if layer is not None:
@@ -109,6 +118,14 @@ class Network(nn.Module):
     def act_nodes(self) -> tuple[Node, ...]:
         """The activations in network order: the neuron layers of a spiking network."""
         return tuple(node for node in self.plan.nodes if node.op == "act")
+
+    @property
+    def compression(self) -> CompressionConfig:
+        """What its weights are in evaluation: the config's compression, with the bits that a search has last decoded."""
+        if not self._mixes:
+            return self.config.compression
+        chosen = zip(self.searched.blocks, self.searched.chosen.tolist(), strict=True)
+        return with_bits(self.config, written(dict(chosen)))
 
     @property
     def _stepped(self) -> set[str]:
@@ -242,7 +259,8 @@ class Network(nn.Module):
 
     def plain(self, node: Node, inputs: tuple[Tensor, ...]) -> Tensor:
         """The value of a node by itself in torch, from numbers."""
-        return _RULES[node.op](self, node, self.fitted(node, inputs))
+        value = _RULES[node.op](self, node, self.fitted(node, inputs))
+        return value * self.searched.scale(self._edges[node.name]) if node.name in self._edges else value
 
     def convolved(self, node: Node, x: Tensor) -> Tensor:
         """The convolution of `node` without its bias."""
@@ -253,7 +271,14 @@ class Network(nn.Module):
         """The evaluation that adds up what fires, where it can take the place of `forward`: no gradient is kept, no node
         is to be run by itself, and every weight is there as it is stored."""
         able = self.uses_events and self.spiking and self._compiled and self._may_fuse(x) and x.dtype == torch.float32
-        if not able or self.config.compression.is_on or self.training or self._every_node or torch.is_grad_enabled():
+        if (
+            not able
+            or self.config.changes_weights
+            or self._edges
+            or self.training
+            or self._every_node
+            or torch.is_grad_enabled()
+        ):
             return None
         self._events = Events.of(self, self._events)
         return self._events

@@ -13,6 +13,7 @@ from core.engine.losses import (
     accumulates,
     accumulates_penalty,
     cross_entropy_of_mean,
+    cross_entropy_of_prefixes,
     cross_entropy_of_probability,
     distillation,
     distillation_per_step,
@@ -38,7 +39,7 @@ class Objective:
     """L = (1 - a) L_CE + a L_KD + rate_penalty L_rate + r ac_penalty L_AC + gradient_aware L_GA + grad_cam_aware L_GC.
 
     L_CE is the cross-entropy of the mean output, with `loss = tet` the temporal efficient one, with
-    `loss = probability` that of the mean probability; a = `distillation`; r rises from 0 to 1 over `ac_ramp`.
+    `loss = probability` that of the mean probability, where T is searched that of every prefix, weighed; a = `distillation`; r rises from 0 to 1 over `ac_ramp`.
     A term whose weight is 0 is not computed. A CNN has one step, no spikes and no teacher: it takes L_CE of its
     output, L_GA and L_GC.
     """
@@ -115,6 +116,8 @@ class Objective:
 
     def _cross_entropy(self, outputs_TNC: Tensor, labels_N: Tensor) -> Tensor:
         training, smoothing = self._training, self._training.label_smoothing
+        if self._network.searched is not None and (q_T := self._network.searched.steps()) is not None:
+            return q_T.detach() @ cross_entropy_of_prefixes(outputs_TNC, labels_N, smoothing)
         if self._loss == "probability":
             return cross_entropy_of_probability(outputs_TNC, labels_N, smoothing)
         if self._loss == "mean":

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from core.engine.compress import is_scores
+from core.engine.compress import is_scores, is_searched
 from core.engine.network import Network
 from core.schemas.run import TrainingConfig
 
@@ -74,7 +74,8 @@ def set_rate(of: torch.optim.Optimizer, rate: float) -> None:
 def _groups(network: Network, training: TrainingConfig) -> list[dict[str, Any]]:
     """Every parameter in one group. Their order is that of older versions, in which checkpoints number them."""
     apart = _learned_by_neurons(network) if training.neuron_lr_factor != 1 else []
-    rest = [parameter for parameter in network.parameters() if not _is_among(parameter, apart)]
+    named = [parameter for name, parameter in network.named_parameters() if not is_searched(name)]
+    rest = [parameter for parameter in named if not _is_among(parameter, apart)]
     if training.optimizer == "adam":
         groups: list[dict[str, Any]] = [{"params": rest}]
     else:

@@ -98,7 +98,7 @@ def kernels(bundle: Bundle) -> dict[str, np.ndarray]:
 
     Empty for any other run. Raises BundleCorrupt.
     """
-    if not bundle.config().compression.is_on:
+    if not bundle.config().changes_weights:
         return {}
     network = trained(bundle)
     with torch.no_grad():

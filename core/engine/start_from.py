@@ -36,7 +36,7 @@ from torch import Tensor
 
 from core.backbones.plan import Node, Plan
 from core.backbones.readout import readout
-from core.engine.compress import CompressedConv, is_scores, plain_state
+from core.engine.compress import CompressedConv, is_scores, is_searched, plain_state
 from core.engine.convert import UNITS, Classes, passed_on, rescale
 from core.engine.network import Network
 from core.errors import BadValue
@@ -68,12 +68,13 @@ def _shapes(plan: Plan) -> list[tuple[object, ...]]:
 def adapted(plan: Plan, state: State, source: RunConfig, target: RunConfig) -> State:
     """`adapt` for a plan that both configs share."""
     network = Network(plan, target)
-    if source.compression.is_on and not target.compression.is_on:
+    if source.changes_weights and not target.changes_weights:
         state = _uncompressed(plan, state, source)
     acts = {node.name for node in network.act_nodes}
     shared = {name: value for name, value in state.items() if name.rpartition(".")[0] not in acts}
     network = network.to(next(value.dtype for value in shared.values() if value.is_floating_point()))
     missing = set(network.load_state_dict(shared, strict=False).missing_keys)
+    missing -= set(filter(is_searched, missing))  # a search begins where every choice is as probable
     unscored = set(filter(is_scores, missing))
     if lacking := sorted(name for name in missing - unscored if name.rpartition(".")[0] not in acts):
         raise BadValue(field="weights", value=lacking[0], expected="among the weights to start from")
@@ -86,7 +87,7 @@ def adapted(plan: Plan, state: State, source: RunConfig, target: RunConfig) -> S
                 read, made = scales[node.name]
                 if bool((read != 1).any() or (made != 1).any()):  # else no bit changes
                     layer = network.get_submodule(node.name)
-                    if isinstance(layer, CompressedConv) and source.compression.is_on:
+                    if isinstance(layer, CompressedConv) and source.changes_weights:
                         require_one_scale(layer, read, made, target)
                     rescale(layer, read, made)
     for name in unscored:
@@ -99,7 +100,7 @@ def _uncompressed(plan: Plan, state: State, config: RunConfig) -> State:
     network = Network(plan, config).to(next(value.dtype for value in state.values() if value.is_floating_point()))
     if lacking := network.load_state_dict(state, strict=False).missing_keys:
         raise BadValue(field="weights", value=lacking[0], expected="among the weights to start from")
-    return plain_state(network)
+    return plain_state(network.eval())  # in evaluation a searching network computes with the bits that it chose
 
 
 def require_one_scale(layer: CompressedConv, read: Tensor, made: Tensor, target: RunConfig) -> None:

@@ -40,6 +40,7 @@ from core.schemas.diagnostics import Diagnostics
 from core.schemas.on_gpu import PLAIN, OnGpu
 from core.schemas.results import EpochDone, Event, Gradients, Metrics, Phase
 from core.schemas.run import RunConfig
+from core.schemas.search import SearchEpoch
 from core.schemas.stages import Phase as Stretch
 from core.schemas.stages import phases
 
@@ -376,6 +377,7 @@ class Trainer:
             firing_rate=found.firing_rate if found else None,
             wall_s=wall_s,
             is_best=found is not None and found.is_best,
+            search=self._end_search_epoch(),
         )
         for name in Metrics.model_fields:
             getattr(self.metrics, name).append(getattr(done, name))
@@ -389,6 +391,10 @@ class Trainer:
         log.info("epoch.finished", extra={"epoch": done.epoch, "validation_accuracy": done.validation_accuracy})
         self._emit(done)  # before the checkpoint: a repeated event is harmless, a lost one is not
         self.save()
+
+    def _end_search_epoch(self) -> SearchEpoch | None:
+        """Where a search stands when an epoch has ended (`core.engine.search_train`)."""
+        return None
 
     def epochs_done(self) -> list[EpochDone]:
         """The events of the epochs that lie behind."""
@@ -419,9 +425,14 @@ class Trainer:
         state["average_steps"] = 0 if self._average is None else self._average.steps
         state["diagnostics"] = self.probe.diagnostics.model_dump()
         state["data"] = self.splits.data
-        save_checkpoint(self._folder, tensors, state)
+        more_tensors, more_state = self._saved()
+        save_checkpoint(self._folder, tensors | more_tensors, state | more_state)
         self._saved_at = time.monotonic()
         log.info("checkpoint.saved", extra={"epoch": self.epoch, "step": self.step})
+
+    def _saved(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """What a checkpoint holds of a trainer of another kind."""
+        return {}, {}
 
     def restore(self) -> bool:
         """Go to where the checkpoint stands; False where there is none that is whole and of these images.

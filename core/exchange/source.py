@@ -11,7 +11,7 @@ from core.backbones.naming import network_label
 from core.backbones.plan import Node, Plan
 from core.bundle import Bundle
 from core.datasets.catalog import DATASETS
-from core.errors import BundleCorrupt
+from core.errors import BadValue, BundleCorrupt
 from core.recipes.build import plan_of
 from core.schemas.run import Kind, RunConfig
 
@@ -80,7 +80,12 @@ def read(bundle: Bundle, kernels: Mapping[str, np.ndarray] | None = None) -> Sou
     bundle holds as what they are made of. ValueError where they are not given.
     """
     config = bundle.config()
-    if config.compression.is_on and not kernels:
+    if config.seeks.cell:
+        expected = (
+            "nothing: this network has every edge of its cells. Write the one that it found, once that is trained"
+        )
+        raise BadValue(field="search.what", value="cell", expected=expected)
+    if config.changes_weights and not kernels:
         raise ValueError("a compressed network needs its kernels")
     made = {f"{name}.weight": kernel for name, kernel in (kernels or {}).items()}
     encoding = config.encoding if config.kind is Kind.SNN else "direct"
@@ -92,7 +97,12 @@ def read(bundle: Bundle, kernels: Mapping[str, np.ndarray] | None = None) -> Sou
     source = Source(
         config=config,
         plan=plan,
-        weights={name: value for name, value in bundle.weights().items() if not name.endswith(".scores")} | made,
+        weights={
+            name: value
+            for name, value in bundle.weights().items()
+            if not name.endswith(".scores") and not name.startswith("searched.")
+        }
+        | made,
         classes=tuple(bundle.predictions().classes),
         scale=(1 / (255 * std)).astype(np.float32),
         shift=(-mean / std).astype(np.float32),

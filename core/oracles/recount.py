@@ -112,7 +112,10 @@ def recount(
 
 
 def rebuilds(config: RunConfig) -> bool:
-    """Whether SpikingJelly has the network's neurons: it has none that count."""
+    """Whether SpikingJelly has the network's neurons, which are none that count, and its plan is the whole of it, which it is
+    not of a search over cells."""
+    if config.seeks.cell:
+        return False
     return config.kind is Kind.CNN or config.neuron.model != "count"
 
 

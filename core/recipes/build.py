@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from core.backbones.catalog import BACKBONES, layout_of, parse_mask, plan_for
+from core.backbones.litesnn import ALL
 from core.backbones.plan import Plan
 from core.backbones.settle import settled
 from core.datasets.catalog import DATASETS
@@ -20,11 +21,16 @@ from core.schemas.base import Frozen
 from core.schemas.compression import CompressionConfig, written
 from core.schemas.request import RunRequest
 from core.schemas.run import Kind, RunConfig
+from core.schemas.search import NO_SEARCH, Decoded
 from core.schemas.stages import fitted
 from core.schemas.wording import fault_of
+from core.search_costs import require_possible
 
 #: Fields of a config that a request names itself; a recipe is chosen by them, so they are no overrides.
 CHOSEN = ("backbone", "definition", "kind", "mask", "dataset", "recipe", "seed")
+
+#: Fields of the training that are such in every search (`core.schemas.conflicts`).
+_OF_A_SEARCH = {"select": "last", "patience": None}
 
 
 def build_config(request: RunRequest) -> RunConfig:
@@ -53,7 +59,7 @@ def plan_of(config: RunConfig) -> Plan:
     """The plan of a config's network on its data set."""
     dataset = DATASETS[config.dataset]
     return plan_for(
-        architecture=config.architecture,
+        architecture=config.architecture.model_copy(update={"cell": ALL}) if config.seeks.cell else config.architecture,
         backbone=config.backbone,
         mask=config.mask,
         input_shape=dataset.image_shape,
@@ -126,8 +132,13 @@ def _settled(config: RunConfig) -> RunConfig:
             layout_of(config.backbone, config.definition, config.architecture).blocks,
         ),
     }
+    if not config.search.is_on:
+        changed["search"] = NO_SEARCH  # of which nothing is done
     changed = {name: value for name, value in changed.items() if value != getattr(config, name)}
-    return config.model_copy(update=changed) if changed else config
+    settled_config = config.model_copy(update=changed) if changed else config
+    if settled_config.seeks.is_on:
+        require_possible(plan_of(settled_config), settled_config)
+    return settled_config
 
 
 def settled_compression(
@@ -165,6 +176,9 @@ def _replaced(config: RunConfig, overrides: Mapping[str, Any]) -> RunConfig:
         for parent in parents:
             target = target[parent]
         target[leaf] = _read(path, value, target[leaf])
+    for path, value in _OF_A_SEARCH.items() if content["search"]["what"] != NO_SEARCH.what else ():
+        if f"training.{path}" not in named:  # nobody named it, so it follows
+            content["training"][path] = value
     stages = () if "training.stages" in named else config.training.stages
     if stages:
         content["training"]["stages"] = ()
@@ -204,6 +218,33 @@ def differing(config: RunConfig) -> dict[str, tuple[Any, Any]]:
     base = RECIPES[_known_recipe(config)].draft(**{name: getattr(config, name) for name in CHOSEN if name != "recipe"})
     before, after = _flatten(base.model_dump()), _flatten(config.model_dump())
     return {path: (before[path], after[path]) for path in _overridable() if after[path] != before[path]}
+
+
+def found_overrides(config: RunConfig, found: Decoded) -> dict[str, str | int | float | bool | None]:
+    """What makes a searching run's config that of the network which it has found, to be trained as its recipe says."""
+    training = (
+        RECIPES[_known_recipe(config)]
+        .draft(**{name: getattr(config, name) for name in CHOSEN if name != "recipe"})
+        .training
+    )
+    changes: dict[str, str | int | float | bool | None] = {"search.what": NO_SEARCH.what}
+    changes |= {f"training.{name}": getattr(training, name) for name in _OF_A_SEARCH}
+    if config.search.steps:
+        changes["time_steps"] = found.time_steps
+    if config.search.bits:
+        changes["compression.block_bits"] = found.block_bits
+    if config.search.cell:
+        changes["architecture.cell"] = found.cell
+    return changes
+
+
+def request_of(config: RunConfig) -> RunRequest:
+    """The request that gives a config: its recipe and every field that differs from it."""
+    chosen = {name: getattr(config, name) for name in CHOSEN if name != "mask"}
+    overrides = {path: value if isinstance(value, str | int | float | None) else _write(value)
+                 for path, (_, value) in differing(config).items()}  # fmt: skip
+    recipe = _known_recipe(config)
+    return RunRequest(**chosen | {"recipe": recipe, "mask": list(config.mask), "overrides": overrides})
 
 
 def _known_recipe(config: RunConfig) -> str:

@@ -37,7 +37,7 @@ def expand(request: SweepRequest) -> list[Point]:
     if n > MAX_COMBINATIONS:
         raise BadValue(field="axes", value=n, expected=f"at most {MAX_COMBINATIONS} combinations")
     combinations = itertools.product(*request.axes.values())
-    return [_point(request.base, dict(zip(request.axes, values, strict=True))) for values in combinations]
+    return [point(request.base, dict(zip(request.axes, values, strict=True))) for values in combinations]
 
 
 def words(values: dict[str, AxisValue]) -> str:
@@ -45,7 +45,8 @@ def words(values: dict[str, AxisValue]) -> str:
     return ", ".join(f"{name} {','.join(v) if isinstance(v, list) else v}" for name, v in values.items())
 
 
-def _point(base: RunRequest, values: dict[str, AxisValue]) -> Point:
+def point(base: RunRequest, values: dict[str, AxisValue]) -> Point:
+    """The run of one combination. Raises what `build_config` raises, with the combination in front."""
     try:
         return Point(values=values, config=build_config(_request(base, values)))
     except SpikefrontError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from core.datasets.catalog import title_of
 from core.recipes import differences
-from core.schemas.sweep import AxisValue, Sweep
+from core.schemas.sweep import AxisValue, Study, Sweep
 
 TITLES = {"kind": "network", "dataset": "data set"}
 
@@ -36,4 +36,17 @@ def axes(sweep: Sweep) -> str:
     """Such as `network: SNN, CNN; seed: 0, 1, 2`."""
     return "; ".join(
         f"{field(axis)}: {', '.join(value(one, axis) for one in values)}" for axis, values in sweep.request.axes.items()
+    )
+
+
+def study_words(study: Study) -> str:
+    """How its trials are chosen, and how many of them there are so far."""
+    asked, seed = len(study.asked), f"sampler seed {study.seed}"
+    if study.sampler == "random":
+        return f"A random study: {asked} trials drawn at once, {seed}."
+    stands = f"{asked} of {study.trials} trials asked for"
+    ended = ", and no more will be" if study.is_closed else ""
+    return (
+        f"A Pareto study (multi-objective TPE) for validation accuracy and energy in mode {study.mode} at {study.profile}: "
+        f"{stands}{ended}; at most {study.at_once} at once, {seed}."
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic_core import PydanticCustomError
 
+from core.schemas.compression import MOST_BITS
 from core.schemas.stages import epochs_of
 from core.showing import shown
 
@@ -63,6 +64,9 @@ def conflicts(config: RunConfig) -> Iterator[Conflict]:
     if spiking:
         yield from _of_spikes(config.training)
         yield from _of_teaching(config)
+        yield from _of_candidates(config)
+        if config.search.is_on:
+            yield from _of_search(config)
         if config.training.stages:
             yield from _of_stages(config)
 
@@ -120,3 +124,49 @@ def _of_stages(config: RunConfig) -> Iterator[Conflict]:
         yield Conflict(
             "training.warmup_epochs", training.warmup_epochs, f"at most the epochs of the shortest stage, {min(epochs)}"
         )
+
+
+def _of_candidates(config: RunConfig) -> Iterator[Conflict]:
+    found = config.search.candidates
+    if not all(1 <= bits <= MOST_BITS for bits in found) or any(b <= a for a, b in pairwise(found)):
+        yield Conflict(
+            "search.candidates",
+            ",".join(map(str, found)),
+            f"rising numbers of bits from 1 to {MOST_BITS}, such as 1,2,4",
+        )
+
+
+def _of_search(config: RunConfig) -> Iterator[Conflict]:
+    search, training = config.search, config.training
+    if config.neuron.model == "count":
+        yield Conflict("neuron.model", "count", "lif, plif or if in a search, which weighs the answers of single steps")
+    if config.start == "converted":
+        yield Conflict("start", "converted", "random or bundle in a search, which trains its weights")
+    if training.stages:
+        yield Conflict("training.stages", ",".join(map(str, training.stages)), "none in a search")
+    if training.loss != "mean":
+        yield Conflict("training.loss", training.loss, "mean in a search, whose loss is of mean outputs")
+    if training.max_epochs < 1:
+        yield Conflict("training.max_epochs", training.max_epochs, "at least 1 in a search")
+    if training.select != "last":
+        yield Conflict("training.select", training.select, "last in a search: what is found is where it ends")
+    if training.patience is not None:
+        yield Conflict("training.patience", training.patience, "null in a search, which takes all its epochs")
+    if search.steps and config.time_steps < 2:
+        yield Conflict("time_steps", config.time_steps, "at least 2 where time steps are searched")
+    if search.bits:
+        if len(search.candidates) < 2:
+            yield Conflict("search.candidates", ",".join(map(str, search.candidates)), "at least two, to choose from")
+        if config.compression.block_bits:
+            yield Conflict("compression.block_bits", config.compression.block_bits, "empty where they are searched")
+    elif search.size_kb is not None:
+        yield Conflict("search.size_kb", search.size_kb, "null unless bits are searched: nothing else changes a size")
+    if search.cell:
+        if config.backbone != "litesnn":
+            yield Conflict(
+                "search.what", "cell", f"bits, steps or bits+steps: cells are litesnn's, not {config.backbone}'s"
+            )
+        if config.architecture.cell is not None:
+            yield Conflict("architecture.cell", config.architecture.cell, "null where the cell is searched")
+        if search.bit_synops_m is not None:
+            yield Conflict("search.bit_synops_m", search.bit_synops_m, "null where the cell is searched")

@@ -11,6 +11,7 @@ from core.errors import SpikefrontError
 from core.schemas.base import Column, Count, Finite, Frozen, Real, Row
 from core.schemas.conflicts import Conflict
 from core.schemas.run import Kind
+from core.schemas.search import SearchEpoch
 from core.schemas.shapes import require_shape
 from core.showing import printable
 
@@ -262,6 +263,7 @@ class EpochDone(Frozen):
     wall_s: float
     is_best: bool
     part: Part = "run"
+    search: SearchEpoch | None = Field(default=None, description="where a search stood")
 
 
 class Finished(Frozen):

@@ -11,6 +11,7 @@ from core.schemas.architecture import AS_DEFINED, ArchitectureConfig
 from core.schemas.base import Frozen, digest
 from core.schemas.compression import AS_TRAINED, CompressionConfig
 from core.schemas.conflicts import conflicts
+from core.schemas.search import NO_SEARCH, SearchConfig
 from core.schemas.stages import MOST_STEPS, Stage
 
 #: The SHA-256 of a bundle's weights: a name that decides the numbers, wherever the bundle lies.
@@ -176,6 +177,7 @@ class RunConfig(Frozen):
     neuron: NeuronConfig = NeuronConfig()
     compression: CompressionConfig = AS_TRAINED
     training: TrainingConfig = TrainingConfig()
+    search: SearchConfig = NO_SEARCH
 
     @model_validator(mode="after")
     def _possible_together(self) -> RunConfig:
@@ -192,6 +194,16 @@ class RunConfig(Frozen):
     def layer_synchronous(self) -> bool:
         """Whether inference runs layer after layer, T steps each (`NeuronConfig.layer_synchronous`); no CNN does."""
         return self.kind is Kind.SNN and self.neuron.layer_synchronous
+
+    @property
+    def seeks(self) -> SearchConfig:
+        """What it searches for: nothing, for a CNN."""
+        return self.search if self.kind is Kind.SNN else NO_SEARCH
+
+    @property
+    def changes_weights(self) -> bool:
+        """Whether convolutions compute with other weights than those they learn: pruned, quantised or searched ones."""
+        return self.compression.is_on or self.seeks.bits
 
     @property
     def is_converted(self) -> bool:
@@ -263,7 +275,7 @@ _SPIKING_ONLY = (
     "training.loss", "training.tet_lambda", "training.tet_phi", "training.distillation",
     "training.distillation_temperature", "training.distillation_per_step", "training.rate_penalty",
     "training.rate_target", "training.ac_penalty", "training.ac_target", "training.ac_ramp", "training.teacher_epochs",
-    "training.neuron_lr_factor", "training.stages", "training.teacher", "training.teacher_answers",
+    "training.neuron_lr_factor", "training.stages", "training.teacher", "training.teacher_answers", "search",
 )  # fmt: skip
 #: Fields that came later, with the value they had in effect before. At that value they stay out of the hash, so
 #: that a run from before is equal to one of today with the same numbers.
@@ -283,6 +295,7 @@ _ADDED = {
     },
     "training.ac_ramp": list(TrainingConfig.model_fields["ac_ramp"].default),  # as JSON has it
     "training.stages": [],
+    **{f"search.{name}": value for name, value in NO_SEARCH.model_dump(mode="json").items()},
 }  # fmt: skip
 
 

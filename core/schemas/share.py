@@ -21,6 +21,7 @@ from core.schemas.recount import SharedRecount
 from core.schemas.results import Gradients, Metrics, Summary
 from core.schemas.robustness import PricedRobustness
 from core.schemas.run import RunConfig, RunState
+from core.schemas.search import SearchFound
 from core.schemas.stages import MOST_STEPS
 from core.schemas.sweep import SweepGroup
 
@@ -198,6 +199,7 @@ class SharedRun(Shared, Named):
     robustness: PricedRobustness | None = Field(
         default=None, description="accuracy and energy under disturbances; null where they were not measured"
     )
+    search: SearchFound | None = Field(default=None, description="of a run that searched: its course and what it found")
 
 
 class ChangedImages(Frozen):

@@ -3,24 +3,50 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from core.schemas.base import Frozen, Switch
+from core.schemas.base import Frozen, Switch, Whole
 from core.schemas.preview import EqualRun, TimeEstimate
+from core.schemas.prices import DEFAULT_MODE, DEFAULT_PROFILE
 from core.schemas.request import RunRequest
 from core.schemas.run import RunConfig, RunState
 
 MAX_COMBINATIONS = 512
+ANY_MASK = "any"  # the one value of a study's axis `mask` whose blocks are chosen one by one
 
 AxisValue = str | int | float | bool | list[str] | None
 Axis = Annotated[list[AxisValue], Field(min_length=1, max_length=MAX_COMBINATIONS)]
 AxisName = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 
 
+class Study(Frozen):
+    """Trials instead of every combination. An axis is then a list of choices, or one text LOW:HIGH or LOW:HIGH:log for all numbers
+    between (whole ones where both ends are); `mask: ["any"]` makes each removable block a choice of its own.
+
+    random: all drawn at once. pareto: multi-objective TPE (Optuna) for validation accuracy and energy in `mode` at `profile`, at
+    most `at_once` trials waiting or running, each asked for when there is room. A cancelled trial ends a study.
+    `asked` and `is_closed` are kept by the server.
+    """
+
+    sampler: Literal["random", "pareto"] = "random"
+    trials: Whole = Field(ge=1, le=MAX_COMBINATIONS)
+    seed: Whole = Field(default=0, ge=0, le=2**31 - 1, description="of the sampler's choices")
+    at_once: Whole = Field(default=4, ge=1, le=64)
+    mode: str = Field(default=DEFAULT_MODE, max_length=64)
+    profile: str = Field(default=DEFAULT_PROFILE, max_length=64)
+    asked: tuple[dict[AxisName, AxisValue], ...] = Field(default=(), description="what each trial was given, in order")
+    is_closed: bool = Field(default=False, description="no more trials are asked for, though some are left")
+
+    @property
+    def is_open(self) -> bool:
+        """Whether trials are still to be asked for."""
+        return not self.is_closed and len(self.asked) < self.trials
+
+
 class SweepRequest(Frozen):
-    """Body of `POST /sweeps` and `POST /sweeps/preview`: every combination of the axes, on top of `base`.
+    """Body of `POST /sweeps` and `POST /sweeps/preview`: every combination of the axes, on top of `base`, or the trials of a study.
 
     An axis is a field of RunRequest (`backbone`, `definition`, `kind`, `mask`, `dataset`, `recipe`, `seed`) or the
     name of an override, such as `training.lr`. The last axis varies fastest.
@@ -29,6 +55,7 @@ class SweepRequest(Frozen):
     name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[^\x00]*$")]
     base: RunRequest = RunRequest()
     axes: dict[AxisName, Axis] = Field(min_length=1, max_length=16)
+    study: Study | None = None
     repeat: Switch = Field(default=False, description="train again what an equal run has done or will do")
 
 

@@ -57,6 +57,7 @@ from core.schemas.robustness import RobustnessRequest, RunRobustness
 from core.schemas.run_table import RunColumns, RunCounts
 from core.schemas.runs import BulkAnswers, BulkRequest, Run, RunChange, RunPage, TakenUp
 from core.schemas.saved_view import NewView, SavedView, SavedViews
+from core.schemas.search import RunSearch
 from core.schemas.share import NewShare, SharePage, ShareRequest
 from core.schemas.suggestion import MaskSuggestions
 from core.schemas.sweep import SweepDetail, SweepPage, SweepPreview, SweepRequest
@@ -373,6 +374,10 @@ class Client:
     def environment(self, run_id: str) -> dict[str, Any]:
         """What the numbers were made with."""
         return self._get(Environment, f"/runs/{_part(run_id)}/environment").noted
+
+    def search(self, run_id: str) -> RunSearch:
+        """Of a run that searches: its course, also while it goes on."""
+        return self._get(RunSearch, f"/runs/{_part(run_id)}/search")
 
     def gradients(self, run_id: str) -> Gradients:
         return self._get(Gradients, f"/runs/{_part(run_id)}/gradients")

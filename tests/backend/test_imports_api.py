@@ -124,7 +124,7 @@ def test_one_bundle_sent_by_many_at_once_is_one_run(client: TestClient, trained:
 
 def test_a_bundle_from_before_a_file_was_introduced_is_whole(client: TestClient, bundle: Bundle) -> None:
     for name in LATER_FILES:
-        (bundle.path / name).unlink()
+        (bundle.path / name).unlink(missing_ok=True)
     bundle.seal()
     assert send(client, zipped(bundle.path)).status_code == 201
 

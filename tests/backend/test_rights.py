@@ -41,6 +41,7 @@ ROUTES = {
     "GET /runs/{run_id}": READ,
     "GET /runs/{run_id}/events": READ,
     "GET /runs/{run_id}/metrics": READ,
+    "GET /runs/{run_id}/search": READ,
     "GET /runs/{run_id}/history": READ,
     "GET /runs/{run_id}/log": READ,
     "GET /runs/{run_id}/layers": READ,

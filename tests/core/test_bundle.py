@@ -41,7 +41,7 @@ RECOUNT = Recount(counter="spikingjelly", counter_version="2.0.0", n_images=3, a
     RecountedLayer(name="a", kind="conv", exact=Operations(acs=3), ours=Operations(acs=3), theirs=Operations(acs=3),
                    equal=True),
 ))  # fmt: skip
-EVERY_FILE = FILES + LATER_FILES
+EVERY_FILE = FILES + tuple(name for name in LATER_FILES if name != "search.json")  # this run searches nothing
 
 
 def make(path: Path) -> Bundle:
@@ -99,7 +99,7 @@ def test_what_is_written_comes_back_equal(bundle: Bundle) -> None:
 def test_a_bundle_from_before_a_file_was_introduced_is_whole_without_it(tmp_path: Path) -> None:
     bundle = make(tmp_path)
     for name in LATER_FILES:
-        (tmp_path / name).unlink()
+        (tmp_path / name).unlink(missing_ok=True)
     bundle.seal()
     assert [entry.name for entry in bundle.files()] == list(FILES)
     bundle.verify()

@@ -24,8 +24,8 @@ from core.energy.price import layers
 from core.energy.profiles import profiles
 from core.errors import BadValue
 from core.paper.measured import network_name
-from core.recipes.build import command
-from core.report import size_words
+from core.recipes.build import command, found_overrides, override
+from core.report import search_words, size_words
 from core.report.ensemble_words import OPTIMISTIC, energy_note, sentences
 from core.report.tables import ensemble_tables
 from core.schemas.bill import Layers
@@ -60,7 +60,7 @@ def show(
     stopped = steps.curve(predictions, counts, **priced)
     left = exits.curve(predictions, counts, bundle.counts_per_sample(counts), **priced)
     bill = layers(counts, {}, priced["mode"], priced["profile"])
-    diagnostics = bundle.diagnostics()
+    diagnostics, found = bundle.diagnostics(), bundle.search()
     findings = gradient_findings(bundle.gradients()) + (diagnostic_findings(diagnostics) if diagnostics else [])
     if as_json:
         print_json(
@@ -76,6 +76,7 @@ def show(
                 "exits": left.model_dump(mode="json"),
                 "diagnostics": diagnostics.model_dump(mode="json") if diagnostics else None,
                 "findings": findings,
+                "search": found.model_dump(mode="json") if found else None,
                 "files": [entry.model_dump() for entry in files],
             }
         )
@@ -89,9 +90,13 @@ def show(
     say(f"per image    {format_count(summary.acs)} ACs, {format_count(summary.macs)} MACs (mode {summary.mode})")
     say(f"energy       {format_energy(summary.energy_pj)} per image, estimated ({summary.profile})")
     say(f"firing rate  {rate}")
-    if config.compression.is_on:
+    if config.changes_weights:
         _print_compression(bill)
     _print_diagnostics(scores, stopped, left, findings)
+    if found is not None and found.epochs:
+        for sentence in search_words.decoded(found):
+            say(f"found        {sentence}")
+        say(f"train it     {command(override(config, found_overrides(config, found.epochs[-1].decoded)))}")
     say(f"repeat       {command(config)}")
     for entry in files:
         say(f"{entry.bytes:>12}  {entry.name}")
@@ -303,7 +308,7 @@ def export(
         bundle = Bundle(path)
         bundle.verify()
         kernels = None
-        if bundle.config().compression.is_on:
+        if bundle.config().changes_weights:
             from core.engine import sources  # the engine: only for weights that have to be made first
 
             kernels = sources.kernels(bundle)

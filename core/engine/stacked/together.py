@@ -50,6 +50,8 @@ def require_together(configs: Sequence[RunConfig]) -> None:
         for path, known in ONLY.items():
             if config.has(path) and (value := _at(config, path)) != known:
                 raise BadValue(field=path, value=value, expected=f"{known!r} for a run of a stack")
+        if config.seeks.is_on:
+            raise BadValue(field="search.what", value=config.search.what, expected="nothing for a run of a stack")
         if config.compression.is_on:
             raise BadValue(field="compression", value=str(config.compression), expected="off for a run of a stack")
         if config.neuron.model == "count" and config.has("neuron.model"):

@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
 from core.analysis.sweep_runs import SweptRun, finished, key_of, swept
 from core.backbones.naming import known_mask
@@ -61,6 +62,28 @@ def heat_map(found: SharedSweep | SweepDetail, quantity: Quantity, *, source: st
                  "accuracy on the test images" if quantity == "accuracy" else _priced(found),
                  "empty: no result"],
     )  # fmt: skip
+
+
+def trials(found: SharedSweep | SweepDetail, *, source: str) -> go.Figure:
+    """Accuracy above and energy below, a mark a finished trial, in the order in which trials were asked for."""
+    title, runs = "Trials in their order", finished(found.groups)
+    if not runs:
+        return theme.empty(name="sweep-trials", title=title, sentence="No trial has finished yet.")
+    chart = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.09)
+    energies = [pj_to_mj(run.energy_pj) if run.energy_pj is not None else None for run in runs]
+    for row, values, form in ((1, [100 * run.accuracy for run in runs], "%{y:.2f} %"), (2, energies, "%{y:.4g} mJ")):
+        chart.add_scatter(
+            x=[run.group + 1 for run in runs], y=values, mode="markers", marker={"size": 8, "color": theme.BLUE},
+            customdata=[run.run_id for run in runs], hovertemplate=f"trial %{{x}}: {form}<extra></extra>", row=row, col=1,
+        )  # fmt: skip
+    chart.update_xaxes(title_text="trial", dtick=max(1, len(found.groups) // 10), row=2, col=1)
+    chart.update_yaxes(title_text="accuracy, %", nticks=5, row=1, col=1)
+    chart.update_yaxes(title_text="energy, mJ", type="log", nticks=5, row=2, col=1)
+    caption = [
+        f"{theme.count_of(len(runs), 'finished trial')}", "accuracy on the test set, which the study never looks at",
+        _priced(found), source,
+    ]  # fmt: skip
+    return theme.frame(chart, name="sweep-trials", title=title, caption=caption, height=360, legend=False)
 
 
 def parallel(found: SharedSweep | SweepDetail, *, source: str) -> go.Figure:

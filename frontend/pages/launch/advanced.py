@@ -66,6 +66,20 @@ FIELDS: dict[str, tuple[Field, ...]] = {
         Field("compression.ends_bits", "Weight bits of the ends", "First and last convolution; else 4 where others are quantised."),
         Field("compression.scores", "Weights kept by", "learned scores, or by the weights' magnitude."),
     ),
+    "Search": (
+        Field("search.what", "Searched for", "bits, steps, bits+steps, cell (of litesnn) or nothing, found while the weights train."),
+        Field("search.size_kb", "Budget of size, kB", "Of all weights, 1000 bytes each kB; empty: the term of size has its own weight."),
+        Field("search.size_as", "Size read as", "kept bits alone, with a bitmap of their places, or at the entropy bound."),
+        Field("search.bit_synops_m", "Budget of Bit-SynOps, M", "Per image, all steps, in millions."),
+        Field("search.candidates", "Bits to choose from", "For each block, such as 1,2,4."),
+        Field("search.held_out", "Images for the architecture", "Share of the training images that teach it and not the weights."),
+        Field("search.as_released", "Search as released", "true: weights and architecture learn from the same images, as the released code does it."),
+        Field("search.even_share", "Even share", "Of the epochs, in which all T weigh the same."),
+        Field("search.size_weight", "Weight of size", "Of a bit in the loss, where size has no budget."),
+        Field("search.bit_synops_weight", "Weight of Bit-SynOps", "Of one in the loss, where they have no budget."),
+        Field("search.choice_lr", "Rate of the choices", "Of bits and edges."),
+        Field("search.steps_lr", "Rate of the steps", "Of the weights of time steps."),
+    ),
     "Input and start": (
         Field("time_steps", "Time steps T", "How often the spiking network sees the image."),
         Field("encoding", "Encoding", "direct: the image itself at each step; rate and latency: as spikes."),
@@ -101,7 +115,7 @@ _NAMES = re.compile(
         rf"{'' if '.' in name or '_' in name else '^'}(?<![\w.(]){re.escape(name)}(?![\w.]*\w)" for name in BY_NAME
     )
 )
-SPIKING_ONLY = ("Neuron", "Input and start")
+SPIKING_ONLY = ("Neuron", "Search", "Input and start")
 
 
 def choices(name: str) -> tuple[str, ...]:

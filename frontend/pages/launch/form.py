@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from core.backbones.catalog import BACKBONES
 from core.datasets.catalog import title_of
@@ -14,7 +14,7 @@ from core.errors import BadValue
 from core.schemas.base import Frozen, digest
 from core.schemas.request import RunRequest
 from core.schemas.run import Kind
-from core.schemas.sweep import SweepRequest
+from core.schemas.sweep import ANY_MASK, Study, SweepRequest
 
 MOST_SEEDS = 20
 TWINS = "twins"
@@ -58,6 +58,8 @@ class Form(NamedTuple):
     masks: Sequence[str] = ()
     fields: Mapping[str, Sequence[str]] = MappingProxyType({})
     name: str = ""
+    sampler: Literal["random", "pareto"] | None = None  # of a study; None: every combination
+    trials: int = 0
     repeat: bool = False
     priority: int = 0
     project: str | None = None
@@ -68,6 +70,9 @@ def requests(form: Form) -> list[RunRequest]:
     choices = _choices(form)
     first = {name: values[0] for name, values in choices.items() if name in RunRequest.model_fields}
     fields = {name: values[0] for name, values in choices.items() if name not in first}
+    if form.sampler is not None:  # of what is drawn the low end and the mask above stand for it
+        fields = {name: _number(value.split(":")[0]) if is_range(value) else value for name, value in fields.items()}
+        first |= {"mask": form.mask} if first["mask"] == ANY_MASK else {}
     overrides = {name: _number(value.strip()) for name, value in form.overrides.items() if value.strip()}
     return [
         RunRequest(
@@ -85,12 +90,24 @@ def requests(form: Form) -> list[RunRequest]:
 
 def sweep(form: Form) -> SweepRequest | None:
     """Every combination, seeds fastest; None where one network, or its twins, is all that is asked for."""
-    axes = {name: list(values) for name, values in _choices(form).items() if len(values) > 1}
+    study = None if form.sampler is None else Study(sampler=form.sampler, trials=form.trials)
+    drawn = study is not None
+    axes = {
+        name: list(values)
+        for name, values in _choices(form).items()
+        if len(values) > 1 or (drawn and (is_range(values[0]) or (name, values[0]) == ("mask", ANY_MASK)))
+    }
+    if drawn:
+        axes.pop("seed", None)
     if axes.keys() <= {"kind"}:
         return None
-    return SweepRequest(
-        name=form.name.strip() or _name(form, axes), base=requests(form)[0], axes=axes, repeat=form.repeat
-    )
+    name = form.name.strip() or _name(form, axes)
+    return SweepRequest(name=name, base=requests(form)[0], axes=axes, study=study, repeat=form.repeat)
+
+
+def is_range(value: Any) -> bool:
+    """Whether the value of an axis stands for all numbers between two, in a study: `0.001:0.1:log`."""
+    return isinstance(value, str) and ":" in value
 
 
 def _choices(form: Form) -> dict[str, Sequence[Any]]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import streamlit as st
 
 from core.schemas.catalog import BackboneInfo
 from core.schemas.runs import OptionInfo
+from core.schemas.sweep import MAX_COMBINATIONS
 from frontend.keys import Key
 from frontend.pages.launch import advanced, mask_editor
 from frontend.pages.launch import form as launching
@@ -16,6 +17,16 @@ from frontend.parts import architecture
 from frontend.parts.field import Field
 
 WHOLE = "Full"  # the one mask that every backbone has
+Sampler = Literal["random", "pareto"]
+WAYS: dict[str, Sampler | None] = {"Every combination": None, "Random study": "random", "Pareto study": "pareto"}
+_RANGES = (
+    "A field takes choices as above, or a range such as 0.0001:0.01:log or 2:8. The mask `any` makes each block a choice. Of the "
+    "seeds above the first is used, of the networks each is a choice."
+)
+STUDIES: dict[Sampler, str] = {
+    "random": f"Each trial is drawn at random. {_RANGES}",
+    "pareto": f"Trials look for more validation accuracy at less energy, four at once, each after what came before. {_RANGES}",
+}
 
 
 class Axes(NamedTuple):
@@ -25,6 +36,8 @@ class Axes(NamedTuple):
     masks: tuple[str, ...]
     fields: dict[str, tuple[str, ...]]
     name: str
+    sampler: Sampler | None = None  # of a study; None: every combination
+    trials: int = 0
 
 
 def clear() -> None:
@@ -49,8 +62,19 @@ def forget_options() -> None:
 
 def draw(backbones: Mapping[str, BackboneInfo], backbone: BackboneInfo, options: Sequence[OptionInfo] = ()) -> Axes:
     """The form; every combination of what it names becomes a run. `options`: those of the network."""
-    st.caption("Every combination becomes a run, with each seed above. An empty field is not varied.")
     memory = st.session_state
+    way = st.segmented_control(
+        "Runs", list(WAYS), default=next(iter(WAYS)), key=Key.LAUNCH_SWEEP_STUDY, persist_state="session",
+        help="A study takes some of the combinations, chosen at random or by what earlier trials came to.",
+    )  # fmt: skip
+    sampler, trials = WAYS[way or next(iter(WAYS))], 0
+    if sampler is None:
+        st.caption("Every combination becomes a run, with each seed above. An empty field is not varied.")
+    else:
+        st.caption(STUDIES[sampler])
+        trials = st.number_input(
+            "Trials", 2, MAX_COMBINATIONS, 20, key=Key.LAUNCH_SWEEP_TRIALS, width=160, persist_state="session"
+        )
     first, second = st.columns(2)
     chosen = first.multiselect(
         "Backbones",
@@ -109,6 +133,8 @@ def draw(backbones: Mapping[str, BackboneInfo], backbone: BackboneInfo, options:
         masks=tuple(masks) or ((WHOLE,) if several else ()),
         fields={name: some for name, some in values.items() if some},
         name=name,
+        sampler=sampler,
+        trials=int(trials),
     )
 
 

@@ -20,6 +20,7 @@ from frontend.pages.run import history as run_history
 from frontend.pages.run import images as run_images
 from frontend.pages.run import neurons as run_neurons
 from frontend.pages.run import robustness as run_robustness
+from frontend.pages.run import search as run_search
 from frontend.pages.run import summary as run_summary
 from frontend.pages.run import time as run_time
 from frontend.pages.run.section import Shown
@@ -53,8 +54,9 @@ def draw(run: Run, summary: Summary) -> None:
     layers = api().layers(run.id, mode=chosen.mode, profile=chosen.profile)
     _headline(summary, layers)
     shown = Shown(run=run, summary=summary, lens=chosen, layers=layers)
-    tabs = st.tabs(list(SECTIONS), key=Key.RUN_SECTION, bind="query-params")
-    for tab, section in zip(tabs, SECTIONS.values(), strict=True):
+    sections = {"Search": run_search.draw, **SECTIONS} if run.config.seeks.is_on else SECTIONS
+    tabs = st.tabs(list(sections), key=Key.RUN_SECTION, bind="query-params")
+    for tab, section in zip(tabs, sections.values(), strict=True):
         if tab.open:
             with tab:
                 section(shown)

@@ -11,7 +11,7 @@ from core.schemas.run import RunState
 from core.schemas.runs import Run
 from frontend.client.connection import api, plain
 from frontend.keys import Key
-from frontend.pages.run import history
+from frontend.pages.run import history, search
 from frontend.parts import actions as acts
 from frontend.parts import run_state as state
 from frontend.parts.chart_box import show
@@ -52,6 +52,8 @@ def draw(run_id: str) -> None:
             st.warning(plain(f"{run.waits} It starts as soon as one can."))
         _priority(run)
         return
+    if run.config.seeks.is_on:
+        search.live(run)
     found, metrics, source = api().history(run_id), api().metrics(run_id), state.source(run)
     left, right = st.columns(2, gap="large")
     with left:

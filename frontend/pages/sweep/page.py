@@ -9,7 +9,7 @@ import streamlit as st
 from core.datasets.catalog import title_of
 from core.report.charts import pareto_of
 from core.report.charts import sweep as charts
-from core.report.sweep_words import axes
+from core.report.sweep_words import axes, study_words
 from core.schemas.catalog import Catalog
 from core.schemas.compare import MOST
 from core.schemas.share import ShareTarget
@@ -60,7 +60,8 @@ def _detail(sweep_id: str, catalog: Catalog) -> SweepDetail:
 
 
 def _active(found: SweepDetail) -> bool:
-    return any(one.is_active for one, count in found.states.items() if count)
+    study = found.request.study
+    return any(one.is_active for one, count in found.states.items() if count) or (study is not None and study.is_open)
 
 
 def _data(found: SweepDetail) -> str:
@@ -72,7 +73,11 @@ def _body(sweep_id: str, catalog: Catalog, *, polling: bool) -> None:
     if polling and not _active(found):
         st.rerun()  # its last run has ended: draw once more, without the clock
     ended = sum(count for one, count in found.states.items() if one.is_final)
-    st.progress(ended / found.n_runs if found.n_runs else 1.0, text=plain(progress(found)))
+    study = found.request.study
+    due = study.trials if study is not None and study.is_open else found.n_runs
+    st.progress(ended / due if due else 1.0, text=plain(progress(found)))
+    if study is not None:
+        st.caption(plain(study_words(study)))
     _acts(found)
     show(
         pareto_of.sweep(found),
@@ -82,6 +87,8 @@ def _body(sweep_id: str, catalog: Catalog, *, polling: bool) -> None:
         data=lambda: rows(found),
         file_name=f"spikefront-sweep-{found.id}.csv",
     )
+    if found.request.study is not None:
+        _draw(charts.trials(found, source=f"study {found.name} on {_data(found)}"), "trials", found)
     _compare(found)
     _best(found)
     source = f"sweep {found.name} on {_data(found)}"
