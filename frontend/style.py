@@ -117,6 +117,8 @@ background:var(--wash)}
 .sf-legend{display:flex;flex-wrap:wrap;gap:.15rem 1rem;list-style:none;margin:.2rem 0 .1rem;padding:0!important;font-size:.82rem;line-height:1.5}
 .sf-legend li{display:flex;align-items:center;gap:.4em;margin:0!important;padding:0;min-width:0;overflow-wrap:anywhere}
 .sf-legend img{flex:none}
+/* drawn empty and filled a moment later: its place above or below the button is chosen by the height it will have */
+[data-testid="stPopoverBody"][aria-label^="Save"]{min-height:22rem}
 .sf-save{display:flex;align-items:center;gap:.8rem}.sf-save span{font-size:.86rem}
 .sf-save button{font:inherit;font-weight:600;color:#fff;background:#0b6b8f;border:0;border-radius:.5rem;padding:.4rem 1.1rem;cursor:pointer}
 .sf-save button:disabled{opacity:.88}.sf-save button:focus-visible{outline:2px solid var(--chosen);outline-offset:2px}

@@ -26,7 +26,7 @@ from core.datasets.spec import DatasetSpec, Remote
 from core.datasets.speech_commands import SpeechReader
 from core.datasets.speech_layout import WORDS, WORDS_V1, SpeechLayout
 from core.datasets.tiny_imagenet import TinyImagenetReader
-from core.errors import UnknownName
+from core.errors import DatasetCorrupt, UnknownName
 from core.registry import Registry
 from core.settings import settings_now
 
@@ -107,8 +107,11 @@ CIFAR100_CLASSES = (
 
 
 def title_of(name: str) -> str:
-    """What a data set is called in sentences: a user's own, and one that is gone, by its name."""
-    spec = DATASETS.built_in.get(name)
+    """What a data set is called in sentences and in the lists of pages; one that is not here by its name."""
+    try:
+        spec = DATASETS.built_in.get(name) or user_spec(name, DATASETS.folder)
+    except DatasetCorrupt:  # of a table that cannot be read nothing is known but where it lies
+        spec = None
     return name if spec is None else spec.title
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from core.datasets.catalog import title_of
 from core.recipes import differences
 from core.schemas.sweep import AxisValue, Study, Sweep
@@ -33,10 +35,13 @@ def phrase(axis: str, found: AxisValue) -> str:
 
 
 def axes(sweep: Sweep) -> str:
-    """Such as `network: SNN, CNN; seed: 0, 1, 2`."""
-    return "; ".join(
-        f"{field(axis)}: {', '.join(value(one, axis) for one in values)}" for axis, values in sweep.request.axes.items()
-    )
+    """Such as `network: SNN, CNN; seed: 0, 1, 2`, and `mask: F9 / F8,F9` where a value has a comma itself."""
+    return "; ".join(f"{field(axis)}: {_listed(axis, values)}" for axis, values in sweep.request.axes.items())
+
+
+def _listed(axis: str, values: Sequence[AxisValue]) -> str:
+    told = [value(one, axis) for one in values]
+    return (" / " if any("," in one for one in told) else ", ").join(told)
 
 
 def study_words(study: Study) -> str:

@@ -45,14 +45,16 @@ def form(target: ShareTarget, *, listed: bool = True) -> None:
     """The form itself, for a page that has room for it; `listed`: with the open links to the same."""
     st.markdown(f"**Share {TITLES[target.type]}**")
     st.caption("A link opens these results for anyone who has it: read-only, without a login, and nothing else.")
+    new = st.container()  # over the choices: under them it would lie below the edge of a small window
     request = _options(target)
     if st.button("Make a link", key=Key.SHARE_CREATE, icon=":material/link:", type="primary"):
         _create(request)
     made = st.session_state.get(Key.SHARE_LINK)
     if made and made[0] == _address(target):
-        show_link(made[1], frozen=made[2])
-        if on_this_machine_alone(made[1]):
-            _only_here(request, frozen=made[2])
+        with new:
+            show_link(made[1], frozen=made[2])
+            if on_this_machine_alone(made[1]):
+                _only_here(request, frozen=made[2])
     for share in api().shares().items if listed else []:
         if _address(share.target) == _address(target):
             _row(share)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from core.datasets.add import add
-from core.datasets.catalog import DATASETS, all_specs, find
+from core.datasets.catalog import DATASETS, all_specs, find, title_of
 from core.datasets.class_names import MAX_CLASSES
 from core.datasets.load import load, status, verify
 from core.datasets.own import make as add_user
@@ -584,6 +584,10 @@ def test_a_changed_table_is_read_again(data, source):
     assert DATASETS["pets"].title == "Pets" and DATASETS["pets"] is DATASETS["pets"]
     table.write_text(table.read_text().replace('title = "Pets"', 'title = "Cats and dogs"'))
     assert DATASETS["pets"].title == "Cats and dogs"
+    with DATASETS.looking_in(table.parents[1]):
+        assert title_of("pets") == "Cats and dogs"
+        table.write_text("no table")
+        assert (title_of("pets"), title_of("gone"), title_of("digits")) == ("pets", "gone", "Digits")
 
 
 def test_another_data_folder_has_sets_of_its_own(data, source, tmp_path):

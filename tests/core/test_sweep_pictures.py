@@ -109,6 +109,11 @@ def test_fields_of_a_sweep_are_called_as_in_the_form(axis, value, said):
     assert sweep_words.phrase(axis, value) == said
 
 
+def test_values_of_an_axis_stay_apart_where_one_has_a_comma_itself():
+    sweep = made({"mask": [["F9"], ["F8", "F9"]]}, lambda values, seed: 0.5)
+    assert sweep_words.axes(sweep) == "mask: F9 / F8,F9; seed: 0, 1"
+
+
 def test_groups_of_one_name_stay_rows_of_their_own():
     found = made(MASKS, by_mask)
     same = [group.model_copy(update={"label": "one", "values": {}}) for group in found.groups]

@@ -256,6 +256,15 @@ def test_printed_rows_are_named_where_no_mark_and_no_other_name_is_in_the_way():
     assert names_of(run("a", acs=1e5, accuracy=0.6), published=[far, near, apart]) == ["Ref-1", "MixNet", "Xception"]
 
 
+def test_a_mask_without_a_name_is_called_by_its_blocks_where_they_are_few():
+    few, many = ({"mask": blocks, "mask_name": None} for blocks in (("F8", "F9"), ("F2", "F3", "F4", "F5")))
+    found = (
+        run("a", acs=1e3, accuracy=0.6).model_copy(update=few),
+        run("b", acs=1e5, accuracy=0.9).model_copy(update=many),
+    )
+    assert names_of(*found) == ["F8,F9"]
+
+
 def test_of_a_crowd_the_front_alone_has_names():
     crowd = [run(f"r{i}", acs=100 * 2**i, accuracy=0.9 - i / 50) for i in range(CROWD + 1)]
     assert names_of(*crowd) == ["Ref-1"]

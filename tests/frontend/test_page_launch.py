@@ -14,8 +14,10 @@ from core.bundle import Bundle
 from core.datasets.catalog import DATASETS
 from core.paper.printed import printed_rows
 from core.schemas.request import RunRequest
+from core.schemas.workers import Offer, OfferedDataset
 from frontend.keys import Key
 from frontend.pages.launch import page as launch_page
+from frontend.pages.launch import preview
 
 
 @pytest.fixture(autouse=True)
@@ -89,6 +91,21 @@ def test_a_data_set_that_is_not_here_comes_with_the_command_that_adds_it(visit, 
     page.selectbox(key=Key.LAUNCH_DATASET).set_value("cifar10").run()
     assert "spikefront data fetch cifar10" in words(page)
     assert page.button(key=Key.LAUNCH_SUBMIT).disabled
+
+
+def test_a_worker_that_has_not_seen_the_data_set_yet_is_asked_again(stack, visit, words, monkeypatch):
+    def offering(*names):
+        offer = Offer(device="cpu", threads=1, datasets=[OfferedDataset(name=name) for name in names])
+        stack.lifecycle.worker_seen("worker", queue="cpu", slots=1, busy=0, offer=offer)
+
+    offering("cifar10")
+    assert "No worker has the data set 'digits'. The run waits until one can do it." in words(visit("launch"))
+
+    def a_moment_later(draw):
+        return lambda *given: (offering("cifar10", "digits"), draw(*given))
+
+    monkeypatch.setattr(preview, "part", a_moment_later)
+    assert "No worker has the data set" not in words(visit("launch"))
 
 
 def test_launching_makes_one_run_per_kind_and_leads_to_it_and_a_second_click_makes_none(stack, visit):

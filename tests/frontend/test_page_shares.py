@@ -120,6 +120,8 @@ def test_a_link_that_opens_here_alone_says_so_and_offers_the_file(twins, stack, 
     (said,) = [item.value for item in page.info]
     assert "on this machine only" in said and "SPIKEFRONT_HOST" in said and "one HTML file" in said
     assert not page.get("link_button")
+    kinds = [element.type for element in page.main]
+    assert kinds.index("code") < kinds.index("checkbox")  # a new link is in sight however short the window is
     page.button(key=Key.SHARE_FREEZE).click().run()
     assert newest(stack).frozen
     assert page.get("link_button")[0].proto.url.endswith("?file=offline.html")

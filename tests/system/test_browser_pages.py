@@ -49,6 +49,12 @@ WIDE = """() => {
   return ['the page', ...wide.slice(-3).map((n) => `${n.tagName} ${n.className.baseVal ?? n.className}`.slice(0, 90))];
 }"""
 
+#: Choices beside each other of which some lie beyond the edge, by their words.
+CUT_OFF = """() => [...document.querySelectorAll('[data-testid=stButtonGroup]')].filter((group) =>
+  [group, ...group.querySelectorAll('*')].some((box) =>
+    box.clientWidth > 0 && box.scrollWidth > box.clientWidth + 1 && getComputedStyle(box).overflowX !== 'visible'))
+  .map((group) => group.innerText)"""
+
 #: Text below 4.5 to 1 against what lies behind it (WCAG 1.4.3), with its ratio; not of icons, code, sliders, and what is switched off.
 FAINT = """() => {
   const pen = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
@@ -138,6 +144,8 @@ def faults(page: Page, name: str) -> list[str]:
     found = []
     if wide := page.evaluate(WIDE):
         found.append(f"wider than the window: {wide}")
+    if cut_off := page.evaluate(CUT_OFF):
+        found.append(f"cut off: {cut_off}")
     if broken := page.locator(BROKEN).all_inner_texts():
         found.append(f"broken: {broken}")
     if faint := page.evaluate(FAINT):

@@ -73,6 +73,28 @@ def test_a_click_on_a_cell_opens_its_images_and_the_section_survives_a_reload(de
     expect(page.get_by_role("tab", name="Classes", exact=True)).to_have_attribute("aria-selected", "true")
 
 
+def test_the_choices_of_a_figure_open_in_sight_where_its_button_is_at_the_lower_edge(desk, laboratory):
+    page = desk
+    page.goto(f"{laboratory.dashboard}/run?run={laboratory.snn}&section=Classes")
+    button = page.get_by_role("button", name="Save figure").first
+    expect(button).to_be_visible()
+    settled(page)
+    edge = page.viewport_size["height"]
+    page.evaluate(SCROLL, button.bounding_box()["y"] - edge + 60)
+    button.click()
+    save = page.get_by_test_id("stPopoverBody").get_by_role("button", name="Save", exact=True)
+    expect(save).to_be_visible()
+    settled(page)
+    box = save.bounding_box()
+    assert 0 <= box["y"] and box["y"] + box["height"] <= edge
+    assert page.evaluate(CUT) == 0
+
+
+#: Pixels down the page; and those of the open choices that only scrolling in their box would show.
+SCROLL = "by => document.querySelector('[data-testid=stMain]').scrollBy(0, by)"
+CUT = "(box => box.scrollHeight - box.clientHeight)(document.querySelector('[data-testid=stPopoverBody]'))"
+
+
 def test_the_bundle_link_gives_the_whole_bundle(desk, laboratory):
     page = desk
     page.goto(f"{laboratory.dashboard}/run?run={laboratory.snn}")

@@ -11,13 +11,14 @@ import plotly.graph_objects as go
 from core.report.charts import theme
 from core.report.charts.axes import x_of, y_of
 from core.report.charts.pareto_marks import Marks
-from core.schemas.pareto import PublishedPoint, View
+from core.schemas.pareto import ParetoPoint, PublishedPoint, View
 
 Place = Callable[[float], float]  # a value to its place on the axis
 CLOSE = (0.16, 0.06)  # shares of the plot's width and height within which two short names would overlap
 SIGN = 0.0235  # share of the width that a sign of a longer name takes in a narrow picture
 BELOW = 0.13  # share of the height that a name below its mark reaches down there
 MARK = 0.04  # share of the width that half a mark takes there, and the gap beside it
+BLOCKS = 3  # of a mask without a name of its own, which are then its name
 CROWD = 24  # above so many marks those off the front have no names
 FRONT_PX = 13  # a mark on the front
 
@@ -52,15 +53,17 @@ class _Name(NamedTuple):
 def _candidates(shown: Marks, printed: Sequence[PublishedPoint], view: View, place: Place) -> list[_Name]:
     """Marks in the order in which their names take room: the front from the best down, printed rows, the other runs.
 
-    No text for a run whose mask has no name; it takes its room all the same.
+    No text for a run of many blocks whose mask has no name; it takes its room all the same.
     """
     best = sorted(range(len(shown.points)), key=lambda i: -shown.y[i])
-    own = [
-        _Name(place(shown.x[i]), float(shown.y[i]), shown.points[i].mask_name or "", i in shown.on_front) for i in best
-    ]
+    own = [_Name(place(shown.x[i]), float(shown.y[i]), _called(shown.points[i]), i in shown.on_front) for i in best]
     rows = sorted(printed, key=lambda point: -y_of(point, view.y))
     papers = [_Name(place(x_of(point, view.x)), y_of(point, view.y), point.model, False) for point in rows]
     return [*(one for one in own if one.bold), *papers, *(one for one in own if not one.bold)]
+
+
+def _called(point: ParetoPoint) -> str:
+    return point.mask_name or (",".join(point.mask) if len(point.mask) <= BLOCKS else "")
 
 
 def _with_room(layout: go.Layout, names: Sequence[_Name]) -> list[_Name]:

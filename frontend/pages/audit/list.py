@@ -68,6 +68,7 @@ def picture(entries: Sequence[Entry], titles: dict[str, str], *, source: str, na
         default="Energy",
         required=True,
         key=Key.AUDIT_QUANTITY,
+        wrap=True,
         persist_state="session",
     )
     drawn = chart.figure(entries, quantity, source=source, titles=titles)

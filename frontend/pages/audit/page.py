@@ -29,7 +29,7 @@ def render() -> None:
     printed = list(dict.fromkeys(finding.table for finding in audit.findings))
     table = st.segmented_control(
         "Table", [*printed, OWN], default=printed[0], required=True, key=Key.AUDIT_TABLE, on_change=_afresh,
-        persist_state="session",
+        persist_state="session", wrap=True,
     )  # fmt: skip
     if table == OWN:
         _own()

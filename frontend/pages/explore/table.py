@@ -43,7 +43,7 @@ def draw(pareto: Pareto, spreads: Mapping[str, Spread], sure: Mapping[str, float
         selection_mode="single-row",
         column_order=[name for name in ORDER if any(row[name] is not None for row in shown)],
         column_config={
-            "network": st.column_config.TextColumn("Network", width="medium"),
+            "network": st.column_config.TextColumn("Network", width=300),
             "from": st.column_config.TextColumn("From"),
             "accuracy_percent": number("Accuracy, %", format="%.2f"),
             "accuracy_percent_deviation": number("± over seeds", format="%.2f"),

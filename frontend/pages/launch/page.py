@@ -272,8 +272,7 @@ def _beside(foreseen: Foreseen, dataset: DatasetInfo, *, ready: bool, blocked: b
         preview.time_note(foreseen.previews)
         preview.equal_runs(foreseen.previews)
     _dataset_note(dataset)
-    for why in dict.fromkeys(item.waits for item in foreseen.previews if item.waits):
-        st.warning(plain(f"{why} The run waits until one can do it."))
+    preview.waits(foreseen.requests, foreseen.previews)
     with st.container(horizontal=True, gap="small"):
         st.number_input(
             "Priority", LEAST_PRIORITY, MOST_PRIORITY, 0, key=Key.LAUNCH_PRIORITY, width=160,

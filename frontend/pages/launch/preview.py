@@ -11,13 +11,16 @@ from core.report.charts import network
 from core.report.tables import csv_rows as tables
 from core.report.tables import html
 from core.schemas.preview import Preview
+from core.schemas.request import RunRequest
 from core.schemas.run import RunState
 from core.schemas.sweep import Combination, SweepPreview
 from core.units import format_count, format_duration
-from frontend.client.connection import base_path, plain
+from frontend.client.connection import api, base_path, part, plain
 from frontend.parts import run_state as state
 from frontend.parts.chart_box import show
 from frontend.places import link_run
+
+LOOK_S = 3.0
 
 
 def table(columns: Sequence[Preview]) -> None:
@@ -64,6 +67,20 @@ def time_note(previews: Sequence[Preview]) -> None:
     many = f"{len(times)} runs, {total} if one follows the other. " if len(times) > 1 else ""
     bases = dict.fromkeys(("Measured: " if time.measured else "Estimate: ") + time.basis for time in times)
     st.caption(many + "  \n".join(plain(basis) for basis in bases))
+
+
+def waits(requests: Sequence[RunRequest], previews: Sequence[Preview]) -> None:
+    """Why no worker can take the runs now. It is asked anew meanwhile: a worker offers a new data set after a moment."""
+    if any(preview.waits for preview in previews):
+        st.fragment(run_every=LOOK_S)(part(_waits))(requests)
+
+
+def _waits(requests: Sequence[RunRequest]) -> None:
+    reasons = {why for request in requests if (why := api().preview(request).waits)}
+    if not reasons:
+        st.rerun()
+    for why in sorted(reasons):
+        st.warning(plain(f"{why} The run waits until one can do it."))
 
 
 def equal_runs(previews: Sequence[Preview]) -> None:

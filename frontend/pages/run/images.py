@@ -24,7 +24,7 @@ MOST = 96
 def draw(shown: Shown) -> None:
     which = st.segmented_control(
         "Which images", list(WHICH), default="first", required=True, format_func=WHICH.__getitem__,
-        key=Key.RUN_EXAMPLES, label_visibility="collapsed", on_change=_fewer,
+        key=Key.RUN_EXAMPLES, label_visibility="collapsed", on_change=_fewer, wrap=True,
     )  # fmt: skip
     limit = st.session_state.get(Key.RUN_MORE, PAGE)
     found = api().examples(shown.run.id, which=which, limit=limit + 1)

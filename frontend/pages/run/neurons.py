@@ -74,6 +74,7 @@ def _probe(shown: Shown, diagnostics: Diagnostics) -> None:
             required=True,
             format_func=titles.__getitem__,
             key=Key.RUN_QUANTITY,
+            wrap=True,
         )
         epoch = _epoch(diagnostics)
     left, right = st.columns(2, gap="large")

@@ -72,6 +72,7 @@ def _new() -> None:
         required=True,
         format_func=sharing.KINDS.__getitem__,
         key=Key.SHARE_NEW_TYPE,
+        wrap=True,
     )
     target = {"run": _one_run, "comparison": _several_runs, "sweep": _one_sweep, "view": _one_view}[chosen]()
     if target is not None:

@@ -16,7 +16,8 @@ RATE = 16_000  # samples a second that the browser is asked for: those of the da
 def choose() -> str:
     """Which of the three."""
     return st.segmented_control(
-        "Clip", [TEST_CLIP, FILE, MICROPHONE], default=TEST_CLIP, required=True, key=Key.TRY_SOUND, persist_state="session"
+        "Clip", [TEST_CLIP, FILE, MICROPHONE], default=TEST_CLIP, required=True, key=Key.TRY_SOUND, persist_state="session",
+        wrap=True,
     )  # fmt: skip
 
 

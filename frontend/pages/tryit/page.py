@@ -105,8 +105,9 @@ def _choose_image(run: Run) -> dict | None:
         if source == OWN_PICTURE:
             return _upload()
     which = st.segmented_control(
-        "Which", list(WHICH), default="spread", format_func=WHICH.get, key=Key.TRY_WHICH, label_visibility="collapsed"
-    )
+        "Which", list(WHICH), default="spread", format_func=WHICH.get, key=Key.TRY_WHICH, label_visibility="collapsed",
+        wrap=True,
+    )  # fmt: skip
     examples = api().examples(run.id, which=which or "spread", limit=SHOWN).items
     chosen = _index()
     if chosen is None and examples:
@@ -231,6 +232,7 @@ def _look_inside(result: Tried) -> Inference:
         format_func=lambda name: networks[name].label,
         key=Key.TRY_NETWORK,
         required=True,
+        wrap=True,
     )
     return networks[which]
 
