@@ -22,12 +22,14 @@ from core.engine.fast import kernels_events as kernels
 from core.engine.fast.fused import Membrane, spread
 from core.engine.fast.fused_norm import Part, folded
 from core.engine.fast.groups import Chain, Group, find_groups
-from core.engine.fast.vector import BITS, LANES, PLACES
+from core.engine.fast.vector import BITS, LANES, PLACES, divides_by_reciprocal
 from core.engine.neurons import Learned
 from core.engine.thermometer import summed
 
 if TYPE_CHECKING:
     from core.engine.network import Network
+
+TINY = 2.0**-60
 
 
 def padded(channels: int) -> int:
@@ -94,7 +96,7 @@ class Convolution:
     def __init__(self, node: Node, layer: nn.Conv2d, places: np.ndarray, size: int, levels: int) -> None:
         self.node, self.layer, self.levels = node, layer, levels
         self._rows = laid_out(layer.weight, places, size)
-        self.limit = limit(node)
+        self.limit = limit(node, counts=levels > 0)
 
     @property
     def shared(self) -> tuple[Any, ...]:
@@ -121,15 +123,17 @@ class Convolution:
         return out
 
 
-def limit(node: Node) -> float:
+def limit(node: Node, *, counts: bool) -> float:
     """The rate of its input up to which a convolution adds rows faster than it computes densely.
 
-    Chosen by times of single layers of a SqueezeNet-P with drawn weights (one busy Xeon with AVX-512, one thread, batches 1
-    and 16). The limit of layers with few outputs is a guess: their rows do not fill two vectors.
+    Chosen by times of single layers of a SqueezeNet-P with drawn spikes (busy processors with AVX2 and with AVX-512, one
+    thread, batches 1 and 8). A dense convolution sees `counts` once, and spikes T times.
     """
-    if node.shape[0] < 2 * LANES:
-        return 0.05
-    return 0.5 if node.kernel > 1 or node.shape[0] >= node.in_shape[0] else 0.4
+    if not counts:
+        return 0.5
+    if node.kernel > 1:
+        return 0.45
+    return 0.3 if node.shape[0] >= 2 * LANES and node.shape[0] * 2 > node.in_shape[0] else 0.15
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +154,7 @@ class Events:
 
     def __init__(self, network: Network) -> None:
         self._weights = _weights(network)
-        self._key = _key(network, self._weights)
+        self._key = _key(self._weights)
         self._steps, self._neuron, self._v_start = network.steps, network.config.neuron, network.v_start
         self._levels = network.steps if self._neuron.model == "count" else 0
         self.nodes = {node.name: node for node in network.plan.nodes}
@@ -204,7 +208,7 @@ class Events:
         return (
             (network.steps, network.v_start) == (self._steps, self._v_start)
             and network.config.neuron == self._neuron
-            and _key(network, self._weights) == self._key
+            and _key(self._weights) == self._key
         )
 
     def _laid(self, node: Node, network: Network) -> tuple[np.ndarray, int] | None:
@@ -258,8 +262,12 @@ class Events:
         made = Membrane.of(self._neuron, np.float32, network.leak(node.name), self._v_start)
         if made.keep is not None:
             how, leak = kernels.BY_KEEP, made.keep
+        elif made.tau is None:
+            how, leak = kernels.BY_INVERSE, made.inverse
         else:
-            how, leak = (kernels.BY_INVERSE, made.inverse) if made.tau is None else (kernels.BY_TAU, made.tau)
+            # a threshold far above the numbers for which the products are not exact
+            quick = divides_by_reciprocal(float(made.tau)) and made.v_threshold > TINY
+            how, leak = (kernels.BY_PRODUCTS if quick else kernels.BY_TAU), made.tau
         return scale, shift, (0, how, leak, made.v_threshold, made.v_start, made.soft)
 
     def run(self, network: Network, x: Tensor) -> Tensor:
@@ -463,17 +471,16 @@ def _weights(network: Network) -> list[tuple[nn.Module, str, Tensor]]:
     return [(m, name, t) for m, name, t in named if t is not None and name != "num_batches_tracked"]
 
 
-def _key(network: Network, weights: list[tuple[nn.Module, str, Tensor]]) -> list[tuple[int, int]] | None:
-    """Where each tensor lies and how often it was changed; None where one was replaced."""
-    found = []
+def _key(weights: list[tuple[nn.Module, str, Tensor]]) -> list[int] | None:
+    """Where each tensor lies, then how often each was changed; None where one was replaced."""
+    tensors = [tensor for _, _, tensor in weights]
     for module, name, tensor in weights:
-        now = module._parameters.get(name)
-        if now is None:
-            now = module._buffers.get(name)
-        if now is not tensor or tensor.is_inference():
+        if module._parameters.get(name) is not tensor and module._buffers.get(name) is not tensor:
             return None
-        found.append((tensor.data_ptr(), tensor._version))
-    return found
+    try:
+        return [*map(Tensor.data_ptr, tensors), *(tensor._version for tensor in tensors)]
+    except RuntimeError:  # made in inference mode: nobody counts its changes
+        return None
 
 
 def load_kernels() -> None:

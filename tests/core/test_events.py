@@ -16,6 +16,7 @@ from core.backbones.plan import PlanBuilder
 from core.engine.count import Counter
 from core.engine.events import Bits, Convolution, laid_out, padded
 from core.engine.fast import kernels_events as kernels
+from core.engine.fast import vector
 from core.engine.network import Network, observe
 from core.engine.warm import warm_up
 from core.schemas.run import NeuronConfig, RunConfig
@@ -289,3 +290,25 @@ def test_weights_are_rows_of_taps_and_channels():
     assert rows[1, 0, 8, 1] == weight[1, 2, 1, 0] and rows[1, 0, 1, 0] == weight[0, 1, 1, 0]
     assert rows.sum() == weight.sum()
     assert F.conv2d(torch.ones(1, 3, 2, 2), weight).sum() == rows.sum()
+
+
+def by_products(x, divisor):
+    """x / divisor, [N] float32, as `vector._quotient` works it out: each product with its sum rounded once."""
+    inverse = np.float32(1) / divisor
+    first = x * inverse
+    rest = (x.astype(np.float64) - first.astype(np.float64) * np.float64(divisor)).astype(np.float32)
+    exact = first.astype(np.longdouble) + rest.astype(np.longdouble) * np.longdouble(inverse)
+    return exact.astype(np.float32)
+
+
+@pytest.mark.parametrize("divisor", [1.08, 1.3, 1.7, 3.0])
+def test_products_stand_for_a_division_where_they_give_it_in_every_bit(divisor):
+    x = (np.arange(0, 1 << 23, 7, dtype=np.uint32) | 0x3F800000).view(np.float32)  # scaled into [1, 2)
+    assert vector.divides_by_reciprocal(divisor)
+    assert np.array_equal(by_products(x, np.float32(divisor)), x / np.float32(divisor))
+
+
+def test_a_division_stays_one_where_products_would_miss_a_bit():
+    x, divisor = np.array([1.0], np.float32), np.float32(2 - 2.0**-23)
+    assert by_products(x, divisor) != x / divisor
+    assert not vector.divides_by_reciprocal(float(divisor))

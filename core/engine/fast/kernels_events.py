@@ -33,8 +33,8 @@ from core.engine.fast.vector import (
 )
 
 BLOCK = 128  # outputs whose sums are in registers at once
-#: How H is made of X and V: by 1 / tau, by tau, or with a leak apart from the input.
-BY_INVERSE, BY_TAU, BY_KEEP = 0, 1, 2
+#: How H is made of X and V: by 1 / tau, by tau, with a leak apart from the input, or by tau without dividing.
+BY_INVERSE, BY_TAU, BY_KEEP, BY_PRODUCTS = 0, 1, 2, 3
 
 
 @compiled

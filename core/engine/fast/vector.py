@@ -7,11 +7,13 @@ index lists them, one rounding each, so a result hangs neither on the processor'
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
+from llvmlite.binding import get_host_cpu_features
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -39,6 +41,8 @@ def _bits() -> np.ndarray:
 
 
 PLACES, BITS = _places(), _bits()
+#: Whether the processor multiplies and adds in one instruction; without it each takes a call. All of 64-bit ARM's do.
+_HAS_FMA = platform.machine() in ("arm64", "aarch64") or get_host_cpu_features().get("fma", False)
 SLACK = 8  # elements behind the last one of a list that `listed` may overwrite
 
 
@@ -55,6 +59,12 @@ def _splat(builder: ir.IRBuilder, value: ir.Value, lanes: int) -> ir.Value:
     return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(_I32, lanes), [0] * lanes))
 
 
+def _fma(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
+    """a b + c, rounded once."""
+    kind = ir.FunctionType(_REALS, [_REALS] * 3)
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"llvm.fma.v{LANES}f32"), [a, b, c])
+
+
 def _sums(with_factors: bool) -> Callable[..., Any]:
     """The code of `add_rows` and `add_rows_times`."""
 
@@ -63,9 +73,6 @@ def _sums(with_factors: bool) -> Callable[..., Any]:
         rows, index, out = (_data(context, builder, kinds[k], args[k]) for k in (0, 3, 7))
         width, first, begin, count, size, target = (args[k] for k in (1, 2, 4, 5, 6, 8))
         factors = _data(context, builder, kinds[9], args[9]) if with_factors else None
-        fma = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(_REALS, [_REALS] * 3), f"llvm.fma.v{LANES}f32"
-        )
         place = cgutils.alloca_once_value(builder, _I64(0))
         for together in _AT_ONCE:
             span = _I64(together * LANES)
@@ -98,7 +105,7 @@ def _sums(with_factors: bool) -> Callable[..., Any]:
                     if factor is None:
                         builder.store(builder.fadd(before, weight), part)
                     else:
-                        builder.store(builder.call(fma, [weight, factor, before]), part)
+                        builder.store(_fma(builder, weight, factor, before), part)
             for where, part in zip(kept, sums, strict=True):
                 builder.store(builder.load(part), where, align=4)
             builder.store(builder.add(start, span), place)
@@ -233,12 +240,39 @@ def _groups(builder: ir.IRBuilder, channels: ir.Value) -> Any:
     return cgutils.for_range(builder, builder.sdiv(builder.add(channels, _I64(LANES - 1)), _I64(LANES)))
 
 
+def divides_by_reciprocal(divisor: float) -> bool:
+    """Whether x / divisor may be worked out as `_quotient` does, in the same bits, for every float32 x.
+
+    With b the divisor scaled into [1, 2), d the error of the float32 nearest to 1 / b in units of 2^-25, and x scaled likewise,
+    the first quotient is off by at most (b d + 1) 2^-25 where x < b, and (1 + d) 2^-24 else. The remainder is then a
+    float32, and the second quotient before its rounding lies nearer to x / b than any point halfway between two
+    float32 can, if the products below stay under 4 (Markstein, IBM J. Res. Dev. 34(1), 1990, for a first quotient within
+    one unit in the last place). Not covered: quotients below 2^-100, whose remainder is no normal number.
+    """
+    if not _HAS_FMA or not 2.0**-20 < divisor < 2.0**20:
+        return False
+    b = 2 * float(np.frexp(np.float32(divisor))[0])
+    d = abs(float(np.float32(1 / b)) - 1 / b) * 2.0**25
+    below, above = b * d + 1, 1 + d
+    return below * b < 4 and below * b * b * d < 4 and above * b * b * d < 4
+
+
+def _quotient(builder: ir.IRBuilder, x: ir.Value, divisor: ir.Value, inverse: ir.Value) -> ir.Value:
+    """x / divisor from its reciprocal: a quotient, its remainder, and the quotient of that. A division keeps its unit busy
+    for several times as long. Where x is infinite the remainder is none, and the first quotient stands."""
+    first = builder.fmul(x, inverse)
+    rest = _fma(builder, builder.fneg(first), divisor, x)
+    second = _fma(builder, rest, inverse, first)
+    return builder.select(builder.fcmp_unordered("uno", second, second), first, second)
+
+
 @intrinsic
 def fire_once(typing, x, scale, shift, v, how, leak, v_threshold, soft, bits, at, channels):
     """One step of the neurons of a pixel: from x, [padded channels] float32, and V, to V and the bits from byte `at` on.
 
-    X = x scale + shift; H = V + (X - V) leak where `how` is 0, V + (X - V) / leak where it is 1, else V leak + X; then as
-    in `kernels.lif_forward`, every operation rounded by itself. Returns how many fired.
+    X = x scale + shift; H = V + (X - V) leak where `how` is 0, V + (X - V) / leak where it is 1, V leak + X where it is 2,
+    and as 1 but faster where it is 3, for a leak that `divides_by_reciprocal` allows; then as in `kernels.lif_forward`,
+    every operation rounded by itself. Returns how many fired.
     """
 
     def generate(context, builder, signature, args):
@@ -249,6 +283,7 @@ def fire_once(typing, x, scale, shift, v, how, leak, v_threshold, soft, bits, at
         leak, limit = (_splat(builder, args[k], LANES) for k in (5, 6))
         soft = builder.icmp_unsigned("!=", args[7], args[7].type(0))
         zeros = ir.Constant(_REALS, [0.0] * LANES)
+        inverse = _splat(builder, builder.fdiv(ir.Constant(_REAL, 1.0), args[5]), LANES)
         total, charged = cgutils.alloca_once_value(builder, _I32(0)), cgutils.alloca_once(builder, _REALS)
         with _groups(builder, args[10]) as group:
             place = builder.mul(group.index, _I64(LANES))
@@ -260,11 +295,14 @@ def fire_once(typing, x, scale, shift, v, how, leak, v_threshold, soft, bits, at
                     builder.store(builder.fadd(builder.fmul(before, leak), drive), charged)
                 with together:
                     away = builder.fsub(drive, before)
-                    with builder.if_else(builder.icmp_signed("==", how, how.type(0))) as (times, over):
-                        with times:
-                            builder.store(builder.fadd(before, builder.fmul(away, leak)), charged)
-                        with over:
-                            builder.store(builder.fadd(before, builder.fdiv(away, leak)), charged)
+                    with builder.if_else(builder.icmp_signed("==", how, how.type(3))) as (by_products, plainly):
+                        with by_products:
+                            builder.store(builder.fadd(before, _quotient(builder, away, leak, inverse)), charged)
+                        with plainly, builder.if_else(builder.icmp_signed("==", how, how.type(0))) as (times, over):
+                            with times:
+                                builder.store(builder.fadd(before, builder.fmul(away, leak)), charged)
+                            with over:
+                                builder.store(builder.fadd(before, builder.fdiv(away, leak)), charged)
             h = builder.load(charged)
             fired = builder.fcmp_ordered(">=", h, limit)
             left = builder.select(soft, builder.fsub(h, limit), zeros)
