@@ -11,6 +11,7 @@ from core.schemas.run import RunState
 from core.schemas.workers import Activity, RunBrief, WaitingRuns, WorkerInfo
 from frontend.keys import Key
 from frontend.pages.runs import live
+from frontend.parts import pace
 
 NOW = "2026-01-01T00:00:00Z"
 
@@ -28,7 +29,7 @@ def activity(*, revision: int = 1, active: int = 1, held: RunBrief | None = None
 @pytest.fixture
 def clock(monkeypatch):
     clock = SimpleNamespace(now=1000.0)
-    monkeypatch.setattr(live.time, "monotonic", lambda: clock.now)
+    monkeypatch.setattr(pace.time, "monotonic", lambda: clock.now)
     return clock
 
 
@@ -51,7 +52,7 @@ def page(monkeypatch, clock):
     monkeypatch.setattr(live.st, "session_state", state.memory)
     monkeypatch.setattr(live.queue, "draw", state.panels.append)
 
-    def tick(now, *, redraws=True, after_s=live.POLL_S):
+    def tick(now, *, redraws=True, after_s=pace.POLL_S):
         clock.now += after_s
         state.looks.append(now)
         try:
@@ -87,7 +88,7 @@ def test_a_change_is_shown_within_ten_seconds_however_long_the_drawing_takes(pag
 
 
 def test_a_list_says_how_long_ago_things_were_by_the_minute(page):
-    assert not page.tick(activity(), after_s=live.OLD_S - 1)
+    assert not page.tick(activity(), after_s=pace.OLD_S - 1)
     assert page.tick(activity())
 
 

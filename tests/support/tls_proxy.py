@@ -68,19 +68,29 @@ def proxy(
             await asyncio.gather(_pass(reader, inner_writer), _pass(inner_reader, writer))
         writer.close()
 
-    async def begin() -> None:
-        await asyncio.start_server(serve, sock=listener, ssl=context, limit=LIMIT)
+    async def begin() -> asyncio.Server:
+        return await asyncio.start_server(serve, sock=listener, ssl=context, limit=LIMIT)
+
+    async def end(server: asyncio.Server) -> None:
+        """A browser keeps connections open: what still passes something on ends with the proxy."""
+        server.close()
+        passing = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in passing:
+            task.cancel()
+        await asyncio.gather(*passing, return_exceptions=True)
 
     thread = threading.Thread(
         target=loop.run_forever, daemon=True
     )  # the test's own thread may hold a loop of a browser's
     thread.start()
-    asyncio.run_coroutine_threadsafe(begin(), loop).result()
+    server = asyncio.run_coroutine_threadsafe(begin(), loop).result()
     try:
         yield
     finally:
+        asyncio.run_coroutine_threadsafe(end(server), loop).result(timeout=10)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(timeout=10)
+        loop.close()
 
 
 async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -16,8 +16,6 @@ from core.report.tables import csv_rows as tables
 from core.schemas.catalog import Catalog, DatasetInfo
 from core.schemas.pareto import Pareto, ParetoPoint
 from core.schemas.prices import Profile
-from core.schemas.run import RunState
-from core.schemas.runs import Run, RunPage
 from core.schemas.share import ShareTarget, ShareView
 from frontend.client.connection import api, part, plain
 from frontend.keys import Key
@@ -27,22 +25,21 @@ from frontend.pages.explore import controls as explore_controls
 from frontend.pages.explore import data as explore_data
 from frontend.pages.explore import saved as saved_views
 from frontend.pages.explore import table as explore_table
+from frontend.pages.explore import under_way
 from frontend.pages.explore.address import ALL
 from frontend.pages.explore.controls import Wanted
 from frontend.pages.explore.data import Asked
+from frontend.pages.explore.under_way import ACTIVE
 from frontend.parts import changes, first_visit, lens, sharing
-from frontend.parts import run_state as state
 from frontend.parts.chart_box import show
-from frontend.places import entitle, link, link_launch_on, link_run
+from frontend.parts.pace import Pace
+from frontend.places import entitle
 
-ACTIVE = [item.value for item in RunState if item.is_active]
-POLL_S = 2.0
-QUICK = "digits"  # the data set that the program comes with
-FEW = 2  # active runs shown above a plot that is there already
 NAMED = 4  # runs that enter or leave, by name; the others are counted
 
 
 def render() -> None:
+    pace, now = Pace(), api().activity()  # first: what is read after it is at least as new
     catalog, asked = api().catalog(), Asked()
     st.title("Explore")
     first_visit.draw(lambda limit: asked.newest(limit=limit))
@@ -63,8 +60,10 @@ def render() -> None:
         dataset = st.session_state[Key.EXPLORE_DATASET]
         where = {} if dataset == ALL else {"dataset": dataset}
         changes.watch(api().run_counts(**where), key=Key.EXPLORE_CHANGED, **where)
-    # Only a page with something under way asks again by itself.
-    st.fragment(run_every=POLL_S if active.items else None)(part(_picture))(catalog, asked, bool(active.items))
+    chosen_set = _info(catalog, explore_controls.wanted(catalog).dataset)
+    under_way.watch(now, active, pace, first=not loaded.points, dataset=chosen_set)
+    st.fragment(part(_picture))(catalog, asked)
+    pace.drawn()
     _share(explore_controls.wanted(catalog))
 
 
@@ -96,18 +95,13 @@ def _most_steps(loaded: explored.Runs) -> int:
     return min(max((point.time_steps for point in loaded.points), default=1), explore_address.MOST_STEPS)
 
 
-def _picture(catalog: Catalog, asked: Asked, polling: bool) -> None:
+def _picture(catalog: Catalog, asked: Asked) -> None:
     wanted = explore_controls.wanted(catalog)
-    active = asked.runs(state=ACTIVE, limit=5)
-    if polling and not active.items:
-        st.rerun()  # the last active run has ended: draw once more, without the clock
     runs = explore_data.load(
         catalog, asked, dataset=wanted.dataset, mode=wanted.lens.mode, steps=wanted.steps, archived=wanted.archived
     )
-    # Places for one box each, there also when it is not: a plot that moves down a place is drawn anew by the browser.
-    above, changed = st.empty(), st.empty()
-    with above:
-        _under_way(active, first=not runs.points, dataset=_info(catalog, wanted.dataset))
+    # A place for a box, there also when it is not: a plot that moves down a place is drawn anew by the browser.
+    changed = st.empty()
     if not runs.points and not runs.published:
         _meanwhile(catalog, wanted)
         return
@@ -185,56 +179,6 @@ def _changes(catalog: Catalog, asked: Asked, wanted: Wanted, points: Sequence[Pa
 
 def _info(catalog: Catalog, name: str) -> DatasetInfo | None:
     return next((info for info in catalog.datasets if info.name == name), None)
-
-
-def _begin(dataset: DatasetInfo | None) -> None:
-    """What is true of a data set without a result, and the way to the first one."""
-    with st.container(border=True, horizontal=True, vertical_alignment="center", key="explore_empty"):
-        if dataset is None:
-            st.markdown("No run of yours has finished yet. The first one, on Digits, takes about a minute.")
-            link("launch", "Launch a run")
-        elif dataset.ready:
-            about = " The first one takes about a minute." if dataset.name == QUICK else ""
-            st.markdown(f"No run of yours has finished on {plain(dataset.title)} yet.{about}")
-            link_launch_on(dataset.name, f"Launch a run on {plain(dataset.title)}")
-        elif dataset.trainable:
-            st.markdown(f"{plain(dataset.title)} is not on this machine yet, so nothing has been trained on it.")
-            link_launch_on(dataset.name, "See how to get it")
-        else:
-            st.markdown(
-                f"Networks for {plain(dataset.title)} can be counted here, but not trained: no point of your own will "
-                "appear. Launch shows their operations."
-            )
-            link_launch_on(dataset.name, "Count a network for it")
-        link("settings", "Images of your own")
-
-
-def _under_way(active: RunPage, *, first: bool, dataset: DatasetInfo | None) -> None:
-    if not active.items:
-        if first:
-            _begin(dataset)
-        return
-    with st.container(border=True, key="under_way"):
-        if first:
-            st.markdown("**Your first points are on their way.** They appear here by themselves.")
-        for run in active.items if first else _worked_on(active):
-            left, right = st.columns([1, 2.4], vertical_alignment="center")
-            with left:
-                link_run(run.id, state.source(run))
-            with right:
-                state.bar(run)
-        if hidden := active.total - (len(active.items) if first else min(FEW, len(active.items))):
-            st.caption(f"and {hidden} more")
-
-
-def _worked_on(active: RunPage) -> list[Run]:
-    """The newest of those that train, then of those that wait: the newest of all may be a long queue's end."""
-    found = list(active.items)
-    if active.total > len(found):
-        working = [state for state in ACTIVE if state != RunState.QUEUED.value]
-        found = [*api().runs(state=working, limit=FEW).items, *found]
-    each = {run.id: run for run in found}.values()
-    return sorted(each, key=lambda run: run.state is RunState.QUEUED)[:FEW]  # a stable sort: newest first
 
 
 def _explain(catalog: Catalog, pareto: Pareto, wanted: Wanted, profile: Profile) -> None:

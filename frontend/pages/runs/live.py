@@ -6,7 +6,6 @@ that a list shows: only then is the page drawn again. So an open tab costs next 
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import streamlit as st
@@ -17,37 +16,31 @@ from frontend.client.connection import api, part
 from frontend.keys import Key
 from frontend.pages.runs import queue
 from frontend.pages.runs import row as run_row
-
-POLL_S = 2.0
-IDLE_S = 8.0  # so that what began elsewhere is seen within ten seconds
-OLD_S = 60.0  # a list says how long ago things were, by the minute
-SHARE = 0.1  # of a core that drawing a page anew takes at most, while something changes all the time
+from frontend.parts.pace import IDLE_S, POLL_S, Pace
 
 
 class Rows:
     """The places of the runs in sight that may move, filled by whoever draws the list."""
 
     def __init__(self) -> None:
-        self._begun = self._drawn = time.monotonic()
+        self._pace = Pace()
         self._places: dict[str, tuple[Run, Any]] = {}
         self._moved: set[str] = set()
 
     def begin(self) -> None:
         """The list is drawn anew."""
-        self._begun = time.monotonic()
+        self._pace.begin()
         self._places.clear()
         self._moved.clear()
 
     def add(self, run: Run, place: Any) -> None:
         """`place` shows what the run does; nothing else may be in it."""
         self._places[run.id] = (run, place)
-        self._drawn = time.monotonic()
+        self._pace.drawn()
 
     def due(self, *, changed: bool) -> bool:
-        """Whether the list shall be drawn again: at a change, but not all the time, and when its words are old."""
-        now, took = time.monotonic(), self._drawn - self._begun
-        rest = min(took / SHARE, IDLE_S - POLL_S)
-        return now - self._drawn > (rest if changed else OLD_S)
+        """Whether the list shall be drawn again."""
+        return self._pace.due(changed=changed)
 
     def move(self, now: Activity) -> None:
         """Draw what is told of runs in sight. What was drawn here once is drawn again, or it would go."""
