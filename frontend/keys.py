@@ -26,6 +26,7 @@ class Key(StrEnum):
     EXPLORE_SHAPE = "explore_shape"
     EXPLORE_SEEDS = "explore_seeds"
     EXPLORE_STEPS = "explore_steps"
+    EXPLORE_AT_MOST = "explore_at_most"  # uJ
     EXPLORE_SURE = "explore_sure"
     EXPLORE_ADDRESS = "explore_address"  # the view as the address bar had it last
     EXPLORE_HYPERVOLUME = "explore_hypervolume"
@@ -170,6 +171,7 @@ class Key(StrEnum):
     COMPARE_CHART = "compare_chart_"
     COMPARE_FIGURES = "compare_figures"
 
+    AUDIT_SOURCE = "audit_source"
     AUDIT_TABLE = "audit_table"
     AUDIT_VERDICT = "audit_verdict"
     AUDIT_DATASET = "audit_dataset"

@@ -14,8 +14,8 @@ from backend.runs.listed import kept_answer
 from core.energy.profiles import profiles
 from core.errors import BadValue, BundleCorrupt, UnknownLayer, UnknownName
 from core.paper.own_table import content_audit
-from core.paper.tables import paper_audit_of
-from core.schemas.audit import Audit, MeasuredAudit
+from core.paper.sources import audit_of
+from core.schemas.audit import DEFAULT_SOURCE, Audit, MeasuredAudit
 from core.schemas.prices import DEFAULT_PROFILE
 
 router = APIRouter(tags=["catalog"])
@@ -27,9 +27,12 @@ TableName = Annotated[str, Query(min_length=1, max_length=100, pattern=r"^[^\x00
 
 
 @router.get("/audit", responses=may(UnknownName))
-def get_audit(dataset: str | None = None) -> Audit:
-    """Every printed figure of Kabir et al. with the arithmetic that confirms or contradicts it; one data set or all."""
-    return paper_audit_of(dataset)
+def get_audit(dataset: str | None = None, source: str = DEFAULT_SOURCE) -> Audit:
+    """Every figure of a source with the arithmetic that confirms or contradicts it; one data set or all.
+
+    `kabir`: the tables and the text of Kabir et al.; `lite-snn`: the released code of LitE-SNN.
+    """
+    return audit_of(source, dataset)
 
 
 @router.post("/audit", openapi_extra=CSV_BODY, responses=may(BadValue))

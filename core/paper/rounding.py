@@ -12,6 +12,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Literal
 
+from core.datasets.catalog import DATASETS
 from core.energy.profiles import profiles
 from core.schemas.audit import Audit, AuditFinding
 from core.schemas.prices import DEFAULT_PROFILE
@@ -202,7 +203,7 @@ def energy(row: Row, *, acs: Printed, macs: Printed, energy_mj: Printed) -> Audi
     return row.judged("energy", "mJ", energy_mj, recomputed, interval, sum_, note)
 
 
-def audit(source: str, findings: Iterable[AuditFinding]) -> Audit:
+def audit(source: str, findings: Iterable[AuditFinding], *, rule: str = RULE, profile: str = DEFAULT_PROFILE) -> Audit:
     """Findings with their totals."""
     findings = list(findings)
 
@@ -211,10 +212,19 @@ def audit(source: str, findings: Iterable[AuditFinding]) -> Audit:
 
     return Audit(
         source=source,
-        rule=RULE,
-        profile=DEFAULT_PROFILE,
+        rule=rule,
+        profile=profile,
         confirmed=how_many("confirmed"),
         contradicted=how_many("contradicted"),
         not_checkable=how_many("not checkable"),
         findings=findings,
     )
+
+
+def of_dataset(whole: Audit, dataset: str | None) -> Audit:
+    """The findings that touch a data set, or all. Raises UnknownName."""
+    if dataset is None:
+        return whole
+    name = DATASETS[dataset].name
+    found = (finding for finding in whole.findings if name in finding.datasets)
+    return audit(whole.source, found, rule=whole.rule, profile=whole.profile)

@@ -1,4 +1,4 @@
-"""What Kabir et al. say in words beside their tables: the statements as data, and the printed cells that they speak of."""
+"""What a source says in words: the statements as data; and the printed cells that those of Kabir et al. speak of."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ TEXT = "Text"  # the findings' table
 
 @dataclass(frozen=True, kw_only=True)
 class Statement:
-    """A sentence of the source in our words, with its figures as printed. `without`: networks that it leaves out."""
+    """A sentence of the source in our words, with its figures as printed. `without`: networks that it leaves out.
+
+    `table` is what its findings stand under.
+    """
 
     id: str
     check: str
@@ -28,12 +31,13 @@ class Statement:
     says: str
     printed: dict[str, str] = field(hash=False)
     without: tuple[str, ...] = ()
+    table: str = TEXT
 
     @property
     def row(self) -> Row:
         return Row(
-            id=f"text/{self.id}",
-            table=TEXT,
+            id=f"{self.table.lower()}/{self.id}",
+            table=self.table,
             model=self.model,
             datasets=self.datasets,
             place=self.place,
@@ -46,9 +50,14 @@ class Statement:
 
 @cache
 def statements() -> tuple[Statement, ...]:
-    """All of them, in the order in which they are shown."""
-    content = json.loads(files("core.paper").joinpath("prose.json").read_text(encoding="utf-8"))
-    return tuple(
+    """All of Kabir et al., in the order in which they are shown."""
+    return read("prose.json")[1]
+
+
+def read(name: str) -> tuple[str | None, tuple[Statement, ...]]:
+    """A file of statements: its source, where it names one, and what it says."""
+    content = json.loads(files("core.paper").joinpath(name).read_text(encoding="utf-8"))
+    return content.get("source"), tuple(
         Statement(**entry | {"datasets": tuple(entry["datasets"]), "without": tuple(entry.get("without", ()))})
         for entry in content["statements"]
     )

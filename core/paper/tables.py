@@ -29,6 +29,7 @@ from core.paper.rounding import (
     count_k,
     energy,
     figure,
+    of_dataset,
     prices,
 )
 from core.schemas.audit import Audit, AuditFinding
@@ -51,11 +52,7 @@ def paper_audit() -> Audit:
 
 def paper_audit_of(dataset: str | None) -> Audit:
     """The findings that touch a data set, or all. Raises UnknownName."""
-    whole = paper_audit()
-    if dataset is None:
-        return whole
-    name = DATASETS[dataset].name
-    return audit(whole.source, (finding for finding in whole.findings if name in finding.datasets))
+    return of_dataset(paper_audit(), dataset)
 
 
 def plan_of(model: str, dataset: str, definition: str | None = None) -> Plan:

@@ -9,6 +9,8 @@ from pydantic import Field
 from core.schemas.base import Frozen
 from core.schemas.sweep import Aggregate
 
+DEFAULT_SOURCE = "kabir"
+
 
 class AuditFinding(Frozen):
     """One printed figure and what the arithmetic says of it."""
@@ -38,7 +40,7 @@ class Audit(Frozen):
 
     source: str
     rule: str = Field(description="when a printed figure counts as confirmed")
-    profile: str
+    profile: str = Field(description="of the prices; none where nothing is priced")
     confirmed: int
     contradicted: int
     not_checkable: int

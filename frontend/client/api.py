@@ -416,12 +416,17 @@ class Client:
         return self._get(Pareto, "/pareto", dataset=dataset, mode=mode, profile=profile)
 
     def pareto_columns(
-        self, *, dataset: str, mode: str, profile: str, steps: int | None = None, archived: bool = False
-    ) -> ParetoColumns:
-        """The same as columns; with `steps` every run is stopped after so many of its time steps."""
+        self, *, dataset: str, mode: str, profile: str, steps: int | None = None, archived: bool = False,
+        at_most_pj: float | None = None, **times: float,
+    ) -> ParetoColumns:  # fmt: skip
+        """The same as columns; with `steps` every run is stopped after so many of its time steps.
+
+        With `at_most_pj` each is stopped where it is most accurate at no more energy than that; `times`: `ac`, `mac`, `memory`, as
+        of `compare`.
+        """
         return self._get_large(
             ParetoColumns, "/pareto", dataset=dataset, mode=mode, profile=profile, steps=steps, columns="true",
-            archived="true" if archived else None,
+            archived="true" if archived else None, at_most_pj=at_most_pj, **times,
         )  # fmt: skip
 
     def compare(
@@ -451,8 +456,8 @@ class Client:
 
     # the printed tables
 
-    def audit(self) -> Audit:
-        return self._get(Audit, "/audit")
+    def audit(self, source: str | None = None) -> Audit:
+        return self._get(Audit, "/audit", source=source)
 
     def audit_table(self, content: bytes, *, name: str) -> Audit:
         """Another paper's table: the content of a CSV file."""

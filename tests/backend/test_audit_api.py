@@ -8,6 +8,7 @@ from fastapi.testclient import TestClient
 from backend.store.models import RunRow
 from core.energy.modes import MODES
 from core.paper.own_table import content_audit
+from core.paper.sources import audit_of
 from core.paper.tables import paper_audit, paper_audit_of
 from core.schemas.audit import Audit, MeasuredAudit
 
@@ -25,6 +26,16 @@ def test_an_unknown_data_set_suggests_and_a_stranger_gets_nothing(client: TestCl
     assert (answer.status_code, answer.json()["code"]) == (422, "unknown-name")
     assert "cifar10" in answer.json()["fields"]["near"]
     assert client.get("/api/v1/audit", headers={"Authorization": "Bearer no"}).status_code == 401
+
+
+def test_a_second_source_is_asked_for_by_name_and_an_unknown_one_is_told_the_known(client: TestClient) -> None:
+    answer = client.get("/api/v1/audit?source=lite-snn")
+    assert answer.status_code == 200 and Audit.model_validate_json(answer.content) == audit_of("lite-snn")
+    part = client.get("/api/v1/audit?source=lite-snn&dataset=cifar100").json()["findings"]
+    assert {one["row"] for one in part} == {"search/halves", "retraining/hundred-classes"}
+    unknown = client.get("/api/v1/audit?source=nobody")
+    assert (unknown.status_code, unknown.json()["code"]) == (422, "unknown-name")
+    assert unknown.json()["detail"].endswith("Known: kabir, lite-snn.")
 
 
 def test_a_table_of_ones_own_is_judged_by_the_same_rule(client: TestClient) -> None:

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from core.cli.main import main
+from core.paper.sources import audit_of
 from core.paper.tables import paper_audit
 from core.schemas.audit import Audit
 
@@ -44,6 +45,18 @@ def test_the_text_is_told_with_its_place_once_a_table_of_verdicts(audit, monkeyp
     assert "Text, thesis, abstract: gain in" in out
     assert out.count("Said: The energy of a spiking network is that of its ACs") == 2  # contradicted, confirmed
     assert "Text, paper, abstract: both against one CNN. Said: SNN-SqueezeNet-P is 1 %" in " ".join(out.split())
+
+
+def test_another_source_by_name(audit, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "400")
+    code, out, _ = audit("--of", "lite-snn")
+    assert code == 0 and "Said: Half of the training images are for" in out and "Prices: none." in out
+    code, out, _ = audit("--of", "lite-snn", "--json")
+    assert code == 0 and Audit.model_validate_json(out) == audit_of("lite-snn")
+    code, _, err = audit("--of", "nobody")
+    assert code == 1 and "Known: kabir, lite-snn." in err
+    code, _, err = audit("--of", "lite-snn", "--csv", str(tmp_path / "mine.csv"))
+    assert code == 1 and "--of is 'lite-snn'; it must be left out beside --csv" in err
 
 
 def test_a_table_of_ones_own(audit, tmp_path, monkeypatch):

@@ -253,7 +253,7 @@ def test_a_sentence_marks_no_point_of_a_plot():
 
 
 def test_the_page_of_the_docs_has_every_statement_with_its_place_and_verdicts():
-    page = (Path(__file__).parents[2] / "docs" / "audit.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "audit.md").read_text(encoding="utf-8").partition("## LitE-SNN")[0]
     for said in statements.statements():
         verdicts = Counter(one.verdict for one in CHECKS[said.check](said))
         told = ", ".join(

@@ -6,12 +6,14 @@ import json
 
 from core.analysis.aggregate import aggregate
 from core.paper.beside import MODES_BESIDE
+from core.paper.sources import SOURCES as KNOWN
 from core.paper.tables import paper_audit
 from core.report.charts.audit_entries import entries
 from core.schemas.audit import MeasuredAudit, MeasuredMode, MeasuredPrint
 from frontend.client.api import Client
 from frontend.keys import Key
 from frontend.pages.audit.list import PAGE_SIZE, by_weight
+from frontend.pages.audit.page import SOURCES
 
 
 def rows_of(table):
@@ -53,6 +55,22 @@ def test_the_text_stands_beside_the_tables_with_its_arithmetic_and_leaves_as_lat
     page.pills(key=Key.AUDIT_VERDICT).set_value("not checkable").run()
     kept = [row for row in rows_of("Text") if row.count("not checkable")]
     assert f"{len(kept)} sentences" in words(page) and len(kept) == 3
+
+
+def test_the_second_source_says_what_is_not_at_hand_and_shows_its_own_sentences(visit, words):
+    page = visit("audit")
+    page.segmented_control(key=Key.AUDIT_TABLE).set_value("Table 3").run()
+    page.segmented_control(key=Key.AUDIT_SOURCE).set_value("lite-snn").run()
+    said = words(page)
+    assert "no figure of them is filled in or judged" in said and "Reproduce this row" not in said
+    assert "Drawn of the other half: 0, not 25,000" in said and "6 sentences" in said
+    assert page.segmented_control(key=Key.AUDIT_TABLE).value == "Search"
+    page.segmented_control(key=Key.AUDIT_TABLE).set_value("Sizes").run()
+    assert "15,603,120" in words(page) and not page.get("plotly_chart")
+    page.session_state[Key.AUDIT_EXPORT] = True
+    page.run()
+    assert "2,367,023 bytes" in page.code[0].value
+    assert set(SOURCES) == set(KNOWN)
 
 
 def test_another_page_shows_other_rows(visit, words):

@@ -8,18 +8,21 @@ from pathlib import Path
 import typer
 
 from core.cli.console import print_json
-from core.schemas.audit import Audit, AuditFinding
+from core.errors import BadValue
+from core.schemas.audit import DEFAULT_SOURCE, Audit, AuditFinding
 
 
 def audit(
     table: Path | None = typer.Option(
         None, "--csv", metavar="FILE", help="A table of your own instead of the paper's."
     ),
+    source: str = typer.Option(DEFAULT_SOURCE, "--of", metavar="SOURCE", help="kabir or lite-snn."),
     as_json: bool = typer.Option(False, "--json", help="Print every finding as JSON."),
 ) -> None:
     """Recompute printed figures: each is confirmed, contradicted or not checkable, with the arithmetic.
 
-    Without FILE: tables 1 to 3 of Kabir et al., arXiv:2602.09717, and what their text says of them.
+    Without FILE: tables 1 to 3 of Kabir et al., arXiv:2602.09717, and what their text says of them; or, with --of lite-snn,
+    what the released code of LitE-SNN (Liu et al., arXiv:2401.14652) says of its search, its training and its networks' sizes.
 
     FILE has commas, decimal points and a header of these columns: model; ac, ac_k or ac_m and mac, mac_k or mac_m
     (operations per inference, in ones, thousands or millions); energy_mj, energy_uj or energy_nj; and, if you like,
@@ -27,9 +30,11 @@ def audit(
     4.6 pJ a MAC. Write the digits that were printed: the last one says how far a figure is rounded.
     """
     if table is None:
-        from core.paper.tables import paper_audit
+        from core.paper.sources import audit_of
 
-        result = paper_audit()
+        result = audit_of(source)
+    elif source != DEFAULT_SOURCE:
+        raise BadValue(field="--of", value=source, expected="left out beside --csv, which brings a table of its own")
     else:
         from core.paper.own_table import table_audit
 

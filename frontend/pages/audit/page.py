@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from core.report.charts.audit_entries import Entry, entries
-from core.schemas.audit import Audit
+from core.schemas.audit import DEFAULT_SOURCE, Audit
 from frontend.client.connection import api
 from frontend.keys import Key
 from frontend.pages.audit import list as audit_list
@@ -13,6 +13,8 @@ from frontend.pages.audit import upload as audit_upload
 
 OWN = "A table of yours"
 SOURCE = "printed: Kabir et al., arXiv:2602.09717"
+#: Each source that the API knows, for people.
+SOURCES = {DEFAULT_SOURCE: "Kabir et al., printed tables", "lite-snn": "LitE-SNN, released code"}
 OF_TABLES = (
     "Every figure that the paper prints, recomputed from the row's other figures and from the network itself, and "
     "measured by training it. Unfold a verdict to see the arithmetic."
@@ -21,11 +23,20 @@ OF_TEXT = (
     "What the paper, the thesis behind it and its authors' README say of their own tables, in our words, held against those "
     "tables; and cells that cannot be meant as they are printed."
 )
+OF_CODE = (
+    "What the released code of LitE-SNN (Liu et al., IJCAI 2024) and its README say, in our words, held against arithmetic on that "
+    "code and its two architectures. The result tables of the paper are not at hand: no figure of them is filled in or judged here."
+)
 
 
 def render() -> None:
     st.title("Audit")
-    audit = api().audit()
+    source = st.segmented_control(
+        "Source", list(SOURCES), default=DEFAULT_SOURCE, required=True, key=Key.AUDIT_SOURCE, on_change=_other_source,
+        persist_state="session", format_func=SOURCES.__getitem__,
+    )  # fmt: skip
+    ours = source == DEFAULT_SOURCE  # whose networks can be trained here as its rows
+    audit = api().audit(source)
     printed = list(dict.fromkeys(finding.table for finding in audit.findings))
     table = st.segmented_control(
         "Table", [*printed, OWN], default=printed[0], required=True, key=Key.AUDIT_TABLE, on_change=_afresh,
@@ -35,10 +46,11 @@ def render() -> None:
         _own()
         return
     said = any(finding.statement for finding in audit.findings if finding.table == table)
-    st.markdown(OF_TEXT if said else OF_TABLES)
-    rows = [entry for entry in entries(audit, api().measured_audit().measured) if entry.table == table]
-    name = table.lower().replace(" ", "")
-    _show(audit, rows, source=f"{SOURCE}, {table.lower()}", name=name, ours=True)
+    st.markdown((OF_TEXT if said else OF_TABLES) if ours else OF_CODE)
+    measured = api().measured_audit().measured if ours else ()
+    rows = [entry for entry in entries(audit, measured) if entry.table == table]
+    name = table.lower().replace(" ", "") if ours else f"{source}-{table.lower()}"
+    _show(audit, rows, source=f"{SOURCE}, {table.lower()}", name=name, ours=ours)
 
 
 def _own() -> None:
@@ -56,6 +68,12 @@ def _show(audit: Audit, rows: list[Entry], *, source: str, name: str, ours: bool
         audit_list.picture(shown, titles, source=source, name=name)
     audit_list.cards(shown, titles, ours=ours)
     audit_list.exports(audit, shown, titles, name=name)
+
+
+def _other_source() -> None:
+    """Another source: its first table."""
+    st.session_state.pop(Key.AUDIT_TABLE, None)
+    _afresh()
 
 
 def _afresh() -> None:
