@@ -25,6 +25,17 @@ every_definition = pytest.mark.parametrize(
     ("backbone", "definition"), [(name, which) for name, entry in BACKBONES.items() for which in entry.definitions]
 )
 every_kind = pytest.mark.parametrize("kind", list(Kind))
+#: A twin differs in its activations alone: of CNNs, one with pools and one with gates show what the others would.
+every_network = pytest.mark.parametrize(
+    ("backbone", "kind"),
+    [
+        pytest.param(
+            name, kind, marks=[] if kind is Kind.SNN or name in ("squeezenet", "mixnet") else pytest.mark.exhaustive
+        )
+        for name in BACKBONES
+        for kind in Kind
+    ],
+)
 
 
 def make_plan(backbone, mask=None, *, definition="small", side=16, classes=10):
@@ -166,8 +177,7 @@ def operations_by_convolution(x, node):
     return out.sum((1, 2, 3))
 
 
-@every_kind
-@every_backbone
+@every_network
 def test_the_counter_equals_a_float64_count_over_what_each_layer_saw(backbone, kind):
     # float64: the kernels and plain torch must not round a value to different sides of a threshold
     network = randomise(make(make_plan(backbone), kind=kind, dtype=torch.float64))
@@ -199,8 +209,7 @@ def test_the_counter_equals_a_float64_count_over_what_each_layer_saw(backbone, k
     assert all(np.array_equal(ops[:, names.index(name)].T, rows) for name, rows in seen.items())
 
 
-@every_kind
-@every_backbone
+@every_network
 @pytest.mark.parametrize("training", [True, False])
 def test_fused_and_plain_networks_agree_and_every_gradient_is_finite(backbone, kind, training):
     plan = make_plan(backbone)
@@ -220,8 +229,7 @@ def test_fused_and_plain_networks_agree_and_every_gradient_is_finite(backbone, k
         torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-10, msg=name)
 
 
-@every_kind
-@every_backbone
+@every_network
 def test_a_few_steps_on_digits_bring_the_loss_down(backbone, kind):
     spec = DATASETS["digits"]
     dataset = spec.reader.load(spec, None)

@@ -41,7 +41,7 @@ def until(what: str | Callable[[], str], true: Callable[[], object], *, timeout_
     while time.monotonic() < deadline:
         if value := true():
             return value
-        time.sleep(0.05)
+        time.sleep(0.1)  # a look is a query, and costs as much as a step of these runs
     raise AssertionError(f"not within {timeout_s} s: {what if isinstance(what, str) else what()}")
 
 

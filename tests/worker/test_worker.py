@@ -43,7 +43,7 @@ def test_a_cancelled_run_is_cancelled_only_when_its_process_is_gone(busy_site, t
 
 
 def test_a_killed_workers_run_resumes_and_ends_as_if_nothing_had_happened(site, tools):
-    config = {**tools.tiny, "training__max_epochs": 10}
+    config = {**tools.tiny, "training__max_epochs": 20}
     worker = site.start_worker()
     killed = site.submit(seed=3, **config)
     site.wait_epoch(killed, 2)
@@ -67,7 +67,7 @@ def test_a_killed_workers_run_resumes_and_ends_as_if_nothing_had_happened(site, 
 
     assert weights(killed) == weights(whole)
     metrics = site.context.artifacts.bundle(killed).metrics()
-    assert metrics.epoch == list(range(1, 11))
+    assert metrics.epoch == list(range(1, 21))
     assert metrics.train_loss == site.context.artifacts.bundle(whole).metrics().train_loss
 
 
