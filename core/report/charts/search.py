@@ -43,7 +43,7 @@ def steps(found: SearchFound, *, source: str = "") -> go.Figure:
     chart = go.Figure(
         go.Heatmap(
             x=[epoch.epoch for epoch in epochs], y=list(range(1, found.time_steps + 1)), z=list(zip(*columns, strict=True)),
-            colorscale=theme.scale(theme.BLUE), zmin=0, colorbar={"title": {"text": "q"}, "thickness": 12},
+            colorscale=theme.scale(theme.BLUE), zmin=0, zmax=max(map(max, columns)), colorbar={"title": {"text": "q"}, "thickness": 12},
             hovertemplate="epoch %{x}, T = %{y}: q = %{z:.4f}<extra></extra>",
         )
     )  # fmt: skip
