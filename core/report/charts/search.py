@@ -141,7 +141,7 @@ def cell(found: SearchFound, *, source: str = "") -> go.Figure:
             )  # fmt: skip
     chart.add_scatter(
         x=[x for x, _ in _PLACES.values()], y=[y for _, y in _PLACES.values()], text=names, mode="markers+text",
-        textposition="top center", marker={"size": 16, "color": theme.ORANGE}, hoverinfo="skip", showlegend=False,
+        textposition=["top center" if y > 0.5 else "bottom center" for _, y in _PLACES.values()], marker={"size": 16, "color": theme.ORANGE}, hoverinfo="skip", showlegend=False,
     )  # fmt: skip
     chart.update_xaxes(visible=False, range=[-0.5, 3.4]).update_yaxes(visible=False, range=[-0.25, 1.35])
     caption = [f"decoded now: {epoch.decoded.cell}", "width: weight among the edges of a node, in sum 1", source]
