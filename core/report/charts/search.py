@@ -15,7 +15,7 @@ from core.schemas.search import SearchEpoch, SearchFound
 COLOURS = (theme.BLUE, theme.ORANGE, theme.GREEN, theme.VERMILION, theme.SKY, theme.PURPLE, theme.NEUTRAL, "#999933")
 TERMS = {"cross_entropy": "cross-entropy", "size": "size", "bit_synops": "Bit-SynOps"}
 _TERM_COLOURS = {"cross_entropy": theme.BLUE, "size": theme.ORANGE, "bit_synops": theme.GREEN}
-_PANEL_PX = 110
+_PANEL_PX, _GAP_PX = 110, 36
 #: Of the graph of a cell: the two cells before, then its nodes, from left to right, at heights that keep lines apart.
 _PLACES = {"two cells before": (0.0, 1.0), "cell before": (0.0, 0.0), "node 1": (1.0, 0.8), "node 2": (2.0, 0.2)}
 _PLACES |= {"node 3": (3.0, 0.8)}
@@ -43,7 +43,7 @@ def steps(found: SearchFound, *, source: str = "") -> go.Figure:
     chart = go.Figure(
         go.Heatmap(
             x=[epoch.epoch for epoch in epochs], y=list(range(1, found.time_steps + 1)), z=list(zip(*columns, strict=True)),
-            colorscale=theme.scale(theme.BLUE), zmin=0, colorbar={"title": {"text": "q"}, "thickness": 12},
+            colorscale=theme.scale(theme.BLUE), zmin=0, zmax=max(map(max, columns)), colorbar={"title": {"text": "q"}, "thickness": 12},
             hovertemplate="epoch %{x}, T = %{y}: q = %{z:.4f}<extra></extra>",
         )
     )  # fmt: skip
@@ -52,7 +52,7 @@ def steps(found: SearchFound, *, source: str = "") -> go.Figure:
         name="decoded", line={"color": theme.VERMILION, "width": 2}, marker={"size": 5},
         hovertemplate="epoch %{x}: T = %{y} would be decoded<extra></extra>",
     )  # fmt: skip
-    chart.update_xaxes(title_text="epoch", nticks=8)
+    chart.update_xaxes(title_text="epoch", **_whole(found))
     chart.update_yaxes(title_text="T", dtick=1)
     caption = ["probability q of each number of steps, q = softmax(psi)", "the line: what would be decoded", source]
     return theme.frame(chart, name="search-steps", title="Time steps", caption=caption, height=240, legend=False)
@@ -62,10 +62,9 @@ def bits(found: SearchFound, *, source: str = "") -> go.Figure:
     """Stacked shares of the candidates over the epochs, a panel a block."""
     n = len(found.blocks)
     titles = [_decoded(found, block) for block in found.blocks]
-    gap = min(0.28, 0.5 / n)
-    chart = make_subplots(
-        rows=n, cols=1, shared_xaxes=True, vertical_spacing=gap / max(1, n - 1) * 2, subplot_titles=titles
-    )
+    spacing = _GAP_PX / (_PANEL_PX * n)
+    chart = make_subplots(rows=n, cols=1, shared_xaxes=True, vertical_spacing=spacing, subplot_titles=titles)
+    chart.update_annotations(font_size=12)
     epochs = [epoch.epoch for epoch in found.epochs]
     for row in range(n):
         for place, candidate in enumerate(found.search.candidates):
@@ -77,11 +76,16 @@ def bits(found: SearchFound, *, source: str = "") -> go.Figure:
             )  # fmt: skip
     chart.update_layout(barmode="stack", bargap=0.1)
     chart.update_yaxes(range=[0, 1], tickvals=[0, 0.5, 1])
-    chart.update_xaxes(title_text="epoch", nticks=8, row=n, col=1)
+    chart.update_xaxes(**_whole(found)).update_xaxes(title_text="epoch", row=n, col=1)
     caption = ["probability of each number of bits, a panel a block", source]
     return theme.frame(
         chart, name="search-bits", title="Bits of each block", caption=caption, height=90 + _PANEL_PX * n, above=18
     )
+
+
+def _whole(found: SearchFound) -> dict[str, object]:
+    """An axis of epochs: no halves between few of them."""
+    return {"tickmode": "linear", "tick0": 1, "dtick": 1} if len(found.epochs) < 9 else {"nticks": 8}
 
 
 def _decoded(found: SearchFound, block: str) -> str:
@@ -108,7 +112,7 @@ def terms(found: SearchFound, *, source: str = "") -> go.Figure:
             hovertemplate=f"epoch %{{x}}, {TERMS.get(name, name)}: %{{y:.3g}}, %{{customdata:.3g}} % of the loss<extra></extra>",
         )  # fmt: skip
     chart.update_yaxes(type="log", title_text="term of the loss", exponentformat="power")
-    chart.update_xaxes(title_text="epoch", nticks=8)
+    chart.update_xaxes(title_text="epoch", **_whole(found))
     last = found.epochs[-1].shares
     caption = [
         "of the last epoch's loss: " + ", ".join(f"{TERMS.get(n, n)} {100 * share:.3g} %" for n, share in last.items()),
@@ -137,7 +141,7 @@ def cell(found: SearchFound, *, source: str = "") -> go.Figure:
             )  # fmt: skip
     chart.add_scatter(
         x=[x for x, _ in _PLACES.values()], y=[y for _, y in _PLACES.values()], text=names, mode="markers+text",
-        textposition="top center", marker={"size": 16, "color": theme.ORANGE}, hoverinfo="skip", showlegend=False,
+        textposition=["top center" if y > 0.5 else "bottom center" for _, y in _PLACES.values()], marker={"size": 16, "color": theme.ORANGE}, hoverinfo="skip", showlegend=False,
     )  # fmt: skip
     chart.update_xaxes(visible=False, range=[-0.5, 3.4]).update_yaxes(visible=False, range=[-0.25, 1.35])
     caption = [f"decoded now: {epoch.decoded.cell}", "width: weight among the edges of a node, in sum 1", source]
