@@ -62,7 +62,7 @@ def render() -> None:
     if not active.items:
         dataset = st.session_state[Key.EXPLORE_DATASET]
         where = {} if dataset == ALL else {"dataset": dataset}
-        changes.watch(api().run_counts(**where), key=Key.EXPLORE_CHANGED, **where)
+        changes.watch(api().run_counts(**where), api().activity().revision, key=Key.EXPLORE_CHANGED, **where)
     # Only a page with something under way asks again by itself.
     st.fragment(run_every=POLL_S if active.items else None)(part(_picture))(catalog, asked, bool(active.items))
     _share(explore_controls.wanted(catalog))
