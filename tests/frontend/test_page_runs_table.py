@@ -60,6 +60,18 @@ def test_what_changed_elsewhere_is_said_and_shown_when_asked_for(stack, visit, w
     assert stack.client.run(new.id).state is RunState.QUEUED
 
 
+def test_a_name_given_elsewhere_is_said_and_shown_when_asked_for(stack, visit, words):
+    run = stack.queued("snn", seed=78)
+    page = visit("runs")
+    stack.client.change(run.id, RunChange(name="renamed elsewhere"))
+    page.session_state[Key.RUNS_CHOSEN] = {"some": "run"}  # a choice keeps the rows where they are
+    page.run()
+    assert "Runs were changed since this was drawn" in words(page).replace("**", "")
+    assert "renamed elsewhere" not in set(table_of(page)["run"])
+    page.button(key=Key.RUNS_TABLE.of("changed")).click().run()
+    assert "renamed elsewhere" in set(table_of(page)["run"]) and "since this was drawn" not in words(page)
+
+
 def test_an_archived_run_is_left_out_until_it_is_asked_for(stack, visit):
     run = stack.succeeded("snn")
     stack.client.change(run.id, RunChange(name="put away"))

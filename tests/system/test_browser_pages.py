@@ -96,7 +96,7 @@ DRAWING = ("explore", "launch", "run", "compare", "audit", "tryit")
 
 
 #: How each page is looked at; every second one the other way round, so that it opens as the one before was left.
-SIGHTS = [(1440, "light"), (400, "light"), (400, "dark"), (1440, "dark")]
+SIGHTS = [(1280, "light"), (400, "light"), (400, "dark"), (1280, "dark")]
 #: The numbers along the axes are there, and in this colour.
 AXES = """colour => {
     const numbers = [...document.querySelectorAll('.js-plotly-plot :is(.xtick, .ytick) text')];

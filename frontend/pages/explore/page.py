@@ -59,7 +59,7 @@ def render() -> None:
     if not active.items:
         dataset = st.session_state[Key.EXPLORE_DATASET]
         where = {} if dataset == ALL else {"dataset": dataset}
-        changes.watch(api().run_counts(**where), key=Key.EXPLORE_CHANGED, **where)
+        changes.watch(api().run_counts(**where), now.revision, key=Key.EXPLORE_CHANGED, **where)
     chosen_set = _info(catalog, explore_controls.wanted(catalog).dataset)
     under_way.watch(now, active, pace, first=not loaded.points, dataset=chosen_set)
     st.fragment(part(_picture))(catalog, asked)

@@ -35,6 +35,7 @@ class Kept(NamedTuple):
     asked: tuple
     turn: int
     counts: RunCounts
+    revision: int  # of all runs, when these were read
     rows: RunColumns
     read: int  # how often rows were read: another reading has other rows in the same places
 
@@ -42,7 +43,7 @@ class Kept(NamedTuple):
 def draw(filters: dict[str, Any], priced: Lens, *, sweeps: dict[str, str]) -> bool:
     """Whether there is a run to show."""
     kept = _kept(filters, priced)
-    changes.watch(kept.counts, key=Key.RUNS_TABLE.of("changed"), on_show=refresh, **filters)
+    changes.watch(kept.counts, kept.revision, key=Key.RUNS_TABLE.of("changed"), on_show=refresh, **filters)
     if not kept.rows.n:
         return False
     _controls(kept.rows)
@@ -66,11 +67,13 @@ def _kept(filters: dict[str, Any], priced: Lens) -> Kept:
     memory = st.session_state
     asked = (repr(sorted(filters.items())), priced.mode, priced.profile)
     turn, known = memory.get(Key.RUNS_TURN, 0), memory.get(Key.RUNS_KEPT)
+    revision = api().activity().revision  # before the rows, which are then as new at least
     counts = api().run_counts(**filters)
-    if known is not None and (known.asked, known.turn) == (asked, turn) and (counts == known.counts or bulk.chosen()):
+    same = known is not None and (known.asked, known.turn) == (asked, turn)
+    if same and ((counts, revision) == (known.counts, known.revision) or bulk.chosen()):
         return known
     rows = api().run_columns(mode=priced.mode, profile=priced.profile, **filters)
-    memory[Key.RUNS_KEPT] = Kept(asked, turn, counts, rows, 1 if known is None else known.read + 1)
+    memory[Key.RUNS_KEPT] = Kept(asked, turn, counts, revision, rows, 1 if known is None else known.read + 1)
     return memory[Key.RUNS_KEPT]
 
 
