@@ -48,6 +48,7 @@ class Comparison:
     load_before: float
     versions: dict[str, str]
     results: tuple[Result, ...]
+    unit: str = "images"  # what a second of a result is counted in
 
 
 def _serve(pipe: Connection, factory: Factory, threads: int, warm_up: int, options: dict[str, Any]) -> None:
@@ -110,7 +111,9 @@ def compare(
     return compared(title, times, images=images, threads=threads, load=load, **options)
 
 
-def in_turn(title: str, calls: dict[str, Callable[[], Any]], *, images: int, rounds: int, **options: Any) -> Comparison:
+def in_turn(
+    title: str, calls: dict[str, Callable[[], Any]], *, images: int, rounds: int, unit: str = "images", **options: Any
+) -> Comparison:
     """As `compare`, of calls in this process on one thread, by the processor's time: for a machine that is not quiet."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     times: dict[str, list[float]] = {name: [] for name in calls}
@@ -121,12 +124,12 @@ def in_turn(title: str, calls: dict[str, Callable[[], Any]], *, images: int, rou
             start = time.process_time()
             calls[name]()
             times[name].append(time.process_time() - start)
-    return compared(title, times, images=images, threads=1, load=load, **options)
+    return compared(title, times, images=images, threads=1, load=load, unit=unit, **options)
 
 
 def compared(
-    title: str, times: dict[str, list[float]], *, images: int, threads: int, load: float, **options: Any
-) -> Comparison:
+    title: str, times: dict[str, list[float]], *, images: int, threads: int, load: float, unit: str = "images", **options: Any
+) -> Comparison:  # fmt: skip
     """The first contender against each, from the seconds of its rounds."""
     base = next(iter(times.values()))
     results = []
@@ -153,6 +156,7 @@ def compared(
         load_before=load,
         versions={"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         results=tuple(results),
+        unit=unit,
     )
 
 
@@ -171,7 +175,7 @@ def report(comparisons: list[Comparison], *, as_json: bool) -> None:
         for result in comparison.results:
             low, high = result.speed_ratio_quartiles
             print(
-                f"  {result.name:<24}{result.images_per_s:>9.1f} images/s   "
+                f"  {result.name:<24}{result.images_per_s:>9.1f} {comparison.unit}/s   "
                 f"median {result.median_s * 1e3:8.1f} ms   x{result.speed_ratio:.3f} (quartiles {low:.3f} to {high:.3f})"
             )
 

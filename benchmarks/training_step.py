@@ -1,86 +1,86 @@
-"""How many times faster than SpikingJelly's multi-step mode is our training step of the spiking SqueezeNet on a CPU?
+"""How many times faster than others is our training step of the spiking SqueezeNet on a CPU, and how near to its bound?
 
-Both networks start from the same weights, see the same images and labels, run T = 4 steps in training mode,
-take cross-entropy of the time-averaged output, and step Adam. SpikingJelly's is written as its tutorial does
-(step_mode="m", reset_net after each batch, torch's default Adam); ours is what the trainer runs.
+In turn: ours, as the trainer runs it; SpikingJelly's multi-step mode; snnTorch's loop, where it is installed; the network's
+dense convolutions alone, which no exact way of training with dense convolutions undercuts; ours with neurons that
+count. First ours and SpikingJelly's must give the same outputs and gradients. Last come the goals beside what was
+measured.
 
-    python -m benchmarks.training_step [--small] [--json] [--rounds N] [--threads N] [--batch N ...]
+    python -m benchmarks.training_step [--small] [--json] [--rounds N] [--threads N] [--batch N ...] [--compiled]
+
+`--compiled` adds SpikingJelly under torch.compile: minutes of compiling for each batch size, and a C++ compiler.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import argparse
+from importlib.util import find_spec
 
-from benchmarks.harness import run_from_shell
+from benchmarks import training_contenders as contenders
+from benchmarks.harness import Comparison, compare, report
 
-N_CLASSES, SIDE = 10, 32
-
-
-def _parts(batch: int, steps: int):
-    import torch
-
-    from core.backbones.catalog import parse_mask, plan_for
-    from core.engine.network import Network
-    from core.schemas.run import RunConfig
-
-    mask = parse_mask("squeezenet", "Full")
-    plan = plan_for(backbone="squeezenet", mask=mask, input_shape=(3, SIDE, SIDE), n_classes=N_CLASSES)
-    config = RunConfig(mask=mask, kind="snn", dataset="cifar10", time_steps=steps)
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(batch, 3, SIDE, SIDE, generator=generator)
-    labels = torch.randint(0, N_CLASSES, (batch,), generator=generator)
-    return Network(plan, config), x, labels
+STEPS, BATCHES = 4, (8, 32, 128)
+OURS, JELLY, COMPILED, TORCH = "spikefront", "SpikingJelly multi-step", "SpikingJelly compiled", "snnTorch's loop"
+DENSE, COUNTS = "its dense convolutions", "spikefront, counts"
+#: Of each: what is asked for, the goal, and whether ours is to be faster by it, or the other faster than ours.
+GOALS = (
+    (JELLY, "against SpikingJelly multi-step", 4.5, True),
+    (COMPILED, "against it compiled", 1.8, True),
+    (TORCH, "against snnTorch's loop", 5.0, True),
+    (DENSE, "against its dense convolutions alone", 0.75, True),
+    (COUNTS, "counts against spikes", 3.0, False),
+)
+SAVED_GOAL = 0.2
 
 
-def spikefront(batch: int, steps: int) -> Callable[[], None]:
-    """Our network with the fused Adam."""
-    import torch
-    from torch.nn import functional as F
-
-    from core.host.malloc import keep_freed_memory
-
-    keep_freed_memory()
-    network, x, labels = _parts(batch, steps)
-    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3, fused=True)
-
-    def step() -> None:
-        optimizer.zero_grad()
-        F.cross_entropy(network(x).mean(0), labels).backward()
-        optimizer.step()
-
-    return step
-
-
-def spikingjelly(batch: int, steps: int) -> Callable[[], None]:
-    """SpikingJelly's multi-step mode."""
-    import torch
-    from spikingjelly.activation_based import functional
-    from torch.nn import functional as F
-
-    from core.oracles.spikingjelly_counts import SpikingSqueezeNet
-
-    ours, x, labels = _parts(batch, steps)
-    config = ours.config
-    network = SpikingSqueezeNet(mask=config.mask, channels=3, n_classes=N_CLASSES, steps=steps, lif=config.neuron)
-    network.load_state_dict(ours.state_dict())
-    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
-
-    def step() -> None:
-        optimizer.zero_grad()
-        F.cross_entropy(network(x).mean(0), labels).backward()
-        optimizer.step()
-        functional.reset_net(network)
-
-    return step
+def told(found: Comparison, saved: float) -> list[str]:
+    """A line for each goal."""
+    results = {result.name: result for result in found.results}
+    lines = [f"batch {found.options['batch']}: {'':<38}measured (quartiles)   goal"]
+    for name, title, goal, is_ours in GOALS:
+        if name not in results:
+            lines.append(f"  {title:<44}unmeasured             >= {goal}")
+            continue
+        ratio, (low, high) = results[name].speed_ratio, results[name].speed_ratio_quartiles
+        if is_ours:
+            ratio, low, high = 1 / ratio, 1 / high, 1 / low
+        lines.append(f"  {title:<44}{ratio:.2f} ({low:.2f} to {high:.2f})    >= {goal}")
+    lines.append(f"  {'saved bytes an image over SpikingJelly':<44}{saved:.2f}                   <= {SAVED_GOAL}")
+    return lines
 
 
 def main() -> None:
-    run_from_shell(
-        "Training step of SNN-SqueezeNet, 32x32",
-        {"SpikingJelly multi-step": spikingjelly, "spikefront": spikefront},
-        doc=__doc__,
-        batches=(8, 32),
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--small", action="store_true", help=f"batch {BATCHES[0]} only, few rounds")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--batch", type=int, nargs="+")
+    parser.add_argument("--compiled", action="store_true", help="SpikingJelly under torch.compile too: minutes more")
+    arguments = parser.parse_args()
+    taking_part = {OURS: contenders.spikefront, JELLY: contenders.spikingjelly, DENSE: contenders.dense}
+    taking_part |= {COUNTS: contenders.counts}
+    if find_spec("snntorch") is not None:
+        taking_part |= {TORCH: contenders.snntorch}
+    if arguments.compiled:
+        taking_part |= {COMPILED: contenders.spikingjelly_compiled}
+    made: list[Comparison] = []
+    for batch in arguments.batch or (BATCHES[:1] if arguments.small else BATCHES):
+        same, saved = contenders.check(batch, STEPS)
+        found = compare(
+            "Training step of SNN-SqueezeNet, 32x32",
+            taking_part,
+            images=batch,
+            rounds=arguments.rounds or (5 if arguments.small else 30 if batch < 128 else 9),
+            threads=arguments.threads,
+            batch=batch,
+            steps=STEPS,
+        )
+        made.append(found)
+        if not arguments.json:
+            report([found], as_json=False)
+            print("\n".join((f"  {same}", *told(found, saved))), flush=True)
+    if arguments.json:
+        report(made, as_json=True)
 
 
 if __name__ == "__main__":

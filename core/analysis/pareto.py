@@ -1,4 +1,4 @@
-"""Pareto fronts of two objectives: a cost to keep low and a value to keep high."""
+"""Pareto fronts: one cost or two to keep low, and a value to keep high."""
 
 from __future__ import annotations
 
@@ -28,6 +28,39 @@ def front(cost: np.ndarray, value: np.ndarray) -> np.ndarray:
     beaten_by_cheaper = (first_of_cost > 0) & (best_so_far[first_of_cost] >= value)
     beaten_at_cost = value < value[first_of_cost]
     on_front[order] = ~(beaten_by_cheaper | beaten_at_cost)
+    return on_front
+
+
+def front_of_two_costs(cost: np.ndarray, other_cost: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """As `front`, of points with two costs: [N] float each -> [N] bool, by the same rules for ties and NaN.
+
+    Points are taken by rising cost, so that one is dominated exactly if an earlier one has no higher other cost and no lower
+    value: the best value up to each other cost is a stair that rises (Kung, Luccio, Preparata, J. ACM 22(4), 1975).
+    O(N log N), beside the steps of the stair that a point moves. Raises ValueError for arrays of unequal length.
+    """
+    points = [np.asarray(part, dtype=np.float64) for part in (cost, other_cost, value)]
+    if any(part.ndim != 1 or part.shape != points[0].shape for part in points):
+        shapes = ", ".join(str(part.shape) for part in points)
+        raise ValueError(f"two costs and a value must be three equally long rows of numbers, not {shapes}")
+    on_front = np.zeros(len(points[0]), dtype=bool)
+    known = np.flatnonzero(~np.isnan(points).any(axis=0))
+    first, second, worth = (part[known] for part in points)
+    order = np.lexsort((-worth, second, first))
+    rows = zip(first[order].tolist(), second[order].tolist(), worth[order].tolist(), strict=True)
+    stair_cost: list[float] = []  # both rising
+    stair_value: list[float] = []
+    kept, before, is_kept = [], None, False
+    for point in rows:
+        if point != before:  # equal points share their lot
+            _, at, worth_ = before = point
+            after = bisect.bisect_right(stair_cost, at)
+            is_kept = not after or stair_value[after - 1] < worth_
+            if is_kept:
+                begin = after - 1 if after and stair_cost[after - 1] == at else after
+                end = bisect.bisect_right(stair_value, worth_, lo=begin)
+                stair_cost[begin:end], stair_value[begin:end] = [at], [worth_]
+        kept.append(is_kept)
+    on_front[known[order]] = kept
     return on_front
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.analysis.pareto import front, history, hypervolume
+from core.analysis.pareto import front, front_of_two_costs, history, hypervolume
 
 few = st.integers(0, 6).map(float)  # few values, so that ties are common
 wide = st.floats(allow_nan=True, allow_infinity=True)
@@ -119,3 +119,17 @@ def test_a_history_leaves_out_what_is_not_known_and_refuses_what_has_no_end():
         history(np.array([1.0]), np.array([np.inf]), **worst)
     with pytest.raises(ValueError, match="finite"):
         history(np.array([1.0]), np.array([1.0]), worst_cost=np.inf, worst_value=0.0)
+
+
+@given(st.lists(st.tuples(*[st.one_of(few, wide)] * 3), max_size=40))
+def test_of_two_costs_and_a_value_a_point_is_kept_exactly_when_no_other_dominates_it(triples):
+    parts = [np.array(part, float) for part in zip(*triples, strict=True)] if triples else [np.empty(0)] * 3
+    losses = [(a, b, -value) for a, b, value in triples]
+    for own, kept in zip(losses, front_of_two_costs(*parts), strict=True):
+        others = (all(x <= y for x, y in zip(other, own, strict=True)) and other != own for other in losses)
+        assert kept == (not np.isnan(own).any() and not any(others))
+
+
+def test_two_costs_of_another_length_than_the_value_are_refused():
+    with pytest.raises(ValueError, match=r"\(2,\), \(3,\), \(2,\)"):
+        front_of_two_costs(np.zeros(2), np.zeros(3), np.zeros(2))
