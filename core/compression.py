@@ -30,7 +30,7 @@ def levels(bits: int, std: float = 1.0) -> tuple[float, ...]:
 
 def kept(n: int, keep: float) -> int:
     """How many of n weights are kept: n - floor((1 - k) n), at least 1. Exact in the decimals of k, where floats are not."""
-    return max(1, n - math.floor((1 - Fraction(repr(keep))) * n))
+    return n if keep == 1 else max(1, n - math.floor((1 - Fraction(repr(keep))) * n))
 
 
 @dataclass(frozen=True, kw_only=True)

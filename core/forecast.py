@@ -71,7 +71,8 @@ def training_memory_bytes(plan: Plan, config: RunConfig, *, fused: bool = True) 
 
 def stored(plan: Plan, config: RunConfig) -> int:
     """Numbers that the network's weights are: its parameters and, where they are learned, the scores of its weights."""
-    layers = plan_layers(plan, config.compression) if config.compression.scores == "learned" else ()
+    compression = config.compression
+    layers = plan_layers(plan, compression) if compression.keep < 1 and compression.scores == "learned" else ()
     return plan.params + sum(layer.weights for layer in layers if layer.is_pruned)
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Response
 
 from backend.catalog.service import CatalogService
 from backend.context import Context, of
-from backend.contract import may
+from backend.contract import as_json, may
 from backend.runs.endpoints import ASKED
 from core.datasets.catalog import DATASETS
 from core.errors import DatasetCorrupt, UnknownName
@@ -34,10 +34,10 @@ def get_catalog(catalog: Service) -> Catalog:
     return catalog.catalog()
 
 
-@router.post("/preview", responses=may(*ASKED))
-def preview(request: RunRequest, catalog: Service) -> Preview:
+@router.post("/preview", response_model=Preview, responses=may(*ASKED))
+def preview(request: RunRequest, catalog: Service) -> Response:
     """What a run would be: network, memory, time here, and an equal run if there is one. Nothing is queued."""
-    return catalog.preview(request)
+    return as_json(catalog.preview_json(request))
 
 
 @router.get("/published", responses=may(UnknownName, DatasetCorrupt))

@@ -7,12 +7,14 @@ from backend.context import Context
 from backend.runs import sources
 from backend.runs.new_runs import images_for
 from backend.runs.repository import RunRepository
+from backend.store.fleet import Fleet, seen_by
+from backend.store.revision import revision_of_runs
 from backend.store.turns import Need, why_not
 from core.backbones.catalog import BACKBONES, Backbone, layout_of, mask_name
 from core.backbones.naming import config_label
-from core.compression import plan_layers, plan_size, told
+from core.compression import plan_layers, size_of, told
 from core.datasets.catalog import DATASETS
-from core.datasets.load import info
+from core.datasets.load import info, status
 from core.energy.modes import MODES, static_macs
 from core.energy.profiles import profiles
 from core.energy.rules import layer_kind
@@ -72,9 +74,30 @@ class CatalogService:
             former_datasets=self._former_datasets(),
         )
 
-    def preview(self, request: RunRequest) -> Preview:
-        """The network and the cost of a request. Raises what `build_config` raises."""
-        fleet = self._context.fleet()  # first: it says which data sets there are
+    def preview_json(self, request: RunRequest) -> bytes:
+        """A Preview as JSON, worked out once for all who ask for the same, until a run, the data set, or what workers
+        can do changes. Raises what `build_config` raises."""
+        data = self._context.settings.data
+        with self._context.database.read() as session:
+            revision = revision_of_runs(session)
+            fleet = seen_by(session, data)  # first: it says which data sets there are
+        if sources.FIELDS.keys() & request.overrides.keys():  # its weights may be gone from the disk alone
+            return self._preview(request, fleet).model_dump_json().encode()
+        question = (
+            "preview",
+            request.model_dump_json(),
+            DATASETS[request.dataset],
+            status(request.dataset, data),
+            images_for(request.dataset, data, fleet),
+            tuple(fleet.holders.get(request.dataset, ())),
+            frozenset(fleet.ables.items()),
+        )
+        return self._context.kept.answer(
+            question, revision, lambda: self._preview(request, fleet).model_dump_json().encode(), weigh=len
+        )
+
+    def _preview(self, request: RunRequest, fleet: Fleet) -> Preview:
+        """The network and the cost of a request."""
         config = build_config(request.model_copy(update={"overrides": sources.named(self._context, request.overrides)}))
         sources.require_here(self._context, [config])
         plan = plan_of(config)
@@ -98,7 +121,7 @@ class CatalogService:
             dense_macs=plan.dense_ops,
             macs=static_macs(plan, config.kind, MODES["paper"], config.steps),
             neurons=plan.neurons,
-            size=plan_size(plan, config.compression),
+            size=size_of(layers.values(), plan.params),
             layers=[
                 LayerPreview(
                     name=node.name,

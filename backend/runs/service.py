@@ -89,11 +89,16 @@ class RunService:
 
     def page(self, where: RunWhere, *, cursor: str | None, limit: int) -> RunPage:
         """Newest first; raises UnknownName for a data set that is in no table and has no run."""
+        if where.dataset is not None:
+            with self._database.read() as session:
+                RunRepository(session).require_dataset(where.dataset)
+        return self._page(where, cursor=cursor, limit=limit)
+
+    def _page(self, where: RunWhere, *, cursor: str | None, limit: int) -> RunPage:
+        """Of a data set that is known."""
         after = read_cursor(cursor) if cursor is not None else None
         with self._database.read() as session:
             repository = RunRepository(session)
-            if where.dataset is not None:
-                repository.require_dataset(where.dataset)
             rows = repository.page(where, after=after, limit=limit + 1)  # one more tells whether there is a next page
             shown = rows[:limit]
             return RunPage(
@@ -107,7 +112,7 @@ class RunService:
         listed = self._context.kept.answer(
             ("page", repr(where), cursor, limit),
             revision_now(self._context, where.dataset),
-            lambda: Listed.of(self.page(where, cursor=cursor, limit=limit)),
+            lambda: Listed.of(self._page(where, cursor=cursor, limit=limit)),
             weigh=lambda listed: listed.n_bytes,
         )
         if not listed.restless:

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
+from sqlalchemy.orm import Session
 
 from backend.store.db import Database, utc_now
 from backend.store.models import RunRow, WorkerRow
-from backend.store.signs import alive
+from backend.store.signs import seen_lately
 from backend.store.turns import Able, Need, ables, offer_of, why_not
 from core.datasets.catalog import DATASETS
 from core.datasets.elsewhere import specs
@@ -37,17 +38,21 @@ class Fleet:
 
 
 def look(database: Database, data: Path) -> Fleet:
-    """Ask the database, and tell the table of data sets what other machines have.
+    """Ask the database, and tell the table of data sets what other machines have."""
+    with database.read() as session:
+        return seen_by(session, data)
+
+
+def seen_by(session: Session, data: Path) -> Fleet:
+    """The same within a transaction.
 
     Sets of workers that are gone stay known as long as their rows do: runs on them are still shown.
     """
-    now = utc_now()
-    with database.read() as session:
-        living = alive(session, now)
-        every = session.scalars(
-            select(WorkerRow).where(WorkerRow.offer.is_not(None)).order_by(WorkerRow.seen_at.desc())
-        )
-        told = [offer for row in every if (offer := offer_of(row)) is not None]
+    lives = seen_lately(utc_now())
+    wanted = select(WorkerRow, lives).where(or_(WorkerRow.offer.is_not(None), lives))
+    every = session.execute(wanted.order_by(WorkerRow.seen_at.desc())).all()
+    living = sorted((row for row, is_there in every if is_there), key=lambda row: row.name)
+    told = [offer for row, _ in every if (offer := offer_of(row)) is not None]
     DATASETS.tell(data, specs(one for offer in told for one in offer.datasets))
     holders: dict[str, list[str]] = {}
     images: dict[str, str] = {}

@@ -22,6 +22,7 @@ RESTLESS = frozenset({"progress", "lease_until", "lease_s", "sent_at"})
 ACTS = ("insert", "delete", "update")
 WATCHED: tuple[type[Base], ...] = (RunRow, RunTagRow, RunTallyRow, RunStepRow, SweepRunRow)
 
+_NOW = select(RevisionRow.n).where(RevisionRow.name == RUNS)
 _COUNT = "INSERT INTO revisions (name, n) VALUES ('runs', 1) ON CONFLICT (name) DO UPDATE SET n = revisions.n + 1"
 _FUNCTION = f"""
 CREATE OR REPLACE FUNCTION spikefront_count() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -37,7 +38,7 @@ END $$
 
 def revision_of_runs(session: Session) -> int:
     """0 before the first change."""
-    return session.scalar(select(RevisionRow.n).where(RevisionRow.name == RUNS)) or 0
+    return session.scalar(_NOW) or 0
 
 
 def watch(connection: Connection) -> None:

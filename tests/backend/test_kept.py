@@ -8,25 +8,31 @@ from dataclasses import dataclass
 
 import pytest
 from pydantic import TypeAdapter
-from sqlalchemy import inspect, text
+from sqlalchemy import delete, insert, inspect, text, update
 
+from backend.catalog.service import CatalogService
 from backend.context import Context
 from backend.kept import LONG_S, LOOK_S, SHARE, Kept, Look
 from backend.pareto.endpoints import ParetoQuery, get_pareto
 from backend.runs.columns import columns_json, counts_json
 from backend.runs.repository import RunWhere
 from backend.runs.service import RunService
+from backend.store.db import utc_now
 from backend.store.lifecycle import Claim
+from backend.store.models import Base, RunRow, RunStepRow, RunTagRow, RunTallyRow, SweepRow, SweepRunRow
 from backend.store.revision import RESTLESS, WATCHED, revision_of_runs, watch
 from backend.sweeps.service import SweepService
 from core.errors import UnknownName
+from core.recipes.build import build_config
 from core.schemas.pareto import Pareto, ParetoColumns
+from core.schemas.preview import Preview
 from core.schemas.request import RunRequest
 from core.schemas.results import EpochDone, Progress, Started
 from core.schemas.run import RunState
 from core.schemas.run_table import RunColumns, RunCounts
 from core.schemas.runs import BulkRequest, RunChange, RunPage
 from core.schemas.sweep import SweepRequest
+from core.schemas.workers import Offer
 
 EXACT = {"mode": "exact", "profile": "horowitz-45nm"}
 STARTED = Started(device="cpu", n_train=10, n_validation=2, n_test=3, steps_per_epoch=5, max_epochs=2)
@@ -242,6 +248,34 @@ def test_an_answer_without_a_change_is_kept(store, finish, monkeypatch):
     assert told(store) == first
 
 
+def test_a_preview_is_worked_out_once_until_something_that_it_shows_changes(store, finish, monkeypatch):
+    catalog, asked, worked_out = CatalogService(store), RunRequest(mask="F9", recipe="paper"), []
+    monkeypatch.setattr(
+        "backend.catalog.service.build_config", lambda asked: worked_out.append(1) or build_config(asked)
+    )
+
+    def preview(request: RunRequest = asked) -> tuple[Preview, int]:
+        """What is told, and by how much working out."""
+        worked_out.clear()
+        return Preview.model_validate_json(catalog.preview_json(request)), len(worked_out)
+
+    first, _ = preview()
+    assert preview() == (first, 0)
+    assert preview(RunRequest(mask="F9,F8", recipe="paper"))[1] == preview(asked.model_copy(update={"seed": 1}))[1] == 1
+    equal = RunService(store).create(asked, key=None)[0].id
+    told, by = preview()
+    assert (by, told.equal_run.id) == (1, equal)
+    assert told.waits is None
+    store.lifecycle.worker_seen(
+        "small", queue="cpu", slots=1, busy=0, offer=Offer(device="cpu", threads=1, datasets=[])
+    )
+    told, by = preview()
+    assert (by, told.waits) == (1, "No worker has the data set 'digits'.")
+    assert preview() == (told, 0)
+    from_a_run = asked.model_copy(update={"overrides": {"start": "bundle", "start_bundle": finish()}})
+    assert [preview(from_a_run)[1] for _ in range(2)] == [1, 1], "weights can go without a change of a row"
+
+
 def test_a_page_put_together_is_the_page(store, finish):
     finish()
     running = RunService(store).create(RunRequest(mask="F4"), key=None)[0].id
@@ -277,21 +311,36 @@ def test_filters_and_points_have_answers_of_their_own(store, finish):
 
 
 def test_the_database_counts_whoever_changes_it(store):
-    """A statement that no code of ours makes, on every table, and a transaction that is taken back."""
+    """A statement that no code of ours makes: each act on each table counts by a trigger of its own."""
     run = RunService(store).create(RunRequest(mask="F9"), key=None)[0].id
-    statements = [
-        f"UPDATE runs SET note = 'x' WHERE id = '{run}'",
-        f"INSERT INTO run_tags (run_id, tag) VALUES ('{run}', 't')",
-        f"UPDATE run_tags SET tag = 'u' WHERE run_id = '{run}'",
-        f"DELETE FROM run_tags WHERE run_id = '{run}'",
-        f"INSERT INTO run_tags (run_id, tag) VALUES ('{run}', 't')",
-        f"DELETE FROM runs WHERE id = '{run}'",  # and its tag with it
+    of_run = {"run_id": run}
+    with store.database.write() as session:
+        session.add(SweepRow(id="s", name="s", request={}, created_at=utc_now()))
+        copied = {
+            column.name: getattr(session.get_one(RunRow, run), column.name) for column in RunRow.__table__.columns
+        }
+    cases: list[tuple[type[Base], dict, dict]] = [  # a row, and what is changed in it
+        (RunTagRow, of_run | {"tag": "t"}, {"tag": "u"}),
+        (RunTallyRow, of_run | {"mode": "exact", "acs": 1.0, "macs": 1.0}, {"acs": 2.0}),
+        (RunStepRow, of_run | {"steps": 1, "accuracy": 0.5, "f1_macro": 0.5, "tallies": {}}, {"accuracy": 0.6}),
+        (SweepRunRow, of_run | {"sweep_id": "s", "position": 0}, {"position": 1}),
+        (RunRow, copied | {"id": "another"}, {"note": "x"}),
     ]
-    for statement in statements:
-        before = now(store)
-        with store.database.write() as session:
-            session.execute(text(statement))
-        assert now(store) > before, statement
+    assert {model for model, _, _ in cases} == set(WATCHED)
+    for model, row, change in cases:
+        mine = (model.id == "another") if model is RunRow else (model.run_id == run)
+        for statement in (
+            insert(model).values(row),
+            update(model).where(mine).values(change),
+            delete(model).where(mine),
+        ):
+            before = now(store)
+            with store.database.write() as session:
+                session.execute(statement)
+            assert now(store) > before, str(statement)
+
+
+def test_what_is_taken_back_counts_nothing(store):
     before = now(store)
     with pytest.raises(ZeroDivisionError), store.database.write() as session:
         session.execute(text("INSERT INTO revisions (name, n) VALUES ('other', 1)"))
