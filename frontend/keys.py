@@ -113,6 +113,8 @@ class Key(StrEnum):
     RUN_PRIORITY = "run_priority_"
     RUN_RETRY = "run_retry"
     RUN_EXAMPLES = "run_examples"
+    RUN_AT_MOST = "run_at_most"  # uJ
+    RUN_WITHIN = "run_within"  # points of accuracy
     RUN_CHART = "run_chart_"
     RUN_SECTION = "section"  # stands in the address as it is
     RUN_SMOOTHING = "run_smoothing"

@@ -28,6 +28,12 @@ class ParetoQuery(Factors):
     profile: str = DEFAULT_PROFILE
     mode: str = DEFAULT_MODE
     steps: int | None = Field(default=None, ge=1, le=1024, description="stop every run after so many time steps")
+    at_most_pj: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="stop every run where it is best at no more energy than this",
+    )
     archived: bool = Field(default=False, description="archived runs too")
     columns: bool = Field(default=False, description="points as columns: smaller for many runs")
 
@@ -39,11 +45,13 @@ def get_pareto(query: Annotated[ParetoQuery, Query()], context: Annotated[Contex
     def plotted() -> Pareto | ParetoColumns:
         plot = pareto(
             context, dataset=query.dataset, mode=query.mode, profile=query.profile, steps=query.steps,
-            factors=query.factors, archived=query.archived,
+            factors=query.factors, archived=query.archived, at_most_pj=query.at_most_pj,
         )  # fmt: skip
         return plot.columns() if query.columns else plot.points()
 
-    if query.steps is not None:  # older runs may lack figures that are worked out, or a bundle that comes back
+    if (
+        query.steps is not None or query.at_most_pj is not None
+    ):  # older runs may lack figures that are worked out, or a bundle that comes back
         return as_json(plotted().model_dump_json().encode())
     prices = profiles()[query.profile].model_dump_json()
     images = images_now(query.dataset, context.settings.data) if query.dataset in DATASETS else ""

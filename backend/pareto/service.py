@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +11,13 @@ import numpy as np
 from sqlalchemy import Row
 
 from backend.context import Context
-from backend.pareto.stepwise import Stopped, stopped
+from backend.pareto.stepwise import Stopped, stopped, stops
 from backend.runs.repository import TAG_END, RunRepository
 from backend.store.identity import on_same_images
 from backend.store.models import RunTallyRow
 from core.analysis.pareto import front
 from core.analysis.reprice import moved
+from core.analysis.steps import best_within
 from core.backbones.catalog import plan_for
 from core.backbones.naming import known_mask, network_label
 from core.compression import plan_layers, size_of
@@ -62,12 +64,14 @@ def pareto(
     steps: int | None = None,
     factors: Factors = AS_PUBLISHED,
     archived: bool = False,
+    at_most_pj: float | None = None,
 ) -> Plot:
     """All succeeded runs on a data set with their energy per inference, and which are on the front.
 
     Only measured runs form the front; the printed points stand beside them, at the paper's own prices.
     Runs on other images than those that the name stands for now are left out. With `steps`, each run that has more
-    time steps is stopped after so many, and one whose figures then are not known is left out. `factors` move the
+    time steps is stopped after so many, and one whose figures then are not known is left out. With `at_most_pj`, each is stopped
+    where it is most accurate at an energy of at most that, and one that costs more after its first step is left out. `factors` move the
     profile's prices; `archived` runs are left out unless they are asked for. Raises UnknownName, or BadValue for a profile that lacks a price of the mode.
     """
     accounting, prices = MODES[mode], moved(profiles()[profile], factors)
@@ -76,19 +80,21 @@ def pareto(
         runs.require_dataset(dataset)
         every = runs.measured(dataset, accounting.name, archived=archived)
     stored = on_same_images(every, dataset, context.settings.data)
-    early = {} if steps is None else stopped(context, dataset=dataset, mode=accounting.name, steps=steps)
-    shown = []
-    for row in stored:
-        figures = _whole(row) if steps is None or row.time_steps <= steps else early.get(row.id)
-        if figures is not None:
-            shown.append((row, figures))
-    cost = np.array([energy_pj(of.acs, of.macs, prices, of.other) for _, of in shown], dtype=np.float64)
-    value = np.array([of.accuracy for _, of in shown], dtype=np.float64)
+    if at_most_pj is None:
+        early = {} if steps is None else stopped(context, dataset=dataset, mode=accounting.name, steps=steps)
+        shown = [(row, stop) for row in stored if (stop := _stop(row, early.get(row.id), steps, prices)) is not None]
+    else:
+        every_stop = stops(context, dataset=dataset, mode=accounting.name)
+        choices = ((row, _choices(row, every_stop.get(row.id, {}), steps, prices)) for row in stored)
+        shown = [(row, best) for row, choice in choices if (best := best_within(choice, at_most_pj)) is not None]
+    cost = np.array([stop.energy_pj for _, stop in shown], dtype=np.float64)
+    value = np.array([stop.accuracy for _, stop in shown], dtype=np.float64)
     on_front = front(cost, value) if shown else np.zeros(0, dtype=bool)
     rows = []
     named: dict[tuple[Any, ...], tuple[tuple[str, ...], str | None, str]] = {}
     sized: dict[tuple[Any, ...], dict[str, int | None]] = {}  # a compressed network's plan takes milliseconds
-    for (row, of), energy, is_on in zip(shown, cost.tolist(), on_front.tolist(), strict=True):
+    for (row, stop), is_on in zip(shown, on_front.tolist(), strict=True):
+        of = stop.figures
         key = (row.kind, row.backbone, row.mask, row.definition, *(row.architecture or {}).values())
         if key not in named:
             named[key] = _named(row)
@@ -116,9 +122,9 @@ def pareto(
                 "params": row.params,
                 "acs": of.acs,
                 "macs": of.macs,
-                "energy_pj": energy,
+                "energy_pj": stop.energy_pj,
                 "firing_rate": of.firing_rate,
-                "time_steps": row.time_steps if steps is None else min(steps, row.time_steps),
+                "time_steps": stop.steps,
                 "n_train": row.n_train,
                 "n_test": row.n_test,
                 "dataset_complete": row.dataset_complete,
@@ -142,6 +148,7 @@ def pareto(
         "front": [row["run_id"] for row in cheapest_first],
         "published": published(dataset),
         "steps": steps,
+        "at_most_pj": at_most_pj,
         "missing": len(stored) - len(rows),
         "exchanged": len(every) - len(stored),
     }
@@ -176,6 +183,42 @@ def sizes(row: Row[*tuple[Any, ...]]) -> dict[str, int | None]:
         return dict.fromkeys(names)
     size = size_of(plan_layers(plan, compression), row.params)
     return {name: getattr(size, name) + size.rest_bytes for name in names}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Stop:
+    """A run after its first `steps` steps, priced."""
+
+    steps: int
+    figures: Stopped
+    energy_pj: float
+
+    @property
+    def accuracy(self) -> float:
+        return self.figures.accuracy
+
+
+def _priced(steps: int, figures: Stopped, prices: Profile) -> _Stop:
+    cost = float(energy_pj(figures.acs, figures.macs, prices, figures.other))
+    return _Stop(steps=steps, figures=figures, energy_pj=cost)
+
+
+def _stop(row: Row[*tuple[Any, ...]], early: Stopped | None, steps: int | None, prices: Profile) -> _Stop | None:
+    """A run after so many steps, or after all where it has no more; None where that is not known."""
+    if steps is None or row.time_steps <= steps:
+        return _priced(row.time_steps, _whole(row), prices)
+    return None if early is None else _priced(steps, early, prices)
+
+
+def _choices(
+    row: Row[*tuple[Any, ...]], early: Mapping[int, Stopped], most: int | None, prices: Profile
+) -> Iterator[_Stop]:
+    """A run after each number of steps that is known, up to `most`."""
+    for steps, figures in early.items():
+        if most is None or steps <= most:
+            yield _priced(steps, figures, prices)
+    if most is None or row.time_steps <= most:
+        yield _priced(row.time_steps, _whole(row), prices)
 
 
 def _whole(row: Row[*tuple[Any, ...]]) -> Stopped:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from dataclasses import dataclass
 
 from sqlalchemy.exc import IntegrityError
 
 from backend.context import Context
 from backend.runs.repository import RunRepository
+from backend.store.models import RunStepRow
 from backend.store.outcome import step_rows
 from core.errors import BundleCorrupt
 
@@ -35,19 +37,33 @@ def stopped(context: Context, *, dataset: str, mode: str, steps: int) -> dict[st
     A run from before the table is worked out from its bundle, FILLED_AT_ONCE a call; one whose bundle cannot be read
     is left out.
     """
+    _fill_missing(context, dataset, steps)
+    with context.database.read() as session:
+        rows = RunRepository(session).stepped(dataset, steps)
+    return {row.run_id: _stopped(row, mode) for row in rows if mode in row.tallies}
+
+
+def stops(context: Context, *, dataset: str, mode: str) -> dict[str, dict[int, Stopped]]:
+    """Run -> its figures after each of its steps but the last, as far as they are known; filled as `stopped` does."""
+    _fill_missing(context, dataset, 1)
+    with context.database.read() as session:
+        rows = RunRepository(session).every_step(dataset)
+    found: defaultdict[str, dict[int, Stopped]] = defaultdict(dict)
+    for row in rows:
+        if mode in row.tallies:
+            found[row.run_id][row.steps] = _stopped(row, mode)
+    return found
+
+
+def _stopped(row: RunStepRow, mode: str) -> Stopped:
+    return Stopped(accuracy=row.accuracy, f1_macro=row.f1_macro, firing_rate=row.firing_rate, **row.tallies[mode])
+
+
+def _fill_missing(context: Context, dataset: str, steps: int) -> None:
     with context.database.read() as session:
         missing = RunRepository(session).unstepped(dataset, steps, FILLED_AT_ONCE)
     for run_id in missing:
         _fill(context, run_id)
-    with context.database.read() as session:
-        rows = RunRepository(session).stepped(dataset, steps)
-    return {
-        row.run_id: Stopped(
-            accuracy=row.accuracy, f1_macro=row.f1_macro, firing_rate=row.firing_rate, **row.tallies[mode]
-        )
-        for row in rows
-        if mode in row.tallies
-    }
 
 
 def _fill(context: Context, run_id: str) -> None:

@@ -308,6 +308,16 @@ class RunRepository:
             )
         )
 
+    def every_step(self, dataset: str) -> list[RunStepRow]:
+        """What succeeded runs on a data set are after each of their steps but the last."""
+        return list(
+            self._session.scalars(
+                select(RunStepRow)
+                .join(RunRow, RunRow.id == RunStepRow.run_id)
+                .where(RunRow.dataset == dataset, RunRow.state == RunState.SUCCEEDED, LIVE)
+            )
+        )
+
     def unstepped(self, dataset: str, steps: int, limit: int) -> list[str]:
         """Ids of succeeded runs of more steps than these that have no figures after them, newest first."""
         has = select(RunStepRow.run_id).where(RunStepRow.run_id == RunRow.id, RunStepRow.steps == steps)

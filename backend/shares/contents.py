@@ -196,6 +196,7 @@ def _view(context: Context, share: ShareRow, request: ShareRequest) -> dict[str,
         profile=request.profile,
         steps=view.steps,
         factors=request.factors,
+        at_most_pj=view.at_most_pj,
     ).points()
     if view.narrowed:  # here, since a link has no tags to look at
         points = [point for point in plot.points if view.lets(point)]

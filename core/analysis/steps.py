@@ -8,6 +8,9 @@ T' steps, which is usually better at T'.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Protocol, TypeVar
+
 import numpy as np
 
 from core.analysis.calibration import calibration
@@ -20,6 +23,8 @@ from core.energy.price import firing_rate
 from core.schemas.diagnostics import StepPoint, Steps
 from core.schemas.prices import Profile
 from core.schemas.results import PER_STEP, Counts
+
+ROUNDING = 1e-12  # of accuracies, which are fractions of images: 0.9 - 0.8 is not 0.1
 
 
 def truncated(counts: Counts, steps: int) -> Counts:
@@ -67,6 +72,33 @@ def _point(predictions: Predictions, counts: Counts, steps: int, mode: Mode, pro
         firing_rate=firing_rate(truncated(counts, steps)),
         energy_pj=price.layers(spent(counts, steps), {}, mode, profile).total_energy_pj,
     )
+
+
+class Stop(Protocol):
+    """A network after its first `steps` steps: accuracy in [0, 1], energy per inference in pJ."""
+
+    @property
+    def steps(self) -> int: ...
+    @property
+    def accuracy(self) -> float: ...
+    @property
+    def energy_pj(self) -> float: ...
+
+
+AnyStop = TypeVar("AnyStop", bound=Stop)
+
+
+def best_within(points: Iterable[AnyStop], at_most_pj: float) -> AnyStop | None:
+    """The most accurate of those that cost at most this, of equals the one of fewest steps; None where all cost more."""
+    affordable = [point for point in points if point.energy_pj <= at_most_pj]
+    return min(affordable, key=lambda point: (-point.accuracy, point.steps), default=None)
+
+
+def fewest_within(points: Iterable[AnyStop], loss: float) -> AnyStop:
+    """The one of fewest steps whose accuracy is at most `loss`, a share in [0, 1], below the best; at least one point."""
+    points = list(points)
+    best = max(point.accuracy for point in points)
+    return min((point for point in points if best - point.accuracy <= loss + ROUNDING), key=lambda point: point.steps)
 
 
 def right_after_each_step(predictions: Predictions) -> np.ndarray:

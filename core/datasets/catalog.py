@@ -289,7 +289,6 @@ DATASETS.add(
         Remote(
             url="https://storage.googleapis.com/download.tensorflow.org/data/speech_commands_v0.02.tar.gz",
             md5="6b74f3901214cb2c2934e98196829835",
-            bytes=2_428_923_189,
         ),
     ),
 )
@@ -302,7 +301,6 @@ DATASETS.add(
         Remote(
             url="https://storage.googleapis.com/download.tensorflow.org/data/speech_commands_v0.01.tar.gz",
             md5="3cd23799cb2bbdec517f1cc028f8d43c",
-            bytes=1_489_096_277,
         ),
     ),
 )

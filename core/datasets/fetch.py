@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 TIMEOUT_S = 30.0
 SLACK = 2  # no download grows beyond this many times the size on record
+MOST = 4 << 30  # of a file without a size on record, bytes
 LEAST = 1 << 18  # unless that is hardly anything: the bound then, bytes
 
 
@@ -114,7 +115,7 @@ def _receive(remote: Remote, part: Path, progress: Progress) -> None:
                 have = 0  # the server sends the whole file again
             length = answer.headers.get("Content-Length", "")
             total = have + int(length) if length.isdigit() else 0
-            _store(answer, part, have, total or remote.bytes, remote, progress)
+            _store(answer, part, have, total or remote.bytes or 0, remote, progress)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise FetchFailed(url=remote.url, why=f"{error}. What came is kept; run the same command again.") from None
 
@@ -133,6 +134,11 @@ def _starts_at(answer: httpx.Response, have: int) -> bool:
     return answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
 
 
+def _most(remote: Remote) -> int:
+    """How many bytes are taken at most."""
+    return MOST if remote.bytes is None else max(SLACK * remote.bytes, LEAST)
+
+
 def _store(answer: httpx.Response, part: Path, have: int, total: int, remote: Remote, progress: Progress) -> None:
     """Append to (or begin) the part. What came before a fault stays on disk."""
     done = have
@@ -141,6 +147,7 @@ def _store(answer: httpx.Response, part: Path, have: int, total: int, remote: Re
         for piece in answer.iter_raw():  # in the pieces that arrive: a fault loses none that came before it
             file.write(piece)
             done += len(piece)
-            if done > max(SLACK * remote.bytes, LEAST):
-                raise FetchFailed(url=remote.url, why=f"it is far longer than the {remote.bytes:,} bytes on record.")
+            if done > _most(remote):
+                known = f"the {remote.bytes:,} bytes on record" if remote.bytes is not None else f"{MOST:,} bytes"
+                raise FetchFailed(url=remote.url, why=f"it is far longer than {known}.")
             progress("downloading", done, total)

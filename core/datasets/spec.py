@@ -22,11 +22,14 @@ def no_progress(what: str, done: int, total: int) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Remote:
-    """A file of the authors' own site. `bytes` is only shown beforehand; `md5` decides."""
+    """A file of the authors' own site. `bytes` only bounds what is taken; `md5` decides.
+
+    `bytes` is None where the size was not verified: then the server's word is taken, up to a fixed bound.
+    """
 
     url: str
     md5: str
-    bytes: int
+    bytes: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from core.backbones.naming import network_label
+from core.backbones.naming import config_label
 from core.backbones.plan import Node, Plan
 from core.bundle import Bundle
 from core.datasets.catalog import DATASETS
@@ -46,9 +46,7 @@ class Source:
 
     @property
     def title(self) -> str:
-        config = self.config
-        label = network_label(kind=config.kind.value, backbone=config.backbone, mask=config.mask)
-        return f"{label} on {config.dataset}"
+        return f"{config_label(self.config)} on {self.config.dataset}"
 
     def weight(self, node: Node, name: str) -> np.ndarray:
         """One of a node's weights, float32."""

@@ -34,8 +34,8 @@ WORDS = {
     "neuron.alpha": "surrogate slope",
     "compression.keep": "weights kept",
     "compression.bits": "weight bits",
-    "compression.block_bits": "weight bits of blocks",
-    "compression.ends_bits": "weight bits of the ends",
+    "compression.block_bits": "bits of blocks",
+    "compression.ends_bits": "bits of the ends",
     "compression.scores": "weights kept by",
     "search.what": "searched for",
     "search.size_kb": "budget of size, kB",
@@ -124,11 +124,15 @@ def path_of(name: str) -> str | None:
 
 
 def phrase(path: str, value: Any) -> str:
-    """One field with its value: `learning rate 0.01`, `T = 8`, `all images`."""
+    """One field with its value: `learning rate 0.01`, `T = 8`, `all images`, `keep 0.2`, `2 bits`."""
     if path == "training.train_limit":
         return "all images" if value is None else f"{value:,} images"
     if path == "time_steps":
         return f"T = {value}"
+    if path == "compression.keep":
+        return f"keep {value:g}"
+    if path == "compression.bits":
+        return f"{value} bit{'' if value == 1 else 's'}" if value else "float32 weights"
     title = WORDS.get(path, path)
     if value is None or isinstance(value, bool):
         return title if value else f"no {title}"

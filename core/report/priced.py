@@ -46,6 +46,7 @@ class Runs:
     steps: int | None
     missing: int
     exchanged: int = 0
+    at_most_pj: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +92,7 @@ def runs_of(told: ParetoColumns) -> Runs:
         steps=told.steps,
         missing=told.missing,
         exchanged=told.exchanged,
+        at_most_pj=told.at_most_pj,
     )
 
 
@@ -104,6 +106,7 @@ def runs_in(found: Pareto) -> Runs:
         steps=found.steps,
         missing=found.missing,
         exchanged=found.exchanged,
+        at_most_pj=found.at_most_pj,
     )
 
 
@@ -117,6 +120,7 @@ def together(parts: Sequence[Runs], *, dataset: str) -> Runs:
         steps=parts[0].steps,
         missing=sum(part.missing for part in parts),
         exchanged=sum(part.exchanged for part in parts),
+        at_most_pj=parts[0].at_most_pj,
     )
 
 
@@ -159,7 +163,10 @@ def narrowed(lens: Lens, view: View) -> Lens:
     if not view.narrowed:
         return lens
     runs = lens.runs
-    told = {name: getattr(runs, name) for name in ("dataset", "mode", "published", "steps", "missing", "exchanged")}
+    told = {
+        name: getattr(runs, name)
+        for name in ("dataset", "mode", "published", "steps", "at_most_pj", "missing", "exchanged")
+    }
     return replace(lens, runs=_runs([point for point in runs.points if view.lets(point)], **told))
 
 
@@ -172,7 +179,7 @@ def seen(lens: Lens, view: View) -> Seen:
     shown, found = fronted(points, marks(points, x=view.x, y=view.y, spreads=spreads))
     pareto = Pareto.model_construct(
         dataset=runs.dataset, mode=runs.mode, profile=lens.profile.name, points=shown, front=_front(shown),
-        published=runs.published, steps=runs.steps, missing=runs.missing, exchanged=runs.exchanged,
+        published=runs.published, steps=runs.steps, at_most_pj=runs.at_most_pj, missing=runs.missing, exchanged=runs.exchanged,
         **lens.factors.model_dump(),
     )  # fmt: skip
     return Seen(pareto=pareto, marks=found, every=every, spreads=spreads, sure=sure)

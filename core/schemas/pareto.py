@@ -156,7 +156,12 @@ class Pareto(Factors):
     front: list[str] = Field(description="run ids on the front, cheapest first")
     published: list[PublishedPoint]
     steps: int | None = Field(default=None, description="every run stopped after so many steps; null: after all its T")
-    missing: int = Field(default=0, description="runs left out since their figures at these steps are not known")
+    at_most_pj: float | None = Field(
+        default=None, description="every run stopped where it is most accurate at no more energy than this"
+    )
+    missing: int = Field(
+        default=0, description="runs left out: their figures at these steps are not known, or they always cost more"
+    )
     exchanged: int = Field(default=0, description="runs left out since the data set's name stands for other images now")
 
 
@@ -171,5 +176,6 @@ class ParetoColumns(Factors):
     front: list[str]
     published: list[PublishedPoint]
     steps: int | None = None
+    at_most_pj: float | None = None
     missing: int = 0
     exchanged: int = 0

@@ -36,6 +36,9 @@ class ShareView(View):
     steps: Annotated[Whole, Field(ge=1, le=MOST_STEPS)] | None = Field(
         default=None, description="every run stopped after so many time steps"
     )
+    at_most_pj: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
+        default=None, description="every run stopped where it is most accurate at no more energy than this"
+    )
 
 
 class ShareTarget(Factors):

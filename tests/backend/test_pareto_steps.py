@@ -9,6 +9,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import delete, update
 
 from backend.store.models import RunRow, RunStepRow
+from core.analysis.steps import best_within
 from core.bundle import Bundle
 from core.repeats import repeat_key
 from core.schemas.catalog import Catalog
@@ -37,6 +38,26 @@ def test_every_step_gives_what_the_run_s_own_curve_gives(finisher, client: TestC
         assert (point.accuracy, point.f1_macro) == (expected.accuracy, pytest.approx(expected.f1_macro))
         assert point.energy_pj == pytest.approx(expected.energy_pj)
         assert point.firing_rate == pytest.approx(expected.firing_rate)
+
+
+def test_under_a_price_each_run_stops_where_it_is_best(finisher, client: TestClient) -> None:
+    run_id = finisher.succeeded("snn")
+    own = client.get(f"/api/v1/runs/{run_id}/steps").content
+    curve = Steps.model_validate_json(own).points
+    dear = 2.5  # times the profile's price of an AC and of a MAC
+    for point in curve:
+        best = best_within(curve, point.energy_pj)
+        (one,) = plot(client, at_most_pj=point.energy_pj * (1 + 1e-9)).points
+        assert (one.time_steps, one.accuracy) == (best.steps, best.accuracy)
+        assert one.energy_pj == pytest.approx(best.energy_pj)
+        moved = plot(client, at_most_pj=point.energy_pj * dear * (1 + 1e-9), ac=dear, mac=dear)
+        assert [other.time_steps for other in moved.points] == [best.steps]
+    first = plot(client, at_most_pj=curve[-1].energy_pj * 2, steps=1)
+    assert [one.time_steps for one in first.points] == [1] and first.at_most_pj == curve[-1].energy_pj * 2
+    none = plot(client, at_most_pj=curve[0].energy_pj / 2)
+    assert none.points == [] and none.missing == 1
+    refused = client.get("/api/v1/pareto", params={"dataset": "digits", "at_most_pj": 0})
+    assert refused.status_code == 422 and "at_most_pj" in refused.text
 
 
 def test_a_cnn_and_steps_beyond_t_change_nothing(finisher, client: TestClient) -> None:

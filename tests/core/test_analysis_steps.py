@@ -21,6 +21,7 @@ from core.energy.profiles import profiles
 from core.engine.count import Counter
 from core.engine.network import Network
 from core.errors import BadValue
+from core.schemas.diagnostics import StepPoint
 from core.schemas.results import Counts, LayerCounts
 from core.schemas.run import NeuronConfig, RunConfig
 
@@ -67,6 +68,37 @@ def surer(whole):
     outputs = predictions.outputs * 12
     outputs[::2, 0] = outputs[::2, 0, ::-1]
     return dataclasses.replace(predictions, outputs=outputs, label=outputs[:, 0].argmax(1)), counts, per_sample
+
+
+@pytest.mark.parametrize("mode", ["exact", "paper", "memory"])
+def test_the_best_stop_under_a_price_is_what_every_prefix_one_by_one_gives(surer, mode):
+    """From the stored answers and counts themselves, without the curve."""
+    predictions, counts, _ = surer
+    right, costs = [], []
+    for t in range(1, T + 1):
+        answers = predictions.outputs[:, :t].mean(axis=1).argmax(axis=1)
+        right.append(int((answers == predictions.label).sum()))
+        costs.append(price.layers(truncated(counts, t), {}, MODES[mode], PROFILE).total_energy_pj)
+    found = steps.curve(predictions, counts, mode=MODES[mode], profile=PROFILE).points
+    for most in (*costs, costs[0] / 2, sum(costs)):
+        best = 0
+        for t in range(1, T + 1):  # of equals the earlier
+            if costs[t - 1] <= most and (best == 0 or right[t - 1] > right[best - 1]):
+                best = t
+        stop = steps.best_within(found, most)
+        assert (stop.steps if stop else 0) == best
+    for images in range(N + 1):
+        enough = next(t for t in range(1, T + 1) if right[t - 1] >= max(right) - images)
+        assert steps.fewest_within(found, images / N).steps == enough
+
+
+def test_of_stops_that_are_as_good_the_earlier_is_taken_and_none_where_all_cost_more():
+    points = [StepPoint(steps=t, accuracy=a, f1_macro=0, confidence=0, ece=0, firing_rate=0, energy_pj=10 * t)
+              for t, a in enumerate((0.5, 0.9, 0.8, 0.9), 1)]  # fmt: skip
+    assert [steps.best_within(points, most) and steps.best_within(points, most).steps for most in (9, 10, 35, 40)] == [
+        None, 1, 2, 2,
+    ]  # fmt: skip
+    assert [steps.fewest_within(points, loss).steps for loss in (0.4, 0.1, 0.0)] == [1, 2, 2]
 
 
 @pytest.mark.parametrize("fewer", [1, 2, 3, 4])

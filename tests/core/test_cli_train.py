@@ -183,6 +183,13 @@ def test_the_bundle_commands_show_and_verify(whole: Path, tmp_path: Path) -> Non
     assert json.loads(shown.stdout)["summary"] == Bundle(whole).summary().model_dump(mode="json")
     assert "parameters" in here("bundle", "show", str(whole)).stdout
     assert here("bundle", "verify", str(whole)).returncode == 0
+    stops = json.loads(here("bundle", "steps", str(whole), "--at-most", "1000", "--within", "100", "--json").stdout)
+    assert stops["best_at_most"] == max(stops["points"], key=lambda point: (point["accuracy"], -point["steps"]))
+    assert stops["fewest_within"]["steps"] == 1 == stops["points"][0]["steps"]
+    said = here("bundle", "steps", str(whole), "--at-most", "0.000001").stdout
+    assert "best at no more than 1 pJ: none, it costs more after its first step" in said
+    refused = here("bundle", "steps", str(whole), "--at-most", "0")
+    assert refused.returncode == 1 and "--at-most is 0.0; it must be a number of uJ above 0" in refused.stderr
     bad = here("bundle", "verify", str(tmp_path), "--json")
     assert bad.returncode == 1
     assert json.loads(bad.stdout)["code"] == "bundle-corrupt"

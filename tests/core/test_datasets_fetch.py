@@ -165,6 +165,18 @@ def test_a_file_far_longer_than_recorded_is_not_taken(tmp_path, server):
         download(remote, tmp_path / "set")
 
 
+def test_without_a_size_on_record_the_servers_is_shown_and_a_fixed_bound_holds(tmp_path, server, monkeypatch):
+    remote = Remote(url=server.url, md5=server.remote().md5)
+    told = []
+    download(remote, tmp_path / "set", progress=lambda what, done, total: told.append(total))
+    assert (tmp_path / "set").read_bytes() == CONTENT and len(CONTENT) in told
+    monkeypatch.setattr("core.datasets.fetch.MOST", len(CONTENT) - 1)
+    with pytest.raises(FetchFailed, match=f"far longer than {len(CONTENT) - 1:,} bytes"):
+        download(remote, tmp_path / "again")
+    for name in ("speech_commands", "speech_commands_v1"):
+        assert [one.bytes for one in DATASETS[name].remotes] == [None]  # nobody verified one
+
+
 @pytest.mark.parametrize("code", [403, 404, 500])
 def test_a_servers_refusal_is_passed_on(tmp_path, server, code):
     server.code = code

@@ -266,6 +266,7 @@ WRITTEN = {
     "if rate": {"neuron": NeuronConfig(model="if"), "encoding": "rate"},
     "converted gates": CONVERTED | {"backbone": "mixnet"},
     "converted": CONVERTED,
+    "cells": {"backbone": "litesnn", "architecture": {"cell": "0,1|2,3|5,6", "filters": 4}},
 }
 
 

@@ -30,6 +30,13 @@ def test_what_was_overridden_is_said_in_the_words_of_the_form():
     )
 
 
+def test_a_compression_is_said_as_short_as_people_say_it():
+    assert differs(config_of(compression__keep=0.2, compression__bits=2)) == "keep 0.2, 2 bits"
+    assert differs(config_of("cnn", compression__bits=1)) == "1 bit"
+    assert differs(config_of(compression__bits=4, compression__block_bits="F4:2")) == "4 bits, bits of blocks F4:2"
+    assert phrase("compression.bits", 0) == "float32 weights" and phrase("compression.keep", 1.0) == "keep 1"
+
+
 def test_a_cnn_does_not_differ_in_what_it_has_not():
     changed = {"time_steps": 8, "neuron__tau": 4.0, "training__tet_lambda": 0.5, "training__max_epochs": 2}
     assert differs(config_of("cnn", **changed)) == "epochs 2"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from core.backbones.naming import config_label
 from core.errors import BadValue, ImpossibleMask, UnknownName
 from core.recipes.build import build_config
 from core.recipes.sweep import expand
@@ -31,6 +32,19 @@ def test_an_axis_may_be_any_override_and_wins_over_the_base() -> None:
     assert same[0].config.training.lr == 0.01
     twice = expand(sweep({"training.lr": [0.01]}, overrides={"training.lr": 0.5, "lr": 0.7}))
     assert twice[0].config.training.lr == 0.01
+
+
+def test_the_wiring_of_cells_is_an_axis_and_a_wrong_one_is_named() -> None:
+    cells = ["0,1|2,3|5,6", "released-readme", "0,1|3,4|7,8"]
+    base = {"backbone": "litesnn", "dataset": "digits", "overrides": {"architecture.filters": 4}}
+    request = SweepRequest(name="s", base=RunRequest(mask="Full", **base), axes={"architecture.cell": cells})
+    points = expand(request)
+    assert [point.config.architecture.cell for point in points] == cells  # a comma in a value divides nothing
+    assert len({point.config.config_hash for point in points}) == 3
+    assert config_label(points[0].config) == "SNN-LitE-SNN Full, cell 0,1|2,3|5,6, F 4"
+    with pytest.raises(BadValue, match="edge 6 is of a later node") as caught:
+        expand(request.model_copy(update={"axes": {"architecture.cell": [cells[0], "0,1|2,6|5,7"]}}))
+    assert caught.value.fields["combination"] == {"architecture.cell": "0,1|2,6|5,7"}
 
 
 def test_one_combination_too_many_is_refused_with_the_bound() -> None:

@@ -102,6 +102,23 @@ def test_the_view_lives_in_the_address_and_comes_back_from_it(twins, visit):
     assert "x" not in page.query_params
 
 
+def test_a_price_stops_every_run_where_it_is_best_at_the_chosen_profile(twins, visit, stack, words):
+    points = stack.client.steps(twins[0].id, mode="exact", profile="loihi").points
+    page = visit(
+        "explore", dataset="digits", mode="exact", profile="loihi", at_most=f"{points[0].energy_pj * 1.001 / 1e6:.9g}"
+    )
+    shown = table(page)
+    spiking = shown[shown["kind"] == "SNN"]
+    assert spiking["time_steps"].tolist() == [1] * len(spiking) and len(spiking)
+    assert spiking["accuracy_percent"].tolist() == pytest.approx([100 * points[0].accuracy] * len(spiking))
+    assert "each stopped where it is best at no more than" in chart(page)["layout"]["title"]["subtitle"][
+        "text"
+    ].replace("<br>", " ")
+    page.number_input(key=Key.EXPLORE_AT_MOST).set_value(1e-9).run()
+    assert any("No run answers for 0.001 pJ or less" in one.value for one in page.info)
+    assert "No figures on" not in words(page)  # there are some, dearer
+
+
 def test_an_address_that_comes_late_does_not_move_a_slider_back(twins, visit, monkeypatch):
     """Of two quick moves the second one brings the address of before the first: the browser has no newer one yet."""
     page = visit("explore", dataset="digits", ac="2")

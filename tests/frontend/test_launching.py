@@ -92,6 +92,8 @@ def test_the_networks_previewed_are_the_first_of_the_sweep():
 def test_values_are_parted_by_commas_or_spaces_and_taken_once():
     assert launching.parse_values(" 1e-3, 2e-3;2e-3  4 ") == ["1e-3", "2e-3", "4"]
     assert launching.parse_values(" ") == []
+    cells = launching.parse_values("0,1|2,3|5,6; 0,1|3,4|6,7", commas=False)
+    assert cells == ["0,1|2,3|5,6", "0,1|3,4|6,7"]
 
 
 def test_the_idempotency_key_follows_form_and_content():

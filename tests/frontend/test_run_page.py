@@ -9,6 +9,7 @@ import pytest
 
 from backend.store.artifacts import Artifacts
 from core.analysis.exits import IMAGE_MODES
+from core.analysis.steps import best_within, fewest_within
 from core.bundle import Bundle
 from core.report import twin_words
 from core.report.charts import twin
@@ -116,6 +117,19 @@ def test_more_images_come_when_they_are_asked_for_and_another_choice_starts_anew
     assert cards() == 24
     page.button_group(key=Key.RUN_EXAMPLES).set_value("wrong").run()
     assert cards() == 12
+
+
+def test_time_steps_says_where_to_stop_under_a_price_and_within_a_loss(twins, visit, words, stack):
+    points = stack.client.steps(twins[0].id, mode="exact", profile="horowitz-45nm").points
+    page = visit("run", run=twins[0].id, section="Time steps")
+    assert f"Soonest within 1 points of the best: **T' = {fewest_within(points, 0.01).steps}, " in words(page)
+    page.number_input(key=Key.RUN_WITHIN).set_value(100.0).run()
+    assert "Soonest within 100 points of the best: **T' = 1, " in words(page)
+    page.number_input(key=Key.RUN_AT_MOST).set_value(points[1].energy_pj / 1e6 * (1 + 1e-9)).run()
+    best = best_within(points, points[1].energy_pj)
+    assert f"**T' = {best.steps}, {100 * best.accuracy:.1f} %, " in words(page).partition("Best at no more")[2]
+    page.number_input(key=Key.RUN_AT_MOST).set_value(points[0].energy_pj / 2e6).run()
+    assert "it costs more after its first step" in words(page)
 
 
 def test_in_a_mode_without_an_energy_of_one_image_early_exit_says_which_modes_have_one(twins, visit):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import typer
@@ -29,14 +30,16 @@ from core.report import search_words, size_words
 from core.report.ensemble_words import OPTIMISTIC, energy_note, sentences
 from core.report.tables import ensemble_tables
 from core.schemas.bill import Layers
-from core.schemas.diagnostics import Calibration, Exits, Steps
+from core.schemas.diagnostics import Calibration, Exits, StepPoint, Steps
 from core.schemas.ensemble import Ensemble
 from core.schemas.prices import DEFAULT_MODE, DEFAULT_PROFILE
 from core.schemas.robustness import DEFAULT_IMAGES, MOST_IMAGES, SEEDS
 from core.schemas.run import Kind, RunConfig
 from core.schemas.twin import TwinEnergy
 from core.settings import Settings
-from core.units import format_count, format_energy
+from core.units import PJ_PER_UJ, format_count, format_energy
+
+MOST_POINTS = 100  # of accuracy
 
 app = typer.Typer(
     help="Show, verify, recount, disturb or export a run's bundle, hold it against its twin, or let it answer with "
@@ -111,8 +114,7 @@ def _print_compression(bill: Layers) -> None:
 
 def _print_diagnostics(scores: Calibration, stopped: Steps, left: Exits, findings: list[str]) -> None:
     say(f"calibration  ECE {scores.ece:.4f}, Brier {scores.brier:.4f}, NLL {scores.nll:.4f} nats")
-    for point in stopped.points:
-        say(f"T' = {point.steps:<8} {point.accuracy:.2%}, {format_energy(point.energy_pj)} per image")
+    _print_steps(stopped)
     if stopped.time_steps > 1:
         for point in left.points:
             say(
@@ -188,6 +190,53 @@ def _print_twin(found: TwinEnergy) -> None:
     say(f"estimated per image, mode {found.mode}, profile {found.profile}, n = {found.n_samples} test images")
     for sentence in (found.reason, *dict.fromkeys(one.note for one in found.quantised if one.note), *found.not_said):
         say(sentence)
+
+
+@app.command("steps")
+def stops(
+    path: Path = typer.Argument(..., help="Folder of the bundle."),
+    at_most: float | None = typer.Option(None, "--at-most", help="The most that an inference may cost, in uJ."),
+    within: float | None = typer.Option(
+        None, "--within", help="Points of accuracy that may be lost against the best T'."
+    ),
+    mode: str = typer.Option(DEFAULT_MODE, help="Accounting mode."),
+    profile: str = typer.Option(DEFAULT_PROFILE, help="Hardware profile."),
+    as_json: bool = typer.Option(False, "--json", help="Print as JSON."),
+) -> None:
+    """Accuracy and energy after each T' <= T steps, and where to stop: best under a price, or soonest within a loss.
+
+    From the stored answers and counts; nothing is run again. A network trained with T' steps is usually better at T'.
+    """
+    if at_most is not None and not 0 < at_most < math.inf:
+        raise BadValue(field="--at-most", value=at_most, expected="a number of uJ above 0")
+    if within is not None and not 0 <= within <= MOST_POINTS:
+        raise BadValue(field="--within", value=within, expected=f"from 0 to {MOST_POINTS} points")
+    bundle = Bundle(path)
+    counts = bundle.counts()
+    found = steps.curve(bundle.predictions(counts), counts, mode=MODES[mode], profile=profiles()[profile])
+    best = None if at_most is None else steps.best_within(found.points, at_most * PJ_PER_UJ)
+    soonest = None if within is None else steps.fewest_within(found.points, within / MOST_POINTS)
+    if as_json:
+        chosen = {"best_at_most": best, "fewest_within": soonest}
+        told = {name: point.model_dump(mode="json") if point else None for name, point in chosen.items()}
+        print_json(found.model_dump(mode="json") | told)
+        return
+    _print_steps(found)
+    if at_most is not None:
+        under = format_energy(at_most * PJ_PER_UJ)
+        say(f"best at no more than {under}: {_stop(best) if best else 'none, it costs more after its first step'}")
+    if soonest is not None:
+        say(f"soonest within {within:g} points of the best: {_stop(soonest)}")
+    say(f"estimated per image, mode {found.mode}, profile {found.profile}, n = {found.n:,} test images")
+
+
+def _stop(point: StepPoint) -> str:
+    return f"T' = {point.steps}, {point.accuracy:.2%}, {format_energy(point.energy_pj)}"
+
+
+def _print_steps(found: Steps) -> None:
+    for point in found.points:
+        say(f"T' = {point.steps:<8} {point.accuracy:.2%}, {format_energy(point.energy_pj)} per image")
 
 
 @app.command()

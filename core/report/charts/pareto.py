@@ -19,6 +19,7 @@ from core.report.charts.pareto_marks import Marks, Spread, area, drawn, marks
 from core.report.charts.pareto_names import FRONT_PX, Place, draw_names
 from core.schemas.pareto import Pareto, ParetoPoint, PublishedPoint, View
 from core.schemas.run import Kind
+from core.units import format_energy
 
 TITLE = "Accuracy against energy"
 RED = "#c8443a"
@@ -106,7 +107,13 @@ def _caption(
     seeds = [spread.n for spread in shown.spreads.values()]
     what = theme.count_of(len(shown.points), "config" if seeds else "run")
     share = area(shown, y_top=100.0 if view.y == "accuracy" else 1.0) if len(shown.fronts) == 1 else math.nan
-    charged = " (one time step)" if pareto.mode == "paper" else "" if pareto.steps else " (all time steps)"
+    charged = (
+        " (one time step)"
+        if pareto.mode == "paper"
+        else ""
+        if pareto.steps or pareto.at_most_pj
+        else " (all time steps)"
+    )
     mode = f"mode {pareto.mode}{charged}"
     return [
         title_of(pareto.dataset),
@@ -114,6 +121,9 @@ def _caption(
         _seeds(seeds),
         _test_images(pareto),
         f"stopped after T' = {pareto.steps} steps" if pareto.steps else "",
+        f"each stopped where it is best at no more than {format_energy(pareto.at_most_pj)}"
+        if pareto.at_most_pj
+        else "",
         mode if view.x in ("energy", "synops") else "",
         f"profile {pareto.profile}{pareto.moved_prices}" if view.x == "energy" else "",
         f"hypervolume {share:.3f} of 1" if math.isfinite(share) else "",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from core.report.charts.axes import GROUPINGS, X_AXES, Y_AXES
 from core.schemas.catalog import Catalog
 from core.schemas.run import Kind
@@ -25,6 +27,7 @@ def parts(catalog: Catalog, dataset: str) -> dict[str, Part]:
         "shape": Part(key=Key.EXPLORE_SHAPE, default="kind", read=one_of(GROUPINGS)),
         "seeds": Part(key=Key.EXPLORE_SEEDS, default=False, read=flag),
         "steps": Part(key=Key.EXPLORE_STEPS, default=0, read=lambda text: number(text, range(1, MOST_STEPS + 1))),
+        "at_most": Part(key=Key.EXPLORE_AT_MOST, default=None, read=_positive),
         **{
             name: Part(key=Key.EXPLORE_FILTER.of(name), default=None, read=lambda text: text[:512])
             for name in ("backbone", "recipe", "tag", "mask")
@@ -34,6 +37,15 @@ def parts(catalog: Catalog, dataset: str) -> dict[str, Part]:
         "hide": Part(key=Key.EXPLORE_HIDDEN, default=[], read=lambda text: text.split(";")[:40], say=";".join),
         "sure": Part(key=Key.EXPLORE_SURE, default=False, read=flag),
     }
+
+
+def _positive(text: str) -> float | None:
+    """A number above 0, or None where the text is none."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if 0 < value < math.inf else None
 
 
 def adopt(catalog: Catalog, dataset: str) -> None:

@@ -13,6 +13,7 @@ from core.report.priced import Runs
 from core.schemas.catalog import Catalog
 from core.schemas.pareto import ParetoPoint, View
 from core.schemas.prices import Factors
+from core.units import PJ_PER_UJ
 from frontend.keys import Key
 from frontend.pages.explore.address import ALL
 from frontend.parts import lens
@@ -36,6 +37,7 @@ class Wanted(NamedTuple):
     view: View
     steps: int | None  # None: after all steps
     archived: bool = False  # archived runs too
+    at_most_pj: float | None = None  # None: whatever it costs
 
 
 def top_row(catalog: Catalog) -> None:
@@ -91,6 +93,18 @@ def view_row(most_steps: int) -> None:
                 format_func=lambda steps: "all T" if steps == 0 else f"T' = {steps}",
                 help="Every spiking run stopped early, from its stored answers and counts; a CNN makes one pass.",
             )
+        st.number_input(
+            "At most, µJ per inference",
+            min_value=0.0,
+            value=None,
+            step=None,
+            format="%g",
+            key=Key.EXPLORE_AT_MOST,
+            persist_state="session",
+            placeholder="whatever it costs",
+            help="Every run stopped after the T' <= T at which it is most accurate for no more energy than this, at the prices "
+            "above, from its stored answers and counts. Runs that cost more after their first step are left out.",
+        )
 
 
 @lru_cache(maxsize=16)  # runs are read once and shown often
@@ -128,6 +142,7 @@ def wanted(catalog: Catalog) -> Wanted:
         view=view,
         steps=memory[Key.EXPLORE_STEPS] or None,
         archived=bool(memory.get(Key.EXPLORE_ARCHIVED)),
+        at_most_pj=PJ_PER_UJ * most if (most := memory.get(Key.EXPLORE_AT_MOST)) else None,
     )
 
 

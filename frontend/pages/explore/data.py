@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import streamlit as st
 
@@ -40,13 +41,24 @@ class Asked:
         return self.runs(state=[RunState.SUCCEEDED.value], limit=limit, dataset=dataset)
 
 
+class Budget(NamedTuple):
+    """The most that an inference may cost, and the prices that say what it does: where runs are stopped depends on them."""
+
+    at_most_pj: float
+    profile: str
+    times: tuple[tuple[str, float], ...]  # of `ac`, `mac`, `memory`
+
+
 def load(
-    catalog: Catalog, asked: Asked, *, dataset: str, mode: str, steps: int | None = None, archived: bool = False
-) -> Runs:
-    """All runs on a data set, or on ALL, in a mode; their points are priced at the default profile."""
+    catalog: Catalog, asked: Asked, *, dataset: str, mode: str, steps: int | None = None, archived: bool = False,
+    budget: Budget | None = None,
+) -> Runs:  # fmt: skip
+    """All runs on a data set, or on ALL, in a mode; their points are priced at the default profile, or at the budget's prices."""
     if dataset != ALL:
-        return _load(dataset, mode, catalog.default_profile, steps, archived, _version(asked.newest(dataset)))
-    return _load_all(tuple(catalog.plotted), mode, catalog.default_profile, steps, archived, _version(asked.newest()))
+        version = _version(asked.newest(dataset))
+        return _load(dataset, mode, catalog.default_profile, steps, archived, budget, version)
+    version = _version(asked.newest())
+    return _load_all(tuple(catalog.plotted), mode, catalog.default_profile, steps, archived, budget, version)
 
 
 def _version(newest: RunPage) -> tuple[int, str]:
@@ -55,15 +67,33 @@ def _version(newest: RunPage) -> tuple[int, str]:
 
 
 @st.cache_resource(ttl=KEPT_S, max_entries=16, show_spinner=False)  # shared, not copied: nobody changes it
-def _load(dataset: str, mode: str, profile: str, steps: int | None, archived: bool, version: tuple[int, str]) -> Runs:
-    return runs_of(api().pareto_columns(dataset=dataset, mode=mode, profile=profile, steps=steps, archived=archived))
+def _load(
+    dataset: str,
+    mode: str,
+    profile: str,
+    steps: int | None,
+    archived: bool,
+    budget: Budget | None,
+    version: tuple[int, str],
+) -> Runs:
+    bounds = {} if budget is None else {"at_most_pj": budget.at_most_pj, **dict(budget.times)}
+    profile = profile if budget is None else budget.profile
+    return runs_of(
+        api().pareto_columns(dataset=dataset, mode=mode, profile=profile, steps=steps, archived=archived, **bounds)
+    )
 
 
 @st.cache_resource(ttl=KEPT_S, max_entries=4, show_spinner=False)
 def _load_all(
-    datasets: tuple[str, ...], mode: str, profile: str, steps: int | None, archived: bool, version: tuple[int, str]
+    datasets: tuple[str, ...],
+    mode: str,
+    profile: str,
+    steps: int | None,
+    archived: bool,
+    budget: Budget | None,
+    version: tuple[int, str],
 ) -> Runs:
-    parts = [_load(name, mode, profile, steps, archived, version) for name in datasets]
+    parts = [_load(name, mode, profile, steps, archived, budget, version) for name in datasets]
     return together(parts, dataset="all data sets")
 
 

@@ -17,6 +17,7 @@ from core.schemas.catalog import Catalog, DatasetInfo
 from core.schemas.pareto import Pareto, ParetoPoint
 from core.schemas.prices import Profile
 from core.schemas.share import ShareTarget, ShareView
+from core.units import format_energy
 from frontend.client.connection import api, part, plain
 from frontend.keys import Key
 from frontend.pages.explore import address as explore_address
@@ -28,7 +29,7 @@ from frontend.pages.explore import table as explore_table
 from frontend.pages.explore import under_way
 from frontend.pages.explore.address import ALL
 from frontend.pages.explore.controls import Wanted
-from frontend.pages.explore.data import Asked
+from frontend.pages.explore.data import Asked, Budget
 from frontend.pages.explore.under_way import ACTIVE
 from frontend.parts import changes, first_visit, lens, sharing
 from frontend.parts.chart_box import show
@@ -72,7 +73,7 @@ def _share(wanted: Wanted) -> None:
     if wanted.dataset == ALL:
         return
     view = wanted.view
-    shown = ShareView(dataset=wanted.dataset, steps=wanted.steps, **view.model_dump())
+    shown = ShareView(dataset=wanted.dataset, steps=wanted.steps, at_most_pj=wanted.at_most_pj, **view.model_dump())
     sharing.draw(
         ShareTarget(view=shown, mode=wanted.lens.mode, profile=wanted.lens.profile, **wanted.factors.model_dump())
     )
@@ -98,10 +99,18 @@ def _most_steps(loaded: explored.Runs) -> int:
 def _picture(catalog: Catalog, asked: Asked) -> None:
     wanted = explore_controls.wanted(catalog)
     runs = explore_data.load(
-        catalog, asked, dataset=wanted.dataset, mode=wanted.lens.mode, steps=wanted.steps, archived=wanted.archived
-    )
+        catalog, asked, dataset=wanted.dataset, mode=wanted.lens.mode, steps=wanted.steps, archived=wanted.archived,
+        budget=_budget(wanted),
+    )  # fmt: skip
     # A place for a box, there also when it is not: a plot that moves down a place is drawn anew by the browser.
     changed = st.empty()
+    if not runs.points and wanted.at_most_pj is not None:
+        st.info(
+            f"No run answers for {format_energy(wanted.at_most_pj)} or less at these prices.",
+            icon=":material/price_change:",
+        )
+        if not runs.published:
+            return
     if not runs.points and not runs.published:
         _meanwhile(catalog, wanted)
         return
@@ -134,6 +143,13 @@ def _picture(catalog: Catalog, asked: Asked) -> None:
         )
 
 
+def _budget(wanted: Wanted) -> Budget | None:
+    if wanted.at_most_pj is None:
+        return None
+    times = tuple(wanted.factors.model_dump().items())
+    return Budget(at_most_pj=wanted.at_most_pj, profile=wanted.lens.profile, times=times)
+
+
 def _plot(seen: explored.Seen, wanted: Wanted) -> None:
     pareto = seen.pareto
     axes = f"{Y_AXES[wanted.view.y].short} against {X_AXES[wanted.view.x].short}"
@@ -158,7 +174,7 @@ def _plot(seen: explored.Seen, wanted: Wanted) -> None:
 def _changes(catalog: Catalog, asked: Asked, wanted: Wanted, points: Sequence[ParetoPoint]) -> None:
     """What this lens does to the front, against the default mode and profile; nothing where it is that lens."""
     why = lens.why(catalog, wanted.lens, wanted.factors)
-    if not why or wanted.view.x != "energy" or wanted.dataset == ALL or not points:
+    if not why or wanted.at_most_pj is not None or wanted.view.x != "energy" or wanted.dataset == ALL or not points:
         return
     default = next(item for item in catalog.profiles if item.name == catalog.default_profile)
     held = explore_data.load(catalog, asked, dataset=wanted.dataset, mode=catalog.default_mode, steps=wanted.steps)
@@ -193,7 +209,9 @@ def _explain(catalog: Catalog, pareto: Pareto, wanted: Wanted, profile: Profile)
         point.source: point.energy_is for point in pareto.published if not point.is_of_the_paper
     }.items():
         words += f" {plain(source)}: energy is {plain(energy_is)}. Compare it in the mode `exact`."
-    if pareto.missing:
+    if pareto.missing and pareto.at_most_pj is not None:
+        words += f" {pareto.missing} runs are left out: they cost more than {format_energy(pareto.at_most_pj)} after their first step."
+    elif pareto.missing:
         words += f" {pareto.missing} runs are left out: what they are after {pareto.steps} steps is not known yet."
     if n := pareto.exchanged:
         who = "1 run is" if n == 1 else f"{n} runs are"

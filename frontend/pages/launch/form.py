@@ -131,9 +131,9 @@ def _name(form: Form, axes: Mapping[str, Sequence[Any]]) -> str:
     return (f"{networks} on {title_of(form.dataset)}" + (f": {what}" if what else ""))[:100]
 
 
-def parse_values(text: str) -> list[str]:
-    """`1e-3, 2e-3` as its parts, each once."""
-    return list(dict.fromkeys(part for part in re.split(r"[,;\s]+", text.strip()) if part))
+def parse_values(text: str, *, commas: bool = True) -> list[str]:
+    """`1e-3, 2e-3` as its parts, each once; without `commas` they belong to the values: `0,1|2,3|5,6; 0,1|3,4|6,7`."""
+    return list(dict.fromkeys(part for part in re.split(r"[,;\s]+" if commas else r"[;\s]+", text.strip()) if part))
 
 
 def _number(text: str) -> int | float | str:

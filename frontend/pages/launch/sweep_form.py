@@ -16,6 +16,8 @@ from frontend.pages.launch import form as launching
 from frontend.parts import architecture
 from frontend.parts.field import Field
 
+#: Fields whose values hold commas themselves, with an example of several: semicolons or spaces stand between them.
+COMMAS_INSIDE = {"architecture.cell": "0,1|2,3|5,6; 0,1|3,4|6,7", "compression.block_bits": "F4:2,F6:1; F4:1,F6:1"}
 WHOLE = "Full"  # the one mask that every backbone has
 Sampler = Literal["random", "pareto"]
 WAYS: dict[str, Sampler | None] = {"Every combination": None, "Random study": "random", "Pareto study": "pareto"}
@@ -154,4 +156,6 @@ def _values(field: Field, choices: tuple[str, ...], column) -> tuple[str, ...]:
     shared = {"key": key, "help": f"`{field.name}`. {field.meaning}", "persist_state": "session"}
     if choices:
         return tuple(column.multiselect(f"{field.title}: values", choices, **shared))
-    return tuple(launching.parse_values(column.text_input(f"{field.title}: values", placeholder="1, 2, 3", **shared)))
+    commas = field.name in COMMAS_INSIDE
+    text = column.text_input(f"{field.title}: values", placeholder=COMMAS_INSIDE.get(field.name, "1, 2, 3"), **shared)
+    return tuple(launching.parse_values(text, commas=not commas))

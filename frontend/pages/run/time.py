@@ -5,9 +5,11 @@ from __future__ import annotations
 import streamlit as st
 
 from core.analysis.exits import IMAGE_MODES
+from core.analysis.steps import best_within, fewest_within
 from core.report.charts import calibration, exits, steps
-from core.schemas.diagnostics import Calibration, Steps
+from core.schemas.diagnostics import Calibration, StepPoint, Steps
 from core.schemas.run import Kind, RunState
+from core.units import PJ_PER_UJ, format_energy
 from frontend.client.connection import api
 from frontend.keys import Key
 from frontend.pages.run.section import Shown
@@ -28,6 +30,7 @@ def draw(shown: Shown) -> None:
                 data=lambda: steps.rows(found),
                 file_name=f"{shown.file_stem}-steps.csv",
             )
+            _stops(found)
             st.caption(
                 "This network stopped early, from one evaluation: not a network trained with T' steps, which is usually "
                 "better at T'."
@@ -47,6 +50,27 @@ def draw(shown: Shown) -> None:
         )
     with right:
         _believed(scores)
+
+
+def _stops(found: Steps) -> None:
+    """Where to stop: the best T' under a price, or the fewest steps within a loss."""
+    if found.time_steps == 1:
+        return
+    left, right = st.columns(2)
+    most = left.number_input(
+        "At most, µJ per inference", min_value=0.0, value=None, step=None, format="%g", key=Key.RUN_AT_MOST,
+        placeholder="whatever it costs",
+    )  # fmt: skip
+    loss = right.number_input("Within points of the best", 0.0, 100.0, 1.0, step=0.5, format="%g", key=Key.RUN_WITHIN)
+    if most:
+        best = best_within(found.points, PJ_PER_UJ * most)
+        said = _stop(best) if best else "it costs more after its first step"
+        st.markdown(f"Best at no more than {format_energy(PJ_PER_UJ * most)}: **{said}**")
+    st.markdown(f"Soonest within {loss:g} points of the best: **{_stop(fewest_within(found.points, loss / 100))}**")
+
+
+def _stop(point: StepPoint) -> str:
+    return f"T' = {point.steps}, {100 * point.accuracy:.1f} %, {format_energy(point.energy_pj)}"
 
 
 def _believed(scores: Calibration) -> None:
