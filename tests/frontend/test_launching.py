@@ -67,6 +67,16 @@ def test_twins_are_one_request_each_and_no_sweep():
     assert launching.sweep(form(seeds=[5])) is None
 
 
+def test_a_study_draws_from_ranges_and_choices_and_takes_one_seed():
+    fields = {"training.lr": ("1e-4:1e-2:log",), "neuron.tau": ("1.5", "2")}
+    asked = form(kinds=launching.KINDS["snn"], masks=["any"], fields=fields, seeds=[3, 4], sampler="pareto", trials=9)
+    made = launching.sweep(asked)
+    assert made.axes == {"mask": ["any"], "training.lr": ["1e-4:1e-2:log"], "neuron.tau": [1.5, 2]}
+    assert (made.study.sampler, made.study.trials, made.base.seed, made.base.mask) == ("pareto", 9, 3, "F4,F9")
+    assert made.base.overrides["training.lr"] == 1e-4  # what is previewed: the low end
+    assert launching.sweep(form(sampler="random", trials=9)) is None  # nothing to draw from
+
+
 def test_a_sweep_varies_what_has_several_values_and_fixes_what_has_one():
     wanted = form(
         seeds=[3, 4],

@@ -143,7 +143,7 @@ def cell(found: SearchFound, *, source: str = "") -> go.Figure:
         x=[x for x, _ in _PLACES.values()], y=[y for _, y in _PLACES.values()], text=names, mode="markers+text",
         textposition=["top center" if y > 0.5 else "bottom center" for _, y in _PLACES.values()], marker={"size": 16, "color": theme.ORANGE}, hoverinfo="skip", showlegend=False,
     )  # fmt: skip
-    chart.update_xaxes(visible=False, range=[-0.5, 3.4]).update_yaxes(visible=False, range=[-0.25, 1.35])
+    chart.update_xaxes(visible=False, range=[-0.85, 3.4]).update_yaxes(visible=False, range=[-0.25, 1.35])
     caption = [f"decoded now: {epoch.decoded.cell}", "width: weight among the edges of a node, in sum 1", source]
     return theme.frame(chart, name="search-cell", title="Edges of a cell", caption=caption, height=300, legend=False)
 

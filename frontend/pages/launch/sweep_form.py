@@ -123,6 +123,8 @@ def draw(backbones: Mapping[str, BackboneInfo], backbone: BackboneInfo, options:
         name: _values(fields[name], words_of.get(name) or advanced.choices(name), columns[place % 2])
         for place, name in enumerate(names)
     }
+    if sampler is not None and not (names or masks or chosen):
+        st.caption("Nothing is varied yet: choose fields, or the mask `any`.")
     name = st.text_input(
         "Name of the sweep",
         key=Key.LAUNCH_SWEEP_NAME,
