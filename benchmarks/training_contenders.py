@@ -96,7 +96,7 @@ def snntorch(batch: int, steps: int) -> Callable[[], None]:
     """snnTorch's loop over steps, as its tutorials write it. Its neuron resets one step later than SpikingJelly's, so it is no
     twin: the same layers and sizes, not the same spikes."""
     import torch
-    from snntorch import Leaky, utils
+    from snntorch import Leaky
     from spikingjelly.activation_based import functional
 
     ours, x, labels = parts(batch, steps)
@@ -123,7 +123,8 @@ def snntorch(batch: int, steps: int) -> Callable[[], None]:
             return layers.classifier(x).mean((2, 3))
 
         def forward(self, x: Any) -> Any:
-            utils.reset(layers)
+            for unit in units:  # `utils.reset` does not look into modules of modules
+                unit.act.reset_mem()
             return torch.stack([self.once(x) for _ in range(steps)])
 
     return _steps_of(Loop(), x, labels, after=lambda _: None)
