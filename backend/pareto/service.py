@@ -20,8 +20,10 @@ from core.analysis.reprice import moved
 from core.analysis.steps import best_within
 from core.backbones.catalog import plan_for
 from core.backbones.naming import known_mask, network_label
+from core.backbones.plan import Plan
 from core.compression import plan_layers, size_of
 from core.datasets.catalog import DATASETS
+from core.energy.bits import bit_synops_of
 from core.energy.modes import MODES
 from core.energy.price import energy_pj
 from core.energy.profiles import profiles
@@ -92,12 +94,15 @@ def pareto(
     on_front = front(cost, value) if shown else np.zeros(0, dtype=bool)
     rows = []
     named: dict[tuple[Any, ...], tuple[tuple[str, ...], str | None, str]] = {}
+    places: dict[tuple[Any, ...], int | None] = {}  # neurons
     sized: dict[tuple[Any, ...], dict[str, int | None]] = {}  # a compressed network's plan takes milliseconds
     for (row, stop), is_on in zip(shown, on_front.tolist(), strict=True):
         of = stop.figures
         key = (row.kind, row.backbone, row.mask, row.definition, *(row.architecture or {}).values())
         if key not in named:
             named[key] = _named(row)
+            plan = _plan(row)
+            places[key] = plan.neurons if plan is not None else None
         mask, short, words = named[key]
         compressed = (*key, row.params, *(row.compression or {}).values())
         if compressed not in sized:
@@ -134,6 +139,8 @@ def pareto(
                 "tags": _parted(row.tags),
                 "model_bytes": weight_bytes(row.params),
                 **sized[compressed],
+                "bit_synops": of.bit_synops,
+                "spikes": _spikes(of.firing_rate, places[key], stop.steps),
                 "other": of.other,
                 "repeat": row.repeat_hash[:SHORT],
                 "twin": row.twin_hash[:SHORT],
@@ -163,15 +170,16 @@ def _named(row: Row[*tuple[Any, ...]]) -> tuple[tuple[str, ...], str | None, str
     return mask, known_mask(row.backbone, mask, definition, options), words
 
 
-def sizes(row: Row[*tuple[Any, ...]]) -> dict[str, int | None]:
-    """All parameters in bytes, by each reading of the weights' size; None where the network is no longer known."""
-    names = ("kept_bytes", "bitmap_bytes", "entropy_bytes")
-    compression = CompressionConfig.model_validate(row.compression or {})
-    if not compression.is_on:
-        return dict.fromkeys(names, weight_bytes(row.params))
+def _spikes(rate: float | None, neurons: int | None, steps: int) -> float | None:
+    """Per inference: the rate is spikes / (neurons x steps)."""
+    return None if rate is None or neurons is None else rate * neurons * steps
+
+
+def _plan(row: Row[*tuple[Any, ...]]) -> Plan | None:
+    """A run's network; None where it is no longer known."""
     try:
         spec = DATASETS[row.dataset]
-        plan = plan_for(
+        return plan_for(
             backbone=row.backbone,
             mask=tuple(row.mask),
             input_shape=spec.image_shape,
@@ -180,6 +188,17 @@ def sizes(row: Row[*tuple[Any, ...]]) -> dict[str, int | None]:
             architecture=ArchitectureConfig.model_validate(row.architecture or {}),
         )
     except SpikefrontError:
+        return None
+
+
+def sizes(row: Row[*tuple[Any, ...]]) -> dict[str, int | None]:
+    """All parameters in bytes, by each reading of the weights' size; None where the network is no longer known."""
+    names = ("kept_bytes", "bitmap_bytes", "entropy_bytes")
+    compression = CompressionConfig.model_validate(row.compression or {})
+    if not compression.is_on:
+        return dict.fromkeys(names, weight_bytes(row.params))
+    plan = _plan(row)
+    if plan is None:
         return dict.fromkeys(names)
     size = size_of(plan_layers(plan, compression), row.params)
     return {name: getattr(size, name) + size.rest_bytes for name in names}
@@ -230,6 +249,7 @@ def _whole(row: Row[*tuple[Any, ...]]) -> Stopped:
         acs=row.acs,
         macs=row.macs,
         other=row.other or {},
+        bit_synops=None if row.bits_acs is None else bit_synops_of(row.bits_acs, row.bits_macs, row.bits_other or {}),
     )
 
 

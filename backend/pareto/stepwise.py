@@ -12,6 +12,7 @@ from backend.context import Context
 from backend.runs.repository import RunRepository
 from backend.store.models import RunStepRow
 from backend.store.outcome import step_rows
+from core.energy.bits import OF_BITS, bit_synops_of
 from core.errors import BundleCorrupt
 
 log = logging.getLogger("spikefront.runs")
@@ -29,6 +30,7 @@ class Stopped:
     acs: float
     macs: float
     other: dict[str, float]
+    bit_synops: float | None
 
 
 def stopped(context: Context, *, dataset: str, mode: str, steps: int) -> dict[str, Stopped]:
@@ -56,7 +58,13 @@ def stops(context: Context, *, dataset: str, mode: str) -> dict[str, dict[int, S
 
 
 def _stopped(row: RunStepRow, mode: str) -> Stopped:
-    return Stopped(accuracy=row.accuracy, f1_macro=row.f1_macro, firing_rate=row.firing_rate, **row.tallies[mode])
+    return Stopped(
+        accuracy=row.accuracy,
+        f1_macro=row.f1_macro,
+        firing_rate=row.firing_rate,
+        bit_synops=bit_synops_of(**row.tallies[OF_BITS]) if OF_BITS in row.tallies else None,
+        **row.tallies[mode],
+    )
 
 
 def _fill_missing(context: Context, dataset: str, steps: int) -> None:

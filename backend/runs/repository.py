@@ -8,13 +8,14 @@ from datetime import datetime
 from typing import Any, TypeVarTuple
 
 from sqlalchemy import Row, Select, and_, case, delete, func, insert, or_, select, update
-from sqlalchemy.orm import Session, load_only
+from sqlalchemy.orm import Session, aliased, load_only
 
 from backend.paging import Cursor, older_than
 from backend.store.db import rows_changed
 from backend.store.models import OPTIONS, RunEventRow, RunRow, RunStepRow, RunTagRow, RunTallyRow, SweepRunRow
 from core.datasets.catalog import DATASETS
 from core.datasets.identity import WHOLE
+from core.energy.bits import OF_BITS
 from core.errors import NotFound, NotReady
 from core.schemas.run import Kind, RunState
 
@@ -285,14 +286,23 @@ class RunRepository:
         """All succeeded runs on a data set with their operations in a mode, oldest first, in one statement. Searches are
         left out: they are no networks, and what they have found is trained as a run of its own.
 
-        A row has the columns of PLOTTED, and `sweeps` and `tags`, joined by TAG_END; None where there is none. Columns
+        A row has the columns of PLOTTED, those of the tally in OF_BITS with `bits_` before them, and `sweeps` and `tags`, joined by TAG_END; None where there is none. Columns
         and not objects: of ten thousand runs those would take longer than all else.
         """
         swept = select(func.aggregate_strings(SweepRunRow.sweep_id, TAG_END)).where(SweepRunRow.run_id == RunRow.id)
         tagged = select(func.aggregate_strings(RunTagRow.tag, TAG_END)).where(RunTagRow.run_id == RunRow.id)
+        of_bits = aliased(RunTallyRow)
         return self._session.execute(
-            select(*PLOTTED, swept.scalar_subquery().label("sweeps"), tagged.scalar_subquery().label("tags"))
+            select(
+                *PLOTTED,
+                of_bits.acs.label("bits_acs"),
+                of_bits.macs.label("bits_macs"),
+                of_bits.other.label("bits_other"),
+                swept.scalar_subquery().label("sweeps"),
+                tagged.scalar_subquery().label("tags"),
+            )
             .join(RunTallyRow, and_(RunTallyRow.run_id == RunRow.id, RunTallyRow.mode == mode))
+            .outerjoin(of_bits, and_(of_bits.run_id == RunRow.id, of_bits.mode == OF_BITS))
             .where(RunRow.dataset == dataset, RunRow.state == RunState.SUCCEEDED, LIVE, *(() if archived else (SHOWN,)))
             .where(or_(RunRow.kind == Kind.CNN, func.coalesce(SEARCHES, "nothing") == "nothing"))
             .order_by(RunRow.created_at, RunRow.id)

@@ -12,11 +12,14 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 
 from core.compression import FLOAT_BITS, layer_size
 from core.energy.rules import SYNAPTIC, exact, input_nonzero, is_event_driven
 from core.schemas.results import Counts, LayerCounts
 
+#: The mode whose tallies say how many bits the weights of its operations have.
+OF_BITS = "exact+bits"
 #: Entries of `Tally.other` that are ACs and MACs of quantised weights, counted among the others too: `int-ac@2+12` adds
 #: weights of 2 bits into sums of 12, `int-mac@8x4+16` multiplies 8 bits by 4 and adds into sums of 16, `mac@4` multiplies a
 #: float by a weight of 4 bits.
@@ -26,6 +29,20 @@ _INTEGER = re.compile(r"int-(?:ac@(\d+)\+(\d+)|mac@(\d+)x(\d+)\+(\d+))|mac@(\d+)
 def bit_synops(layer: LayerCounts, counts: Counts) -> float:
     """Synaptic operations of the mode `exact` x bits of the layer's weights, per inference; 32 bits for float32."""
     return sum(exact(layer, counts)) * (layer.weight_bits or FLOAT_BITS)
+
+
+def bit_synops_of(acs: float, macs: float, other: Mapping[str, float]) -> float:
+    """The same of a whole network from its tally in the mode `exact+bits`: what is not of quantised weights has 32 bits."""
+    quantised = [(n, weight_bits(name)) for name, n in other.items() if _INTEGER.fullmatch(name)]
+    return FLOAT_BITS * (acs + macs - sum(n for n, _ in quantised)) + sum(n * bits for n, bits in quantised)
+
+
+def weight_bits(name: str) -> int:
+    """Of the weights of an entry of `Tally.other` that `_INTEGER` knows."""
+    found = _INTEGER.fullmatch(name)
+    assert found is not None
+    add, _, _, mul, _, real = found.groups()
+    return int(add or mul or real)
 
 
 def bit_synops_by_rate(layer: LayerCounts, counts: Counts) -> float:

@@ -146,6 +146,9 @@ def merged(points: Sequence[ParetoPoint]) -> tuple[list[ParetoPoint], dict[str, 
             changes = {name: fmean(getattr(one, name) for one in members) for name in MEANS}
             rates = [one.firing_rate for one in members if one.firing_rate is not None]
             changes["firing_rate"] = fmean(rates) if rates else None
+            for name in ("bit_synops", "spikes"):
+                known = [value for one in members if (value := getattr(one, name)) is not None]
+                changes[name] = fmean(known) if len(known) == len(members) else None
             changes["other"] = {name: fmean(one.other[name] for one in members) for name in first.other}
             # a double-blind share has no times
             changes["finished_at"] = max((one.finished_at for one in members if one.finished_at), default=None)

@@ -16,7 +16,7 @@ from core.schemas.run import Kind
 GALLERY_TAG = "gallery"
 #: What a plot of many runs can lay along its axes, and by what it can tell its marks apart (`core.report.charts.axes`).
 XAxis = Literal[
-    "energy", "synops", "params", "model_bytes", "kept_bytes", "bitmap_bytes", "entropy_bytes", "steps"
+    "energy", "synops", "bit_synops", "spikes", "params", "model_bytes", "kept_bytes", "bitmap_bytes", "entropy_bytes", "steps"
 ]  # fmt: skip
 YAxis = Literal["accuracy", "f1_macro"]
 Grouping = Literal["family", "backbone", "kind", "dataset", "sweep", "mask", "recipe"]
@@ -94,6 +94,10 @@ class ParetoPoint(Named):
     )
     bitmap_bytes: int | None = Field(default=None, description="the same and a bit for each weight's place")
     entropy_bytes: int | None = Field(default=None, description="the same with the places at the entropy bound")
+    bit_synops: float | None = Field(
+        default=None, description="synaptic operations x bits of their weights, 32 for float32, per inference"
+    )
+    spikes: float | None = Field(default=None, description="of all neurons, per inference; null for a CNN")
     other: dict[str, float] = Field(
         default_factory=dict, description="operations beside ACs and MACs, per inference: memory accesses and addresses"
     )

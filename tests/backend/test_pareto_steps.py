@@ -9,8 +9,9 @@ from fastapi.testclient import TestClient
 from sqlalchemy import delete, update
 
 from backend.store.models import RunRow, RunStepRow
-from core.analysis.steps import best_within
+from core.analysis.steps import best_within, truncated
 from core.bundle import Bundle
+from core.energy.rules import exact
 from core.repeats import repeat_key
 from core.schemas.catalog import Catalog
 from core.schemas.diagnostics import Steps
@@ -58,6 +59,19 @@ def test_under_a_price_each_run_stops_where_it_is_best(finisher, client: TestCli
     assert none.points == [] and none.missing == 1
     refused = client.get("/api/v1/pareto", params={"dataset": "digits", "at_most_pj": 0})
     assert refused.status_code == 422 and "at_most_pj" in refused.text
+
+
+def test_spikes_and_bit_synops_are_those_of_the_counts_after_every_step(finisher, client: TestClient) -> None:
+    run_id = finisher.succeeded("snn")
+    counts = client.app.state.context.artifacts.bundle(run_id).counts()  # type: ignore[attr-defined]
+    for steps in (1, T):
+        (point,) = plot(client, steps=steps).points
+        part = truncated(counts, steps)
+        spikes = sum(sum(layer.spikes) for layer in part.layers)
+        assert spikes > 0 and point.spikes == pytest.approx(spikes / counts.n_samples)
+        assert point.bit_synops == pytest.approx(32 * sum(sum(exact(layer, part)) for layer in part.layers))
+    (paper,) = plot(client, mode="paper").points
+    assert paper.bit_synops == point.bit_synops  # no mode of the plot changes it
 
 
 def test_a_cnn_and_steps_beyond_t_change_nothing(finisher, client: TestClient) -> None:

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from core.bundle_checks import check_counts
-from core.energy.bits import bit_synops, bit_synops_by_rate, sum_bits, widths
+from core.energy.bits import OF_BITS, bit_synops, bit_synops_by_rate, bit_synops_of, sum_bits, widths
 from core.energy.memory import sram_shares, traffic
 from core.energy.modes import MODES
 from core.energy.price import layers, mac_pj, memory_pj, price
@@ -49,6 +49,18 @@ def test_bit_synops_are_operations_times_bits() -> None:
         (None, 4, 80_000),
         (922, 2, 8000),
     ]
+
+
+def test_a_tally_gives_the_same_bit_synops_as_the_layers() -> None:
+    plain = CONV.model_copy(update={"name": "plain", "weight_bits": None, "kept_params": None})
+    real = CONV.model_copy(update={"name": "real", "input_is_spikes": False, "ac": (0, 0), "mac": (700, 300)})
+    for counts in (of(STEM, CONV), of(STEM, CONV, plain, real), of(plain)):
+        tally = MODES[OF_BITS].tally(counts)
+        due = sum(bit_synops(layer, counts) for layer in counts.layers)
+        assert bit_synops_of(tally.acs, tally.macs, tally.other) == pytest.approx(due)
+    tally = MODES[OF_BITS].tally(of(STEM, CONV, real))
+    # 8,000 spikes' operations of 2 bits, 40,000 pixels' of 4 and 1,000 real values' of 2, over 2 images; the stem once
+    assert bit_synops_of(tally.acs, tally.macs, tally.other) == 8000 * 2 / 2 + 40_000 * 4 / 2 + 1000 * 2 / 2
 
 
 def test_the_sources_formula_takes_kept_weights_and_the_mean_rate() -> None:

@@ -170,12 +170,14 @@ def test_how_sure_is_about_the_mean_of_seeds_where_they_are_merged():
 @pytest.mark.parametrize("axis", X_AXES)
 def test_each_axis_shows_its_own_figure_and_finds_its_own_front(axis):
     small, big = (
-        run("small", acs=10, macs=5, params=10, **dict.fromkeys(SIZES, 40), time_steps=1),
-        run("big", acs=20, macs=6, accuracy=0.7, params=20, **dict.fromkeys(SIZES, 80)),
+        run("small", acs=10, macs=5, params=10, **dict.fromkeys((*SIZES, "bit_synops", "spikes"), 40), time_steps=1),
+        run("big", acs=20, macs=6, accuracy=0.7, params=20, **dict.fromkeys((*SIZES, "bit_synops", "spikes"), 80)),
     )
     found = marks([small, big], x=axis, y="f1_macro")
     assert found.x.tolist() == [x_of(small, axis), x_of(big, axis)] and found.y.tolist() == pytest.approx([0.7, 0.6])
     assert found.fronts == {"digits": [0]}
+    if axis in ("bit_synops", "spikes"):  # what has no such figure has no mark, and none at 0
+        assert marks([small, run("none")], x=axis, y="f1_macro").x.tolist() == [40]
     figure = pareto.figure(plot(small, big), view=View(x=axis, y="f1_macro", x_log=False))
     assert X_AXES[axis].words in figure.layout.xaxis.title.text and figure.layout.yaxis.title.text == "macro F1"
 

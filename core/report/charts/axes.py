@@ -24,6 +24,10 @@ X_AXES = {
     for axis in (
         Axis(name="energy", short="energy", words="energy per inference"),
         Axis(name="synops", short="SynOps", words="synaptic operations (AC + MAC) per inference"),
+        Axis(
+            name="bit_synops", short="Bit-SynOps", words="Bit-SynOps (operations x bits of their weights) per inference"
+        ),
+        Axis(name="spikes", short="spikes", words="spikes per inference (a CNN has none)"),
         Axis(name="params", short="parameters", words="parameters"),
         Axis(name="model_bytes", short="model size", words="weights in float32"),
         Axis(name="kept_bytes", short="size, kept bits", words="parameters at their bits, places not stored"),
@@ -66,7 +70,7 @@ def x_of(point: ParetoPoint | PublishedPoint, axis: str) -> float | None:
         return None if point.acs is None or point.macs is None else point.acs + point.macs
     if axis == "params":
         return point.params
-    if axis in SIZES:
+    if axis in (*SIZES, "bit_synops", "spikes"):
         return getattr(point, axis, None)
     return getattr(point, "time_steps", None)
 

@@ -60,7 +60,9 @@ def view_row(most_steps: int) -> None:
             list(X_AXES),
             key=Key.EXPLORE_X,
             persist_state="session",
-            format_func=lambda name: X_AXES[name].short.capitalize() if name != "synops" else "SynOps (AC + MAC)",
+            format_func=lambda name: (
+                X_AXES[name].short[0].upper() + X_AXES[name].short[1:] if name != "synops" else "SynOps (AC + MAC)"
+            ),
         )
         columns[1].selectbox("Vertical", list(Y_AXES), key=Key.EXPLORE_Y, persist_state="session",
                              format_func=lambda name: {"accuracy": "Accuracy", "f1_macro": "F1 (macro)"}[name])  # fmt: skip
