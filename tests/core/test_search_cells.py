@@ -43,7 +43,9 @@ def test_what_is_trained_has_every_edge_and_computes_with_two_a_node() -> None:
     assert sorted(set(edge_of_norm(plan).values())) == list(range(EDGES))
     shares = network.train().searched.edges().detach()
     assert [float(shares[own[0] : own[-1] + 1].sum()) for own in edges_of_nodes()] == pytest.approx([1, 1, 1])
-    assert float(network.searched.scale(0).detach()) == 1.0  # of two edges, 2 x 1/2: as in the network that has these two alone
+    assert (
+        float(network.searched.scale(0).detach()) == 1.0
+    )  # of two edges, 2 x 1/2: as in the network that has these two alone
     cell, wired = decoded_cell([0.5, 0.5, 0.2, 0.5, 0.3, 0.1, 0.3, 0.3, 0.3])
     network.searched.wired.copy_(torch.tensor(wired))
     alone = override(wanted, {"search.what": "nothing", "architecture.cell": cell})
