@@ -162,7 +162,8 @@ def test_what_leaves_the_finite_travels_as_a_word_that_the_schema_knows(
 def test_answers_are_what_their_schemas_say(finisher, client: TestClient, document: dict) -> None:
     snn, _ = finisher.succeeded("snn"), finisher.succeeded("cnn")
     for path, methods in document["paths"].items():
-        if "get" not in methods or not path.startswith("/api/v1/runs/{run_id}") or path.endswith(("events", "{name}")):
+        others = ("events", "{name}", "search")  # this run searches nothing
+        if "get" not in methods or not path.startswith("/api/v1/runs/{run_id}") or path.endswith(others):
             continue
         answer = client.get(path.replace("{run_id}", snn).replace("{index}", "3"))
         assert answer.status_code == 200, path
