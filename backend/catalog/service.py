@@ -85,7 +85,7 @@ class CatalogService:
             return self._preview(request, fleet).model_dump_json().encode()
         question = (
             "preview",
-            request.model_dump_json(),
+            repr(request),  # JSON cannot say every text that may be asked
             DATASETS[request.dataset],
             status(request.dataset, data),
             images_for(request.dataset, data, fleet),
