@@ -39,7 +39,8 @@ def page(monkeypatch, clock):
     state = SimpleNamespace(memory={}, drawn=activity(), rows=live.Rows(), looks=[], panels=[])
     state.rows.begin()
     clock.now += 0.5
-    state.rows.add(SimpleNamespace(id="a"), None)
+    state.rows.add(SimpleNamespace(id="a"))
+    state.rows.drawn()
 
     class Rerun(Exception):
         pass
@@ -83,7 +84,7 @@ def test_while_something_changes_all_the_time_the_list_is_drawn_now_and_then(pag
 def test_a_change_is_shown_within_ten_seconds_however_long_the_drawing_takes(page, clock):
     page.rows.begin()
     clock.now += 30
-    page.rows.add(SimpleNamespace(id="a"), None)
+    page.rows.drawn()
     assert [page.tick(activity(revision=n)) for n in (2, 3, 4, 5)] == [False, False, False, True]
 
 
@@ -106,21 +107,22 @@ def test_the_first_turn_draws_what_the_page_was_drawn_at(page):
     assert page.panels == [now]
 
 
-def test_bars_of_runs_in_sight_move_and_stay(stack, page, monkeypatch):
+def test_runs_in_sight_are_shown_as_their_worker_last_told(stack, page):
     run, other = stack.queued("snn", seed=1), stack.queued("snn", seed=2)
-    drawn = []
-    monkeypatch.setattr(live.run_row, "doing", lambda run, place: drawn.append((place, run.state, run.progress.step)))
     page.rows.begin()
-    page.rows.add(run, "here")
-    page.rows.add(other, "there")
+    for one in (run, other):
+        page.rows.add(one)
+    page.rows.drawn()
 
-    def held(step: int) -> RunBrief:
+    def held(run_id: str, step: int) -> RunBrief:
         progress = RunProgress(phase="training", epoch=1, max_epochs=2, step=step, steps=9)
-        return RunBrief(id=run.id, label="", seed=1, state=RunState.RUNNING, started_at=None, progress=progress)
+        return RunBrief(id=run_id, label="", seed=1, state=RunState.RUNNING, started_at=None, progress=progress)
 
     for step in (1, 2):
-        page.tick(activity(held=held(step)))
-    page.tick(activity())  # nobody holds it any more: what was drawn is drawn once more, or the browser takes it away
-    assert drawn == [("here", RunState.RUNNING, step) for step in (1, 2, 2)]
+        page.tick(activity(held=held(run.id, step)))
+        told = page.rows.told(run.id)
+        assert (told.state, told.progress.step) == (RunState.RUNNING, step)
+    page.tick(activity(held=held("elsewhere", 5)))
+    assert page.rows.told(run.id) == told and page.rows.told(other.id) == other
     for one in (run, other):
         stack.client.cancel(one.id)

@@ -6,8 +6,6 @@ that a list shows: only then is the page drawn again. So an open tab costs next 
 
 from __future__ import annotations
 
-from typing import Any
-
 import streamlit as st
 
 from core.schemas.runs import Run
@@ -15,43 +13,42 @@ from core.schemas.workers import Activity
 from frontend.client.connection import api, part
 from frontend.keys import Key
 from frontend.pages.runs import queue
-from frontend.pages.runs import row as run_row
 from frontend.parts.pace import IDLE_S, POLL_S, Pace
 
 
 class Rows:
-    """The places of the runs in sight that may move, filled by whoever draws the list."""
+    """The runs in sight, each as it was last told of."""
 
     def __init__(self) -> None:
         self._pace = Pace()
-        self._places: dict[str, tuple[Run, Any]] = {}
-        self._moved: set[str] = set()
+        self._runs: dict[str, Run] = {}
 
     def begin(self) -> None:
         """The list is drawn anew."""
         self._pace.begin()
-        self._places.clear()
-        self._moved.clear()
+        self._runs.clear()
 
-    def add(self, run: Run, place: Any) -> None:
-        """`place` shows what the run does; nothing else may be in it."""
-        self._places[run.id] = (run, place)
+    def add(self, run: Run) -> None:
+        """Is about to be drawn."""
+        self._runs[run.id] = run
+
+    def drawn(self) -> None:
+        """All that was added is."""
         self._pace.drawn()
 
     def due(self, *, changed: bool) -> bool:
         """Whether the list shall be drawn again."""
         return self._pace.due(changed=changed)
 
-    def move(self, now: Activity) -> None:
-        """Draw what is told of runs in sight. What was drawn here once is drawn again, or it would go."""
-        held = {brief.id: brief for worker in now.workers for brief in worker.runs if brief.progress is not None}
-        for run_id, (run, place) in self._places.items():
-            if (brief := held.get(run_id)) is not None:
-                run = run.model_copy(update={"state": brief.state, "progress": brief.progress})
-                self._places[run_id] = (run, place)
-                self._moved.add(run_id)
-            if run_id in self._moved:
-                run_row.doing(run, place)
+    def told(self, run_id: str) -> Run:
+        """Of a run in sight."""
+        return self._runs[run_id]
+
+    def tell(self, now: Activity) -> None:
+        """Take over what its worker says of each run in sight that one holds."""
+        for brief in (brief for worker in now.workers for brief in worker.runs):
+            if brief.progress is not None and (run := self._runs.get(brief.id)) is not None:
+                self._runs[run.id] = run.model_copy(update={"state": brief.state, "progress": brief.progress})
 
 
 def watch(now: Activity, *, panel: bool, redraws: bool, rows: Rows) -> None:
@@ -69,7 +66,7 @@ def _look(at_hand: list[Activity], drawn: Activity, panel: bool, redraws: bool, 
     if panel:
         with st.container():
             queue.draw(now)
-    rows.move(now)
+    rows.tell(now)
 
 
 def _dialog_open() -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
 from core.schemas.catalog import Catalog
@@ -109,7 +111,9 @@ def _list(filters: dict, rows: live.Rows) -> None:
     with st.container():
         bulk.bar(deleted=deleted)
     for run in shown.items:
-        rows.add(run, run_row.draw(run))
+        rows.add(run)
+        run_row.draw(run, partial(rows.told, run.id))
+        rows.drawn()
     sweeps.pager(cursors, shown.next_cursor)
     memory[Key.RUNS_TAGS] = tags_of(shown.items)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
 
 import streamlit as st
 
@@ -12,11 +12,12 @@ from core.report.markup import piece
 from core.schemas.run import RunState
 from core.schemas.runs import Run
 from core.units import format_energy
-from frontend.client.connection import plain
+from frontend.client.connection import part, plain
 from frontend.keys import Key
 from frontend.pages.runs import bulk
 from frontend.parts import actions as acts
 from frontend.parts import run_state as state
+from frontend.parts.pace import POLL_S
 from frontend.places import link_run
 
 KEPT = timedelta(days=1)  # in the bin
@@ -24,27 +25,28 @@ NOTE_SHOWN = 160  # characters
 RETRIABLE = (RunState.FAILED, RunState.CANCELLED, RunState.LOST)
 
 
-def draw(run: Run) -> Any:
-    """The place that shows what the run does, for `doing` when that has changed."""
+def draw(run: Run, told: Callable[[], Run]) -> None:
+    """`told`: the run as it was last told of. While it moves, what it does is drawn anew by itself."""
     with st.container(border=True, key=f"run_row_{run.id}"):
         name, middle, figures, act = st.columns([1.9, 1.9, 1.3, 1], vertical_alignment="center")
         with name, st.container(gap="xsmall"):
             _name(run)
-        place = middle.empty()
-        doing(run, place)
+        moves = run.state in (RunState.RUNNING, RunState.CANCELLING)
+        with middle:
+            # of its own: what another part of the page draws into this place does not reach the browser
+            st.fragment(run_every=POLL_S if moves else None)(part(doing))(told)
         with figures, st.container(gap="xsmall"):
             if run.summary is not None:
                 st.markdown(f"**{100 * run.summary.accuracy:.1f} %** · {format_energy(run.summary.energy_pj)}")
                 st.caption(f"mode {run.summary.mode}, n = {run.summary.n_test:,}")
         with act, st.container(horizontal=True, horizontal_alignment="right", gap="xsmall"):
             _acts(run)
-    return place
 
 
-def doing(run: Run, place: Any) -> None:
-    """Its state, and how far it is, in place of what was said there before."""
-    with place.container(gap="xsmall"):
-        _doing(run)
+def doing(told: Callable[[], Run]) -> None:
+    """Its state, and how far it is."""
+    with st.container(gap="xsmall"):
+        _doing(told())
 
 
 def _name(run: Run) -> None:
