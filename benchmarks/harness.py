@@ -180,6 +180,17 @@ def report(comparisons: list[Comparison], *, as_json: bool) -> None:
             )
 
 
+def batch_parser(doc: str | None, batches: tuple[int, ...]) -> argparse.ArgumentParser:
+    """The options of a benchmark at several batch sizes."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--small", action="store_true", help=f"batch {batches[0]} only, few rounds")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--batch", type=int, nargs="+")
+    return parser
+
+
 def run_from_shell(
     title: str, contenders: dict[str, Factory], *, doc: str | None, batches: tuple[int, ...], batches_per_call: int = 1
 ) -> None:
@@ -187,13 +198,7 @@ def run_from_shell(
 
     One call of a contender works on `batches_per_call` batches.
     """
-    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--small", action="store_true", help=f"batch {batches[0]} only, few rounds")
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--rounds", type=int)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--batch", type=int, nargs="+")
-    arguments = parser.parse_args()
+    arguments = batch_parser(doc, batches).parse_args()
     rounds = arguments.rounds or (5 if arguments.small else 30)
     report(
         [

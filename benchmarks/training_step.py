@@ -12,11 +12,10 @@ measured.
 
 from __future__ import annotations
 
-import argparse
 from importlib.util import find_spec
 
 from benchmarks import training_contenders as contenders
-from benchmarks.harness import Comparison, compare, report
+from benchmarks.harness import Comparison, batch_parser, compare, report
 
 STEPS, BATCHES = 4, (8, 32, 128)
 OURS, JELLY, COMPILED, TORCH = "spikefront", "SpikingJelly multi-step", "SpikingJelly compiled", "snnTorch's loop"
@@ -49,12 +48,7 @@ def told(found: Comparison, saved: float) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--small", action="store_true", help=f"batch {BATCHES[0]} only, few rounds")
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--rounds", type=int)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--batch", type=int, nargs="+")
+    parser = batch_parser(__doc__, BATCHES)
     parser.add_argument("--compiled", action="store_true", help="SpikingJelly under torch.compile too: minutes more")
     arguments = parser.parse_args()
     taking_part = {OURS: contenders.spikefront, JELLY: contenders.spikingjelly, DENSE: contenders.dense}

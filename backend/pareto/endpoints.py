@@ -49,9 +49,8 @@ def get_pareto(query: Annotated[ParetoQuery, Query()], context: Annotated[Contex
         )  # fmt: skip
         return plot.columns() if query.columns else plot.points()
 
-    if (
-        query.steps is not None or query.at_most_pj is not None
-    ):  # older runs may lack figures that are worked out, or a bundle that comes back
+    # older runs may lack figures that are worked out, or a bundle that comes back
+    if query.steps is not None or query.at_most_pj is not None:
         return as_json(plotted().model_dump_json().encode())
     prices = profiles()[query.profile].model_dump_json()
     images = images_now(query.dataset, context.settings.data) if query.dataset in DATASETS else ""

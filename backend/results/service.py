@@ -37,7 +37,7 @@ from core.schemas.history import RunHistory, RunLog
 from core.schemas.images import Examples, SeenImage
 from core.schemas.results import Environment, Gradients, Metrics, Summary
 from core.schemas.run import Kind, RunConfig, RunState
-from core.schemas.search import Decoded, RunSearch, SearchFound, Wiring
+from core.schemas.search import RunSearch, SearchFound, Wiring
 from core.schemas.twin import RunTwin
 from core.search_costs import searched_blocks
 
@@ -111,7 +111,7 @@ class ResultService:
             found = self._context.artifacts.bundle(run_id).search()
             if found is None:
                 raise BundleCorrupt(file="search.json", why="it is missing.")
-            return RunSearch(found=found, wirings=self._wirings(repository, config))
+            return RunSearch(found=found, wirings=self._wirings(repository, config, found))
 
     def _search_so_far(self, config: RunConfig, epochs: list[Any]) -> SearchFound:
         return SearchFound.model_validate(
@@ -123,15 +123,12 @@ class ResultService:
             }
         )
 
-    def _wirings(self, repository: RunRepository, config: RunConfig) -> list[Wiring]:
+    def _wirings(self, repository: RunRepository, config: RunConfig, found: SearchFound) -> list[Wiring]:
         """Of every wiring of a cell the newest run that was trained as this search's config has it otherwise."""
-        if not config.search.cell:
+        if not config.search.cell or found.decoded is None:
             return []
-        decoded = Decoded(time_steps=config.steps, size_kb=0, bit_synops_m=0)
-        configs = (
-            (cell, override(config, found_overrides(config, decoded.model_copy(update={"cell": cell}))))
-            for cell in every_wiring()
-        )
+        trained_by_itself = override(config, found_overrides(config, found.decoded))
+        configs = ((cell, override(trained_by_itself, {"architecture.cell": cell})) for cell in every_wiring())
         cells = {one.config_hash: cell for cell, one in configs}
         rows = {cells[row.config_hash]: row for row in repository.of_configs(cells)}
         trained = [

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import secrets
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from backend.context import Context
 from backend.store.db import alone
 from backend.store.fleet import Fleet
 from backend.store.identity import hashes
-from backend.store.lifecycle import WAITING, plain
+from backend.store.lifecycle import WAITING, add_state_event, plain
 from backend.store.models import RunRow
 from backend.store.turns import PERSON
 from core.backbones.naming import config_label
@@ -97,6 +98,35 @@ def new_row(config: RunConfig, *, now: datetime, data: str = WHOLE) -> RunRow:
         label=config_label(config),
         differs=differs(config),
     )
+
+
+def queued_rows(
+    configs: Mapping[str, RunConfig],
+    images: Mapping[str, str],
+    wish: Wish,
+    *,
+    now: datetime,
+    first: int = 0,
+    known: Container[str] = (),
+) -> dict[str, RunRow]:
+    """Config hash -> a run that waits, for those that are not `known`. Their places count from `first`, and they are a microsecond
+    apart, so that lists keep the order of a sweep."""
+    return {
+        config_hash: queued_row(
+            config, wish, now=now + timedelta(microseconds=place), data=images[config_hash], place=place
+        )
+        for place, (config_hash, config) in enumerate(configs.items(), start=first)
+        if config_hash not in known
+    }
+
+
+def enqueue(session: Session, rows: Iterable[RunRow], *, now: datetime) -> None:
+    """Let them wait, each with the event that says so."""
+    rows = list(rows)
+    session.add_all(rows)
+    session.flush()
+    for row in rows:
+        add_state_event(session, row.id, RunState.QUEUED, now=now)
 
 
 def require_place(session: Session, submitter: str | None, *, wanted: int, limit: int) -> None:

@@ -15,14 +15,13 @@ from backend.problems import describe
 from backend.runs import sources
 from backend.runs.as_run import present, signed_artifacts
 from backend.runs.listed import Listed, revision_now
-from backend.runs.new_runs import Wish, forked, images_for, queued_row, require_dataset, require_place, send
+from backend.runs.new_runs import Wish, enqueue, forked, images_for, queued_row, require_dataset, require_place, send
 from backend.runs.repository import RunRepository, RunWhere
 from backend.store import audit_log
 from backend.store.actors import OWNER, Actor
 from backend.store.artifacts import BUNDLE_ZIP
 from backend.store.db import utc_now
 from backend.store.fleet import Fleet
-from backend.store.lifecycle import add_state_event
 from backend.store.models import RunRow
 from core.errors import BadValue, NotFound, SpikefrontError, StateConflict, StorageFull
 from core.recipes.build import build_config
@@ -279,9 +278,7 @@ class RunService:
                 return known.run_id, False
             require_place(session, wish.submitter, wanted=1, limit=self._context.settings.queue_limit)
             row = queued_row(config, wish, now=now, data=images)
-            session.add(row)
-            session.flush()
-            add_state_event(session, row.id, RunState.QUEUED, now=now)
+            enqueue(session, [row], now=now)
             if key is not None:
                 idempotency.remember(session, key, body_hash, run_id=row.id, now=now)
             return row.id, True

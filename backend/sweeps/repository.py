@@ -31,8 +31,13 @@ class SweepRepository:
     def add(self, sweep: SweepRow, run_ids: Iterable[str]) -> None:
         self._session.add(sweep)
         self._session.flush()
+        self.append(sweep.id, run_ids)
+
+    def append(self, sweep_id: str, run_ids: Iterable[str], *, first: int = 0) -> None:
+        """Runs that belong to the sweep, from position `first` on."""
         self._session.add_all(
-            SweepRunRow(sweep_id=sweep.id, run_id=run_id, position=place) for place, run_id in enumerate(run_ids)
+            SweepRunRow(sweep_id=sweep_id, run_id=run_id, position=place)
+            for place, run_id in enumerate(run_ids, start=first)
         )
         self._session.flush()
 

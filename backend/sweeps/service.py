@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Mapping
-from datetime import timedelta
 
 from sqlalchemy.exc import IntegrityError
 
@@ -14,12 +13,11 @@ from backend.catalog.estimate import Estimator, total
 from backend.context import Context
 from backend.paging import read_cursor, write_cursor
 from backend.runs import sources
-from backend.runs.new_runs import Wish, images_for, queued_row, require_dataset, require_place, send
+from backend.runs.new_runs import Wish, enqueue, images_for, queued_rows, require_dataset, require_place, send
 from backend.runs.repository import RunRepository
 from backend.store.actors import OWNER, Actor
 from backend.store.db import alone, utc_now
 from backend.store.fleet import Fleet
-from backend.store.lifecycle import add_state_event
 from backend.store.models import RunRow, SweepRow
 from backend.sweeps.groups import groups, label_of
 from backend.sweeps.repository import SweepRepository
@@ -198,24 +196,11 @@ class SweepService:
             if not request.repeat:  # of equal sweeps at once one makes the runs, the others find them
                 alone(session, images)
             known = {} if request.repeat else RunRepository(session).equals(images)
-            new = {
-                # a microsecond apart, so that lists keep the sweep's order
-                config_hash: queued_row(
-                    config,
-                    Wish.of(request.base, submitter=self._actor.name),
-                    now=now + timedelta(microseconds=place),
-                    data=images[config_hash],
-                    place=place,
-                )
-                for place, (config_hash, config) in enumerate(by_hash.items())
-                if config_hash not in known
-            }
+            wish = Wish.of(request.base, submitter=self._actor.name)
+            new = queued_rows(by_hash, images, wish, now=now, known=known)
             limit = self._context.settings.queue_limit
             require_place(session, self._actor.name, wanted=len(new), limit=limit)
-            session.add_all(new.values())
-            session.flush()
-            for row in new.values():
-                add_state_event(session, row.id, RunState.QUEUED, now=now)
+            enqueue(session, new.values(), now=now)
             sweep = SweepRow(
                 id=secrets.token_hex(8),
                 name=request.name,

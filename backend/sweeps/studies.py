@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import logging
 import threading
-from datetime import timedelta
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backend.context import Context
 from backend.pareto.service import tally_pj
-from backend.runs.new_runs import Wish, images_for, queued_row, send
+from backend.runs.new_runs import Wish, enqueue, images_for, queued_rows, send
 from backend.runs.repository import RunRepository
-from backend.store.db import utc_now
-from backend.store.lifecycle import add_state_event
-from backend.store.models import RunRow, SweepRow, SweepRunRow
+from backend.store.db import alone, utc_now
+from backend.store.models import RunRow, SweepRow
 from backend.sweeps.repository import SweepRepository
 from core.energy.profiles import profiles
 from core.schemas.results import Summary
@@ -83,9 +81,8 @@ def _next(context: Context, sweep_id: str) -> int:
         assert study is not None
         runs = SweepRepository(session).runs(sweep_id)
         states = [RunState(run.state) for run in runs]
-        if RunState.CANCELLED in states or len(runs) < len(
-            study.asked
-        ):  # somebody took a trial away: no more are wanted
+        # somebody took a trial away: no more are wanted
+        if RunState.CANCELLED in states or len(runs) < len(study.asked):
             _close(row, request, study)
             return 0
         n = min(study.at_once - sum(state.is_active for state in states), study.trials - len(study.asked))
@@ -95,26 +92,17 @@ def _next(context: Context, sweep_id: str) -> int:
         if not points:
             _close(row, request, study)
             return 0
-        known = RunRepository(session).equals(
-            {
-                point.config.config_hash: images_for(point.config.dataset, context.settings.data, fleet)
-                for point in points
-            }
-        )
-        now, new, wish = utc_now(), 0, Wish.of(request.base, submitter=row.submitter)
-        for place, point in enumerate(points, start=len(runs)):
-            run = known.get(point.config.config_hash)
-            if run is None:
-                images = images_for(point.config.dataset, context.settings.data, fleet)
-                run = queued_row(point.config, wish, now=now + timedelta(microseconds=place), data=images, place=place)
-                session.add(run)
-                session.flush()
-                add_state_event(session, run.id, RunState.QUEUED, now=now)
-                new += 1
-            session.add(SweepRunRow(sweep_id=sweep_id, run_id=run.id, position=place))
+        by_hash = {point.config.config_hash: point.config for point in points}
+        images = {one: images_for(config.dataset, context.settings.data, fleet) for one, config in by_hash.items()}
+        alone(session, images)  # who asks for an equal run at the same time finds this one
+        known = RunRepository(session).equals(images)
+        now, wish = utc_now(), Wish.of(request.base, submitter=row.submitter)
+        new = queued_rows(by_hash, images, wish, now=now, first=len(runs), known=known)
+        enqueue(session, new.values(), now=now)
+        SweepRepository(session).append(sweep_id, [(known | new)[one].id for one in by_hash], first=len(runs))
         row.request = _stored(request, study.model_copy(update={"asked": (*study.asked, *asked)}))
     log.info("study.asked", extra={"sweep_id": sweep_id, "runs": len(points)})
-    return new
+    return len(new)
 
 
 def _ended(session: Session, runs: list[RunRow], study: Study) -> list[Ended]:

@@ -192,8 +192,11 @@ class CompressedConv(nn.Conv2d):
         prunes = self.kept < self.weight.numel()
         if prunes and self.weight.device.type == "cpu":
             return Compress.apply(self.weight, self.scores, self.kept, self.bits)
-        weight = Quantise.apply(self.weight, self.bits) if self.bits else self.weight
-        if not prunes:
+        return self._pruned(Quantise.apply(self.weight, self.bits) if self.bits else self.weight)
+
+    def _pruned(self, weight: Tensor) -> Tensor:
+        """A * `weight`."""
+        if self.kept >= weight.numel():
             return weight
         if self.scores is None:
             return weight * self.mask().to(weight.dtype)

@@ -6,6 +6,7 @@ A group's rate is the schedule's times its `lr_factor`.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -59,6 +60,21 @@ def eager(kind: type[torch.optim.Optimizer]) -> type[torch.optim.Optimizer]:
     guarded = ("add_param_group", "load_state_dict", "state_dict", "zero_grad")
     unguarded = {name: inspect.unwrap(getattr(kind, name)) for name in guarded}
     return type(kind.__name__, (kind,), {"step": step, **unguarded})
+
+
+def moments_of(of: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """What it keeps of each parameter, as `3.exp_avg`; a checkpoint holds it."""
+    kept = of.state_dict()["state"]
+    return {f"{i}.{name}": value for i, own in kept.items() for name, value in own.items() if value is not None}
+
+
+def take_moments(of: torch.optim.Optimizer, moments: Mapping[str, Tensor]) -> None:
+    """The inverse, its rates staying as they are."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in moments.items():
+        i, _, key = name.partition(".")
+        state.setdefault(int(i), {})[key] = value
+    of.load_state_dict({"state": state, "param_groups": of.state_dict()["param_groups"]})
 
 
 def set_rate(of: torch.optim.Optimizer, rate: float) -> None:

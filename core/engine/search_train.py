@@ -26,10 +26,11 @@ from core.backbones.litesnn import decoded_cell
 from core.backbones.plan import SYNAPTIC, Node
 from core.datasets.splits import stratified
 from core.engine.average import statistics_images, take_statistics
+from core.engine.checkpoint import below
 from core.engine.data import Batch, Images, Splits, TrainBatches
 from core.engine.losses import cross_entropy_of_mean, cross_entropy_of_prefixes
 from core.engine.network import Network, observe, own_encoding
-from core.engine.optimizers import eager
+from core.engine.optimizers import eager, moments_of, take_moments
 from core.engine.train import Learnt, Trainer
 from core.errors import BadValue
 from core.schemas.compression import bits_by_block
@@ -242,9 +243,7 @@ class SearchTrainer(Trainer):
     def _saved(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         tensors = {"search.rates": self._sums.rates_LT}
         for kind, mover in self._movers.items():
-            for i, moments in mover.state_dict()["state"].items():
-                held = {name: value for name, value in moments.items() if value is not None}
-                tensors |= {f"search.{kind}.{i}.{name}": value for name, value in held.items()}
+            tensors |= {f"search.{kind}.{name}": value for name, value in moments_of(mover).items()}
         state = {
             "epochs": [epoch.model_dump(mode="json") for epoch in self.epochs],
             "prices": self._prices,
@@ -260,12 +259,7 @@ class SearchTrainer(Trainer):
         self._prices = dict(mine["prices"])
         self._sums = Sums(steps=mine["steps"], terms=dict(mine["terms"]), rates_LT=tensors["search.rates"].cpu())
         for kind, mover in self._movers.items():
-            moments: dict[int, dict[str, Any]] = {}
-            for name, value in tensors.items():
-                if name.startswith(f"search.{kind}."):
-                    i, _, key = name.removeprefix(f"search.{kind}.").partition(".")
-                    moments.setdefault(int(i), {})[key] = value
-            mover.load_state_dict({"state": moments, "param_groups": mover.state_dict()["param_groups"]})
+            take_moments(mover, below(tensors, f"search.{kind}."))
 
 
 class _Costs:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from core.backbones.litesnn import EDGES, edges_of_nodes
 from core.backbones.plan import Node
-from core.engine.compress import CompressedConv, Quantise, TopK
+from core.engine.compress import CompressedConv, Quantise
 from core.schemas.compression import CompressionConfig
 from core.schemas.run import RunConfig
 from core.search_costs import searched_blocks
@@ -102,8 +102,4 @@ class MixedConv(CompressedConv):
             mixed = sum(share[i] * Quantise.apply(self.weight, b) for i, b in enumerate(searched.candidates))
         else:
             mixed = Quantise.apply(self.weight, int(searched.chosen[at]))
-        if self.kept >= self.weight.numel():
-            return mixed
-        if self.scores is None:
-            return mixed * self.mask().to(mixed.dtype)
-        return mixed * TopK.apply(self.scores.abs(), self.kept)
+        return self._pruned(mixed)

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from torch import Tensor
 
 from core.bundle import CHECKPOINT
 from core.engine.average import Average, statistics_images, take_statistics
-from core.engine.checkpoint import load_checkpoint, save_checkpoint
+from core.engine.checkpoint import below, load_checkpoint, save_checkpoint
 from core.engine.data import Normaliser, Splits, TrainBatches, evaluation_batches, stream
 from core.engine.diagnose import FiringRate, GradientNorms
 from core.engine.fast.triton_there import triton_norm
@@ -30,7 +31,7 @@ from core.engine.lessons import Lessons
 from core.engine.losses import cross_entropy_of_mean
 from core.engine.network import Network, passing_counts
 from core.engine.objective import Objective
-from core.engine.optimizers import optimizer, set_rate
+from core.engine.optimizers import moments_of, optimizer, set_rate, take_moments
 from core.engine.probe import Probe
 from core.engine.progress import Pace
 from core.engine.schedules import learning_rate, mean_rate
@@ -415,8 +416,7 @@ class Trainer:
         own = self.network.state_dict() if self._own is None else self._own
         tensors = {f"model.{name}": value for name, value in own.items()}
         tensors |= {f"best.{name}": value for name, value in self.best.items()}
-        for i, moments in self._optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{i}.{name}": value for name, value in moments.items()}
+        tensors |= {f"optimizer.{name}": value for name, value in moments_of(self._optimizer).items()}
         if self._average is not None:
             tensors |= {f"average.{name}": value for name, value in self._average.values.items()}
         tensors |= {"epoch.loss": self._loss_S, "epoch.hits": self._hits_S, "epoch.norm": self._norm_SL}
@@ -455,19 +455,11 @@ class Trainer:
         return True
 
     def _adopt(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
-
-        def under(prefix: str) -> dict[str, Tensor]:
-            return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-
+        under = partial(below, tensors)
         self._begin(self._phase_at(state["epoch"]))
         self.network.load_state_dict(under("model."))
         self.best = under("best.")
-        moments: dict[int, dict[str, Any]] = {}
-        for name, value in (under("optimizer.") or under("adam.")).items():  # as older versions called it
-            i, _, key = name.partition(".")
-            moments.setdefault(int(i), {})[key] = value
-        groups = self._optimizer.state_dict()["param_groups"]
-        self._optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        take_moments(self._optimizer, under("optimizer.") or under("adam."))  # as older versions called it
         if self._average is not None:
             self._average.restore(under("average."), state["average_steps"])
         self._loss_S, self._hits_S, self._norm_SL = (tensors[f"epoch.{name}"] for name in ("loss", "hits", "norm"))

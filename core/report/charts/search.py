@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from core.backbones.litesnn import edges_of_nodes
+from core.backbones.litesnn import NODES, edges_of_nodes, wiring
 from core.report.charts import theme
+from core.schemas.compression import bits_by_block
 from core.schemas.search import SearchEpoch, SearchFound
 
 COLOURS = (theme.BLUE, theme.ORANGE, theme.GREEN, theme.VERMILION, theme.SKY, theme.PURPLE, theme.NEUTRAL, "#999933")
@@ -89,13 +90,10 @@ def _whole(found: SearchFound) -> dict[str, object]:
 
 
 def _decoded(found: SearchFound, block: str) -> str:
-    decoded = found.decoded
-    chosen = dict(part.split(":") for part in decoded.block_bits.split(",")) if decoded else {}
-    return (
-        f"{theme.escape(block)}: {theme.count_of(int(chosen[block]), 'bit')} now"
-        if block in chosen
-        else theme.escape(block)
-    )
+    """A block with the bits that it would get; only before the first epoch has ended it has none."""
+    bits = bits_by_block(found.decoded.block_bits) if found.decoded else {}
+    now = f": {theme.count_of(bits[block], 'bit')} now" if block in bits else ""
+    return theme.escape(block) + now
 
 
 def terms(found: SearchFound, *, source: str = "") -> go.Figure:
@@ -127,11 +125,11 @@ def cell(found: SearchFound, *, source: str = "") -> go.Figure:
     """The edges of a cell, as wide as their weight; those that would be decoded in colour."""
     epoch = found.epochs[-1]
     names, chart = list(_PLACES), go.Figure()
-    kept = {int(edge) for node in (epoch.decoded.cell or "").split("|") for edge in node.split(",") if edge}
+    kept = wiring(epoch.decoded.cell) if epoch.decoded.cell else ((),) * NODES  # sources, from -2 on
     for node, own in enumerate(edges_of_nodes()):
         for place, edge in enumerate(own):
             (x0, y0), (x1, y1) = _PLACES[names[place]], _PLACES[names[2 + node]]
-            is_kept, weight = edge in kept, epoch.edges[edge]
+            is_kept, weight = place - 2 in kept[node], epoch.edges[edge]
             words = f"edge {edge}, {names[place]} to {names[2 + node]}: weight {weight:.4f}"
             chart.add_scatter(
                 x=[x0, (x0 + x1) / 2, x1], y=[y0, (y0 + y1) / 2, y1], mode="lines", showlegend=False,

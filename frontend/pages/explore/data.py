@@ -49,16 +49,26 @@ class Budget(NamedTuple):
     times: tuple[tuple[str, float], ...]  # of `ac`, `mac`, `memory`
 
 
+class _Question(NamedTuple):
+    """What the points of a data set depend on, beside its runs."""
+
+    mode: str
+    profile: str
+    steps: int | None
+    archived: bool
+    budget: Budget | None
+
+
 def load(
     catalog: Catalog, asked: Asked, *, dataset: str, mode: str, steps: int | None = None, archived: bool = False,
     budget: Budget | None = None,
 ) -> Runs:  # fmt: skip
     """All runs on a data set, or on ALL, in a mode; their points are priced at the default profile, or at the budget's prices."""
+    profile = catalog.default_profile if budget is None else budget.profile
+    question = _Question(mode, profile, steps, archived, budget)
     if dataset != ALL:
-        version = _version(asked.newest(dataset))
-        return _load(dataset, mode, catalog.default_profile, steps, archived, budget, version)
-    version = _version(asked.newest())
-    return _load_all(tuple(catalog.plotted), mode, catalog.default_profile, steps, archived, budget, version)
+        return _load(dataset, question, _version(asked.newest(dataset)))
+    return _load_all(tuple(catalog.plotted), question, _version(asked.newest()))
 
 
 def _version(newest: RunPage) -> tuple[int, str]:
@@ -67,33 +77,16 @@ def _version(newest: RunPage) -> tuple[int, str]:
 
 
 @st.cache_resource(ttl=KEPT_S, max_entries=16, show_spinner=False)  # shared, not copied: nobody changes it
-def _load(
-    dataset: str,
-    mode: str,
-    profile: str,
-    steps: int | None,
-    archived: bool,
-    budget: Budget | None,
-    version: tuple[int, str],
-) -> Runs:
+def _load(dataset: str, question: _Question, version: tuple[int, str]) -> Runs:
+    budget, told = question.budget, question._asdict()
+    del told["budget"]
     bounds = {} if budget is None else {"at_most_pj": budget.at_most_pj, **dict(budget.times)}
-    profile = profile if budget is None else budget.profile
-    return runs_of(
-        api().pareto_columns(dataset=dataset, mode=mode, profile=profile, steps=steps, archived=archived, **bounds)
-    )
+    return runs_of(api().pareto_columns(dataset=dataset, **told, **bounds))
 
 
 @st.cache_resource(ttl=KEPT_S, max_entries=4, show_spinner=False)
-def _load_all(
-    datasets: tuple[str, ...],
-    mode: str,
-    profile: str,
-    steps: int | None,
-    archived: bool,
-    budget: Budget | None,
-    version: tuple[int, str],
-) -> Runs:
-    parts = [_load(name, mode, profile, steps, archived, budget, version) for name in datasets]
+def _load_all(datasets: tuple[str, ...], question: _Question, version: tuple[int, str]) -> Runs:
+    parts = [_load(name, question, version) for name in datasets]
     return together(parts, dataset="all data sets")
 
 

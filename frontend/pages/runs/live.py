@@ -24,9 +24,8 @@ class Rows:
         self._runs: dict[str, Run] = {}
 
     def begin(self) -> None:
-        """The list is drawn anew."""
+        """The list is drawn anew. Runs that leave it stay known: their bars may be drawn once more before they are gone."""
         self._pace.begin()
-        self._runs.clear()
 
     def add(self, run: Run) -> None:
         """Is about to be drawn."""
